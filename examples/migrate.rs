@@ -1,0 +1,53 @@
+//! Brings the session table up to date, as a step of a deployment; with `--check` it only looks.
+//!
+//! `DATABASE_URL=postgres://... cargo run --example migrate --features postgres -- --check`
+//!
+//! `DATABASE_URL=app.sqlite cargo run --example migrate --features sqlite-bundled`
+
+#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
+
+use std::error::Error as StdError;
+
+use diesel_session::{KeyStorage, SessionConnection, migrations};
+
+fn main() -> Result<(), Box<dyn StdError>> {
+    let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL names no database")?;
+    let check_only = std::env::args().any(|argument| argument == "--check");
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        on_postgres(&url, check_only)
+    } else {
+        on_sqlite(&url, check_only)
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn on_postgres(url: &str, check_only: bool) -> Result<(), Box<dyn StdError>> {
+    migrate::<diesel::PgConnection>(url, check_only)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn on_postgres(_url: &str, _check_only: bool) -> Result<(), Box<dyn StdError>> {
+    Err("add --features postgres".into())
+}
+
+#[cfg(feature = "sqlite")]
+fn on_sqlite(path: &str, check_only: bool) -> Result<(), Box<dyn StdError>> {
+    migrate::<diesel::SqliteConnection>(path, check_only)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn on_sqlite(_path: &str, _check_only: bool) -> Result<(), Box<dyn StdError>> {
+    Err("add --features sqlite-bundled".into())
+}
+
+fn migrate<C: SessionConnection>(url: &str, check_only: bool) -> Result<(), Box<dyn StdError>> {
+    let mut conn = C::establish(url)?;
+    if check_only {
+        migrations::check(&mut conn)?;
+        println!("up to date");
+    } else {
+        println!("{} migration(s) run", migrations::migrate(&mut conn, KeyStorage::default())?);
+    }
+    Ok(())
+}

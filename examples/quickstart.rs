@@ -1,0 +1,90 @@
+//! The life of a session, step by step.
+//!
+//! On SQLite, in a file that it makes: `cargo run --example quickstart --features sqlite-bundled`
+//!
+//! On PostgreSQL: `DATABASE_URL=postgres://... cargo run --example quickstart --features postgres`
+
+#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
+
+use std::error::Error as StdError;
+use std::thread::sleep;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use diesel_session::{Error, Now, SessionKey};
+
+fn main() -> Result<(), Box<dyn StdError>> {
+    match std::env::var("DATABASE_URL") {
+        Ok(url) => on_postgres(&url),
+        Err(_) => on_sqlite(),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn on_postgres(url: &str) -> Result<(), Box<dyn StdError>> {
+    let sessions = diesel_session::DieselSession::<diesel::PgConnection>::connect(url)?;
+    println!("1. Connected to the PostgreSQL that DATABASE_URL names.");
+    println!("2. Migrated: {} migration(s) were missing.", sessions.migrate()?);
+    Ok(life_of_a_session(&sessions)?)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn on_postgres(_url: &str) -> Result<(), Box<dyn StdError>> {
+    Err("DATABASE_URL is set: add --features postgres, or unset it to see SQLite".into())
+}
+
+#[cfg(feature = "sqlite")]
+fn on_sqlite() -> Result<(), Box<dyn StdError>> {
+    let file = std::env::temp_dir().join("diesel-session-quickstart.sqlite");
+    let file = file.to_str().ok_or("the temporary directory's name is not UTF-8")?;
+    let sessions = diesel_session::DieselSession::<diesel::SqliteConnection>::connect(file)?;
+    println!("1. Opened {file}, an SQLite database.");
+    println!("2. Migrated: {} migration(s) were missing.", sessions.migrate()?);
+    Ok(life_of_a_session(&sessions)?)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn on_sqlite() -> Result<(), Box<dyn StdError>> {
+    Err("add --features sqlite-bundled, or set DATABASE_URL and add --features postgres".into())
+}
+
+type Store<'a> = &'a dyn Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>;
+
+fn life_of_a_session(sessions: Store) -> Result<(), Error> {
+    let key = sessions.generate(None, Some(TimeDelta::minutes(30)))?;
+    println!(
+        "3. Generated a session for 30 minutes. Its key, {} characters, goes into the",
+        key.as_str().len()
+    );
+    println!("   visitor's cookie; the database holds a hash of it, which opens nothing.");
+
+    let answer = sessions.get(&key);
+    println!("4. It has no value yet, so `get` answers: {}.", answer.expect_err("nothing was set"));
+
+    sessions.set(&key, r#"{"cart":[3,5]}"#.to_owned(), Some(TimeDelta::minutes(30)))?;
+    println!("5. Set a value, which counts the 30 minutes anew.");
+
+    // What a request brings is text; what is no key is a session that is not there.
+    let cookie: SessionKey = key.as_str().parse()?;
+    let (value, left) = sessions.get(&cookie)?;
+    println!("6. The next request's cookie gets {value}, with {} seconds left.", left.num_seconds());
+
+    let short = sessions.generate(Some("short-lived".to_owned()), Some(TimeDelta::seconds(1)))?;
+    let mut served = 0;
+    while sessions.get(&short).is_ok() {
+        served += 1;
+        sleep(Duration::from_millis(100));
+    }
+    println!(
+        "7. A session of one second was served {served} times, then it was gone, by the database's clock."
+    );
+
+    let answer = sessions.set(&short, "revived?".to_owned(), None);
+    println!("8. `set` does not bring it back: {}.", answer.expect_err("it is dead"));
+
+    sessions.clear(&key)?;
+    let answer = sessions.get(&key);
+    println!("9. Cleared the first session: {}.", answer.expect_err("it is cleared"));
+    Ok(())
+}

@@ -1,0 +1,13 @@
+-- Dates are milliseconds since 1970 in UTC.
+CREATE TABLE session (
+  session_key  TEXT    NOT NULL CONSTRAINT session_key_idx PRIMARY KEY,
+  created_on   INTEGER NOT NULL
+    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)),
+  expire_date  INTEGER NOT NULL
+    CONSTRAINT session_expire_date_finite CHECK (typeof(expire_date) = 'integer'),
+  session_data TEXT,
+  owner        TEXT
+);
+
+CREATE INDEX session_expire_date_idx ON session (expire_date);
+CREATE INDEX session_owner_idx ON session (owner) WHERE owner IS NOT NULL;

@@ -1,0 +1,54 @@
+//! What a database does for sessions: a few typed queries, one file a database, and nothing else.
+
+use chrono::TimeDelta;
+use diesel::QueryResult;
+use diesel::r2d2::R2D2Connection;
+
+use crate::key::StoredKey;
+use crate::migrations::Schema;
+use crate::rules::Period;
+
+mod cached_update;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+/// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
+/// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.
+#[diagnostic::on_unimplemented(
+    message = "diesel-session keeps no sessions on a `{Self}`",
+    label = "not a connection that this build of diesel-session knows",
+    note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`"
+)]
+pub trait SessionConnection: Backend + Schema {}
+
+/// A live session as it was read.
+#[derive(Debug)]
+pub struct Loaded {
+    pub(crate) value: Option<String>,
+    /// What is left of its period.
+    pub(crate) left: TimeDelta,
+}
+
+/// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
+/// nowhere else: `expire_date` after the database's clock, equal is dead.
+pub trait Backend: R2D2Connection + Send + 'static {
+    /// Reads the live session under the key.
+    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>>;
+
+    /// Inserts a session that expires after `period`; `false` where the key is taken.
+    fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool>;
+
+    /// Gives the live session under the key a value and a period; `false` where there is none.
+    fn update_live(&mut self, key: &StoredKey, value: &str, period: Period) -> QueryResult<bool>;
+
+    /// Deletes the session under the key, live or not; `false` where there is none.
+    fn delete(&mut self, key: &StoredKey) -> QueryResult<bool>;
+
+    /// Deletes at most `limit` expired sessions, the longest expired first.
+    fn delete_expired(&mut self, limit: u32) -> QueryResult<usize>;
+
+    /// Whether there is a session table.
+    fn has_table(&mut self) -> QueryResult<bool>;
+}

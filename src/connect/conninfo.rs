@@ -1,0 +1,278 @@
+//! PostgreSQL's connection strings, read and written.
+//!
+//! libpq reads them too, but its errors quote what it could not read, and what it could not read may be a
+//! piece of a password (an unescaped `/`, `@` or blank in it). So strings are taken apart here, errors name
+//! no more than a place, and libpq sees only what is quoted by us.
+
+use crate::error::Error;
+
+type Parameters = Vec<(String, String)>;
+
+/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"). Others are refused here:
+/// libpq would quote them, and a stray one may be a piece of a password.
+const KEYWORDS: [&str; 51] = [
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "options",
+    "passfile",
+    "password",
+    "port",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslkeylogfile",
+    "sslmode",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// Reads a URL or a string of `keyword=value` pairs. The last of a keyword counts, as in libpq.
+pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
+    let rest = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"));
+    let pairs = match rest {
+        Some(rest) => parse_url(rest)?,
+        None => parse_pairs(text)?,
+    };
+    let mut parameters = Parameters::new();
+    for (keyword, value) in pairs {
+        if !KEYWORDS.contains(&keyword.as_str()) {
+            return Err(refused(
+                "a keyword that libpq does not know; blanks and special characters in a \
+                                value must be quoted, or percent-encoded in a URL",
+            ));
+        }
+        parameters.retain(|(known, _)| *known != keyword);
+        parameters.push((keyword, value));
+    }
+    Ok(parameters)
+}
+
+/// Writes `keyword='value'` pairs.
+pub(super) fn format(parameters: &[(String, String)]) -> Result<String, Error> {
+    let mut text = Vec::new();
+    for (keyword, value) in parameters {
+        if value.contains('\0') {
+            return Err(refused("a NUL character in a value"));
+        }
+        let value = value.replace('\\', r"\\").replace('\'', r"\'");
+        text.push(format!("{keyword}='{value}'"));
+    }
+    Ok(text.join(" "))
+}
+
+fn refused(reason: &str) -> Error {
+    Error::Configuration { setting: "conninfo", reason: reason.to_owned() }
+}
+
+/// `keyword = value`, with blanks around the sign, values in single quotes, and backslashes before quotes
+/// and backslashes.
+fn parse_pairs(text: &str) -> Result<Parameters, Error> {
+    let mut pairs = Parameters::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (keyword, after) = rest
+            .split_once('=')
+            .ok_or_else(|| refused("neither a postgres:// URL nor keyword=value pairs"))?;
+        let (value, after) = parse_value(after.trim_start())?;
+        pairs.push((keyword.trim_end().to_owned(), value));
+        rest = after.trim_start();
+    }
+    Ok(pairs)
+}
+
+/// One value, and what follows it.
+fn parse_value(text: &str) -> Result<(String, &str), Error> {
+    let (quoted, body) = text.strip_prefix('\'').map_or((false, text), |body| (true, body));
+    let mut value = String::new();
+    let mut characters = body.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            '\'' if quoted => return Ok((value, &body[at + 1..])),
+            blank if !quoted && blank.is_ascii_whitespace() => return Ok((value, &body[at..])),
+            other => value.push(other),
+        }
+    }
+    if quoted { Err(refused("a quoted value without its closing quote")) } else { Ok((value, "")) }
+}
+
+/// `[user[:password]@][host[:port],...][/dbname][?keyword=value&...]`, each part percent-encoded.
+fn parse_url(rest: &str) -> Result<Parameters, Error> {
+    let mut pairs = Parameters::new();
+    let mut push = |keyword: &str, value: &str| -> Result<(), Error> {
+        if !value.is_empty() {
+            pairs.push((keyword.to_owned(), decode(value)?));
+        }
+        Ok(())
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, dbname) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = authority.split_once('@').unwrap_or(("", authority));
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    push("user", user)?;
+    push("password", password)?;
+
+    let (mut names, mut ports) = (Vec::new(), Vec::new());
+    for host in hosts.split(',') {
+        let (name, port) = split_port(host)?;
+        names.push(name);
+        ports.push(port);
+    }
+    push("host", &names.join(","))?;
+    if ports.iter().any(|port| !port.is_empty()) {
+        push("port", &ports.join(","))?;
+    }
+    push("dbname", dbname)?;
+
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (keyword, value) =
+            pair.split_once('=').ok_or_else(|| refused("a URL's parameter without a value"))?;
+        match (keyword, value) {
+            ("ssl", "true") => push("sslmode", "require")?,
+            _ => push(&decode(keyword)?, value)?,
+        }
+    }
+    Ok(pairs)
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn split_port(host: &str) -> Result<(&str, &str), Error> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(bracketed) => {
+            let (name, after) =
+                bracketed.split_once(']').ok_or_else(|| refused("an IPv6 address without its ]"))?;
+            (name, after.strip_prefix(':').unwrap_or(after))
+        }
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    if name.contains(['@', ':']) && !host.starts_with('[') || !port.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(refused(
+            "a port that is no number: percent-encode @ : / ? # and % in a URL's user and password",
+        ));
+    }
+    Ok((name, port))
+}
+
+/// Undoes `%XX`.
+fn decode(text: &str) -> Result<String, Error> {
+    let broken = || refused("a % in a URL that two hexadecimal digits of UTF-8 do not follow");
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, plain) = part.split_at_checked(2).ok_or_else(broken)?;
+        bytes.extend(hex::decode(digits).map_err(|_| broken())?);
+        bytes.extend_from_slice(plain.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| broken())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{format, parse};
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        parse(text).unwrap()
+    }
+
+    fn expected(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(keyword, value)| ((*keyword).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_url_is_read_as_libpq_reads_it() {
+        assert_eq!(
+            pairs("postgres://app:p%40ss@[::1]:5433,db.example/shop?sslmode=require&connect_timeout=3"),
+            expected(&[
+                ("user", "app"),
+                ("password", "p@ss"),
+                ("host", "::1,db.example"),
+                ("port", "5433,"),
+                ("dbname", "shop"),
+                ("sslmode", "require"),
+                ("connect_timeout", "3"),
+            ])
+        );
+        assert_eq!(
+            pairs("postgresql:///shop?host=/run/pg"),
+            expected(&[("dbname", "shop"), ("host", "/run/pg")])
+        );
+        assert_eq!(
+            pairs("postgres://%2Frun%2Fpg/shop"),
+            expected(&[("host", "/run/pg"), ("dbname", "shop")])
+        );
+        assert_eq!(pairs("postgres://"), []);
+    }
+
+    #[test]
+    fn pairs_are_read_as_libpq_reads_them() {
+        assert_eq!(
+            pairs(r"host = db  password='it\'s \\ all'  user=a\ b dbname=''"),
+            expected(&[("host", "db"), ("password", r"it's \ all"), ("user", "a b"), ("dbname", "")])
+        );
+        assert_eq!(pairs("host=a host=b"), expected(&[("host", "b")]));
+        assert_eq!(pairs("  "), []);
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let parameters = expected(&[("user", r"o'\ \\'"), ("password", "x' host='evil"), ("dbname", "")]);
+        assert_eq!(pairs(&format(&parameters).unwrap()), parameters);
+    }
+
+    #[test]
+    fn a_string_that_cannot_be_read_is_refused_without_being_quoted() {
+        for text in [
+            "postgres://app:sec/ret@db/shop",
+            "postgres://app@sec@ret:x/shop",
+            "postgres://app:sec%ret@db/shop",
+            "postgres://[::1/shop?password=secret",
+            "postgres://db/shop?secret=x",
+            "postgres://db/shop?secret",
+            "password=my secret=x",
+            "password='secret",
+            "secret",
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("conninfo: "), "{error}");
+            assert!(!error.contains("sec") && !error.contains("ret"), "{error}");
+        }
+    }
+}

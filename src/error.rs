@@ -1,0 +1,175 @@
+//! What can go wrong, and what to do next. No error shows a key, a value or a password.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+type BoxedError = Box<dyn StdError + Send + Sync>;
+
+/// Why an operation did not do what was asked.
+///
+/// # Examples
+///
+/// ```
+/// use diesel_session::{Error, MemorySession, Now};
+///
+/// let sessions = MemorySession::new();
+/// let key = sessions.generate(None, None)?;
+/// match sessions.get(&key) {
+///     Ok((value, _left)) => println!("welcome back: {value}"),
+///     Err(Error::NotSet) => println!("a new visitor"),
+///     Err(Error::NotFound) => println!("log in, please"),
+///     Err(other) => return Err(other),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The session is unknown, cleared or expired, or its key is malformed.
+    #[error("there is no live session under this key")]
+    NotFound,
+
+    /// The session is live but was generated without a value, and none was set since.
+    #[error("the session has no value yet")]
+    NotSet,
+
+    /// The value is larger than this store's limit. Nothing was written.
+    #[error(
+        "the value has {size} bytes, and this store takes at most {limit}: store less, or raise the limit"
+    )]
+    ValueTooLarge {
+        /// The value's size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// The value holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
+    #[error("the value has a NUL at byte {position}, which text columns cannot hold: encode the value")]
+    ValueHasNul {
+        /// Where the first NUL is, in bytes from the start.
+        position: usize,
+    },
+
+    /// The period is longer than a database can hold as a date. Nothing was written.
+    #[error("the period of {} days is out of range: at most {} days, either way", period.num_days(), limit.num_days())]
+    PeriodOutOfRange {
+        /// The period that was asked for.
+        period: TimeDelta,
+        /// The longest period, positive or negative.
+        limit: TimeDelta,
+    },
+
+    /// A setting of the builder or a parameter of the connection cannot be used.
+    #[error("{setting}: {reason}")]
+    Configuration {
+        /// The setting's name.
+        setting: &'static str,
+        /// What is wrong with it, and what would do.
+        reason: String,
+    },
+
+    /// No connection came free, or none could be made, within the connection timeout.
+    #[error(
+        "no database connection within {waited:?}: is the server up, and the pool large enough? ({source})"
+    )]
+    PoolTimeout {
+        /// How long the call waited.
+        waited: Duration,
+        /// What the pool says, with the last failed connection's reason.
+        source: diesel::r2d2::PoolError,
+    },
+
+    /// The server took the request and did not answer in time. A write may yet take effect.
+    #[error("the database server did not answer within {waited:?}; a write may yet take effect")]
+    ServerTimeout {
+        /// How long the call waited.
+        waited: Duration,
+    },
+
+    /// The session table is not there.
+    #[error("the session table is missing: run the migrations, `DieselSession::migrate`, at startup")]
+    MissingTable {
+        /// The database's own error.
+        source: diesel::result::Error,
+    },
+
+    /// The database took an INSERT but kept no row, several times over.
+    #[error(
+        "the database kept none of {draws} new sessions: look for a trigger or rule on the session table"
+    )]
+    NotInserted {
+        /// How many keys were drawn.
+        draws: u32,
+    },
+
+    /// The database failed or refused. `source` is Diesel's error.
+    #[error("the database failed: {0}")]
+    Database(#[from] diesel::result::Error),
+
+    /// The session table could not be brought to this version's form.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+
+    /// The operating system refused something that never fails in practice.
+    #[error("the operating system gave no {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The operating system's error.
+        source: BoxedError,
+    },
+}
+
+/// Why the session table could not be brought to this version's form. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrationError {
+    /// Something else is called `session` here.
+    #[error(
+        "`session` is not a session table that can be adopted: {reason}; rename it, or give the sessions another schema"
+    )]
+    NotOurs {
+        /// What tells it apart.
+        reason: String,
+    },
+
+    /// The table is that of OCaml's `session-postgresql`, with live keys in clear, and nobody said
+    /// what is to become of them.
+    #[error(
+        "the session table of session-postgresql holds keys in clear: share it with `KeyStorage::Plain`, or hash them once and for all with `migrations::adopt`"
+    )]
+    ClearKeys,
+
+    /// The store keeps keys in clear, and the table holds hashed ones.
+    #[error(
+        "the session table holds hashed keys, which a store with `KeyStorage::Plain` would never find: use `KeyStorage::Hashed`"
+    )]
+    HashedKeys,
+
+    /// The table is older than this version of the crate.
+    #[error(
+        "the session table lacks {}: run `migrations::migrate` with a role that may create tables, then grant the runtime role \
+         SELECT, INSERT, UPDATE, DELETE ON session and SELECT ON __diesel_session_migrations",
+        versions.join(", ")
+    )]
+    Missing {
+        /// The versions that were not run, oldest first.
+        versions: Vec<String>,
+    },
+
+    /// A statement of a migration failed, or its bookkeeping.
+    #[error("a migration of the session table failed, and nothing was changed: {source}")]
+    Failed {
+        /// The cause.
+        source: BoxedError,
+    },
+}
+
+impl From<diesel::result::Error> for MigrationError {
+    fn from(source: diesel::result::Error) -> Self {
+        Self::Failed { source: source.into() }
+    }
+}

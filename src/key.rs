@@ -1,0 +1,184 @@
+//! Session keys, and the form in which the database holds them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::error::Error;
+
+/// The secret that names a session: what the visitor's cookie carries.
+///
+/// 40 characters of base64's standard alphabet (`A-Z a-z 0-9 + /`), nothing else and no folding.
+/// Keys made here are 160 bits from the operating system's generator, as 40 lower-case hexadecimal
+/// characters; keys of OCaml's `session-postgresql` (30 bytes as 40 base64 characters) are accepted too.
+/// OWASP asks for at least 64 bits of entropy, ASVS 7.2.3 for 128.
+///
+/// `Debug` shows no secret, there is no `Display`, and comparison takes the same time whatever the keys.
+///
+/// # Examples
+///
+/// ```
+/// use diesel_session::{Error, SessionKey};
+///
+/// let cookie = "6f1ed002ab5595859014ebf0951522d9a1b2c3d4";
+/// let key: SessionKey = cookie.parse()?;
+/// assert_eq!(key.as_str(), cookie);
+/// assert_eq!(format!("{key:?}"), "SessionKey(..)");
+///
+/// // What is no key at all is a session that is not there: no database is asked.
+/// assert!(matches!("' OR 1=1 --".parse::<SessionKey>(), Err(Error::NotFound)));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct SessionKey([u8; SessionKey::LENGTH]);
+
+impl SessionKey {
+    /// The length of every key, in characters and bytes.
+    pub const LENGTH: usize = 40;
+
+    /// A new key from the operating system's generator.
+    pub(crate) fn random() -> Result<Self, Error> {
+        let mut bits = [0; Self::LENGTH / 2];
+        SysRng
+            .try_fill_bytes(&mut bits)
+            .map_err(|source| Error::System { what: "random bits", source: source.into() })?;
+        let mut characters = [0; Self::LENGTH];
+        hex::encode_to_slice(bits, &mut characters).expect("20 bytes are 40 hexadecimal digits");
+        Ok(Self(characters))
+    }
+
+    /// The key in clear, for the cookie. Never log it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        ascii(&self.0)
+    }
+}
+
+impl FromStr for SessionKey {
+    type Err = Error;
+
+    /// Checks the form of a key that a client sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for anything that is not 40 characters of base64's alphabet.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let characters: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| Error::NotFound)?;
+        let in_alphabet = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/');
+        if characters.iter().all(in_alphabet) { Ok(Self(characters)) } else { Err(Error::NotFound) }
+    }
+}
+
+impl TryFrom<&str> for SessionKey {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl Hash for SessionKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
+}
+
+/// The form in which the database holds session keys.
+///
+/// One store, one form: a key that is not found in its form is not looked for in the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyStorage {
+    /// `$` and 39 characters of the base64 of the key's SHA-256: what a leaked backup shows opens no
+    /// session, since `$` is outside the keys' alphabet. The default.
+    #[default]
+    Hashed,
+    /// The key itself, to share one table with running OCaml services: whoever reads the table can
+    /// take over every session in it.
+    Plain,
+}
+
+/// A key as the database holds it: 40 ASCII characters.
+#[derive(Clone, Copy)]
+pub struct StoredKey([u8; SessionKey::LENGTH]);
+
+impl StoredKey {
+    pub(crate) fn new(key: &SessionKey, storage: KeyStorage) -> Self {
+        match storage {
+            KeyStorage::Plain => Self(key.0),
+            KeyStorage::Hashed => {
+                // 43 characters of base64, of which the first 39 fit: 234 of 256 bits.
+                let mut encoded = [0; 43];
+                STANDARD_NO_PAD
+                    .encode_slice(Sha256::digest(key.0), &mut encoded)
+                    .expect("32 bytes are 43 characters of base64");
+                let mut stored = [b'$'; SessionKey::LENGTH];
+                stored[1..].copy_from_slice(&encoded[..SessionKey::LENGTH - 1]);
+                Self(stored)
+            }
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        ascii(&self.0)
+    }
+}
+
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredKey(..)")
+    }
+}
+
+fn ascii(characters: &[u8]) -> &str {
+    std::str::from_utf8(characters).expect("keys are made of ASCII characters only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_keys_are_forty_lower_case_hexadecimal_characters() {
+        let key = SessionKey::random().unwrap();
+        assert!(key.as_str().bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')));
+        assert_eq!(key.as_str().parse::<SessionKey>().unwrap(), key);
+    }
+
+    #[test]
+    fn the_stored_form_is_the_documented_one() {
+        let key: SessionKey = "0000000000000000000000000000000000000000".parse().unwrap();
+        let hashed = StoredKey::new(&key, KeyStorage::Hashed);
+        // printf %040d 0 | openssl sha256 -binary | base64 | cut -c -39
+        assert_eq!(hashed.as_str(), "$lpLme4N4pvZ1P5d4LUWKp1fpR+qy+99rXBh7dFY");
+        assert_eq!(StoredKey::new(&key, KeyStorage::Plain).as_str(), key.as_str());
+    }
+
+    #[test]
+    fn a_stored_hash_is_no_key() {
+        let key = SessionKey::random().unwrap();
+        let stored = StoredKey::new(&key, KeyStorage::Hashed);
+        assert!(matches!(stored.as_str().parse::<SessionKey>(), Err(Error::NotFound)));
+    }
+}

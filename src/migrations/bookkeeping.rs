@@ -1,0 +1,76 @@
+//! Which migrations were run: a record of our own, kept through Diesel's harness.
+
+use diesel::backend::Backend;
+use diesel::migration::{Migration, MigrationVersion, Result};
+use diesel::prelude::*;
+use diesel_migrations::MigrationHarness;
+
+use crate::error::MigrationError;
+use crate::key::KeyStorage;
+use crate::schema::__diesel_session_migrations as record;
+
+type Failable<T> = std::result::Result<T, MigrationError>;
+
+/// What a database does for migrations.
+pub trait Schema {
+    /// The versions that this crate knows and the record does not, oldest first. Changes nothing.
+    fn missing(&mut self) -> Failable<Vec<String>>;
+
+    /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
+    fn run_missing(&mut self, storage: KeyStorage) -> Failable<usize>;
+
+    /// Refuses a table whose keys the storage would never find.
+    fn check_keys(&mut self, storage: KeyStorage) -> Failable<()>;
+
+    /// Reverts the newest migration.
+    fn revert_newest(&mut self) -> Failable<String>;
+}
+
+/// The versions of migrations, oldest first.
+pub(super) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> Vec<String> {
+    let mut versions: Vec<String> =
+        migrations.iter().map(|migration| migration.name().version().to_string()).collect();
+    versions.sort_unstable();
+    versions
+}
+
+/// A connection as a migration harness with our record, whose table must exist.
+pub(super) struct Recorded<'a, C>(pub(super) &'a mut C);
+
+pub(super) const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS __diesel_session_migrations (\
+     version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+
+macro_rules! harness {
+    ($connection:ty, $database:ty) => {
+        impl MigrationHarness<$database> for Recorded<'_, $connection> {
+            fn run_migration(
+                &mut self,
+                migration: &dyn Migration<$database>,
+            ) -> Result<MigrationVersion<'static>> {
+                let version = migration.name().version().as_owned();
+                migration.run(self.0)?;
+                diesel::insert_into(record::table).values(record::version.eq(&version)).execute(self.0)?;
+                Ok(version)
+            }
+
+            fn revert_migration(
+                &mut self,
+                migration: &dyn Migration<$database>,
+            ) -> Result<MigrationVersion<'static>> {
+                let version = migration.name().version().as_owned();
+                migration.revert(self.0)?;
+                diesel::delete(record::table.find(&version)).execute(self.0)?;
+                Ok(version)
+            }
+
+            fn applied_migrations(&mut self) -> Result<Vec<MigrationVersion<'static>>> {
+                Ok(record::table.select(record::version).order(record::version.desc()).load(self.0)?)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+harness!(PgConnection, diesel::pg::Pg);
+#[cfg(feature = "sqlite")]
+harness!(SqliteConnection, diesel::sqlite::Sqlite);

@@ -1,0 +1,103 @@
+//! The session table's migrations: embedded, recorded apart from the host's, safe for any number of
+//! processes that start at once.
+//!
+//! A program that may create tables calls [`migrate`] (or [`DieselSession::migrate`]) at startup: when the
+//! table is up to date it costs one query and takes no lock. A program that may not calls [`check`], and
+//! somebody else runs [`migrate`] at deployment. What was run is recorded in a table of our own,
+//! `__diesel_session_migrations`, so that the host's `diesel migration revert` and `redo` never meet our
+//! versions.
+//!
+//! [`DieselSession::migrate`]: crate::DieselSession::migrate
+
+use diesel_migrations::EmbeddedMigrations;
+use diesel_migrations::embed_migrations;
+
+use crate::backend::SessionConnection;
+use crate::error::{Error, MigrationError};
+use crate::key::KeyStorage;
+
+mod bookkeeping;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub(crate) use bookkeeping::Schema;
+#[cfg(feature = "postgres")]
+pub use postgres::adopt;
+
+/// The migrations for PostgreSQL, for hosts that run them with a harness of their own. Then the record
+/// is the host's too, and neither [`migrate`] nor [`check`] knows of it.
+#[cfg(feature = "postgres")]
+pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The migrations for SQLite, for hosts that run them with a harness of their own: see `POSTGRES`.
+#[cfg(feature = "sqlite")]
+pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Brings the session table to this version's form, in one transaction, and returns how many migrations
+/// that took.
+///
+/// Any number of processes may call it at once: one does the work, the others wait for it and then find
+/// nothing to do. A table that is newer than this version of the crate is left as it is and works.
+///
+/// On PostgreSQL, a `session` table of OCaml's `session-postgresql` is brought to this form with its live
+/// sessions: the columns and constraints that the original forgot are added, of several rows with one key
+/// the longest-lived stays, rows without key or expiry go, an infinite expiry becomes one week from now. It
+/// is locked meanwhile (a million rows took about three seconds). Its keys stay as they are: `storage` must
+/// be [`KeyStorage::Plain`] where the table holds any, or see [`adopt`](crate::migrations).
+///
+/// # Errors
+///
+/// [`Error::Migration`], and then nothing was changed: the table is not ours
+/// ([`NotOurs`](MigrationError::NotOurs)), holds keys in the other form
+/// ([`ClearKeys`](MigrationError::ClearKeys), [`HashedKeys`](MigrationError::HashedKeys)), or a statement
+/// failed ([`Failed`](MigrationError::Failed)).
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use diesel::prelude::*;
+/// use diesel_session::{KeyStorage, migrations};
+///
+/// let mut conn = SqliteConnection::establish(":memory:").unwrap();
+/// assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed)?, 1);
+/// assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed)?, 0);
+/// migrations::check(&mut conn)?;
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<usize, Error> {
+    let run = if conn.missing()?.is_empty() { 0 } else { conn.run_missing(storage)? };
+    conn.check_keys(storage)?;
+    Ok(run)
+}
+
+/// Checks, without changing anything, that every migration of this version was run.
+///
+/// For programs whose role may not create tables. That role needs `SELECT, INSERT, UPDATE, DELETE` on
+/// `session` and `SELECT` on `__diesel_session_migrations`.
+///
+/// # Errors
+///
+/// [`MigrationError::Missing`] names the missing versions.
+pub fn check<C: SessionConnection>(conn: &mut C) -> Result<(), Error> {
+    let versions = conn.missing()?;
+    if versions.is_empty() { Ok(()) } else { Err(MigrationError::Missing { versions }.into()) }
+}
+
+/// Reverts the newest migration that was run, and returns its version. For version 1 that drops the table
+/// with its sessions.
+///
+/// # Errors
+///
+/// [`MigrationError::Failed`], and then nothing was changed: no migration was run, or the newest one is not
+/// of this version of the crate, or the table was adopted from `session-postgresql` and is not ours to drop.
+pub fn revert<C: SessionConnection>(conn: &mut C) -> Result<String, Error> {
+    Ok(conn.revert_newest()?)
+}
+
+fn failed(source: Box<dyn std::error::Error + Send + Sync>) -> MigrationError {
+    MigrationError::Failed { source }
+}

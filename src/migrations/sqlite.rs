@@ -1,0 +1,107 @@
+//! Migrations on SQLite.
+
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel::migration::MigrationSource as _;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Bool, Integer};
+use diesel_migrations::MigrationHarness as _;
+
+use super::bookkeeping::{CREATE_RECORD, Recorded, Schema, versions};
+use super::{SQLITE, failed};
+use crate::error::MigrationError;
+use crate::key::KeyStorage;
+
+impl Schema for SqliteConnection {
+    fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
+        patiently(self, |conn| {
+            let pending = if exists(conn, "__diesel_session_migrations")? {
+                Recorded(conn).pending_migrations(SQLITE)
+            } else {
+                SQLITE.migrations()
+            };
+            Ok(versions(pending.map_err(failed)?))
+        })
+    }
+
+    fn run_missing(&mut self, _storage: KeyStorage) -> Result<usize, MigrationError> {
+        alone(self, |conn| {
+            let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
+            if !made_by_us && exists(conn, "session")? {
+                let reason = "there was no such table before this crate's on SQLite".to_owned();
+                return Err(MigrationError::NotOurs { reason });
+            }
+            Ok(Recorded(conn).run_pending_migrations(SQLITE).map_err(failed)?.len())
+        })
+    }
+
+    fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
+        if storage == KeyStorage::Plain
+            && says(self, "EXISTS (SELECT 1 FROM session WHERE session_key LIKE '$%')")?
+        {
+            return Err(MigrationError::HashedKeys);
+        }
+        Ok(())
+    }
+
+    fn revert_newest(&mut self) -> Result<String, MigrationError> {
+        alone(self, |conn| {
+            let version = Recorded(conn).revert_last_migration(SQLITE).map_err(failed)?;
+            Ok(version.to_string())
+        })
+    }
+}
+
+/// Runs `work` in one transaction that holds the write lock from its start.
+fn alone<T>(
+    conn: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
+    let recorded = |conn: &mut SqliteConnection| {
+        sql_query(CREATE_RECORD).execute(conn)?;
+        work(conn)
+    };
+    patiently(conn, |conn| {
+        if matches!(
+            AnsiTransactionManager::transaction_manager_status_mut(conn).transaction_depth(),
+            Ok(None)
+        ) {
+            conn.immediate_transaction(recorded)
+        } else {
+            conn.transaction(recorded)
+        }
+    })
+}
+
+/// Lets `work` wait for other processes' locks, even on a connection that would not.
+fn patiently<T>(
+    conn: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
+    #[derive(QueryableByName)]
+    struct Timeout {
+        #[diesel(sql_type = Integer)]
+        timeout: i32,
+    }
+    const PATIENCE: i32 = 30_000;
+
+    let Timeout { timeout } = sql_query("PRAGMA busy_timeout").get_result(conn)?;
+    sql_query(format!("PRAGMA busy_timeout = {}", timeout.max(PATIENCE))).execute(conn)?;
+    let result = work(conn);
+    sql_query(format!("PRAGMA busy_timeout = {timeout}")).execute(conn)?;
+    result
+}
+
+fn exists(conn: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
+    says(conn, &format!("EXISTS (SELECT 1 FROM sqlite_master WHERE name = '{name}')"))
+}
+
+/// The answer to a question in SQL.
+fn says(conn: &mut SqliteConnection, question: &str) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Answer {
+        #[diesel(sql_type = Bool)]
+        yes: bool,
+    }
+    sql_query(format!("SELECT {question} AS yes")).get_result(conn).map(|answer: Answer| answer.yes)
+}

@@ -1,0 +1,96 @@
+//! The contract of a session store, on one screen.
+
+/// A session store whose operations are done when they return: *now* as opposed to *later* (a future),
+/// not a clock.
+///
+/// The interface of OCaml's `Session.S.Now`, carried over. A session is a value under a key, with a
+/// period after which it is dead. A key that is unknown, cleared, expired or malformed means the same
+/// thing everywhere, *not found*; every other error is a failure of the system or a refused argument.
+///
+/// | operation | missing, cleared or expired | live, without a value | live, with a value |
+/// |---|---|---|---|
+/// | `get` | not found | not set | the value and what is left of its period |
+/// | `set` | not found: nothing is created or revived | sets value and expiry | replaces value and expiry |
+/// | `clear` | nothing to do | the session is gone | the session is gone |
+///
+/// # Examples
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use diesel_session::{Error, MemorySession, Now};
+///
+/// let sessions = MemorySession::new();
+/// let key = sessions.generate(Some("cart=3".to_owned()), Some(TimeDelta::minutes(30)))?;
+///
+/// let (value, left) = sessions.get(&key)?;
+/// assert_eq!(value, "cart=3");
+/// assert!(left <= TimeDelta::minutes(30));
+///
+/// sessions.clear(&key)?;
+/// assert!(matches!(sessions.get(&key), Err(Error::NotFound)));
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Now {
+    /// The type of a session key.
+    type Key;
+    /// The type of a session value.
+    type Value;
+    /// The type of a session's period: a duration, signed as the original's is.
+    type Period;
+    /// The type of an error.
+    type Error;
+
+    /// The period of sessions that are generated or set without an expiry of their own.
+    fn default_period(&self) -> Self::Period;
+
+    /// Sets the default period of this handle and its clones. Only later operations see it.
+    ///
+    /// # Errors
+    ///
+    /// A period that the store cannot hold is refused, and the old one stays.
+    fn set_default_period(&self, period: Self::Period) -> Result<(), Self::Error>;
+
+    /// Starts a session under a new, unguessable key and returns the key.
+    ///
+    /// The session expires `expiry` from now, or the default period from now. A zero or negative
+    /// expiry is legal: the session is born expired. Without a value, [`get`](Now::get) answers
+    /// *not set* until the first [`set`](Now::set).
+    ///
+    /// # Errors
+    ///
+    /// A value or an expiry that the store cannot hold is refused, and nothing is written.
+    fn generate(
+        &self,
+        value: Option<Self::Value>,
+        expiry: Option<Self::Period>,
+    ) -> Result<Self::Key, Self::Error>;
+
+    /// Ends the session: afterwards its key is absent for every operation. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// Only when the store fails; a session that is not there is no error.
+    fn clear(&self, key: &Self::Key) -> Result<(), Self::Error>;
+
+    /// The session's value, and what is left of its period: never more than was asked for.
+    ///
+    /// # Errors
+    ///
+    /// *Not found* for a session that is unknown, cleared or expired; *not set* for a live one that
+    /// has no value yet. An empty value is a value.
+    fn get(&self, key: &Self::Key) -> Result<(Self::Value, Self::Period), Self::Error>;
+
+    /// Sets a live session's value, and its expiry to `expiry` from now, or the default period from now.
+    ///
+    /// # Errors
+    ///
+    /// *Not found* for a session that is unknown, cleared or expired: a client cannot choose a key,
+    /// and no write is lost in silence. A value or an expiry that the store cannot hold is refused,
+    /// and nothing is written.
+    fn set(
+        &self,
+        key: &Self::Key,
+        value: Self::Value,
+        expiry: Option<Self::Period>,
+    ) -> Result<(), Self::Error>;
+}
