@@ -1,7 +1,12 @@
 //! scratch
 #![cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
-    allow(dead_code, unused_imports, unused_macros, reason = "without a database, only its absence is explained")
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "without a database, only its absence is explained"
+    )
 )]
 mod backend;
 mod connect;

@@ -3,6 +3,10 @@
 //! The server runs from the installed binaries, as the user `postgres` where the test runs as root (which
 //! the server refuses). A shell supervises it and ends it when the owner is gone, however that ended.
 
+mod pgbouncer;
+
+pub use pgbouncer::PgBouncer;
+
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -37,12 +41,8 @@ impl Server {
         for setting in SETTINGS.iter().chain(settings) {
             command.args(["-c", setting]);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir("/").process_group(0);
-        if std::fs::metadata("/proc/self")?.uid() == 0 {
-            let (user, group) = user("postgres")?;
-            command.uid(user).gid(group);
-        }
-        let mut supervisor = command.spawn()?;
+        run_as_postgres(&mut command)?;
+        let mut supervisor = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let missing = || io::Error::other("the supervisor has no pipe");
         let commands = supervisor.stdin.take().ok_or_else(missing)?;
         let mut answers = BufReader::new(supervisor.stdout.take().ok_or_else(missing)?);
@@ -147,6 +147,17 @@ fn binaries() -> io::Result<PathBuf> {
         .chain(std::env::split_paths(&path))
         .find(|directory| directory.join("initdb").exists())
         .ok_or_else(|| io::Error::other("no PostgreSQL server is installed: `apt install postgresql`, or name its binaries' directory in PG_BIN"))
+}
+
+/// Neither PostgreSQL nor PgBouncer runs as root. A process group of its own spares the child the
+/// terminal's signals: it ends with its standard input.
+fn run_as_postgres(command: &mut Command) -> io::Result<()> {
+    command.current_dir("/").process_group(0);
+    if std::fs::metadata("/proc/self")?.uid() == 0 {
+        let (user, group) = user("postgres")?;
+        command.uid(user).gid(group);
+    }
+    Ok(())
 }
 
 fn user(name: &str) -> io::Result<(u32, u32)> {

@@ -1,0 +1,133 @@
+//! Settings and tables that cannot work say so. (Keys are in `keys`, values and periods among the laws.)
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use diesel_session::{ConnectOptions, Error, Now};
+
+use crate::support::{Database, File, Postgres, Sql, Sqlite};
+
+#[test]
+fn settings_that_do_not_fit_are_refused_by_name() {
+    let refused = |result: Result<Sqlite, Error>, expected: &str| match result {
+        Err(Error::Configuration { setting, .. }) => assert_eq!(setting, expected),
+        other => panic!("{expected}: {other:?}"),
+    };
+    let builder = Sqlite::builder;
+    let file = File::new();
+    refused(builder().pool_size(0).connect(&file.path), "pool_size");
+    refused(builder().pool_size(2).connect(":memory:"), "pool_size");
+    refused(builder().min_idle(0).connect(&file.path), "min_idle");
+    refused(builder().pool_size(2).min_idle(3).connect(&file.path), "min_idle");
+    refused(builder().connection_timeout(Duration::ZERO).connect(&file.path), "connection_timeout");
+    refused(builder().connection_timeout(Duration::MAX).connect(&file.path), "connection_timeout");
+    refused(builder().statement_timeout(Duration::ZERO).connect(&file.path), "statement_timeout");
+    refused(builder().statement_timeout(Duration::MAX).connect(&file.path), "statement_timeout");
+    let period = builder().default_period(TimeDelta::MAX).connect(&file.path);
+    assert!(matches!(period, Err(Error::PeriodOutOfRange { .. })));
+}
+
+#[test]
+fn a_value_limit_can_be_set() {
+    let store = Sqlite::builder().value_limit(3).connect(":memory:").unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("abc".to_owned()), None).unwrap();
+    let refused = store.set(&key, "abcd".to_owned(), None);
+    assert!(matches!(refused, Err(Error::ValueTooLarge { size: 4, limit: 3 })));
+}
+
+#[test]
+fn a_missing_table_says_to_run_the_migrations() {
+    let key = "0000000000000000000000000000000000000000".parse().unwrap();
+    let missing = |result: Result<(), Error>| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::MissingTable { .. }), "{error:?}");
+        assert!(error.to_string().contains("migrat"), "{error}");
+    };
+    let database = Database::new();
+    let store = Postgres::connect(&database.url).unwrap();
+    missing(store.get(&key).map(drop));
+    missing(store.generate(None, None).map(drop));
+    let mut conn = store.pool().get().unwrap();
+    assert!(
+        matches!(store.on(&mut conn).get(&key), Err(Error::Database(_))),
+        "a caller's connection is not probed"
+    );
+
+    let file = File::new();
+    let store = Sqlite::connect(&file.path).unwrap();
+    missing(store.set(&key, "x".to_owned(), None));
+    missing(store.clear(&key));
+    missing(store.delete_expired(1).map(drop));
+}
+
+#[test]
+fn a_trigger_that_keeps_no_row_is_found_out() {
+    let database = Database::new();
+    let store = database.store();
+    database.conn().run(
+        "CREATE FUNCTION keep_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep_nothing BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep_nothing()",
+    );
+    assert!(matches!(store.generate(None, None), Err(Error::NotInserted { draws: 3 })));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_a_typed_error() {
+    let builder = Sqlite::builder().connection_timeout(Duration::from_secs(1));
+    let error = builder.connect("/nonexistent/sessions.sqlite").unwrap_err();
+    assert!(matches!(error, Error::PoolTimeout { .. }), "{error:?}");
+}
+
+#[test]
+fn every_parameter_of_the_originals_connect_reaches_the_server() {
+    let database = Database::new();
+    let mut admin = database.conn();
+    admin.run("DO $$ BEGIN IF to_regrole('o''brien \\') IS NULL THEN CREATE ROLE \"o'brien \\\" LOGIN SUPERUSER PASSWORD 'it''s \\'; END IF; END $$");
+    let base: ConnectOptions = database.url.parse().unwrap();
+    let options = base
+        .user("o'brien \\")
+        .password("it's \\")
+        .options("-c geqo_threshold=13 -c search_path=\\'a\\ b\\',public")
+        .tty("/dev/null")
+        .requiressl(false)
+        .startonly(true);
+    let store = Postgres::builder().connect_with(&options).unwrap();
+    let mut conn = store.pool().get().unwrap();
+    assert_eq!(conn.text("SELECT session_user::text"), "o'brien \\");
+    assert_eq!(conn.text("SELECT current_setting('geqo_threshold')"), "13");
+    assert_eq!(conn.text("SELECT current_setting('search_path')"), "'a b',public");
+    assert_eq!(conn.text("SELECT current_setting('statement_timeout')"), "5s");
+    drop(conn);
+    drop(store);
+
+    // Spelt out one by one, they lead to the same place.
+    let socket = admin.text("SELECT split_part(current_setting('unix_socket_directories'), ',', 1)");
+    let options = ConnectOptions::new()
+        .host(&socket)
+        .port(&admin.text("SELECT current_setting('port')"))
+        .dbname(&admin.text("SELECT current_database()::text"))
+        .user(&admin.text("SELECT current_user::text"));
+    let store = Postgres::builder().connect_with(&options).unwrap();
+    assert_eq!(
+        store.pool().get().unwrap().text("SELECT current_database()::text"),
+        admin.text("SELECT current_database()::text")
+    );
+    drop(store);
+
+    // `hostaddr` and `requiressl` are libpq's to judge: nobody listens there.
+    let unreachable = Postgres::builder()
+        .connection_timeout(Duration::from_secs(1))
+        .connect_with(&ConnectOptions::new().hostaddr("127.0.0.1").port("1").requiressl(true));
+    let error = unreachable.unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1") && error.contains("refused"), "{error}");
+    admin.run("DROP ROLE \"o'brien \\\"");
+}
+
+#[test]
+fn a_callers_own_statement_timeout_goes_before_ours() {
+    let database = Database::new();
+    let options: ConnectOptions = database.url.parse().unwrap();
+    let store = Postgres::builder().connect_with(&options.options("-c statement_timeout=7s")).unwrap();
+    assert_eq!(store.pool().get().unwrap().text("SELECT current_setting('statement_timeout')"), "7s");
+}

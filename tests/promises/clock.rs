@@ -1,0 +1,41 @@
+//! One clock, the database's: fault 6 of the original, whose client judged by its own what the server had
+//! written by its own.
+
+use std::process::Command;
+
+use diesel::prelude::*;
+
+use crate::support::{Database, Sql, example};
+
+#[test]
+fn a_clients_clock_hours_ahead_or_behind_changes_nothing() {
+    for shift in ["+2h", "-2h"] {
+        let database = Database::new();
+        let quickstart = Command::new("faketime")
+            .args(["-f", shift])
+            .arg(example("quickstart"))
+            .env("DATABASE_URL", &database.url)
+            .output()
+            .expect("faketime is installed");
+        let output = String::from_utf8_lossy(&quickstart.stdout);
+        assert!(quickstart.status.success(), "{output}{}", String::from_utf8_lossy(&quickstart.stderr));
+        assert!(output.contains("gone, by the database's clock"), "{output}");
+        assert!(output.contains("1799 seconds left"), "{output}");
+        // What is left in the table is the session of one second, dated by the server.
+        let mut conn = database.conn();
+        assert_eq!(conn.number("SELECT count(*) FROM session"), 1);
+        assert!(conn.yes("SELECT bool_and(abs(extract(epoch FROM now() - expire_date)) < 60 AND abs(extract(epoch FROM now() - created_on)) < 60) FROM session"));
+    }
+}
+
+#[test]
+fn a_session_expires_inside_a_long_transaction() {
+    let database = Database::new();
+    let store = database.store();
+    let mut conn = store.pool().get().unwrap();
+    conn.begin_test_transaction().unwrap();
+    let key = store.on(&mut conn).generate(Some("x"), Some(chrono::TimeDelta::milliseconds(100))).unwrap();
+    // `now()` stands still in a transaction; the clock that judges sessions does not.
+    conn.run("SELECT pg_sleep(0.2)");
+    assert!(matches!(store.on(&mut conn).get(&key), Err(diesel_session::Error::NotFound)));
+}

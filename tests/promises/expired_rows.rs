@@ -1,0 +1,98 @@
+//! `delete_expired`: fault 15 of the original, which never deleted anything.
+
+use std::thread;
+
+use chrono::TimeDelta;
+use diesel_session::Now;
+
+use crate::support::{Database, File, Sql};
+
+/// Rows that expired in each of `hours` earlier hours, `each` of them, and as many that live on.
+fn fill(conn: &mut diesel::PgConnection, hours: u32, each: u32) {
+    conn.run(&format!(
+        "INSERT INTO session (session_key, expire_date, session_data) \
+         SELECT '$' || md5(hour || ' ' || n) || '000000h', date_trunc('hour', now()) - hour * interval '1 hour' + interval '1 minute', hour \
+         FROM generate_series(1, {hours}) AS hour, generate_series(1, {each}) AS n; \
+         INSERT INTO session (session_key, expire_date, session_data) \
+         SELECT '$' || md5('live' || n) || '000000l', now() + interval '1 hour', 'live' \
+         FROM generate_series(1, {each}) AS n"
+    ));
+}
+
+#[test]
+fn at_most_the_limit_is_deleted_and_the_longest_expired_first() {
+    let database = Database::new();
+    let store = database.store();
+    let mut conn = database.conn();
+    fill(&mut conn, 3, 10);
+    assert_eq!(store.delete_expired(0).unwrap(), 0);
+    assert_eq!(store.delete_expired(12).unwrap(), 12);
+    assert_eq!(conn.number("SELECT count(*) FROM session WHERE session_data = '3'"), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM session WHERE session_data = '2'"), 8);
+    assert_eq!(conn.number("SELECT count(*) FROM session WHERE session_data = '1'"), 10);
+    assert_eq!(store.delete_expired(100).unwrap(), 18);
+    assert_eq!(store.delete_expired(100).unwrap(), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM session"), 10);
+}
+
+#[test]
+fn on_sqlite_too() {
+    let file = File::new();
+    let store = file.store();
+    let live = store.generate(Some("live".to_owned()), None).unwrap();
+    for hour in [3, 1, 2] {
+        for _ in 0..10 {
+            store.generate(Some(hour.to_string()), Some(TimeDelta::hours(-hour))).unwrap();
+        }
+    }
+    assert_eq!(store.delete_expired(0).unwrap(), 0);
+    assert_eq!(store.delete_expired(12).unwrap(), 12);
+    let mut conn = file.conn();
+    assert_eq!(conn.number("SELECT count(*) FROM session WHERE session_data = '3'"), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM session WHERE session_data = '2'"), 8);
+    assert_eq!(store.delete_expired(100).unwrap(), 18);
+    assert_eq!(store.get(&live).unwrap().0, "live");
+}
+
+#[test]
+fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
+    let database = Database::new();
+    let store = database.store();
+    fill(&mut database.conn(), 4, 1_000);
+    let sweepers: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            thread::spawn(move || {
+                let mut deleted = 0;
+                loop {
+                    match store.delete_expired(100).unwrap() {
+                        0 => return deleted,
+                        batch => {
+                            assert!(batch <= 100);
+                            deleted += batch;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    let deleted: usize = sweepers.into_iter().map(|sweeper| sweeper.join().unwrap()).sum();
+    // A batch that another sweeper has taken meanwhile reads as empty: the rest is for the next round.
+    let rest = store.delete_expired(10_000).unwrap();
+    assert_eq!(deleted + rest, 4_000);
+    assert_eq!(database.conn().number("SELECT count(*) FROM session WHERE session_data = 'live'"), 1_000);
+}
+
+#[test]
+fn expired_rows_can_be_deleted_in_the_callers_transaction() {
+    let database = Database::new();
+    let store = database.store();
+    fill(&mut database.conn(), 1, 10);
+    let mut conn = store.pool().get().unwrap();
+    let undone = diesel::Connection::transaction(&mut *conn, |conn| {
+        assert_eq!(store.on(conn).delete_expired(100)?, 10);
+        Err::<(), _>(diesel_session::Error::NotSet)
+    });
+    assert!(matches!(undone, Err(diesel_session::Error::NotSet)));
+    assert_eq!(store.delete_expired(100).unwrap(), 10);
+}

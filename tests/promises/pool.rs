@@ -1,0 +1,238 @@
+//! Servers that go away, come back, or stop answering: fault 13 of the original, which never recovered.
+
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, Pool};
+use diesel_session::{ConnectOptions, DieselSession, Error, Now, SessionKey};
+use throwaway_postgres::Server;
+
+use crate::support::{Database, File, Postgres, Sql};
+
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Far more than any bound of a test, and far less than for ever.
+const LATE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Get,
+    Set,
+    Generate,
+    Clear,
+}
+
+use Operation::{Clear, Generate, Get, Set};
+
+fn run(store: &Postgres, operation: Operation, key: &SessionKey) -> Result<(), Error> {
+    match operation {
+        Get => store.get(key).map(drop),
+        Set => store.set(key, "y".to_owned(), None),
+        Generate => store.generate(Some("x".to_owned()), None).map(drop),
+        Clear => store.clear(key),
+    }
+}
+
+/// Opens every connection of the pool, and prepares every statement on each where `cached` says so.
+fn fill(store: &Postgres, cached: bool) {
+    let mut conns: Vec<_> = (0..store.pool().max_size()).map(|_| store.pool().get().unwrap()).collect();
+    for conn in &mut conns {
+        if cached {
+            let key = store.on(conn).generate(Some("x"), None).unwrap();
+            store.on(conn).set(&key, "y", None).unwrap();
+            store.on(conn).get(&key).unwrap();
+            store.on(conn).clear(&key).unwrap();
+        }
+    }
+}
+
+/// Breaks every connection of the pool by `break_all`, and sees each operation succeed at once.
+fn recovers(store: &Postgres, mut break_all: impl FnMut()) {
+    for cached in [false, true] {
+        for operation in [Get, Set, Generate, Clear] {
+            let key = store.generate(Some("x".to_owned()), None).unwrap();
+            fill(store, cached);
+            break_all();
+            run(store, operation, &key)
+                .unwrap_or_else(|error| panic!("{operation:?}, cached: {cached}: {error}"));
+            // The rest of the pool is as broken, and nobody notices.
+            for _ in 0..8 {
+                run(store, Generate, &key).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_connections_reach_no_caller() {
+    let database = Database::new();
+    let store = database.store();
+    let mut admin = database.conn();
+    recovers(&store, || {
+        admin.run(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    });
+}
+
+#[test]
+fn a_restart_of_the_server_reaches_no_caller_after_it() {
+    let mut server = Server::start(&["fsync=on"]).unwrap();
+    let store = Postgres::builder().pool_size(3).connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    recovers(&store, || {
+        server.stop().unwrap();
+        server.start_again().unwrap();
+    });
+}
+
+#[test]
+fn without_bounded_calls_the_pool_recovers_as_well() {
+    let database = Database::new();
+    let store = Postgres::builder().bounded_calls(false).pool_size(3).connect(&database.url).unwrap();
+    store.migrate().unwrap();
+    let mut admin = database.conn();
+    recovers(&store, || {
+        admin.run(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    });
+}
+
+#[test]
+fn the_applications_own_pool_recovers_as_well() {
+    let database = Database::new();
+    let pool = Pool::builder()
+        .max_size(3)
+        .test_on_check_out(false)
+        .build(ConnectionManager::<PgConnection>::new(&database.url))
+        .unwrap();
+    let store = DieselSession::new(pool);
+    store.migrate().unwrap();
+    let mut admin = database.conn();
+    recovers(&store, || {
+        admin.run(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    });
+}
+
+#[test]
+fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
+    let mut server = Server::start(&[]).unwrap();
+    let store = Postgres::builder().connection_timeout(SHORT).connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    server.stop().unwrap();
+    for operation in [Get, Set, Generate, Clear] {
+        let started = Instant::now();
+        let error = run(&store, operation, &key).unwrap_err();
+        assert!(matches!(error, Error::PoolTimeout { .. }), "{error:?}");
+        assert!(started.elapsed() < LATE);
+    }
+    server.start_again().unwrap();
+    store.generate(None, None).unwrap();
+}
+
+#[test]
+fn a_server_that_is_down_at_the_start_is_a_typed_error() {
+    let mut server = Server::start(&[]).unwrap();
+    server.stop().unwrap();
+    let url = server.url("postgres");
+    let started = Instant::now();
+    let error = Postgres::builder().connection_timeout(SHORT).connect(&url).unwrap_err();
+    assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
+    assert!(started.elapsed() < LATE);
+
+    // With `startonly` nobody waits, and the first call after the server is up succeeds.
+    let options: ConnectOptions = url.parse().unwrap();
+    let store = Postgres::builder().connect_with(&options.startonly(true)).unwrap();
+    server.start_again().unwrap();
+    store.migrate().unwrap();
+    store.generate(None, None).unwrap();
+}
+
+#[test]
+fn a_server_that_no_longer_answers_is_left_in_time() {
+    let mut server = Server::start(&[]).unwrap();
+    let builder = Postgres::builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(4);
+    let store = builder.connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    fill(&store, true);
+    server.pause().unwrap();
+    for operation in [Get, Set, Generate, Clear] {
+        let started = Instant::now();
+        let error = run(&store, operation, &key).unwrap_err();
+        assert!(matches!(error, Error::ServerTimeout { .. }), "{operation:?}: {error:?}");
+        assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
+    }
+    // Now every connection waits for an answer, and the pool has no more.
+    let error = run(&store, Get, &key).unwrap_err();
+    assert!(matches!(error, Error::PoolTimeout { .. }), "{error:?}");
+    server.resume().unwrap();
+    // What was under way takes effect now, `clear` last or not; the store serves as before.
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    assert_eq!(store.get(&key).unwrap().0, "x");
+}
+
+#[test]
+fn a_slow_statement_ends_in_time() {
+    let database = Database::new();
+    let store = Postgres::builder().statement_timeout(SHORT).connect(&database.url).unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut locker = database.conn();
+    locker.begin_test_transaction().unwrap();
+    locker.run("LOCK TABLE session");
+    let started = Instant::now();
+    assert!(matches!(store.get(&key), Err(Error::Database(_))));
+    assert!(started.elapsed() < LATE);
+    drop(locker);
+    store.get(&key).unwrap();
+}
+
+#[test]
+fn an_exhausted_pool_is_a_typed_error() {
+    fn exhausted<S: Now<Key = SessionKey, Value = String, Error = Error>>(store: &S) {
+        let started = Instant::now();
+        let error = store.generate(None, None).unwrap_err();
+        assert!(matches!(error, Error::PoolTimeout { waited, .. } if waited >= SHORT));
+        assert!(started.elapsed() < LATE);
+    }
+    let database = Database::new();
+    let store = Postgres::builder().pool_size(1).connection_timeout(SHORT).connect(&database.url).unwrap();
+    store.migrate().unwrap();
+    let held = store.pool().get().unwrap();
+    exhausted(&store);
+    drop(held);
+    store.generate(None, None).unwrap();
+
+    let file = File::new();
+    let store =
+        crate::support::Sqlite::builder().pool_size(1).connection_timeout(SHORT).connect(&file.path).unwrap();
+    store.migrate().unwrap();
+    let held = store.pool().get().unwrap();
+    exhausted(&store);
+    drop(held);
+    store.generate(None, None).unwrap();
+}
+
+#[test]
+fn a_locked_sqlite_file_is_waited_for_and_then_a_typed_error() {
+    let file = File::new();
+    let store = crate::support::Sqlite::builder().statement_timeout(SHORT).connect(&file.path).unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut writer = file.conn();
+    writer.run("BEGIN IMMEDIATE");
+    let started = Instant::now();
+    assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::Database(_))));
+    assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
+    assert_eq!(store.get(&key).unwrap().0, "x", "readers go on");
+    writer.run("COMMIT");
+    store.set(&key, "y".to_owned(), None).unwrap();
+}

@@ -1,0 +1,163 @@
+//! Databases of a test's own.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool, Text};
+use diesel_session::{DieselSession, SessionConnection};
+use tempfile::TempDir;
+use throwaway_postgres::Server;
+
+pub(crate) type Postgres = DieselSession<PgConnection>;
+pub(crate) type Sqlite = DieselSession<SqliteConnection>;
+
+/// The server that most tests share. It ends with this process.
+static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| match std::env::var("TEST_DATABASE_URL") {
+    Ok(_) => None,
+    Err(_) => Some(Server::start(&[]).expect("a PostgreSQL server for the tests")),
+});
+
+fn server_url() -> String {
+    match &*SERVER {
+        Some(server) => server.url("postgres"),
+        None => std::env::var("TEST_DATABASE_URL").expect("it was set"),
+    }
+}
+
+/// An empty PostgreSQL database, dropped with this value.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    name: String,
+    server_url: String,
+}
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        Self::on(&server_url())
+    }
+
+    /// On another server than the shared one.
+    pub(crate) fn on(server_url: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("promises_{}_{number}", std::process::id());
+        let mut conn = PgConnection::establish(server_url).unwrap();
+        sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
+        Self { url: with_database(server_url, &name), name, server_url: server_url.to_owned() }
+    }
+
+    pub(crate) fn conn(&self) -> PgConnection {
+        PgConnection::establish(&self.url).unwrap()
+    }
+
+    /// A migrated store with default settings.
+    pub(crate) fn store(&self) -> Postgres {
+        let store = Postgres::connect(&self.url).unwrap();
+        store.migrate().unwrap();
+        store
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A server that a test has ended took its databases along.
+        if let Ok(mut conn) = PgConnection::establish(&self.server_url) {
+            let dropped = sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn);
+            assert!(dropped.is_ok() || std::thread::panicking(), "{dropped:?}");
+        }
+    }
+}
+
+/// The same server's URL with another database.
+fn with_database(url: &str, name: &str) -> String {
+    let (scheme, rest) = url.split_once("://").expect("TEST_DATABASE_URL is a URL");
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = address.split_once('/').map_or(address, |(authority, _)| authority);
+    format!("{scheme}://{authority}/{name}?{query}")
+}
+
+/// A new SQLite file, deleted with this value.
+pub(crate) struct File {
+    pub(crate) path: String,
+    _directory: TempDir,
+}
+
+impl File {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions.sqlite").to_str().unwrap().to_owned();
+        Self { path, _directory: directory }
+    }
+
+    pub(crate) fn conn(&self) -> SqliteConnection {
+        SqliteConnection::establish(&self.path).unwrap()
+    }
+
+    /// A migrated store with default settings.
+    pub(crate) fn store(&self) -> Sqlite {
+        let store = Sqlite::connect(&self.path).unwrap();
+        store.migrate().unwrap();
+        store
+    }
+}
+
+/// One of this crate's examples, which `cargo test` builds beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build --examples` with the tests' features",
+        path.display()
+    );
+    path
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Bool)]
+    value: bool,
+}
+
+#[derive(QueryableByName)]
+struct Word {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+/// Plain SQL, on either database: what a test sees past the crate.
+pub(crate) trait Sql: SessionConnection {
+    fn run(&mut self, sql: &str) {
+        self.batch_execute(sql).unwrap();
+    }
+    fn number(&mut self, sql: &str) -> i64;
+    fn yes(&mut self, sql: &str) -> bool;
+    fn text(&mut self, sql: &str) -> String;
+}
+
+macro_rules! sql {
+    ($connection:ty) => {
+        impl Sql for $connection {
+            fn number(&mut self, sql: &str) -> i64 {
+                sql_query(format!("SELECT ({sql}) AS value")).get_result::<Count>(self).unwrap().value
+            }
+            fn yes(&mut self, sql: &str) -> bool {
+                sql_query(format!("SELECT ({sql}) AS value")).get_result::<Answer>(self).unwrap().value
+            }
+            fn text(&mut self, sql: &str) -> String {
+                sql_query(format!("SELECT ({sql}) AS value")).get_result::<Word>(self).unwrap().value
+            }
+        }
+    };
+}
+sql!(PgConnection);
+sql!(SqliteConnection);

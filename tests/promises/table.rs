@@ -1,0 +1,60 @@
+//! What the table itself refuses, whoever writes to it: faults 10 and 11 of the original.
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_query;
+
+use crate::support::{Database, File};
+
+#[test]
+fn two_rows_with_one_key_cannot_be() {
+    let insert = |date: &str| {
+        format!(
+            "INSERT INTO session (session_key, expire_date) VALUES ('0123456789012345678901234567890123456789', {date})"
+        )
+    };
+    let twice = |result: QueryResult<usize>| {
+        assert!(
+            matches!(result, Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))),
+            "{result:?}"
+        );
+    };
+
+    let database = Database::new();
+    let mut store_conn = database.store().pool().get().unwrap();
+    sql_query(insert("now()")).execute(&mut store_conn).unwrap();
+    twice(sql_query(insert("now()")).execute(&mut store_conn));
+
+    let file = File::new();
+    let mut store_conn = file.store().pool().get().unwrap();
+    sql_query(insert("0")).execute(&mut store_conn).unwrap();
+    twice(sql_query(insert("0")).execute(&mut store_conn));
+}
+
+#[test]
+fn a_session_without_a_finite_expiry_cannot_be() {
+    let insert = |key: &str, date: &str| {
+        format!("INSERT INTO session (session_key, expire_date) VALUES ({key}, {date})")
+    };
+    let refused = |result: QueryResult<usize>| {
+        use DatabaseErrorKind::{CheckViolation, NotNullViolation};
+        assert!(
+            matches!(result, Err(Error::DatabaseError(NotNullViolation | CheckViolation, _))),
+            "{result:?}"
+        );
+    };
+
+    let database = Database::new();
+    let mut conn = database.store().pool().get().unwrap();
+    for date in ["NULL", "'infinity'", "'-infinity'"] {
+        refused(sql_query(insert("repeat('k', 40)", date)).execute(&mut conn));
+    }
+    refused(sql_query(insert("NULL", "now()")).execute(&mut conn));
+
+    let file = File::new();
+    let mut conn = file.store().pool().get().unwrap();
+    for date in ["NULL", "9e999", "-9e999", "'never'"] {
+        refused(sql_query(insert("'k'", date)).execute(&mut conn));
+    }
+    refused(sql_query(insert("NULL", "0")).execute(&mut conn));
+}

@@ -1,0 +1,81 @@
+//! The transaction-per-test harness.
+
+use diesel_session::{Error, Now};
+
+use crate::support::{Database, File, Postgres, Sql, Sqlite};
+
+#[test]
+fn a_test_leaves_nothing_behind() {
+    let database = Database::new();
+    let store = Postgres::builder().test_transaction(&database.url).unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    assert_eq!(database.conn().number("SELECT count(*) FROM session"), 0);
+    drop(store);
+    assert_eq!(database.conn().number("SELECT count(*) FROM session"), 0);
+
+    let file = File::new();
+    let store = Sqlite::builder().test_transaction(&file.path).unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    drop(store);
+    assert_eq!(file.conn().number("SELECT count(*) FROM session"), 0);
+}
+
+#[test]
+fn the_application_shares_the_tests_transaction() {
+    let database = Database::new();
+    database.conn().run("CREATE TABLE orders (item text NOT NULL)");
+    let store = Postgres::builder().test_transaction(&database.url).unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut conn = store.pool().get().unwrap();
+    conn.run("INSERT INTO orders SELECT session_data FROM session");
+    assert_eq!(conn.text("SELECT item FROM orders"), "x");
+    store.on(&mut conn).clear(&key).unwrap();
+}
+
+#[test]
+fn tests_run_side_by_side() {
+    let database = Database::new();
+    let one = Postgres::builder().test_transaction(&database.url).unwrap();
+    let two = Postgres::builder().test_transaction(&database.url).unwrap();
+    let key = one.generate(Some("x".to_owned()), None).unwrap();
+    assert!(matches!(two.get(&key), Err(Error::NotFound)));
+    two.generate(None, None).unwrap();
+    one.get(&key).unwrap();
+}
+
+#[test]
+fn what_is_not_found_or_refused_leaves_the_transaction_usable() {
+    let database = Database::new();
+    let store = Postgres::builder().test_transaction(&database.url).unwrap();
+    let unknown = "0000000000000000000000000000000000000000".parse().unwrap();
+    assert!(matches!(store.get(&unknown), Err(Error::NotFound)));
+    assert!(matches!(store.set(&unknown, "x".to_owned(), None), Err(Error::NotFound)));
+    assert!(matches!(store.generate(Some("\0".to_owned()), None), Err(Error::ValueHasNul { .. })));
+    let key = store.generate(None, None).unwrap();
+    assert!(matches!(store.get(&key), Err(Error::NotSet)));
+    store.set(&key, "x".to_owned(), None).unwrap();
+}
+
+#[test]
+fn a_lost_connection_fails_loudly_and_is_never_replaced() {
+    let database = Database::new();
+    let store = Postgres::builder().test_transaction(&database.url).unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    database.conn().run(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    for _ in 0..3 {
+        let error = store.get(&key).unwrap_err();
+        assert!(matches!(error, Error::Database(_) | Error::PoolTimeout { .. }), "{error:?}");
+        assert!(matches!(store.generate(None, None), Err(Error::Database(_) | Error::PoolTimeout { .. })));
+    }
+}
+
+#[test]
+fn settings_of_a_pool_do_not_apply_to_a_pool_that_exists() {
+    let refused = Sqlite::builder().pool_size(3).test_transaction(":memory:");
+    assert!(matches!(refused, Err(Error::Configuration { setting: "pool", .. })));
+}

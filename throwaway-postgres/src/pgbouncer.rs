@@ -1,0 +1,68 @@
+//! A PgBouncer in front of a throwaway server.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Server, run_as_postgres};
+
+/// Ends the pooler when standard input does.
+const SUPERVISOR: &str = r#"pgbouncer -q "$1" & cat >/dev/null; kill -INT $!; wait $!"#;
+
+/// A running pooler. It ends when this is dropped or its process dies; its files are in the server's
+/// directory.
+#[derive(Debug)]
+pub struct PgBouncer {
+    directory: PathBuf,
+    input: Option<ChildStdin>,
+    supervisor: Child,
+}
+
+impl PgBouncer {
+    /// Starts a pooler for every database of the server, with settings of `pgbouncer.ini`.
+    ///
+    /// # Errors
+    ///
+    /// Where PgBouncer is not installed or does not start.
+    pub fn start(server: &Server, settings: &[&str]) -> io::Result<Self> {
+        let directory = server.directory().to_owned();
+        let here = directory.display();
+        let file = directory.join("pgbouncer.ini");
+        std::fs::write(
+            &file,
+            format!(
+                "[databases]\n* = host={here}\n[pgbouncer]\nlisten_port = 6432\nunix_socket_dir = {here}\n\
+                 auth_type = any\nlogfile = {here}/pgbouncer.log\nmax_client_conn = 500\n{}\n",
+                settings.join("\n"),
+            ),
+        )?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SUPERVISOR, "supervise"]).arg(&file).env("PATH", "/usr/sbin:/usr/bin:/bin");
+        run_as_postgres(&mut command)?;
+        let mut supervisor = command.stdin(Stdio::piped()).spawn()?;
+        let input = supervisor.stdin.take();
+        let bouncer = Self { directory: directory.clone(), input, supervisor };
+        let started = Instant::now();
+        while !directory.join(".s.PGSQL.6432").exists() {
+            if started.elapsed() > Duration::from_secs(20) {
+                return Err(io::Error::other("PgBouncer did not start: is it installed?"));
+            }
+            std::thread::yield_now();
+        }
+        Ok(bouncer)
+    }
+
+    /// The URL of one of the server's databases, through the pooler, as the server's superuser.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@/{database}?host={}&port=6432", self.directory.display())
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.supervisor.wait();
+    }
+}
