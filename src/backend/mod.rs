@@ -34,6 +34,9 @@ pub struct Loaded {
 /// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
 /// nowhere else: `expire_date` after the database's clock, equal is dead.
 pub trait Backend: R2D2Connection + Send + 'static {
+    /// Whether the database is at the far end of a connection that can be lost.
+    const REMOTE: bool;
+
     /// Reads the live session under the key.
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>>;
 

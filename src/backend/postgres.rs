@@ -42,6 +42,8 @@ fn interval(period: Period) -> PgInterval {
 impl SessionConnection for PgConnection {}
 
 impl Backend for PgConnection {
+    const REMOTE: bool = true;
+
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>> {
         session::table
             .filter(session::session_key.eq(KeyParameter::from(key)).and(live()))

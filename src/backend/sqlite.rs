@@ -48,6 +48,8 @@ fn milliseconds(period: Period) -> i64 {
 impl SessionConnection for SqliteConnection {}
 
 impl Backend for SqliteConnection {
+    const REMOTE: bool = false;
+
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>> {
         session::table
             .filter(session::session_key.eq(key.as_str()).and(live()))

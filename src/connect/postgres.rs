@@ -206,3 +206,43 @@ impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::ConnectOptions;
+
+    #[test]
+    fn requiressl_becomes_sslmode() {
+        assert_eq!(ConnectOptions::new().requiressl(true).to_conninfo().unwrap(), "sslmode='require'");
+        assert_eq!(ConnectOptions::new().requiressl(false).to_conninfo().unwrap(), "sslmode='prefer'");
+    }
+
+    #[test]
+    fn what_a_method_set_goes_before_what_a_string_said() {
+        let before = ConnectOptions::new().host("a").conninfo("host=b port=1").unwrap();
+        let after = ConnectOptions::new().conninfo("host=b port=1").unwrap().host("a");
+        assert_eq!(before.get("host"), Some("a"));
+        assert_eq!(after.get("host"), Some("a"));
+        assert_eq!(after.get("port"), Some("1"));
+    }
+
+    #[test]
+    fn a_nul_cannot_cut_the_string_short() {
+        assert!(ConnectOptions::new().password("a\0b").to_conninfo().is_err());
+    }
+
+    #[test]
+    fn time_limits_of_the_caller_stay() {
+        let theirs: ConnectOptions = "connect_timeout=9 tcp_user_timeout=1 keepalives=0".parse().unwrap();
+        let options = theirs.with_timeouts(Duration::from_millis(2_500), Some(Duration::from_secs(7)));
+        assert_eq!(options.get("connect_timeout"), Some("9"));
+        assert_eq!(options.get("tcp_user_timeout"), Some("1"));
+        assert_eq!(options.get("keepalives"), Some("0"));
+        assert_eq!(options.get("options"), Some("-c statement_timeout=7000"));
+        let ours = ConnectOptions::new().with_timeouts(Duration::from_millis(2_500), None);
+        assert_eq!(ours.get("connect_timeout"), Some("3"));
+        assert_eq!(ours.get("options"), None);
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use diesel::connection::TransactionManager;
+use diesel::connection::{TransactionManager, TransactionManagerStatus};
 use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
 use diesel::result::DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
 
@@ -185,35 +185,38 @@ fn attempt<C: SessionConnection, O: Operation<C>>(
     mut conn: PooledConnection<ConnectionManager<C>>,
     repeated: bool,
 ) -> (O, Result<O::Output, Failure>) {
-    let in_transaction = in_transaction(&mut *conn);
+    let in_transaction = !matches!(status(&mut *conn).transaction_depth(), Ok(None));
     let result = operation.run(&mut conn, repeated).map_err(|error| match error {
-        Error::Database(source) if in_transaction => Failure::Other(Error::Database(source)),
-        Error::Database(source) if is_lost(&source, &mut *conn) => {
-            // Goes through Diesel's execute, which marks a dead connection as broken, as a failed prepare
-            // does not; the pool then drops it. Its own failure says nothing new.
-            let _ = conn.ping();
-            Failure::Lost(Error::Database(source))
-        }
-        // Diesel hides the SQLSTATE of a missing table, so ask. Where asking fails too, the first
-        // failure is the one to tell.
-        Error::Database(source) if matches!(conn.has_table(), Ok(false)) => {
-            Failure::Other(Error::MissingTable { source })
-        }
+        // A test's transaction: a new connection would have a new, empty one.
+        Error::Database(source) if !in_transaction => explain(source, &mut *conn),
         other => Failure::Other(other),
     });
     (operation, result)
 }
 
-/// Whether the connection came with an open transaction: that of a test.
-fn in_transaction<C: SessionConnection>(conn: &mut C) -> bool {
-    let status = C::TransactionManager::transaction_manager_status_mut(conn);
-    !matches!(status.transaction_depth(), Ok(None))
+/// What a database error means for the connection that it happened on.
+fn explain<C: SessionConnection>(source: diesel::result::Error, conn: &mut C) -> Failure {
+    use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
+    let said_so = matches!(
+        source,
+        DatabaseError(ClosedConnection | UnableToSendCommand, _) | BrokenTransactionManager
+    );
+    // Diesel hides the SQLSTATE of a missing table, and now and then a lost connection: so ask.
+    let has_table = if said_so { None } else { conn.has_table().ok() };
+    match has_table {
+        Some(true) => Failure::Other(Error::Database(source)),
+        Some(false) => Failure::Other(Error::MissingTable { source }),
+        None if C::REMOTE => {
+            // Else the pool would keep it: a statement that fails before it is sent leaves no mark.
+            status(conn).set_in_error();
+            Failure::Lost(Error::Database(source))
+        }
+        None => Failure::Other(Error::Database(source)),
+    }
 }
 
-fn is_lost<C: SessionConnection>(error: &diesel::result::Error, conn: &mut C) -> bool {
-    use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
-    matches!(error, DatabaseError(ClosedConnection | UnableToSendCommand, _) | BrokenTransactionManager)
-        || conn.is_broken()
+fn status<C: SessionConnection>(conn: &mut C) -> &mut TransactionManagerStatus {
+    C::TransactionManager::transaction_manager_status_mut(conn)
 }
 
 impl<C: SessionConnection> Now for DieselSession<C> {

@@ -141,8 +141,10 @@ fn a_hosts_own_migrations_run_revert_and_redo_beside_ours() {
             assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
         };
     }
-    beside!(Database::new().conn());
-    beside!(File::new().conn());
+    let database = Database::new();
+    beside!(database.conn());
+    let file = File::new();
+    beside!(file.conn());
 }
 
 #[test]

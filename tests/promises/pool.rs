@@ -54,7 +54,7 @@ fn recovers(store: &Postgres, mut break_all: impl FnMut()) {
             fill(store, cached);
             break_all();
             run(store, operation, &key)
-                .unwrap_or_else(|error| panic!("{operation:?}, cached: {cached}: {error}"));
+                .unwrap_or_else(|error| panic!("{operation:?}, cached: {cached}: {error:?}"));
             // The rest of the pool is as broken, and nobody notices.
             for _ in 0..8 {
                 run(store, Generate, &key).unwrap();
@@ -78,7 +78,7 @@ fn killed_connections_reach_no_caller() {
 
 #[test]
 fn a_restart_of_the_server_reaches_no_caller_after_it() {
-    let mut server = Server::start(&["fsync=on"]).unwrap();
+    let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = Postgres::builder().pool_size(3).connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
     recovers(&store, || {

@@ -32,7 +32,7 @@ impl PgBouncer {
         std::fs::write(
             &file,
             format!(
-                "[databases]\n* = host={here}\n[pgbouncer]\nlisten_port = 6432\nunix_socket_dir = {here}\n\
+                "[databases]\n* = host={here} user=postgres\n[pgbouncer]\nlisten_port = 6432\nunix_socket_dir = {here}\n\
                  auth_type = any\nlogfile = {here}/pgbouncer.log\nmax_client_conn = 500\n{}\n",
                 settings.join("\n"),
             ),
