@@ -16,6 +16,13 @@ mod sqlite;
 
 /// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
 /// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.
+///
+/// # Examples
+///
+/// ```compile_fail
+/// // No sessions without a database.
+/// let builder = diesel_session::DieselSession::<()>::builder();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "diesel-session keeps no sessions on a `{Self}`",
     label = "not a connection that this build of diesel-session knows",

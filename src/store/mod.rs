@@ -197,21 +197,18 @@ fn attempt<C: SessionConnection, O: Operation<C>>(
 /// What a database error means for the connection that it happened on.
 fn explain<C: SessionConnection>(source: diesel::result::Error, conn: &mut C) -> Failure {
     use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
-    let said_so = matches!(
-        source,
-        DatabaseError(ClosedConnection | UnableToSendCommand, _) | BrokenTransactionManager
-    );
+    let said_so =
+        matches!(source, DatabaseError(ClosedConnection | UnableToSendCommand, _) | BrokenTransactionManager);
     // Diesel hides the SQLSTATE of a missing table, and now and then a lost connection: so ask.
     let has_table = if said_so { None } else { conn.has_table().ok() };
     match has_table {
-        Some(true) => Failure::Other(Error::Database(source)),
         Some(false) => Failure::Other(Error::MissingTable { source }),
         None if C::REMOTE => {
             // Else the pool would keep it: a statement that fails before it is sent leaves no mark.
             status(conn).set_in_error();
             Failure::Lost(Error::Database(source))
         }
-        None => Failure::Other(Error::Database(source)),
+        Some(true) | None => Failure::Other(Error::Database(source)),
     }
 }
 

@@ -3,6 +3,8 @@
 //! PostgreSQL is a throwaway server of the tests' own, or the one that `TEST_DATABASE_URL` names, whose role
 //! must be a superuser; tests that break a server always break one of their own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod bad_input;
 mod clock;
 mod concurrency;
@@ -12,6 +14,7 @@ mod expired_rows;
 mod json;
 mod keys;
 mod migrations;
+mod packaging;
 mod pgbouncer;
 mod pool;
 mod properties;
