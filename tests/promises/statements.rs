@@ -1,10 +1,22 @@
 //! What the server sees: every statement by an index, and parsed once a connection (fault 16 of the
 //! original, which sent each anew).
 
+use std::sync::Mutex;
+
+use diesel::connection::InstrumentationEvent;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_session::Now;
 use throwaway_postgres::Server;
 
 use crate::support::{Database, Postgres, Sql};
+
+/// A step of SQLite's plan.
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
 
 /// What the server has logged since `before` characters.
 fn log_since(server: &Server, before: usize) -> String {
@@ -78,12 +90,7 @@ fn every_statement_finds_its_rows_by_an_index() {
 
 #[test]
 fn sqlite_finds_its_rows_by_an_index() {
-    use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
-    use diesel::prelude::*;
-    use std::sync::Mutex;
-
     static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let _ = set_default_instrumentation;
     let file = crate::support::File::new();
     let store = file.store();
     let mut conn = store.pool().get().unwrap();
@@ -101,11 +108,6 @@ fn sqlite_finds_its_rows_by_an_index() {
     store.on(&mut conn).delete_expired(10).unwrap();
     store.on(&mut conn).clear(&key).unwrap();
 
-    #[derive(QueryableByName)]
-    struct Step {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        detail: String,
-    }
     let statements: Vec<String> = SEEN.lock().unwrap().clone();
     assert_eq!(statements.len(), 5, "{statements:?}");
     let mut plain = file.conn();
