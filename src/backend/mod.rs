@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use diesel::QueryResult;
 use diesel::r2d2::R2D2Connection;
 
-use crate::key::StoredKey;
-use crate::migrations::Schema;
+use crate::error::MigrationError;
+use crate::key::{KeyStorage, StoredKey};
 use crate::rules::Period;
 
 mod cached_update;
@@ -61,4 +61,19 @@ pub trait Backend: R2D2Connection + Send + 'static {
 
     /// Whether there is a session table.
     fn has_table(&mut self) -> QueryResult<bool>;
+}
+
+/// What a database does for its session table; `migrations` implements it.
+pub trait Schema {
+    /// The versions that this crate knows and the record does not, oldest first. Changes nothing.
+    fn missing(&mut self) -> Result<Vec<String>, MigrationError>;
+
+    /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
+    fn run_missing(&mut self, storage: KeyStorage) -> Result<usize, MigrationError>;
+
+    /// Refuses a table whose keys the storage would never find.
+    fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError>;
+
+    /// Reverts the newest migration and returns its version.
+    fn revert_newest(&mut self) -> Result<String, MigrationError>;
 }

@@ -5,26 +5,7 @@ use diesel::migration::{Migration, MigrationVersion, Result};
 use diesel::prelude::*;
 use diesel_migrations::MigrationHarness;
 
-use crate::error::MigrationError;
-use crate::key::KeyStorage;
 use crate::schema::__diesel_session_migrations as record;
-
-type Failable<T> = std::result::Result<T, MigrationError>;
-
-/// What a database does for migrations.
-pub trait Schema {
-    /// The versions that this crate knows and the record does not, oldest first. Changes nothing.
-    fn missing(&mut self) -> Failable<Vec<String>>;
-
-    /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
-    fn run_missing(&mut self, storage: KeyStorage) -> Failable<usize>;
-
-    /// Refuses a table whose keys the storage would never find.
-    fn check_keys(&mut self, storage: KeyStorage) -> Failable<()>;
-
-    /// Reverts the newest migration.
-    fn revert_newest(&mut self) -> Failable<String>;
-}
 
 /// The versions of migrations, oldest first.
 pub(super) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> Vec<String> {

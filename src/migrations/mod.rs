@@ -22,7 +22,6 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub(crate) use bookkeeping::Schema;
 #[cfg(feature = "postgres")]
 pub use postgres::adopt;
 

@@ -8,8 +8,9 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::MigrationHarness as _;
 
-use super::bookkeeping::{CREATE_RECORD, Recorded, Schema, versions};
+use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
+use crate::backend::Schema;
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 

@@ -7,8 +7,9 @@ use diesel::sql_query;
 use diesel::sql_types::{Bool, Integer};
 use diesel_migrations::MigrationHarness as _;
 
-use super::bookkeeping::{CREATE_RECORD, Recorded, Schema, versions};
+use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
+use crate::backend::Schema;
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
 

@@ -68,12 +68,7 @@ fn killed_connections_reach_no_caller() {
     let database = Database::new();
     let store = database.store();
     let mut admin = database.conn();
-    recovers(&store, || {
-        admin.run(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        );
-    });
+    recovers(&store, || admin.end_other_connections());
 }
 
 #[test]
@@ -93,12 +88,7 @@ fn without_bounded_calls_the_pool_recovers_as_well() {
     let store = Postgres::builder().bounded_calls(false).pool_size(3).connect(&database.url).unwrap();
     store.migrate().unwrap();
     let mut admin = database.conn();
-    recovers(&store, || {
-        admin.run(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        );
-    });
+    recovers(&store, || admin.end_other_connections());
 }
 
 #[test]
@@ -112,12 +102,7 @@ fn the_applications_own_pool_recovers_as_well() {
     let store = DieselSession::new(pool);
     store.migrate().unwrap();
     let mut admin = database.conn();
-    recovers(&store, || {
-        admin.run(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        );
-    });
+    recovers(&store, || admin.end_other_connections());
 }
 
 #[test]

@@ -142,6 +142,14 @@ pub(crate) trait Sql: SessionConnection {
     fn number(&mut self, sql: &str) -> i64;
     fn yes(&mut self, sql: &str) -> bool;
     fn text(&mut self, sql: &str) -> String;
+
+    /// Kills every other connection to this PostgreSQL database, and waits until each is gone.
+    fn end_other_connections(&mut self) {
+        self.run(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    }
 }
 
 macro_rules! sql {

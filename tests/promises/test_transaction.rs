@@ -63,10 +63,7 @@ fn a_lost_connection_fails_loudly_and_is_never_replaced() {
     let database = Database::new();
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
     let key = store.generate(Some("x".to_owned()), None).unwrap();
-    database.conn().run(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    );
+    database.conn().end_other_connections();
     for _ in 0..3 {
         let error = store.get(&key).unwrap_err();
         assert!(matches!(error, Error::Database(_) | Error::PoolTimeout { .. }), "{error:?}");
