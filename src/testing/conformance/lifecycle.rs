@@ -1,0 +1,79 @@
+//! What begins and ends a session.
+
+use super::{Subject, is_absent, text};
+use crate::error::Error;
+use crate::key::SessionKey;
+
+/// A key that nobody generated.
+const UNKNOWN: &str = "0000000000000000000000000000000000000000";
+
+/// No two keys are the same.
+pub fn generated_keys_differ(store: &impl Subject) -> Result<(), Error> {
+    let mut keys: Vec<String> = Vec::new();
+    for _ in 0..100 {
+        keys.push(text(store.generate(None, None)?.as_str()));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 100);
+    Ok(())
+}
+
+/// A value given to `generate` is what `get` returns.
+pub fn generate_with_a_value_makes_it_readable(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(Some(text("cart=3")), None)?;
+    assert_eq!(store.get(&key)?.0, "cart=3");
+    assert_eq!(store.get(&key)?.0, "cart=3", "reading changes nothing");
+    Ok(())
+}
+
+/// A session without a value is live, and not set until the first `set`.
+pub fn generate_without_a_value_is_not_set_until_set(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(None, None)?;
+    assert!(matches!(store.get(&key), Err(Error::NotSet)));
+    store.set(&key, text("x"), None)?;
+    assert_eq!(store.get(&key)?.0, "x");
+    Ok(())
+}
+
+/// A key that nobody generated names no session.
+pub fn an_unknown_key_is_not_found(store: &impl Subject) -> Result<(), Error> {
+    let unknown: SessionKey = UNKNOWN.parse()?;
+    assert!(is_absent(store, &unknown));
+    Ok(())
+}
+
+/// `set` on an unknown key says so: a client cannot choose its key, and no write is lost in silence.
+pub fn set_never_creates_a_session(store: &impl Subject) -> Result<(), Error> {
+    let unknown: SessionKey = UNKNOWN.parse()?;
+    assert!(matches!(store.set(&unknown, text("x"), None), Err(Error::NotFound)));
+    assert!(matches!(store.get(&unknown), Err(Error::NotFound)));
+    Ok(())
+}
+
+/// `set` on a cleared session says so and leaves it cleared: a late request cannot undo a logout.
+pub fn set_never_revives_a_cleared_session(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), None)?;
+    store.clear(&key)?;
+    assert!(matches!(store.set(&key, text("y"), None), Err(Error::NotFound)));
+    assert!(matches!(store.get(&key), Err(Error::NotFound)));
+    Ok(())
+}
+
+/// After `clear` the key is absent for every operation, and clearing it again is no error.
+pub fn clear_makes_the_key_absent_and_is_idempotent(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), None)?;
+    store.clear(&key)?;
+    assert!(is_absent(store, &key));
+    store.clear(&key)?;
+    Ok(())
+}
+
+/// `clear` ends one session.
+pub fn clear_leaves_other_sessions_alone(store: &impl Subject) -> Result<(), Error> {
+    let one = store.generate(Some(text("one")), None)?;
+    let two = store.generate(Some(text("two")), None)?;
+    store.clear(&one)?;
+    assert_eq!(store.get(&two)?.0, "two");
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What values and periods are held, and what is refused.
+
+use chrono::TimeDelta;
+
+use super::{LONGEST, Subject, is_about, is_absent, text};
+use crate::error::Error;
+
+/// The default value limit, in bytes.
+const VALUE_LIMIT: usize = 1 << 20;
+
+/// An empty value is a value. (The original took it for none.)
+pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(Some(String::new()), None)?;
+    assert_eq!(store.get(&key)?.0, "");
+    store.set(&key, text("x"), None)?;
+    store.set(&key, String::new(), None)?;
+    assert_eq!(store.get(&key)?.0, "");
+    Ok(())
+}
+
+/// Quotes, blanks, escapes and every script come back as they went in.
+pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error> {
+    for value in [
+        "'; DROP TABLE session; --",
+        "  padded  ",
+        "\\x00\t\r\n\u{1}",
+        "%s $1 ?1 {}",
+        "žluťoučký 馬 🐎 \u{feff}",
+    ] {
+        let key = store.generate(Some(text(value)), None)?;
+        assert_eq!(store.get(&key)?.0, value);
+        store.set(&key, text(value), None)?;
+        assert_eq!(store.get(&key)?.0, value);
+    }
+    Ok(())
+}
+
+/// A NUL, which PostgreSQL's text cannot hold, is refused with its place. (The original cut the value
+/// there.)
+pub fn a_value_with_nul_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
+    assert!(matches!(store.generate(Some(text("ab\0c")), None), Err(Error::ValueHasNul { position: 2 })));
+    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    assert!(matches!(store.set(&key, text("\0"), None), Err(Error::ValueHasNul { position: 0 })));
+    let (value, left) = store.get(&key)?;
+    assert_eq!(value, "x");
+    assert!(left <= TimeDelta::hours(1));
+    Ok(())
+}
+
+/// A value over the limit is refused with its size and the limit; one at the limit is held.
+pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
+    let largest = "v".repeat(VALUE_LIMIT);
+    let too_large = format!("{largest}v");
+    let is_refused = |error: Option<Error>| matches!(error, Some(Error::ValueTooLarge { size, limit }) if size == VALUE_LIMIT + 1 && limit == VALUE_LIMIT);
+    assert!(is_refused(store.generate(Some(too_large.clone()), None).err()));
+    let key = store.generate(Some(largest.clone()), Some(TimeDelta::hours(1)))?;
+    assert!(is_refused(store.set(&key, too_large, None).err()));
+    let (value, left) = store.get(&key)?;
+    assert!(value == largest, "the value at the limit is held");
+    assert!(left <= TimeDelta::hours(1));
+    Ok(())
+}
+
+/// A period beyond what databases hold is refused with the limit. (The original surfaced raw server
+/// errors.)
+pub fn a_period_that_no_database_holds_is_refused_and_nothing_written(
+    store: &impl Subject,
+) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    for period in [
+        LONGEST + TimeDelta::microseconds(1),
+        -LONGEST - TimeDelta::microseconds(1),
+        TimeDelta::MAX,
+        TimeDelta::MIN,
+    ] {
+        let is_refused = |error: Option<Error>| matches!(error, Some(Error::PeriodOutOfRange { period: asked, limit }) if asked == period && limit == LONGEST);
+        assert!(is_refused(store.generate(None, Some(period)).err()));
+        assert!(is_refused(store.set(&key, text("y"), Some(period)).err()));
+    }
+    let (value, left) = store.get(&key)?;
+    assert_eq!(value, "x");
+    assert!(left <= TimeDelta::hours(1));
+    Ok(())
+}
+
+/// A default period out of range is refused, and the old one stays.
+pub fn set_default_period_refuses_what_no_database_holds(store: &impl Subject) -> Result<(), Error> {
+    let refused = store.set_default_period(LONGEST + TimeDelta::seconds(1));
+    assert!(matches!(refused, Err(Error::PeriodOutOfRange { .. })));
+    assert_eq!(store.default_period(), TimeDelta::weeks(1));
+    Ok(())
+}
+
+/// The longest periods either way are held.
+pub fn the_longest_periods_are_held(store: &impl Subject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), Some(LONGEST))?;
+    assert!(is_about(store.get(&key)?.1, LONGEST));
+    store.set(&key, text("y"), Some(-LONGEST))?;
+    assert!(is_absent(store, &key));
+    Ok(())
+}
