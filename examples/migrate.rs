@@ -44,7 +44,7 @@ fn on_sqlite(_path: &str, _check_only: bool) -> Result<(), Box<dyn StdError>> {
 fn migrate<C: SessionConnection>(url: &str, check_only: bool) -> Result<(), Box<dyn StdError>> {
     let mut conn = C::establish(url)?;
     if check_only {
-        migrations::check(&mut conn)?;
+        migrations::check(&mut conn, KeyStorage::default())?;
         println!("up to date");
     } else {
         println!("{} migration(s) run", migrations::migrate(&mut conn, KeyStorage::default())?);

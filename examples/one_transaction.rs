@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn StdError>> {
     sql_query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)").execute(&mut conn)?;
 
     for in_stock in [false, true] {
-        let outcome = conn.transaction::<_, Box<dyn StdError>, _>(|conn| {
+        // It reads before it writes: so it takes SQLite's write lock at its start.
+        let outcome = conn.immediate_transaction::<_, Box<dyn StdError>, _>(|conn| {
             let (cart, _left) = sessions.on(conn).get(&key)?;
             let item = cart.trim_start_matches("cart: ");
             diesel::insert_into(orders::table).values(orders::item.eq(item)).execute(conn)?;

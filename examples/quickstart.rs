@@ -11,8 +11,7 @@ use std::error::Error as StdError;
 use std::thread::sleep;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use diesel_session::{Error, Now, SessionKey};
+use diesel_session::{Error, Now, SessionKey, TimeDelta};
 
 fn main() -> Result<(), Box<dyn StdError>> {
     match std::env::var("DATABASE_URL") {

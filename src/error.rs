@@ -39,6 +39,7 @@ pub enum Error {
     #[error(
         "the value has {size} bytes, and this store takes at most {limit}: store less, or raise the limit"
     )]
+    #[non_exhaustive]
     ValueTooLarge {
         /// The value's size, in bytes.
         size: usize,
@@ -48,6 +49,7 @@ pub enum Error {
 
     /// The value holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
     #[error("the value has a NUL at byte {position}, which text columns cannot hold: encode the value")]
+    #[non_exhaustive]
     ValueHasNul {
         /// Where the first NUL is, in bytes from the start.
         position: usize,
@@ -55,6 +57,7 @@ pub enum Error {
 
     /// The period is longer than a database can hold as a date. Nothing was written.
     #[error("the period of {} days is out of range: at most {} days, either way", period.num_days(), limit.num_days())]
+    #[non_exhaustive]
     PeriodOutOfRange {
         /// The period that was asked for.
         period: TimeDelta,
@@ -64,6 +67,7 @@ pub enum Error {
 
     /// A setting of the builder or a parameter of the connection cannot be used.
     #[error("{setting}: {reason}")]
+    #[non_exhaustive]
     Configuration {
         /// The setting's name.
         setting: &'static str,
@@ -72,9 +76,8 @@ pub enum Error {
     },
 
     /// No connection came free, or none could be made, within the connection timeout.
-    #[error(
-        "no database connection within {waited:?}: is the server up, and the pool large enough? ({source})"
-    )]
+    #[error("no database connection within {waited:?}: is the server up, and the pool large enough?")]
+    #[non_exhaustive]
     PoolTimeout {
         /// How long the call waited.
         waited: Duration,
@@ -82,8 +85,18 @@ pub enum Error {
         source: diesel::r2d2::PoolError,
     },
 
+    /// The connection was lost during the call, and no other was to be had in time. A write may have taken
+    /// effect.
+    #[error("the database connection was lost, and none came in its place; a write may have taken effect")]
+    #[non_exhaustive]
+    ConnectionLost {
+        /// The error that the lost connection gave.
+        source: diesel::result::Error,
+    },
+
     /// The server took the request and did not answer in time. A write may yet take effect.
     #[error("the database server did not answer within {waited:?}; a write may yet take effect")]
+    #[non_exhaustive]
     ServerTimeout {
         /// How long the call waited.
         waited: Duration,
@@ -91,6 +104,7 @@ pub enum Error {
 
     /// The session table is not there.
     #[error("the session table is missing: run the migrations, `DieselSession::migrate`, at startup")]
+    #[non_exhaustive]
     MissingTable {
         /// The database's own error.
         source: diesel::result::Error,
@@ -100,13 +114,14 @@ pub enum Error {
     #[error(
         "the database kept none of {draws} new sessions: look for a trigger or rule on the session table"
     )]
+    #[non_exhaustive]
     NotInserted {
         /// How many keys were drawn.
         draws: u32,
     },
 
     /// The database failed or refused. `source` is Diesel's error.
-    #[error("the database failed: {0}")]
+    #[error("the database failed")]
     Database(#[from] diesel::result::Error),
 
     /// The session table could not be brought to this version's form.
@@ -114,7 +129,8 @@ pub enum Error {
     Migration(#[from] MigrationError),
 
     /// The operating system refused something that never fails in practice.
-    #[error("the operating system gave no {what}: {source}")]
+    #[error("the operating system gave no {what}")]
+    #[non_exhaustive]
     System {
         /// What was asked for.
         what: &'static str,
@@ -131,17 +147,18 @@ pub enum MigrationError {
     #[error(
         "`session` is not a session table that can be adopted: {reason}; rename it, or give the sessions another schema"
     )]
+    #[non_exhaustive]
     NotOurs {
         /// What tells it apart.
         reason: String,
     },
 
-    /// The table is that of OCaml's `session-postgresql`, with live keys in clear, and nobody said
-    /// what is to become of them.
+    /// The table holds keys in clear, as that of OCaml's `session-postgresql` does, and the store keeps hashed
+    /// ones.
     #[error(
-        "the session table of session-postgresql holds keys in clear: share it with `KeyStorage::Plain`, or hash them once and for all with `migrations::adopt`"
+        "the session table holds keys in clear: share it with OCaml services by `KeyStorage::Plain`, or hash them once and for all by `migrations::adopt`"
     )]
-    ClearKeys,
+    PlainKeys,
 
     /// The store keeps keys in clear, and the table holds hashed ones.
     #[error(
@@ -151,17 +168,19 @@ pub enum MigrationError {
 
     /// The table is older than this version of the crate.
     #[error(
-        "the session table lacks {}: run `migrations::migrate` with a role that may create tables, then grant the runtime role \
+        "the session table lacks {}: run `migrations::migrate` with a role that may create tables; a runtime role needs \
          SELECT, INSERT, UPDATE, DELETE ON session and SELECT ON __diesel_session_migrations",
         versions.join(", ")
     )]
+    #[non_exhaustive]
     Missing {
         /// The versions that were not run, oldest first.
         versions: Vec<String>,
     },
 
     /// A statement of a migration failed, or its bookkeeping.
-    #[error("a migration of the session table failed, and nothing was changed: {source}")]
+    #[error("a migration of the session table failed, and nothing was changed")]
+    #[non_exhaustive]
     Failed {
         /// The cause.
         source: BoxedError,

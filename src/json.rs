@@ -1,6 +1,7 @@
 //! Typed values over any store of strings.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -25,7 +26,6 @@ use crate::now::Now;
 /// assert_eq!(carts.get(&key)?.0, Cart { items: vec![3] });
 /// # Ok::<(), diesel_session::JsonError<diesel_session::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
 pub struct Json<S, T> {
     store: S,
     /// Owns no `T`: the wrapper is `Send` and `Sync` where the store is.
@@ -35,7 +35,7 @@ pub struct Json<S, T> {
 /// Why a typed store did not do what was asked. It shows nothing of the value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum JsonError<E: StdError + 'static> {
+pub enum JsonError<E: StdError + Send + Sync + 'static> {
     /// The store beneath refused or failed.
     #[error(transparent)]
     Store(#[from] E),
@@ -45,6 +45,7 @@ pub enum JsonError<E: StdError + 'static> {
     Serialize,
 
     /// The session holds a value of another shape. It is left as it is.
+    #[non_exhaustive]
     #[error("the session's value is not of the expected shape, at line {line}, column {column}")]
     Deserialize {
         /// The line of the stored text, from 1; 0 where the text is no JSON of this shape as a whole.
@@ -66,10 +67,21 @@ impl<S, T> Json<S, T> {
     }
 }
 
+impl<S: Clone, T> Clone for Json<S, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.store.clone())
+    }
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for Json<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Json").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
 impl<S, T> Now for Json<S, T>
 where
     S: Now<Value = String>,
-    S::Error: StdError + 'static,
     T: Serialize + DeserializeOwned,
 {
     type Key = S::Key;
@@ -107,6 +119,6 @@ where
     }
 }
 
-fn to_text<T: Serialize, E: StdError + 'static>(value: &T) -> Result<String, JsonError<E>> {
+fn to_text<T: Serialize, E: StdError + Send + Sync + 'static>(value: &T) -> Result<String, JsonError<E>> {
     serde_json::to_string(value).map_err(|_| JsonError::Serialize)
 }

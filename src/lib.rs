@@ -5,9 +5,8 @@
 //!
 //! ```
 //! # #[cfg(feature = "sqlite")] {
-//! use chrono::TimeDelta;
 //! use diesel::sqlite::SqliteConnection;
-//! use diesel_session::{DieselSession, Now, SessionKey};
+//! use diesel_session::{DieselSession, Now, SessionKey, TimeDelta};
 //!
 //! let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
 //! sessions.migrate()?;
@@ -24,7 +23,7 @@
 //! ```
 //!
 //! - On a connection that you hold, inside your transaction: [`DieselSession::on`].
-//! - Over your own pool: [`DieselSession::new`]. Settings: [`DieselSession::builder`].
+//! - Over your own pool: [`DieselSession::new`]; without a pool: [`Rules::on`]. Settings: [`DieselSession::builder`].
 //! - The table, and who may make it: [`migrations`].
 //! - Without a database: [`MemorySession`].
 //!
@@ -69,6 +68,8 @@ mod store;
 pub mod testing;
 
 pub use backend::SessionConnection;
+#[doc(no_inline)]
+pub use chrono::TimeDelta;
 #[cfg(feature = "postgres")]
 pub use connect::postgres::ConnectOptions;
 pub use error::{Error, MigrationError};
@@ -77,6 +78,7 @@ pub use json::{Json, JsonError};
 pub use key::{KeyStorage, SessionKey};
 pub use memory::MemorySession;
 pub use now::Now;
+pub use rules::Rules;
 pub use store::{Builder, DieselSession, OnConnection};
 
 #[cfg(all(doctest, feature = "sqlite"))]

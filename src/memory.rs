@@ -15,8 +15,8 @@ use crate::rules::{Period, Rules};
 
 /// A store in this process's memory, gone with it: for tests, and for programs that need no more.
 ///
-/// It keeps the laws and the limits of the database stores, by the process's monotonic clock. Clones
-/// share their sessions. The original ships such a store too.
+/// It keeps the laws and the limits of the database stores, by the process's monotonic clock. Clones share
+/// their sessions. An expired session stays in memory until [`delete_expired`](Self::delete_expired).
 ///
 /// # Examples
 ///
@@ -89,15 +89,17 @@ impl Now for MemorySession {
     }
 
     fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        let period = self.shared.rules.period(expiry)?;
         value.as_deref().map_or(Ok(()), |value| self.shared.rules.check_value(value))?;
-        let key = SessionKey::random()?;
+        let period = self.shared.rules.period(expiry)?;
         let session = Session { value, expire_date: self.shared.expire_date(period) };
-        match self.shared.sessions().entry(key) {
-            Entry::Vacant(place) => place.insert(session),
-            Entry::Occupied(_) => return Err(Error::NotInserted { draws: 1 }),
-        };
-        Ok(key)
+        let mut sessions = self.shared.sessions();
+        loop {
+            let key = SessionKey::random()?;
+            if let Entry::Vacant(place) = sessions.entry(key) {
+                place.insert(session);
+                return Ok(key);
+            }
+        }
     }
 
     fn clear(&self, key: &SessionKey) -> Result<(), Error> {
@@ -114,8 +116,8 @@ impl Now for MemorySession {
     }
 
     fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        let period = self.shared.rules.period(expiry)?;
         self.shared.rules.check_value(&value)?;
+        let period = self.shared.rules.period(expiry)?;
         let now = self.shared.now();
         let mut sessions = self.shared.sessions();
         let session =

@@ -16,8 +16,7 @@
 /// # Examples
 ///
 /// ```
-/// use chrono::TimeDelta;
-/// use diesel_session::{Error, MemorySession, Now};
+/// use diesel_session::{Error, MemorySession, Now, TimeDelta};
 ///
 /// let sessions = MemorySession::new();
 /// let key = sessions.generate(Some("cart=3".to_owned()), Some(TimeDelta::minutes(30)))?;
@@ -35,10 +34,10 @@ pub trait Now {
     type Key;
     /// The type of a session value.
     type Value;
-    /// The type of a session's period: a duration, signed as the original's is.
+    /// The type of a session's period: a duration, and signed.
     type Period;
     /// The type of an error.
-    type Error;
+    type Error: std::error::Error + Send + Sync + 'static;
 
     /// The period of sessions that are generated or set without an expiry of their own.
     fn default_period(&self) -> Self::Period;
@@ -94,3 +93,46 @@ pub trait Now {
         expiry: Option<Self::Period>,
     ) -> Result<(), Self::Error>;
 }
+
+macro_rules! through {
+    ($pointer:ty) => {
+        impl<S: Now + ?Sized> Now for $pointer {
+            type Key = S::Key;
+            type Value = S::Value;
+            type Period = S::Period;
+            type Error = S::Error;
+
+            fn default_period(&self) -> S::Period {
+                (**self).default_period()
+            }
+
+            fn set_default_period(&self, period: S::Period) -> Result<(), S::Error> {
+                (**self).set_default_period(period)
+            }
+
+            fn generate(
+                &self,
+                value: Option<S::Value>,
+                expiry: Option<S::Period>,
+            ) -> Result<S::Key, S::Error> {
+                (**self).generate(value, expiry)
+            }
+
+            fn clear(&self, key: &S::Key) -> Result<(), S::Error> {
+                (**self).clear(key)
+            }
+
+            fn get(&self, key: &S::Key) -> Result<(S::Value, S::Period), S::Error> {
+                (**self).get(key)
+            }
+
+            fn set(&self, key: &S::Key, value: S::Value, expiry: Option<S::Period>) -> Result<(), S::Error> {
+                (**self).set(key, value, expiry)
+            }
+        }
+    };
+}
+
+through!(&S);
+through!(Box<S>);
+through!(std::sync::Arc<S>);

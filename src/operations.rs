@@ -6,7 +6,7 @@
 
 use chrono::TimeDelta;
 
-use crate::backend::Backend;
+use crate::backend::Queries;
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::rules::{Period, Rules};
@@ -32,15 +32,15 @@ pub(crate) struct Generate<V> {
 
 impl<V: AsRef<str>> Generate<V> {
     pub(crate) fn new(rules: &Rules, value: Option<V>, expiry: Option<TimeDelta>) -> Result<Self, Error> {
-        let period = rules.period(expiry)?;
         if let Some(value) = &value {
             rules.check_value(value.as_ref())?;
         }
+        let period = rules.period(expiry)?;
         Ok(Self { key: SessionKey::random()?, storage: rules.key_storage(), value, period })
     }
 }
 
-impl<C: Backend, V: AsRef<str>> Operation<C> for Generate<V> {
+impl<C: Queries, V: AsRef<str>> Operation<C> for Generate<V> {
     type Output = SessionKey;
 
     fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
@@ -68,7 +68,7 @@ impl Clear {
     }
 }
 
-impl<C: Backend> Operation<C> for Clear {
+impl<C: Queries> Operation<C> for Clear {
     type Output = ();
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
@@ -89,13 +89,12 @@ impl Get {
     }
 }
 
-impl<C: Backend> Operation<C> for Get {
+impl<C: Queries> Operation<C> for Get {
     type Output = (String, TimeDelta);
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(String, TimeDelta), Error> {
-        let session = conn.load_live(&self.key)?.ok_or(Error::NotFound)?;
-        let value = session.value.ok_or(Error::NotSet)?;
-        Ok((value, session.left))
+        let (value, left) = conn.load_live(&self.key)?.ok_or(Error::NotFound)?;
+        Ok((value.ok_or(Error::NotSet)?, left))
     }
 }
 
@@ -118,7 +117,7 @@ impl<V: AsRef<str>> Set<V> {
     }
 }
 
-impl<C: Backend, V: AsRef<str>> Operation<C> for Set<V> {
+impl<C: Queries, V: AsRef<str>> Operation<C> for Set<V> {
     type Output = ();
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
@@ -135,7 +134,7 @@ pub(crate) struct DeleteExpired {
     pub(crate) limit: u32,
 }
 
-impl<C: Backend> Operation<C> for DeleteExpired {
+impl<C: Queries> Operation<C> for DeleteExpired {
     type Output = usize;
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 
-/// One week, as in the original.
+/// One week, as in session-postgresql.
 pub(crate) const DEFAULT_PERIOD: TimeDelta = TimeDelta::weeks(1);
 
 /// 1 MiB.
@@ -35,9 +35,12 @@ impl Period {
     }
 }
 
-/// The rules of a store.
+/// What a store accepts and how it writes: default period, key storage and value limit. A
+/// [`DieselSession`](crate::DieselSession) has them; alone they serve a host with connections of its own
+/// ([`Rules::on`]). The defaults are one week, [`KeyStorage::Hashed`] and 1 MiB; others come from
+/// [`Builder::rules`](crate::Builder::rules).
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub struct Rules {
     default_period: AtomicI64,
     key_storage: KeyStorage,
     value_limit: usize,

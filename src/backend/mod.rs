@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use diesel::QueryResult;
 use diesel::r2d2::R2D2Connection;
 
+use crate::connect::Connect;
 use crate::error::MigrationError;
 use crate::key::{KeyStorage, StoredKey};
 use crate::rules::Period;
@@ -26,26 +27,16 @@ mod sqlite;
 #[diagnostic::on_unimplemented(
     message = "diesel-session keeps no sessions on a `{Self}`",
     label = "not a connection that this build of diesel-session knows",
-    note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`"
+    note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
+    note = "a pooled connection leads to its connection: pass `&mut *conn`"
 )]
-pub trait SessionConnection: Backend + Schema {}
-
-/// A live session as it was read.
-#[derive(Debug)]
-pub struct Loaded {
-    pub(crate) value: Option<String>,
-    /// What is left of its period.
-    pub(crate) left: TimeDelta,
-}
+pub trait SessionConnection: Connect + Queries + Migrate {}
 
 /// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
 /// nowhere else: `expire_date` after the database's clock, equal is dead.
-pub trait Backend: R2D2Connection + Send + 'static {
-    /// Whether the database is at the far end of a connection that can be lost.
-    const REMOTE: bool;
-
-    /// Reads the live session under the key.
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>>;
+pub trait Queries: R2D2Connection + Send + 'static {
+    /// The value of the live session under the key, and what is left of its period.
+    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>>;
 
     /// Inserts a session that expires after `period`; `false` where the key is taken.
     fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool>;
@@ -64,7 +55,7 @@ pub trait Backend: R2D2Connection + Send + 'static {
 }
 
 /// What a database does for its session table; `migrations` implements it.
-pub trait Schema {
+pub trait Migrate {
     /// The versions that this crate knows and the record does not, oldest first. Changes nothing.
     fn missing(&mut self) -> Result<Vec<String>, MigrationError>;
 

@@ -1,16 +1,17 @@
 //! The queries on PostgreSQL, each in a form that Citus accepts too.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::data_types::PgInterval;
 use diesel::dsl::{array, auto_type, select};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text, Timestamp};
 
 use super::cached_update::cached_update;
-use super::{Backend, Loaded, SessionConnection};
+use super::{Queries, SessionConnection};
 use crate::key::StoredKey;
 use crate::rules::Period;
-use crate::schema::postgres::{FixedChar, KeyParameter, session};
+use crate::schema::KeyParameter;
+use crate::schema::postgres::{FixedChar, session};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -41,16 +42,14 @@ fn interval(period: Period) -> PgInterval {
 
 impl SessionConnection for PgConnection {}
 
-impl Backend for PgConnection {
-    const REMOTE: bool = true;
-
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>> {
+impl Queries for PgConnection {
+    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
             .filter(session::session_key.eq(KeyParameter::from(key)).and(live()))
             .select((session::session_data, session::expire_date, statement_timestamp()))
             .first::<(Option<String>, DateTime<Utc>, DateTime<Utc>)>(self)
             .optional()
-            .map(|row| row.map(|(value, expire_date, now)| Loaded { value, left: expire_date - now }))
+            .map(|row| row.map(|(value, expire_date, now)| (value, expire_date - now)))
     }
 
     fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool> {

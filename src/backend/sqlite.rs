@@ -6,9 +6,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::cached_update::cached_update;
-use super::{Backend, Loaded, SessionConnection};
+use super::{Queries, SessionConnection};
 use crate::key::StoredKey;
 use crate::rules::Period;
+use crate::schema::KeyParameter;
 use crate::schema::sqlite::session;
 
 #[diesel::declare_sql_function]
@@ -47,22 +48,20 @@ fn milliseconds(period: Period) -> i64 {
 
 impl SessionConnection for SqliteConnection {}
 
-impl Backend for SqliteConnection {
-    const REMOTE: bool = false;
-
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<Loaded>> {
+impl Queries for SqliteConnection {
+    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
-            .filter(session::session_key.eq(key.as_str()).and(live()))
+            .filter(session::session_key.eq(KeyParameter::from(key)).and(live()))
             .select((session::session_data, session::expire_date - milliseconds_now()))
             .first::<(Option<String>, i64)>(self)
             .optional()
-            .map(|row| row.map(|(value, left)| Loaded { value, left: TimeDelta::milliseconds(left) }))
+            .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
     }
 
     fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool> {
         diesel::insert_into(session::table)
             .values((
-                session::session_key.eq(key.as_str()),
+                session::session_key.eq(KeyParameter::from(key)),
                 session::expire_date.eq(milliseconds_now() + milliseconds(period)),
                 session::session_data.eq(value),
             ))
@@ -79,19 +78,20 @@ impl Backend for SqliteConnection {
                 session::session_data.eq(value),
                 session::expire_date.eq(milliseconds_now() + milliseconds(period)),
             ),
-            session::session_key.eq(key.as_str()).and(live()),
+            session::session_key.eq(KeyParameter::from(key)).and(live()),
         )
         .execute(self)
         .map(|rows| rows == 1)
     }
 
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
-        diesel::delete(session::table.filter(session::session_key.eq(key.as_str())))
+        diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))))
             .execute(self)
             .map(|rows| rows == 1)
     }
 
     fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
+        // SQLite runs the subquery once, and nobody writes meanwhile.
         let expired = candidates
             .filter(candidates.field(session::expire_date).le(milliseconds_now()))
             .order(candidates.field(session::expire_date))

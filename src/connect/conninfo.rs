@@ -73,6 +73,12 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
     };
     let mut parameters = Parameters::new();
     for (keyword, value) in pairs {
+        // The original's, which libpq has had no use for since it has `sslmode`.
+        let (keyword, value) = match (keyword.as_str(), value.as_str()) {
+            ("requiressl", "1") => ("sslmode".to_owned(), "require".to_owned()),
+            ("requiressl", _) => ("sslmode".to_owned(), "prefer".to_owned()),
+            _ => (keyword, value),
+        };
         if !KEYWORDS.contains(&keyword.as_str()) {
             return Err(refused(
                 "a keyword that libpq does not know; blanks and special characters in a \
@@ -97,6 +103,9 @@ pub(super) fn format(parameters: &[(String, String)]) -> Result<String, Error> {
     }
     Ok(text.join(" "))
 }
+
+const UNENCODED: &str =
+    "a port that is no number, or an @ after the host: percent-encode @ : / ? # and % in a URL's other parts";
 
 fn refused(reason: &str) -> Error {
     Error::Configuration { setting: "conninfo", reason: reason.to_owned() }
@@ -144,6 +153,9 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
         Ok(())
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if rest.contains('/') && rest.rfind('@') > rest.find('/') || query.contains('@') {
+        return Err(refused(UNENCODED));
+    }
     let (authority, dbname) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, hosts) = authority.split_once('@').unwrap_or(("", authority));
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
@@ -184,9 +196,7 @@ fn split_port(host: &str) -> Result<(&str, &str), Error> {
         None => host.split_once(':').unwrap_or((host, "")),
     };
     if name.contains(['@', ':']) && !host.starts_with('[') || !port.bytes().all(|c| c.is_ascii_digit()) {
-        return Err(refused(
-            "a port that is no number: percent-encode @ : / ? # and % in a URL's user and password",
-        ));
+        return Err(refused(UNENCODED));
     }
     Ok((name, port))
 }
@@ -261,6 +271,8 @@ mod tests {
     fn a_string_that_cannot_be_read_is_refused_without_being_quoted() {
         for text in [
             "postgres://app:sec/ret@db/shop",
+            "postgres://app:12/secret@db/shop",
+            "postgres://app:12?sslmode=secret@db/shop",
             "postgres://app@sec@ret:x/shop",
             "postgres://app:sec%ret@db/shop",
             "postgres://[::1/shop?password=secret",

@@ -1,18 +1,16 @@
 //! Connections to PostgreSQL.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
-
-use diesel::connection::CacheSize;
+use diesel::connection::{CacheSize, SimpleConnection as _};
 use diesel::prelude::*;
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+use std::fmt;
+use std::str::FromStr;
 
-use super::conninfo;
+use super::{Connect, ConnectionSettings, conninfo};
 use crate::error::Error;
 
-/// How to reach a PostgreSQL server: the parameters of the original's `connect`, under their names, and
-/// whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
+/// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
+/// names, and whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
 ///
 /// What is set by a method goes before what a string said. `Debug` shows no password.
 ///
@@ -36,6 +34,7 @@ use crate::error::Error;
 pub struct ConnectOptions {
     /// Keyword and value, each keyword once.
     parameters: Vec<(String, String)>,
+    require_ssl: bool,
     start_only: bool,
 }
 
@@ -86,9 +85,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether the connection must be encrypted: `sslmode=require`, or else `sslmode=prefer`.
-    pub fn requiressl(self, required: bool) -> Self {
-        self.with("sslmode", if required { "require" } else { "prefer" })
+    /// Whether the connection must be encrypted: `sslmode=require`, unless a string says `verify-ca` or
+    /// `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
+    pub fn requiressl(mut self, required: bool) -> Self {
+        self.require_ssl = required;
+        self
     }
 
     /// A URL or a string of `keyword=value` pairs: its parameters are taken where none is set yet.
@@ -107,7 +108,7 @@ impl ConnectOptions {
     }
 
     /// Whether the store is built without waiting for the server: the first call that needs a connection
-    /// waits for it. The original's `startonly`. Defaults to `false`.
+    /// waits for it. Defaults to `false`.
     pub fn startonly(mut self, start_only: bool) -> Self {
         self.start_only = start_only;
         self
@@ -117,9 +118,13 @@ impl ConnectOptions {
         self.start_only
     }
 
-    /// These options with time limits, where they have none of their own: a server that is gone or silent
-    /// then ends a connection attempt and a connection instead of blocking it.
-    pub(crate) fn with_timeouts(&self, connection: Duration, statement: Option<Duration>) -> Self {
+    /// The string that libpq takes, with time limits where these options have none of their own: a server
+    /// that is gone or silent then ends a connection instead of blocking it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a NUL, which would end the string early.
+    pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
         let mut options = self.clone();
         let mut default = |keyword: &str, value: String| {
             if options.get(keyword).is_none() {
@@ -127,30 +132,19 @@ impl ConnectOptions {
             }
         };
         // libpq takes whole seconds, and one second as two.
-        default("connect_timeout", connection.as_millis().div_ceil(1_000).max(2).to_string());
-        let silence = statement.unwrap_or(connection);
-        let probe = silence.as_secs().div_ceil(4).max(1).to_string();
+        let connect_timeout = settings.connection_timeout.as_millis().div_ceil(1_000).max(2);
+        default("connect_timeout", connect_timeout.to_string());
+        let statement_timeout = settings.statement_timeout.as_millis();
+        let probe = statement_timeout.div_ceil(4_000).max(1).to_string();
         default("keepalives", "1".to_owned());
         default("keepalives_idle", probe.clone());
         default("keepalives_interval", probe);
         default("keepalives_count", "3".to_owned());
-        default("tcp_user_timeout", silence.as_millis().to_string());
-        if let Some(statement) = statement {
-            // First, so that the caller's own options go before it.
-            let theirs = options.get("options").unwrap_or_default();
-            let both = format!("-c statement_timeout={} {theirs}", statement.as_millis());
-            options = options.with("options", both.trim_end());
+        default("tcp_user_timeout", statement_timeout.to_string());
+        if self.require_ssl && !matches!(self.get("sslmode"), Some("verify-ca" | "verify-full")) {
+            options = options.with("sslmode", "require");
         }
-        options
-    }
-
-    /// The string that libpq takes, every value quoted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] for a NUL, which would end the string early.
-    pub(crate) fn to_conninfo(&self) -> Result<String, Error> {
-        conninfo::format(&self.parameters)
+        conninfo::format(&options.parameters)
     }
 
     fn get(&self, keyword: &str) -> Option<&str> {
@@ -175,7 +169,7 @@ impl FromStr for ConnectOptions {
 
 impl fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// What may stand in a log. Options and files name no secret in themselves, yet carry some.
+        /// What may stand in a log. Of the rest, some is secret and some may be.
         const SHOWN: [&str; 7] =
             ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"];
         let mut shown = f.debug_struct("ConnectOptions");
@@ -186,22 +180,41 @@ impl fmt::Debug for ConnectOptions {
                 shown.field(keyword, &format_args!(".."));
             }
         }
-        shown.field("startonly", &self.start_only).finish()
+        shown.field("requiressl", &self.require_ssl).field("startonly", &self.start_only).finish()
     }
 }
 
-/// What each new connection is told.
-#[derive(Debug)]
-pub(crate) struct SetUp {
-    /// Behind PgBouncer in transaction mode, a statement that was prepared by name may be another
-    /// client's by the next call.
-    pub(crate) pgbouncer: bool,
+impl Connect for PgConnection {
+    const REMOTE: bool = true;
+
+    fn address(url: &str, settings: &ConnectionSettings) -> Result<String, Error> {
+        url.parse::<ConnectOptions>()?.address(settings)
+    }
+
+    fn is_private(_address: &str) -> bool {
+        false
+    }
+
+    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+        Box::new(SetUp(settings.clone()))
+    }
 }
+
+#[derive(Debug)]
+struct SetUp(ConnectionSettings);
 
 impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
     fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), ConnectionError> {
-        if self.pgbouncer {
+        if self.0.pgbouncer {
+            // In transaction mode, what is prepared by name or set may be another client's by the next call.
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+        } else {
+            // Where the role, the environment or the caller's options have set none.
+            let milliseconds = self.0.statement_timeout.as_millis();
+            conn.batch_execute(&format!(
+                "SELECT set_config('statement_timeout', '{milliseconds}', false) \
+                 WHERE current_setting('statement_timeout') = '0'"
+            ))?;
         }
         Ok(())
     }
@@ -211,12 +224,31 @@ impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
 mod tests {
     use std::time::Duration;
 
-    use super::ConnectOptions;
+    use super::{ConnectOptions, ConnectionSettings};
+
+    const SETTINGS: ConnectionSettings = ConnectionSettings {
+        connection_timeout: Duration::from_millis(2_500),
+        statement_timeout: Duration::from_secs(7),
+        pgbouncer: false,
+    };
+
+    fn address(options: ConnectOptions) -> String {
+        options.address(&SETTINGS).unwrap()
+    }
 
     #[test]
-    fn requiressl_becomes_sslmode() {
-        assert_eq!(ConnectOptions::new().requiressl(true).to_conninfo().unwrap(), "sslmode='require'");
-        assert_eq!(ConnectOptions::new().requiressl(false).to_conninfo().unwrap(), "sslmode='prefer'");
+    fn requiressl_only_ever_makes_the_connection_safer() {
+        assert!(address(ConnectOptions::new().requiressl(true)).contains("sslmode='require'"));
+        assert!(!address(ConnectOptions::new().requiressl(false)).contains("sslmode"));
+        for strict in ["verify-ca", "verify-full"] {
+            let text = format!("sslmode={strict}");
+            let options = ConnectOptions::new().requiressl(true).conninfo(&text).unwrap();
+            assert!(address(options).contains(&format!("sslmode='{strict}'")));
+        }
+        for lax in ["disable", "prefer"] {
+            let options = ConnectOptions::new().conninfo(&format!("sslmode={lax}")).unwrap();
+            assert!(address(options.requiressl(true)).contains("sslmode='require'"));
+        }
     }
 
     #[test]
@@ -230,19 +262,19 @@ mod tests {
 
     #[test]
     fn a_nul_cannot_cut_the_string_short() {
-        assert!(ConnectOptions::new().password("a\0b").to_conninfo().is_err());
+        assert!(ConnectOptions::new().password("a\0b").address(&SETTINGS).is_err());
     }
 
     #[test]
-    fn time_limits_of_the_caller_stay() {
-        let theirs: ConnectOptions = "connect_timeout=9 tcp_user_timeout=1 keepalives=0".parse().unwrap();
-        let options = theirs.with_timeouts(Duration::from_millis(2_500), Some(Duration::from_secs(7)));
-        assert_eq!(options.get("connect_timeout"), Some("9"));
-        assert_eq!(options.get("tcp_user_timeout"), Some("1"));
-        assert_eq!(options.get("keepalives"), Some("0"));
-        assert_eq!(options.get("options"), Some("-c statement_timeout=7000"));
-        let ours = ConnectOptions::new().with_timeouts(Duration::from_millis(2_500), None);
-        assert_eq!(ours.get("connect_timeout"), Some("3"));
-        assert_eq!(ours.get("options"), None);
+    fn limits_are_set_where_the_caller_has_none() {
+        let ours = address(ConnectOptions::new());
+        for limit in ["connect_timeout='3'", "tcp_user_timeout='7000'", "keepalives='1'"] {
+            assert!(ours.contains(limit), "{ours}");
+        }
+        let theirs = "connect_timeout=9 tcp_user_timeout=1 keepalives=0";
+        let theirs = address(theirs.parse().unwrap());
+        for limit in ["connect_timeout='9'", "tcp_user_timeout='1'", "keepalives='0'"] {
+            assert!(theirs.contains(limit), "{theirs}");
+        }
     }
 }

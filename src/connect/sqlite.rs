@@ -6,20 +6,34 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
 
-/// Whether a database is private to its connection: SQLite's manual, "In-Memory Databases"; an empty path
-/// is a temporary database.
-pub(crate) fn is_in_memory(path: &str) -> bool {
-    let path = path.strip_prefix("sqlite://").unwrap_or(path);
-    path.is_empty()
-        || path == ":memory:"
-        || path.starts_with("file::memory:")
-        || (path.starts_with("file:") && path.contains("mode=memory"))
+use super::{Connect, ConnectionSettings};
+use crate::error::Error;
+
+impl Connect for SqliteConnection {
+    const REMOTE: bool = false;
+
+    fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
+        Ok(url.to_owned())
+    }
+
+    /// SQLite's manual, "In-Memory Databases"; an empty path is a temporary database.
+    fn is_private(address: &str) -> bool {
+        // Diesel reads `sqlite://` as `file:`.
+        let path = address.replace("sqlite://", "file:");
+        path.is_empty()
+            || path == ":memory:"
+            || path.starts_with("file::memory:")
+            || (path.starts_with("file:") && path.contains("mode=memory"))
+    }
+
+    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+        Box::new(SetUp { busy_timeout: settings.statement_timeout })
+    }
 }
 
-/// What each new connection is told.
 #[derive(Debug)]
-pub(crate) struct SetUp {
-    pub(crate) busy_timeout: Duration,
+struct SetUp {
+    busy_timeout: Duration,
 }
 
 impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {

@@ -10,7 +10,7 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
-use crate::backend::Schema;
+use crate::backend::Migrate;
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 
@@ -20,8 +20,8 @@ use crate::key::KeyStorage;
 ///
 /// One way: afterwards no OCaml service finds a session in this table, and every visitor's cookie goes on
 /// working with [`KeyStorage::Hashed`]. One transaction, which locks the table: to hash a million keys took
-/// about seven seconds. A table that was shared with [`KeyStorage::Plain`] is turned into a hashed one just
-/// so. Not for a table that Citus distributes, where keys cannot change.
+/// about seven seconds. A table that was shared with [`KeyStorage::Plain`] is turned into a hashed one in the
+/// same way. Not for a table that Citus distributes, where keys cannot change.
 ///
 /// # Errors
 ///
@@ -40,7 +40,9 @@ use crate::key::KeyStorage;
 /// ```
 pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     let hashed = alone(conn, |conn| {
-        run_pending(conn, ClearKeys::Accepted)?;
+        run_pending(conn, KeyStorage::Plain)?;
+        // A session that somebody starts meanwhile would stay in clear.
+        sql_query("LOCK TABLE session IN EXCLUSIVE MODE").execute(conn)?;
         // The form that `StoredKey` gives a key.
         let hash = "UPDATE session SET session_key = \
              '$' || left(encode(sha256(convert_to(session_key::text, 'UTF8')), 'base64'), 39) \
@@ -50,9 +52,9 @@ pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     Ok(hashed)
 }
 
-impl Schema for PgConnection {
+impl Migrate for PgConnection {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
-        let pending = if says(self, &format!("{} IS NOT NULL", here("__diesel_session_migrations")))? {
+        let pending = if says(self, HAS_RECORD)? {
             Recorded(self).pending_migrations(POSTGRES)
         } else {
             POSTGRES.migrations()
@@ -61,19 +63,30 @@ impl Schema for PgConnection {
     }
 
     fn run_missing(&mut self, storage: KeyStorage) -> Result<usize, MigrationError> {
-        let clear_keys = match storage {
-            KeyStorage::Plain => ClearKeys::Accepted,
-            KeyStorage::Hashed => ClearKeys::Refused,
-        };
-        alone(self, |conn| run_pending(conn, clear_keys))
+        alone(self, |conn| run_pending(conn, storage))
     }
 
     fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
-        let hashed_keys = "EXISTS (SELECT FROM session WHERE left(session_key::text, 1) = '$')";
-        if storage == KeyStorage::Plain && says(self, hashed_keys)? {
-            return Err(MigrationError::HashedKeys);
+        match storage {
+            KeyStorage::Plain => {
+                // No index finds it in every collation, so it takes as long as the table is large.
+                let hashed = "EXISTS (SELECT FROM session WHERE left(session_key::text, 1) = '$')";
+                let hashed = self.transaction(|conn| {
+                    let before = say(conn, "current_setting('statement_timeout')")?;
+                    set_local(conn, "statement_timeout", "0")?;
+                    let hashed = says(conn, hashed)?;
+                    set_local(conn, "statement_timeout", &before)?;
+                    QueryResult::Ok(hashed)
+                })?;
+                if hashed { Err(MigrationError::HashedKeys) } else { Ok(()) }
+            }
+            KeyStorage::Hashed => {
+                let plain = "SELECT bool_and(left(session_key::text, 1) <> '$') \
+                     FROM (SELECT session_key FROM session LIMIT 100) AS first";
+                let plain = says(self, &format!("coalesce(({plain}), false)"))?;
+                if plain { Err(MigrationError::PlainKeys) } else { Ok(()) }
+            }
         }
-        Ok(())
     }
 
     fn revert_newest(&mut self) -> Result<String, MigrationError> {
@@ -92,6 +105,9 @@ extern "SQL" {
 /// "diesses" in ASCII: the advisory lock of whoever changes the session table.
 const LOCK: i64 = 0x0064_6965_7373_6573;
 
+/// The record is found as the session table is: along the `search_path`.
+const HAS_RECORD: &str = "to_regclass('__diesel_session_migrations') IS NOT NULL";
+
 /// Runs `work` in one transaction, one process at a time. The lock is taken by a statement of its own,
 /// under READ COMMITTED: so `work` sees what the process before it did.
 fn alone<T>(
@@ -99,14 +115,22 @@ fn alone<T>(
     work: impl FnOnce(&mut PgConnection) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
     let locked = |conn: &mut PgConnection| {
+        // The transaction may be the caller's, and go on with the caller's settings.
+        let statement_timeout = say(conn, "current_setting('statement_timeout')")?;
+        let lock_timeout = say(conn, "current_setting('lock_timeout')")?;
         // Whoever waits here waits for an adoption, which takes as long as the table is large.
-        sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
-        sql_query("SET LOCAL lock_timeout = 0").execute(conn)?;
+        set_local(conn, "statement_timeout", "0")?;
+        set_local(conn, "lock_timeout", "0")?;
         select(pg_advisory_xact_lock(LOCK)).execute(conn)?;
         // Whoever waits for a lock on the table holds up everyone who comes after.
-        sql_query("SET LOCAL lock_timeout = '5s'").execute(conn)?;
-        sql_query(CREATE_RECORD).execute(conn)?;
-        work(conn)
+        set_local(conn, "lock_timeout", "5s")?;
+        if !says(conn, HAS_RECORD)? {
+            sql_query(CREATE_RECORD).execute(conn)?;
+        }
+        let done = work(conn)?;
+        set_local(conn, "statement_timeout", &statement_timeout)?;
+        set_local(conn, "lock_timeout", &lock_timeout)?;
+        Ok(done)
     };
     if matches!(AnsiTransactionManager::transaction_manager_status_mut(conn).transaction_depth(), Ok(None)) {
         conn.build_transaction().read_committed().run(locked)
@@ -115,26 +139,17 @@ fn alone<T>(
     }
 }
 
-/// Whether the keys in a table of the original may stay as they are.
-#[derive(Clone, Copy, PartialEq)]
-enum ClearKeys {
-    Accepted,
-    Refused,
-}
-
-fn run_pending(conn: &mut PgConnection, clear_keys: ClearKeys) -> Result<usize, MigrationError> {
-    let mut recorded = Recorded(conn);
-    let made_by_us = !recorded.applied_migrations().map_err(failed)?.is_empty();
-    if !made_by_us && says(conn, &format!("{} IS NOT NULL", here("session")))? {
+fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, MigrationError> {
+    let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
+    if !made_by_us && says(conn, "to_regclass('session') IS NOT NULL")? {
         check_shape(conn)?;
-        if clear_keys == ClearKeys::Refused && says(conn, "EXISTS (SELECT FROM session)")? {
-            return Err(MigrationError::ClearKeys);
-        }
+        sql_query("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").execute(conn)?;
+        conn.check_keys(storage)?;
     }
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
 
-/// Refuses whatever is called `session` and is not the table of the original.
+/// Refuses whatever is called `session` and is not the table of `session-postgresql`.
 fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
     #[derive(QueryableByName)]
     struct Column {
@@ -150,15 +165,20 @@ fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
     ];
 
     let refuse = |reason: String| Err(MigrationError::NotOurs { reason });
-    let session = here("session");
-    if !says(conn, &format!("EXISTS (SELECT FROM pg_class WHERE oid = {session} AND relkind IN ('r', 'p'))"))?
-    {
-        return refuse("it is no table".to_owned());
+    let place = "SELECT relnamespace::regnamespace::text || ' ' || relkind::text FROM pg_class WHERE oid = 'session'::regclass";
+    let place = say(conn, &format!("({place})"))?;
+    let here = say(conn, "quote_ident(current_schema())")?;
+    match place.rsplit_once(' ') {
+        Some((schema, "r" | "p")) if schema == here => {}
+        Some((schema, "r" | "p")) => {
+            return refuse(format!("it is in schema {schema}, and new tables go to schema {here}"));
+        }
+        _ => return refuse("it is no table".to_owned()),
     }
-    let columns: Vec<Column> = sql_query(format!(
+    let columns: Vec<Column> = sql_query(
         "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS kind FROM pg_attribute \
-         WHERE attrelid = {session} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-    ))
+         WHERE attrelid = 'session'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+    )
     .load(conn)?;
     for (name, kind) in THEIRS {
         if !columns.iter().any(|column| column.name == name && column.kind == kind) {
@@ -172,11 +192,6 @@ fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
     }
 }
 
-/// The relation of that name in the schema where new tables go, as an SQL expression.
-fn here(relation: &str) -> String {
-    format!("to_regclass(quote_ident(current_schema()) || '.{relation}')")
-}
-
 /// The answer to a question in SQL.
 fn says(conn: &mut PgConnection, question: &str) -> QueryResult<bool> {
     #[derive(QueryableByName)]
@@ -185,4 +200,19 @@ fn says(conn: &mut PgConnection, question: &str) -> QueryResult<bool> {
         yes: bool,
     }
     sql_query(format!("SELECT {question} AS yes")).get_result(conn).map(|answer: Answer| answer.yes)
+}
+
+/// The text that an SQL expression has.
+fn say(conn: &mut PgConnection, expression: &str) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Answer {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
+    sql_query(format!("SELECT {expression} AS text")).get_result(conn).map(|answer: Answer| answer.text)
+}
+
+/// Changes a setting for the rest of the transaction.
+fn set_local(conn: &mut PgConnection, setting: &str, value: &str) -> QueryResult<()> {
+    sql_query(format!("SET LOCAL {setting} = '{value}'")).execute(conn).map(drop)
 }

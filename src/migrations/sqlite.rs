@@ -9,11 +9,11 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
-use crate::backend::Schema;
+use crate::backend::Migrate;
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
 
-impl Schema for SqliteConnection {
+impl Migrate for SqliteConnection {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
         patiently(self, |conn| {
             let pending = if exists(conn, "__diesel_session_migrations")? {
@@ -37,12 +37,18 @@ impl Schema for SqliteConnection {
     }
 
     fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
-        if storage == KeyStorage::Plain
-            && says(self, "EXISTS (SELECT 1 FROM session WHERE session_key LIKE '$%')")?
-        {
-            return Err(MigrationError::HashedKeys);
-        }
-        Ok(())
+        let (others, refusal) = match storage {
+            KeyStorage::Plain => {
+                let hashed = "EXISTS (SELECT 1 FROM session WHERE session_key >= '$' AND session_key < '%')";
+                (hashed, MigrationError::HashedKeys)
+            }
+            KeyStorage::Hashed => {
+                let plain = "coalesce((SELECT min(substr(session_key, 1, 1) <> '$') \
+                     FROM (SELECT session_key FROM session LIMIT 100)), false)";
+                (plain, MigrationError::PlainKeys)
+            }
+        };
+        if says(self, others)? { Err(refusal) } else { Ok(()) }
     }
 
     fn revert_newest(&mut self) -> Result<String, MigrationError> {

@@ -5,6 +5,24 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
+use diesel::expression::AsExpression;
+
+use crate::key::StoredKey;
+
+/// A key on its way to the database. Diesel's logs show parameters by `Debug`, and this one shows nothing.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[derive(Debug, AsExpression)]
+#[cfg_attr(feature = "postgres", diesel(sql_type = postgres::FixedChar))]
+#[cfg_attr(feature = "sqlite", diesel(sql_type = diesel::sql_types::Text))]
+pub(crate) struct KeyParameter<'a>(&'a StoredKey);
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
+    fn from(key: &'a StoredKey) -> Self {
+        Self(key)
+    }
+}
+
 diesel::table! {
     /// Which of our migrations were run: apart from the host's, whose own `revert` and `redo` would
     /// stumble over versions that they do not know. The underscores hide it from `diesel print-schema`.

@@ -1,28 +1,16 @@
 //! The session table on PostgreSQL.
 
-use diesel::expression::AsExpression;
 use diesel::pg::Pg;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 
-use crate::key::StoredKey;
+use super::KeyParameter;
 
 /// `char(n)`, which Diesel 2.3 takes for `text`: a `text` parameter makes PostgreSQL compare
 /// `(session_key)::text`, which no index serves.
 #[derive(Debug, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(oid = 1042, array_oid = 1014))]
 pub struct FixedChar;
-
-/// A key on its way to the database.
-#[derive(Debug, AsExpression)]
-#[diesel(sql_type = FixedChar)]
-pub(crate) struct KeyParameter<'a>(&'a StoredKey);
-
-impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
-    fn from(key: &'a StoredKey) -> Self {
-        Self(key)
-    }
-}
 
 impl ToSql<FixedChar, Pg> for KeyParameter<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {

@@ -1,5 +1,17 @@
 //! The session table on SQLite. Dates are milliseconds since 1970 in UTC.
 
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Text;
+use diesel::sqlite::Sqlite;
+
+use super::KeyParameter;
+
+impl ToSql<Text, Sqlite> for KeyParameter<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        <str as ToSql<Text, Sqlite>>::to_sql(self.0.as_str(), out)
+    }
+}
+
 diesel::table! {
     session (session_key) {
         session_key -> Text,

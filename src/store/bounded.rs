@@ -15,7 +15,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// libpq waits for an answer without end, and no setting of libpq, TCP or the server bounds the wait for a
 /// process that is stopped while its machine still acknowledges. So a helper waits, and the caller can
 /// leave it: it keeps the connection until the server answers or the connection breaks, and only then
-/// serves again. There are never more helpers than connections.
+/// serves again. There are about as many helpers as connections were ever in use at once.
 #[derive(Clone, Default)]
 pub(super) struct Helpers {
     idle: Arc<Mutex<Vec<Sender<Job>>>>,
@@ -46,6 +46,7 @@ impl Helpers {
         match outcome.recv_timeout(deadline.saturating_duration_since(started)) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(panic)) => resume_unwind(panic),
+            // A helper that is gone without an answer is as silent as its server.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(Error::ServerTimeout { waited: started.elapsed() })
             }

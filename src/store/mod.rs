@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use diesel::connection::{TransactionManager, TransactionManagerStatus};
 use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
-use diesel::result::DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
+use diesel::result::DatabaseErrorKind::SerializationFailure;
+use diesel::result::Error::DatabaseError;
 
 use crate::backend::SessionConnection;
 use crate::error::Error;
@@ -22,8 +23,6 @@ mod builder;
 mod on_connection;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 
 pub use builder::Builder;
 pub use on_connection::OnConnection;
@@ -36,7 +35,7 @@ use bounded::Helpers;
 /// same operations on a connection that you hold, inside your open transaction.
 ///
 /// A connection that broke while it lay in the pool is replaced, and the call repeated on another: no
-/// caller sees a restart of the server that is over. A repeated `set` may so land after another writer's.
+/// caller sees a restart of the server that is over. So a repeated `set` may land after another writer's.
 /// A connection that comes with an open transaction (a test's) is never replaced.
 ///
 /// # Examples
@@ -65,11 +64,50 @@ pub struct DieselSession<C: SessionConnection> {
 }
 
 impl<C: SessionConnection> DieselSession<C> {
-    /// A store over the application's own pool, with the default rules.
+    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a string that is no address, [`Error::PoolTimeout`] where no connection
+    /// could be made in 5 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")] {
+    /// use diesel::pg::PgConnection;
+    /// use diesel_session::DieselSession;
+    ///
+    /// let sessions = DieselSession::<PgConnection>::connect("postgres://app@db.example/shop")?;
+    /// sessions.migrate()?;
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().connect(url)
+    }
+
+    /// A store over the application's own pool, with the default rules; [`Builder::over`] takes others.
     ///
     /// The pool keeps its own settings: its timeouts, and `test_on_check_out`, which costs one round trip
     /// for every operation and can be off, since the store replaces broken connections. The session table
-    /// is looked for as the pool's connections look for tables.
+    /// is found as the pool's connections find tables.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use diesel::r2d2::{ConnectionManager, Pool};
+    /// use diesel::sqlite::SqliteConnection;
+    /// use diesel_session::DieselSession;
+    ///
+    /// let manager = ConnectionManager::<SqliteConnection>::new("file:shop?mode=memory&cache=shared");
+    /// let pool = Pool::builder().test_on_check_out(false).build(manager).unwrap();
+    /// let sessions = DieselSession::new(pool);
+    /// sessions.migrate()?;
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
     #[must_use]
     pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
         Self::over(pool, Rules::default())
@@ -91,27 +129,10 @@ impl<C: SessionConnection> DieselSession<C> {
         &self.pool
     }
 
-    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "sqlite")] {
-    /// # use diesel::prelude::*;
-    /// # use diesel_session::{DieselSession, Error, Now};
-    /// # let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
-    /// # sessions.migrate()?;
-    /// # let key = sessions.generate(None, None)?;
-    /// # let mut conn = sessions.pool().get().unwrap();
-    /// conn.transaction(|conn| {
-    ///     // diesel::insert_into(orders::table)...execute(conn)?;
-    ///     sessions.on(conn).set(&key, "cart=", None)
-    /// })?;
-    /// # }
-    /// # Ok::<(), diesel_session::Error>(())
-    /// ```
+    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
+    /// see [`OnConnection`].
     pub fn on<'a>(&'a self, conn: &'a mut C) -> OnConnection<'a, C> {
-        OnConnection::new(conn, &self.rules)
+        self.rules.on(conn)
     }
 
     /// Brings the session table to this version's form, and returns how many migrations that took.
@@ -123,23 +144,50 @@ impl<C: SessionConnection> DieselSession<C> {
     ///
     /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
     pub fn migrate(&self) -> Result<usize, Error> {
-        migrations::migrate(&mut *self.connection(self.call_timeout)?, self.rules.key_storage())
+        migrations::migrate(&mut *self.connection()?, self.rules.key_storage())
     }
 
-    /// Deletes at most `limit` expired sessions, the longest expired first, and returns how many. Call
-    /// again while it returns `limit`; a limit of zero does nothing.
-    ///
-    /// One statement by an index, safe beside other sweepers. On PostgreSQL it leaves sessions that
-    /// expired in the current hour (UTC) for later: that keeps every write to a session off the index.
+    /// Checks, without changing anything, that the session table is up to date: [`migrations::check`] with
+    /// the store's key storage.
     ///
     /// # Errors
     ///
-    /// As every operation on the database.
+    /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
+    pub fn check(&self) -> Result<(), Error> {
+        migrations::check(&mut *self.connection()?, self.rules.key_storage())
+    }
+
+    /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
+    ///
+    /// One statement by an index, safe beside other sweepers: what another deletes at the same time is
+    /// missing from this one's count. The longest expired go first: on PostgreSQL by the hour, and those that
+    /// expired in the current hour (UTC) are left for later, which keeps the writes of sessions off the index.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`], [`Error::MissingTable`], [`Error::PoolTimeout`], [`Error::ServerTimeout`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// # let sessions = diesel_session::DieselSession::<diesel::SqliteConnection>::connect(":memory:")?;
+    /// # sessions.migrate()?;
+    /// // Once in a while, and not all at once.
+    /// while sessions.delete_expired(1_000)? > 0 {}
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
     pub fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
         self.call(DeleteExpired { limit })
     }
 
-    fn connection(&self, timeout: Duration) -> Result<PooledConnection<ConnectionManager<C>>, Error> {
+    /// A connection of the pool, within the connection timeout.
+    pub(crate) fn connection(&self) -> Result<PooledConnection<ConnectionManager<C>>, Error> {
+        self.connection_within(self.pool.connection_timeout())
+    }
+
+    fn connection_within(&self, timeout: Duration) -> Result<PooledConnection<ConnectionManager<C>>, Error> {
         let started = Instant::now();
         self.pool
             .get_timeout(timeout.min(self.pool.connection_timeout()))
@@ -153,29 +201,40 @@ impl<C: SessionConnection> DieselSession<C> {
         O::Output: Send + 'static,
     {
         let deadline = Instant::now() + self.call_timeout;
-        // At worst, every connection in the pool is lost, and the next is new.
-        for earlier in 0..=self.pool.max_size() {
-            let conn = self.connection(deadline.saturating_duration_since(Instant::now()))?;
-            let attempt = move || attempt(operation, conn, earlier > 0);
+        // At worst every connection in the pool is lost, and the next is new.
+        let mut tries_left = self.pool.max_size();
+        let mut lost = None;
+        loop {
+            let conn = match self.connection_within(deadline.saturating_duration_since(Instant::now())) {
+                Ok(conn) => conn,
+                Err(error) => return Err(lost.map_or(error, |source| Error::ConnectionLost { source })),
+            };
+            let repeated = lost.is_some();
+            let attempt = move || attempt(operation, conn, repeated);
             let (back, result) = match &self.helpers {
                 Some(helpers) => helpers.run(deadline, attempt)?,
                 None => attempt(),
             };
+            let is_last = tries_left == 0 || Instant::now() >= deadline;
             match result {
-                Err(Failure::Lost(_)) if earlier < self.pool.max_size() && Instant::now() < deadline => {
-                    operation = back;
-                }
-                Err(Failure::Lost(error) | Failure::Other(error)) => return Err(error),
                 Ok(output) => return Ok(output),
+                Err(Failure::Lost(source)) if is_last => return Err(Error::ConnectionLost { source }),
+                Err(Failure::Lost(source)) => lost = Some(source),
+                Err(Failure::Conflict(error)) if is_last => return Err(error),
+                Err(Failure::Conflict(_)) => {}
+                Err(Failure::Other(error)) => return Err(error),
             }
+            operation = back;
+            tries_left -= 1;
         }
-        unreachable!("the last attempt returns")
     }
 }
 
 enum Failure {
     /// The connection is of no use any more; the operation may have taken effect.
-    Lost(Error),
+    Lost(diesel::result::Error),
+    /// Another transaction was in the way, under a stricter isolation than the default; nothing was done.
+    Conflict(Error),
     Other(Error),
 }
 
@@ -194,21 +253,21 @@ fn attempt<C: SessionConnection, O: Operation<C>>(
     (operation, result)
 }
 
-/// What a database error means for the connection that it happened on.
+/// What a database error means, outside a transaction.
 fn explain<C: SessionConnection>(source: diesel::result::Error, conn: &mut C) -> Failure {
-    use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
-    let said_so =
-        matches!(source, DatabaseError(ClosedConnection | UnableToSendCommand, _) | BrokenTransactionManager);
-    // Diesel hides the SQLSTATE of a missing table, and now and then a lost connection: so ask.
-    let has_table = if said_so { None } else { conn.has_table().ok() };
-    match has_table {
-        Some(false) => Failure::Other(Error::MissingTable { source }),
-        None if C::REMOTE => {
-            // Else the pool would keep it: a statement that fails before it is sent leaves no mark.
+    if matches!(source, DatabaseError(SerializationFailure, _)) {
+        return Failure::Conflict(Error::Database(source));
+    }
+    // Diesel hides the SQLSTATE of a missing table, now and then takes a lost connection for something else,
+    // and something else for a lost connection. So ask.
+    match conn.has_table() {
+        Ok(false) => Failure::Other(Error::MissingTable { source }),
+        Err(_) if C::REMOTE => {
+            // Else the pool may keep it: a statement that fails before it is sent leaves no mark.
             status(conn).set_in_error();
-            Failure::Lost(Error::Database(source))
+            Failure::Lost(source)
         }
-        Some(true) | None => Failure::Other(Error::Database(source)),
+        Ok(true) | Err(_) => Failure::Other(Error::Database(source)),
     }
 }
 

@@ -10,22 +10,70 @@ use crate::key::SessionKey;
 use crate::operations::{Clear, DeleteExpired, Generate, Get, Operation as _, Set};
 use crate::rules::Rules;
 
-/// The operations of a [`DieselSession`](crate::DieselSession) on a connection that the caller holds.
+/// The operations of a store on a connection that the caller holds: from [`DieselSession::on`], or without a
+/// pool from [`Rules::on`].
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
 /// commits with it. Nothing is ever repeated here, and none of them provokes a database error to learn
-/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. See
-/// [`Now`](crate::Now) for what each does.
+/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. [`Now`] says what
+/// each does.
+///
+/// On SQLite, begin a transaction that reads a session and then writes with `immediate_transaction`: a plain
+/// one fails at its first write ("database is locked") when another connection has written meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use diesel::sqlite::SqliteConnection;
+/// use diesel_session::{DieselSession, Error, Now};
+///
+/// let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
+/// sessions.migrate()?;
+/// let key = sessions.generate(Some("cart=3".to_owned()), None)?;
+///
+/// let mut conn = sessions.pool().get().expect("a connection");
+/// conn.immediate_transaction(|conn| {
+///     let (cart, _left) = sessions.on(conn).get(&key)?;
+///     // diesel::insert_into(orders::table).values(orders::cart.eq(cart)).execute(conn)?;
+///     sessions.on(conn).set(&key, "cart=", None)
+/// })?;
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+///
+/// [`DieselSession::on`]: crate::DieselSession::on
+/// [`Now`]: crate::Now
 pub struct OnConnection<'a, C> {
     conn: &'a mut C,
     rules: &'a Rules,
 }
 
-impl<'a, C: SessionConnection> OnConnection<'a, C> {
-    pub(super) fn new(conn: &'a mut C, rules: &'a Rules) -> Self {
-        Self { conn, rules }
+impl Rules {
+    /// The operations under these rules, on a connection that the caller holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use diesel::prelude::*;
+    /// use diesel_session::{KeyStorage, Rules, migrations};
+    ///
+    /// let mut conn = SqliteConnection::establish(":memory:").expect("a connection");
+    /// migrations::migrate(&mut conn, KeyStorage::Hashed)?;
+    ///
+    /// let rules = Rules::default();
+    /// let key = rules.on(&mut conn).generate(Some("cart=3"), None)?;
+    /// assert_eq!(rules.on(&mut conn).get(&key)?.0, "cart=3");
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
+    pub fn on<'a, C: SessionConnection>(&'a self, conn: &'a mut C) -> OnConnection<'a, C> {
+        OnConnection { conn, rules: self }
     }
+}
 
+impl<C: SessionConnection> OnConnection<'_, C> {
     /// Starts a session under a new key: [`Now::generate`](crate::Now::generate).
     ///
     /// # Errors

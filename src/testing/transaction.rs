@@ -1,14 +1,13 @@
-//! A transaction a test.
+//! One test, one transaction.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::ConnectionError;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as R2d2Error, Pool};
+use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 
 use crate::backend::SessionConnection;
 use crate::error::Error;
-use crate::key::KeyStorage;
-use crate::migrations;
 use crate::store::{Builder, DieselSession};
 
 impl<C: SessionConnection> Builder<C> {
@@ -16,13 +15,15 @@ impl<C: SessionConnection> Builder<C> {
     /// committed. The migrations are run before it, and stay.
     ///
     /// Give [`DieselSession::pool`] to the code under test as well: sessions and the application's data then
-    /// share the transaction, tests run side by side on one database, and none leaves anything behind. A
-    /// connection that is lost in it is not replaced, since its work is lost too: every later call fails.
+    /// share the transaction, and the test leaves nothing behind. On PostgreSQL such tests run side by side on
+    /// one database; an SQLite file has one writer at a time, so give each test `:memory:` or a file of its own.
+    ///
+    /// A connection that is lost is not replaced, since its work is lost with it: every later call fails.
     ///
     /// # Errors
     ///
-    /// As [`pool`](Builder::pool); [`Error::PoolTimeout`] where no connection can be made, or the
-    /// migrations fail.
+    /// As [`connect`](Builder::connect) and [`migrate`](DieselSession::migrate); [`Error::Configuration`] for
+    /// a pool of more than one connection.
     ///
     /// # Examples
     ///
@@ -38,38 +39,33 @@ impl<C: SessionConnection> Builder<C> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn test_transaction(self, url: &str) -> Result<DieselSession<C>, Error> {
-        let once = Once { taken: AtomicBool::new(false), storage: self.rules()?.key_storage() };
-        let builder = Pool::builder()
-            .max_size(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_on_check_out(false)
-            .connection_timeout(std::time::Duration::from_secs(5))
-            .connection_customizer(Box::new(once));
-        let waited = std::time::Duration::from_secs(5);
-        let pool = builder
-            .build(ConnectionManager::new(url))
-            .map_err(|source| Error::PoolTimeout { waited, source })?;
-        self.pool(pool)
+        let address = C::address(url, self.connection_settings())?;
+        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(self.connection_settings()) };
+        let store = self.only_one_connection()?.build(&address, Box::new(once), true)?;
+        store.migrate()?;
+        store.connection()?.begin_test_transaction()?;
+        Ok(store)
     }
 }
 
-/// Opens the transaction on the first connection and refuses every other.
-#[derive(Debug)]
-struct Once {
+/// Sets the first connection up and refuses every other.
+struct Once<C> {
     taken: AtomicBool,
-    storage: KeyStorage,
+    set_up: Box<dyn CustomizeConnection<C, R2d2Error>>,
 }
 
-impl<C: SessionConnection> CustomizeConnection<C, R2d2Error> for Once {
+impl<C: SessionConnection> CustomizeConnection<C, R2d2Error> for Once<C> {
     fn on_acquire(&self, conn: &mut C) -> Result<(), R2d2Error> {
-        let refuse = |reason: String| R2d2Error::ConnectionError(ConnectionError::BadConnection(reason));
-        if self.taken.load(Ordering::SeqCst) {
-            return Err(refuse("the test's connection was lost, and its transaction with it".to_owned()));
+        if self.taken.swap(true, Ordering::SeqCst) {
+            let reason = "the test's connection was lost, and its transaction with it";
+            return Err(R2d2Error::ConnectionError(ConnectionError::BadConnection(reason.to_owned())));
         }
-        migrations::migrate(conn, self.storage).map_err(|error| refuse(error.to_string()))?;
-        conn.begin_test_transaction()?;
-        self.taken.store(true, Ordering::SeqCst);
-        Ok(())
+        self.set_up.on_acquire(conn)
+    }
+}
+
+impl<C> fmt::Debug for Once<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").field("taken", &self.taken).finish_non_exhaustive()
     }
 }

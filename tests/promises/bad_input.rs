@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel::prelude::*;
 use diesel_session::{ConnectOptions, Error, Now};
+use throwaway_postgres::Server;
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
 
@@ -33,7 +35,7 @@ fn a_value_limit_can_be_set() {
     store.migrate().unwrap();
     let key = store.generate(Some("abc".to_owned()), None).unwrap();
     let refused = store.set(&key, "abcd".to_owned(), None);
-    assert!(matches!(refused, Err(Error::ValueTooLarge { size: 4, limit: 3 })));
+    assert!(matches!(refused, Err(Error::ValueTooLarge { size: 4, limit: 3, .. })));
 }
 
 #[test]
@@ -48,6 +50,7 @@ fn a_missing_table_says_to_run_the_migrations() {
     let store = Postgres::connect(&database.url).unwrap();
     missing(store.get(&key).map(drop));
     missing(store.generate(None, None).map(drop));
+    missing(store.delete_expired(1).map(drop));
     let mut conn = store.pool().get().unwrap();
     assert!(
         matches!(store.on(&mut conn).get(&key), Err(Error::Database(_))),
@@ -69,7 +72,7 @@ fn a_trigger_that_keeps_no_row_is_found_out() {
         "CREATE FUNCTION keep_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
          CREATE TRIGGER keep_nothing BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep_nothing()",
     );
-    assert!(matches!(store.generate(None, None), Err(Error::NotInserted { draws: 3 })));
+    assert!(matches!(store.generate(None, None), Err(Error::NotInserted { draws: 3, .. })));
 }
 
 #[test]
@@ -81,11 +84,15 @@ fn a_file_that_cannot_be_opened_is_a_typed_error() {
 
 #[test]
 fn every_parameter_of_the_originals_connect_reaches_the_server() {
-    let database = Database::new();
-    let mut admin = database.conn();
-    admin.run("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'o''brien \\') THEN CREATE ROLE \"o'brien \\\" LOGIN SUPERUSER PASSWORD 'it''s \\'; END IF; END $$");
-    let base: ConnectOptions = database.url.parse().unwrap();
-    let options = base
+    // A server of its own, which lets every role in.
+    let server = Server::start(&[]).unwrap();
+    let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
+    admin.run("CREATE ROLE \"o'brien \\\" LOGIN");
+    admin.run("CREATE DATABASE \"it's \\\"");
+    let options = ConnectOptions::new()
+        .host(server.directory().to_str().unwrap())
+        .port("5432")
+        .dbname("it's \\")
         .user("o'brien \\")
         .password("it's \\")
         .options("-c geqo_threshold=13 -c search_path=\"a\\ b\",public")
@@ -95,39 +102,36 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
     let store = Postgres::builder().connect_with(&options).unwrap();
     let mut conn = store.pool().get().unwrap();
     assert_eq!(conn.text("SELECT session_user::text"), "o'brien \\");
+    assert_eq!(conn.text("SELECT current_database()::text"), "it's \\");
     assert_eq!(conn.text("SELECT current_setting('geqo_threshold')"), "13");
     assert_eq!(conn.text("SELECT current_setting('search_path')"), "\"a b\",public");
     assert_eq!(conn.text("SELECT current_setting('statement_timeout')"), "5s");
-    drop(conn);
-    drop(store);
-
-    // Spelt out one by one, they lead to the same place.
-    let socket = admin.text("SELECT split_part(current_setting('unix_socket_directories'), ',', 1)");
-    let options = ConnectOptions::new()
-        .host(&socket)
-        .port(&admin.text("SELECT current_setting('port')"))
-        .dbname(&admin.text("SELECT current_database()::text"))
-        .user(&admin.text("SELECT current_user::text"));
-    let store = Postgres::builder().connect_with(&options).unwrap();
-    assert_eq!(
-        store.pool().get().unwrap().text("SELECT current_database()::text"),
-        admin.text("SELECT current_database()::text")
-    );
-    drop(store);
 
     // Nobody listens there.
     let unreachable = Postgres::builder()
         .connection_timeout(Duration::from_secs(1))
         .connect_with(&ConnectOptions::new().hostaddr("127.0.0.1").port("1"));
-    let error = unreachable.unwrap_err().to_string();
-    assert!(error.contains("127.0.0.1") && error.contains("refused"), "{error}");
-    admin.run("DROP ROLE \"o'brien \\\"");
+    match unreachable {
+        Err(Error::PoolTimeout { source, .. }) => {
+            assert!(source.to_string().contains("127.0.0.1"), "{source}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn a_callers_own_statement_timeout_goes_before_ours() {
-    let database = Database::new();
-    let options: ConnectOptions = database.url.parse().unwrap();
-    let store = Postgres::builder().connect_with(&options.options("-c statement_timeout=7s")).unwrap();
-    assert_eq!(store.pool().get().unwrap().text("SELECT current_setting('statement_timeout')"), "7s");
+fn a_statement_timeout_of_the_caller_or_the_role_stays() {
+    let server = Server::start(&[]).unwrap();
+    let options: ConnectOptions = server.url("postgres").parse().unwrap();
+    let timeout = |options: ConnectOptions| {
+        let store = Postgres::builder().connect_with(&options).unwrap();
+        let mut conn = store.pool().get().unwrap();
+        conn.text("SELECT current_setting('statement_timeout')")
+    };
+    assert_eq!(timeout(options.clone()), "5s");
+    assert_eq!(timeout(options.clone().options("-c statement_timeout=7s")), "7s");
+    PgConnection::establish(&server.url("postgres"))
+        .unwrap()
+        .run("CREATE ROLE app LOGIN; ALTER ROLE app SET statement_timeout = '9s'");
+    assert_eq!(timeout(options.user("app")), "9s");
 }

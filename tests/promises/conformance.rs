@@ -138,5 +138,16 @@ fn a_store_can_be_shared_between_threads() {
     shareable::<crate::support::Postgres>();
     shareable::<crate::support::Sqlite>();
     shareable::<diesel_session::MemorySession>();
-    shareable::<diesel_session::Json<diesel_session::MemorySession, std::rc::Rc<()>>>();
+    shareable::<diesel_session::Json<diesel_session::MemorySession, std::cell::RefCell<*const ()>>>();
+}
+
+#[test]
+fn whatever_points_to_a_store_is_one() {
+    fn generates(store: impl Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>) {
+        store.generate(None, None).unwrap();
+    }
+    let store = diesel_session::MemorySession::new();
+    generates(&store);
+    generates(std::sync::Arc::new(store.clone()));
+    generates(Box::new(store));
 }

@@ -12,7 +12,7 @@ fn run(command: &mut Command) -> String {
 }
 
 #[test]
-fn quickstart_on_sqlite() {
+fn quickstart_runs_on_sqlite_by_default() {
     let directory = tempfile::tempdir().unwrap();
     let output =
         run(Command::new(example("quickstart")).env_remove("DATABASE_URL").env("TMPDIR", directory.path()));
@@ -22,7 +22,7 @@ fn quickstart_on_sqlite() {
 }
 
 #[test]
-fn quickstart_on_postgres() {
+fn quickstart_runs_on_the_postgres_that_database_url_names() {
     let database = Database::new();
     let output = run(Command::new(example("quickstart")).env("DATABASE_URL", &database.url));
     assert!(output.contains("the PostgreSQL that DATABASE_URL names"), "{output}");
@@ -30,7 +30,7 @@ fn quickstart_on_postgres() {
 }
 
 #[test]
-fn one_transaction() {
+fn one_transaction_keeps_both_or_neither() {
     let output = run(&mut Command::new(example("one_transaction")));
     assert!(output.contains("orders: 0; cart: a book."), "{output}");
     assert!(output.contains("orders: 1; cart: empty."), "{output}");

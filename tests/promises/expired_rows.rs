@@ -36,7 +36,7 @@ fn at_most_the_limit_is_deleted_and_the_longest_expired_first() {
 }
 
 #[test]
-fn on_sqlite_too() {
+fn at_most_the_limit_is_deleted_on_sqlite_too() {
     let file = File::new();
     let store = file.store();
     let live = store.generate(Some("live".to_owned()), None).unwrap();

@@ -42,20 +42,24 @@ fn keys_are_told_apart_by_case() {
     assert!(matches!(store.get(&upper), Err(Error::NotFound)));
 }
 
-/// Fault 9 of the original, where `"KEY   "` found `KEY`: a shorter key never gets as far as the column,
-/// which ignores trailing blanks.
+/// Fault 9 of the original, where `"KEY   "` found `KEY`: the column ignores trailing blanks, so keys with
+/// blanks never get as far, and a key that fills the column finds no shorter one.
 #[test]
 fn a_key_with_trailing_blanks_finds_nothing() {
     let database = Database::new();
-    let store = database.store();
-    let short = "shorter";
+    database.store();
+    let plain = crate::support::Postgres::builder().key_storage(KeyStorage::Plain);
+    let plain = plain.connect(&database.url).unwrap();
+    let short = "k".repeat(39);
     database.conn().run(&format!(
         "INSERT INTO session (session_key, expire_date, session_data) VALUES ('{short}', now() + '1 day', 'x')"
     ));
-    for text in [short.to_owned(), format!("{short:<40}"), format!("{short:<41}")] {
+    for text in [short.clone(), format!("{short} "), format!("{short}  ")] {
         assert!(matches!(text.parse::<SessionKey>(), Err(Error::NotFound)));
     }
-    drop(store);
+    let longer: SessionKey = format!("{short}k").parse().unwrap();
+    assert!(matches!(plain.get(&longer), Err(Error::NotFound)));
+    assert!(matches!(plain.set(&longer, String::new(), None), Err(Error::NotFound)));
 }
 
 #[test]

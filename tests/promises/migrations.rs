@@ -8,6 +8,8 @@ use diesel::sql_query;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use diesel_session::{Error, KeyStorage, MigrationError, Now, SessionKey, migrations};
 
+use throwaway_postgres::Server;
+
 use crate::support::{Database, File, Postgres, Sql, example};
 
 const THEIR_KEY: &str = "AbCdEfGh+/0123456789AbCdEfGh+/0123456789";
@@ -24,11 +26,17 @@ fn migration_error<T: std::fmt::Debug>(result: Result<T, Error>) -> MigrationErr
     }
 }
 
-/// Every column of every table, and every row count: what a refused migration must leave as it was.
+/// Every column, index, comment and row of this schema: what a refused migration must leave as it was.
 fn fingerprint(conn: &mut PgConnection) -> String {
     conn.text(
-        "SELECT coalesce(string_agg(concat_ws(' ', table_name, column_name, data_type, is_nullable), ', ' \
-         ORDER BY table_name, ordinal_position), '') FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT concat( \
+           (SELECT string_agg(concat_ws(' ', table_name, column_name, data_type, is_nullable), ', ' ORDER BY table_name, ordinal_position) \
+            FROM information_schema.columns WHERE table_schema = 'public'), \
+           (SELECT string_agg(indexdef, ', ' ORDER BY indexdef) FROM pg_indexes WHERE schemaname = 'public'), \
+           (SELECT string_agg(description, ', ') FROM pg_description WHERE objoid IN \
+            (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)), \
+           (SELECT string_agg(query_to_xml(format('SELECT * FROM public.%I', relname), true, true, '')::text, ', ' ORDER BY relname) \
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')))",
     )
 }
 
@@ -102,19 +110,103 @@ fn sixteen_processes_can_migrate_an_empty_sqlite_file_at_once() {
 
 #[test]
 fn migrating_waits_under_a_stricter_default_isolation_too() {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+
     let database = Database::new();
     let mut conn = database.conn();
     conn.run("SET default_transaction_isolation = 'repeatable read'");
     let mut other = database.conn();
-    other.run("BEGIN");
+    AnsiTransactionManager::begin_transaction(&mut other).unwrap();
     assert_eq!(migrations::migrate(&mut other, KeyStorage::Hashed).unwrap(), 1);
     let second = std::thread::spawn(move || migrations::migrate(&mut conn, KeyStorage::Hashed));
     let mut watcher = database.conn();
-    while watcher.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0 {
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while watcher.number(waiting) == 0 {
+        assert!(!second.is_finished(), "the second did not wait for the first");
         std::thread::yield_now();
     }
-    other.run("COMMIT");
+    AnsiTransactionManager::commit_transaction(&mut other).unwrap();
     assert_eq!(second.join().unwrap().unwrap(), 0);
+}
+
+#[test]
+fn the_callers_transaction_keeps_its_settings() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.begin_test_transaction().unwrap();
+    conn.run("SET LOCAL statement_timeout = '11s'; SET LOCAL lock_timeout = '12s'");
+    migrations::migrate(&mut conn, KeyStorage::Plain).unwrap();
+    migrations::check(&mut conn, KeyStorage::Plain).unwrap();
+    migrations::adopt(&mut conn).unwrap();
+    assert_eq!(conn.text("SELECT current_setting('statement_timeout')"), "11s");
+    assert_eq!(conn.text("SELECT current_setting('lock_timeout')"), "12s");
+}
+
+#[test]
+fn other_schemas_are_left_alone() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.run(ORIGINAL);
+    let before = fingerprint(&mut conn);
+    // New tables would go to `tenant`, and queries would then no longer find the one in `public`.
+    conn.run("CREATE SCHEMA tenant; SET search_path = tenant, public");
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        let error = migration_error(migrations::migrate(&mut conn, storage));
+        assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+        assert!(
+            error.to_string().contains("schema public") && error.to_string().contains("schema tenant"),
+            "{error}"
+        );
+    }
+    conn.run("SET search_path = tenant");
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261122000001");
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);
+    assert_eq!(fingerprint(&mut conn), before);
+
+    // What queries find is what is looked at: with our table in `public`, `tenant2` needs none.
+    conn.run("SET search_path = public");
+    migrations::adopt(&mut conn).unwrap();
+    conn.run("CREATE SCHEMA tenant2; SET search_path = tenant2, public");
+    migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM pg_class WHERE relnamespace = 'tenant2'::regnamespace"), 0);
+}
+
+#[test]
+fn an_index_of_another_table_is_left_alone() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.run(
+        "CREATE TABLE login (session_key text); CREATE UNIQUE INDEX session_key_idx ON login (session_key)",
+    );
+    let before = fingerprint(&mut conn);
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::Failed { .. }), "{error:?}");
+    assert_eq!(fingerprint(&mut conn), before);
+}
+
+#[test]
+fn a_table_of_plain_keys_is_refused_by_a_store_of_hashed_ones() {
+    let database = Database::new();
+    let plain = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
+    plain.migrate().unwrap();
+    plain.generate(None, None).unwrap();
+    let hashed = Postgres::connect(&database.url).unwrap();
+    assert!(matches!(migration_error(hashed.migrate()), MigrationError::PlainKeys));
+    assert!(matches!(migration_error(hashed.check()), MigrationError::PlainKeys));
+
+    let file = File::new();
+    let builder = crate::support::Sqlite::builder;
+    let plain = builder().key_storage(KeyStorage::Plain).connect(&file.path).unwrap();
+    plain.migrate().unwrap();
+    plain.generate(None, None).unwrap();
+    let hashed = builder().connect(&file.path).unwrap();
+    assert!(matches!(migration_error(hashed.check()), MigrationError::PlainKeys));
+    file.conn().run("UPDATE session SET session_key = '$'");
+    hashed.check().unwrap();
+    assert!(matches!(migration_error(plain.check()), MigrationError::HashedKeys));
 }
 
 #[test]
@@ -137,7 +229,7 @@ fn a_hosts_own_migrations_run_revert_and_redo_beside_ours() {
             assert_eq!(conn.run_pending_migrations(theirs()).unwrap().len(), 1);
             assert_eq!(conn.revert_all_migrations(theirs()).unwrap().len(), 2);
             assert_eq!(conn.run_pending_migrations(theirs()).unwrap().len(), 2);
-            migrations::check(&mut conn).unwrap();
+            migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
             assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
         };
     }
@@ -183,43 +275,45 @@ fn each_migration_has_a_working_down() {
 fn the_check_names_what_is_missing_and_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
-    let error = migration_error(migrations::check(&mut conn));
-    assert!(matches!(&error, MigrationError::Missing { versions } if versions == &["20261122000001"]));
+    let error = migration_error(migrations::check(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(&error, MigrationError::Missing { versions, .. } if versions == &["20261122000001"]));
     assert!(error.to_string().contains("SELECT, INSERT, UPDATE, DELETE ON session"), "{error}");
     assert_eq!(fingerprint(&mut conn), "");
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
-    migrations::check(&mut conn).unwrap();
+    migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
 
     let file = File::new();
     let mut conn = file.conn();
-    assert!(matches!(migration_error(migrations::check(&mut conn)), MigrationError::Missing { .. }));
+    assert!(matches!(
+        migration_error(migrations::check(&mut conn, KeyStorage::Hashed)),
+        MigrationError::Missing { .. }
+    ));
     assert_eq!(conn.number("SELECT count(*) FROM sqlite_master"), 0);
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
-    migrations::check(&mut conn).unwrap();
+    migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
 }
 
 #[test]
 fn a_role_without_ddl_rights_needs_the_documented_grants_only() {
-    let database = Database::new();
+    // A server of its own, which lets every role in.
+    let server = Server::start(&[]).unwrap();
+    let database = Database::on(&server.url("postgres"));
     let mut conn = database.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
-    let role = format!("runtime_{}", conn.text("SELECT current_database()::text"));
-    conn.run(&format!(
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {role} LOGIN; \
-         GRANT SELECT, INSERT, UPDATE, DELETE ON session TO {role}; \
-         GRANT SELECT ON __diesel_session_migrations TO {role}"
-    ));
-    let options = database.url.parse::<diesel_session::ConnectOptions>().unwrap().user(&role);
+    conn.run(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE app LOGIN; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON session TO app; \
+         GRANT SELECT ON __diesel_session_migrations TO app",
+    );
+    let options = database.url.parse::<diesel_session::ConnectOptions>().unwrap().user("app");
     let store = Postgres::builder().connect_with(&options).unwrap();
-    migrations::check(&mut *store.pool().get().unwrap()).unwrap();
+    store.check().unwrap();
     assert_eq!(store.migrate().unwrap(), 0);
     let key = store.generate(Some("x".to_owned()), None).unwrap();
     store.set(&key, "y".to_owned(), None).unwrap();
     store.get(&key).unwrap();
     store.clear(&key).unwrap();
     store.delete_expired(10).unwrap();
-    drop(store);
-    conn.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 #[test]
@@ -242,7 +336,7 @@ fn a_table_of_the_original_with_sessions_is_not_touched_without_a_choice() {
     conn.run(ORIGINAL);
     let before = fingerprint(&mut conn);
     let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
-    assert!(matches!(error, MigrationError::ClearKeys));
+    assert!(matches!(error, MigrationError::PlainKeys));
     assert!(
         error.to_string().contains("KeyStorage::Plain") && error.to_string().contains("adopt"),
         "{error}"
@@ -340,10 +434,12 @@ fn an_adopted_table_is_not_dropped_by_the_down_of_version_one() {
     let mut conn = database.conn();
     conn.run(ORIGINAL);
     migrations::adopt(&mut conn).unwrap();
+    let before = fingerprint(&mut conn);
     let error = migration_error(migrations::revert(&mut conn));
-    assert!(error.to_string().contains("adopted"), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("adopted"), "{error:?}");
+    assert_eq!(fingerprint(&mut conn), before);
     assert_eq!(conn.number("SELECT count(*) FROM session"), 1);
-    migrations::check(&mut conn).unwrap();
+    migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
 }
 
 #[test]

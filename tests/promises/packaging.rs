@@ -42,7 +42,7 @@ fn a_connection_without_its_feature_says_which_one_to_add() {
         ),
     )
     .unwrap();
-    let main = "fn main() { diesel_session::DieselSession::<diesel::PgConnection>::builder(); }";
+    let main = "fn main() { diesel_session::DieselSession::<diesel::PgConnection>::connect(\"\"); }";
     std::fs::write(host.path().join("src/main.rs"), main).unwrap();
     let output = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--quiet"])

@@ -22,7 +22,8 @@ enum Seen {
     Value(String, i64),
     NotFound,
     NotSet,
-    Refused,
+    ValueRefused,
+    PeriodRefused,
 }
 
 fn seen<T>(result: Result<T, Error>, value: impl FnOnce(T) -> Seen) -> Seen {
@@ -30,7 +31,8 @@ fn seen<T>(result: Result<T, Error>, value: impl FnOnce(T) -> Seen) -> Seen {
         Ok(output) => value(output),
         Err(Error::NotFound) => Seen::NotFound,
         Err(Error::NotSet) => Seen::NotSet,
-        Err(Error::ValueHasNul { .. } | Error::PeriodOutOfRange { .. }) => Seen::Refused,
+        Err(Error::ValueHasNul { .. }) => Seen::ValueRefused,
+        Err(Error::PeriodOutOfRange { .. }) => Seen::PeriodRefused,
         Err(other) => panic!("{other}"),
     }
 }
@@ -83,7 +85,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    // Failures are printed; a file of them would land in a read-only checkout.
+    // A failure is printed with its smallest input: make that a test of its own.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

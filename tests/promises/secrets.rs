@@ -48,11 +48,8 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     for error in &errors {
         text += &shown(error);
     }
-    conn.run("ALTER TABLE session ADD CHECK (session_data <> 'never') NOT VALID");
-    conn.run(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE check_violation; END'",
-    );
-    conn.run("CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW EXECUTE FUNCTION refuse()");
+    // PostgreSQL adds the failing row, key and value, as a detail.
+    conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
     text += &shown(&store.set(&key, VALUE.to_owned(), None).unwrap_err());
     text += &shown(&store.on(&mut conn).set(&key, VALUE, None).unwrap_err());
     conn.run("DROP TABLE session");
@@ -61,7 +58,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     for secret in [PASSWORD, VALUE, key.as_str()] {
         assert!(!text.contains(secret), "{text}");
     }
-    assert!(text.contains("SessionKey(..)"), "{text}");
+    assert!(text.contains("SessionKey(..)") && text.contains("check constraint"), "{text}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn every_statement_finds_its_rows_by_an_index() {
     let server = Server::start(&[
         "session_preload_libraries=auto_explain",
         "auto_explain.log_min_duration=0",
-        // A statement that could take either form takes the general one soon: both are seen here.
+        // Its own statements would stand in the log, too.
         "autovacuum=off",
     ])
     .unwrap();

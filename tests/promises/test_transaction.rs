@@ -72,7 +72,15 @@ fn a_lost_connection_fails_loudly_and_is_never_replaced() {
 }
 
 #[test]
-fn settings_of_a_pool_do_not_apply_to_a_pool_that_exists() {
+fn a_tests_pool_has_one_connection() {
     let refused = Sqlite::builder().pool_size(3).test_transaction(":memory:");
-    assert!(matches!(refused, Err(Error::Configuration { setting: "pool", .. })));
+    assert!(matches!(refused, Err(Error::Configuration { setting: "pool_size", .. })));
+}
+
+#[test]
+fn a_failed_migration_is_told_as_such() {
+    let database = Database::new();
+    database.conn().run("CREATE TABLE session (id integer)");
+    let error = Postgres::builder().test_transaction(&database.url).unwrap_err();
+    assert!(matches!(error, Error::Migration(_)), "{error:?}");
 }

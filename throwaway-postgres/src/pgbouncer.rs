@@ -48,7 +48,7 @@ impl PgBouncer {
             if started.elapsed() > Duration::from_secs(20) {
                 return Err(io::Error::other("PgBouncer did not start: is it installed?"));
             }
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(bouncer)
     }

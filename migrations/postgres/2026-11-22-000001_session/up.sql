@@ -2,10 +2,17 @@
 -- nothing to a new table that it would not do to an old one.
 
 DO $$
+DECLARE
+  old regclass := to_regclass(quote_ident(current_schema()) || '.session');
+  their_index regclass := to_regclass(quote_ident(current_schema()) || '.session_key_idx');
 BEGIN
-  IF to_regclass('session') IS NOT NULL THEN
+  IF old IS NOT NULL THEN
     -- Read by down.sql: a table that we did not make is not ours to drop.
-    COMMENT ON TABLE session IS 'Adopted by diesel-session from session-postgresql.';
+    EXECUTE format('COMMENT ON TABLE %s IS %L', old, 'Adopted by diesel-session from session-postgresql.');
+    -- The original's index of this name is not unique; ours is made below.
+    IF EXISTS (SELECT FROM pg_index WHERE indexrelid = their_index AND indrelid = old) THEN
+      EXECUTE format('DROP INDEX %s', their_index);
+    END IF;
   END IF;
 END
 $$;
@@ -18,11 +25,11 @@ CREATE TABLE IF NOT EXISTS session (
 
 LOCK TABLE session IN ACCESS EXCLUSIVE MODE;
 
--- Rows that the original could not serve: no key, or dead since ever.
+-- Rows that the original could not serve: without a key, without an expiry, or dead for ever.
 DELETE FROM session
 WHERE session_key IS NULL OR expire_date IS NULL OR expire_date = '-infinity';
 
--- Of several rows with one key, the one that lives longest stays.
+-- Of several rows with one key the newest live one stays, which is the one that lives longest.
 DELETE FROM session AS other
 USING session AS longest
 WHERE other.session_key = longest.session_key
@@ -35,9 +42,6 @@ UPDATE session SET expire_date = statement_timestamp() + INTERVAL '7 days' WHERE
 ALTER TABLE session ADD COLUMN IF NOT EXISTS created_on timestamp(2) with time zone;
 ALTER TABLE session ALTER COLUMN created_on TYPE timestamp(2) with time zone;
 UPDATE session SET created_on = statement_timestamp() WHERE created_on IS NULL OR NOT isfinite(created_on);
-
--- The original's index of this name is not unique.
-DROP INDEX IF EXISTS session_key_idx;
 
 ALTER TABLE session
   ALTER COLUMN session_key SET NOT NULL,

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{Subject, is_about, is_absent, text};
 use crate::error::Error;
 
-/// The default period is one week, as the original's.
+/// The default period is one week, as in session-postgresql.
 pub fn the_default_period_is_one_week(store: &impl Subject) -> Result<(), Error> {
     assert_eq!(store.default_period(), TimeDelta::weeks(1));
     let key = store.generate(Some(text("x")), None)?;
@@ -16,7 +16,7 @@ pub fn the_default_period_is_one_week(store: &impl Subject) -> Result<(), Error>
     Ok(())
 }
 
-/// `set_default_period` works, and what was generated before keeps its period. (The original's always
+/// `set_default_period` works, and what was generated before keeps its period. (session-postgresql's always
 /// raised.)
 pub fn set_default_period_changes_later_operations_only(store: &impl Subject) -> Result<(), Error> {
     let before = store.generate(Some(text("x")), None)?;
@@ -44,7 +44,7 @@ pub fn a_session_can_be_born_expired(store: &impl Subject) -> Result<(), Error> 
     Ok(())
 }
 
-/// What is left is never more than what was asked for, down to the microsecond. (The original's was a
+/// What is left is never more than what was asked for, down to the microsecond. (session-postgresql's was a
 /// second too long half of the time.)
 pub fn what_is_left_is_never_more_than_asked_for(store: &impl Subject) -> Result<(), Error> {
     for microseconds in (0..40).map(|n| 60_000_000 + n * 1_371) {
@@ -68,7 +68,7 @@ pub fn what_is_left_shrinks(store: &impl Subject) -> Result<(), Error> {
     Ok(())
 }
 
-/// A session is served until its period is over and not a moment longer. (The original served dead
+/// A session is served until its period is over and not a moment longer. (session-postgresql served dead
 /// sessions for up to a second.)
 pub fn a_session_is_dead_at_once_when_its_period_is_over(store: &impl Subject) -> Result<(), Error> {
     let period = Duration::from_millis(300);
@@ -110,7 +110,7 @@ pub fn set_with_a_past_expiry_ends_the_session(store: &impl Subject) -> Result<(
     Ok(())
 }
 
-/// `set` on an expired session says so and leaves it dead. (The original revived it.)
+/// `set` on an expired session says so and leaves it dead. (session-postgresql revived it.)
 pub fn set_never_revives_an_expired_session(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some(text("x")), Some(TimeDelta::zero()))?;
     assert!(matches!(store.set(&key, text("y"), None), Err(Error::NotFound)));

@@ -8,7 +8,7 @@ use crate::error::Error;
 /// The default value limit, in bytes.
 const VALUE_LIMIT: usize = 1 << 20;
 
-/// An empty value is a value. (The original took it for none.)
+/// An empty value is a value. (session-postgresql took it for none.)
 pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some(String::new()), None)?;
     assert_eq!(store.get(&key)?.0, "");
@@ -35,7 +35,7 @@ pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error>
     Ok(())
 }
 
-/// A NUL, which PostgreSQL's text cannot hold, is refused with its place. (The original cut the value
+/// A NUL, which PostgreSQL's text cannot hold, is refused with its place. (session-postgresql cut the value
 /// there.)
 pub fn a_value_with_nul_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
     assert!(matches!(store.generate(Some(text("ab\0c")), None), Err(Error::ValueHasNul { position: 2 })));
@@ -61,7 +61,7 @@ pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subjec
     Ok(())
 }
 
-/// A period beyond what databases hold is refused with the limit. (The original surfaced raw server
+/// A period beyond what databases hold is refused with the limit. (session-postgresql surfaced raw server
 /// errors.)
 pub fn a_period_that_no_database_holds_is_refused_and_nothing_written(
     store: &impl Subject,

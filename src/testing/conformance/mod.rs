@@ -1,4 +1,5 @@
-//! The laws of [`Now`], each once, as functions over any store.
+//! The laws of [`Now`], each once, as functions over any store; some name what OCaml's `session-postgresql`
+//! does instead.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) makes each law a test of its own. A law that is broken
 //! panics; an error that no law expects is returned.
