@@ -81,6 +81,6 @@ pub use now::Now;
 pub use rules::Rules;
 pub use store::{Builder, DieselSession, OnConnection};
 
-#[cfg(all(doctest, feature = "sqlite"))]
+#[cfg(all(doctest, feature = "sqlite", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
