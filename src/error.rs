@@ -39,7 +39,6 @@ pub enum Error {
     #[error(
         "the value has {size} bytes, and this store takes at most {limit}: store less, or raise the limit"
     )]
-    #[non_exhaustive]
     ValueTooLarge {
         /// The value's size, in bytes.
         size: usize,
@@ -49,7 +48,6 @@ pub enum Error {
 
     /// The value holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
     #[error("the value has a NUL at byte {position}, which text columns cannot hold: encode the value")]
-    #[non_exhaustive]
     ValueHasNul {
         /// Where the first NUL is, in bytes from the start.
         position: usize,
@@ -57,7 +55,6 @@ pub enum Error {
 
     /// The period is longer than a database can hold as a date. Nothing was written.
     #[error("the period of {} days is out of range: at most {} days, either way", period.num_days(), limit.num_days())]
-    #[non_exhaustive]
     PeriodOutOfRange {
         /// The period that was asked for.
         period: TimeDelta,
@@ -156,7 +153,7 @@ pub enum MigrationError {
     /// The table holds keys in clear, as that of OCaml's `session-postgresql` does, and the store keeps hashed
     /// ones.
     #[error(
-        "the session table holds keys in clear: share it with OCaml services by `KeyStorage::Plain`, or hash them once and for all by `migrations::adopt`"
+        "the session table holds keys in clear: share it with OCaml services by `KeyStorage::Plain`, or, on PostgreSQL, hash them once and for all by `migrations::adopt`"
     )]
     PlainKeys,
 
@@ -165,6 +162,12 @@ pub enum MigrationError {
         "the session table holds hashed keys, which a store with `KeyStorage::Plain` would never find: use `KeyStorage::Hashed`"
     )]
     HashedKeys,
+
+    /// The migrations were run, and the table is gone since.
+    #[error(
+        "the session table was made and then dropped: `migrations::revert` until no migration is recorded, then migrate"
+    )]
+    TableDropped,
 
     /// The table is older than this version of the crate.
     #[error(

@@ -59,8 +59,8 @@ impl MemorySession {
     ///
     /// None so far; the signature is that of the other stores.
     pub fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
-        let now = self.shared.now();
         let mut sessions = self.shared.sessions();
+        let now = self.shared.now();
         let dead: Vec<SessionKey> = sessions
             .iter()
             .filter(|(_, session)| session.expire_date <= now)
@@ -108,8 +108,8 @@ impl Now for MemorySession {
     }
 
     fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
-        let now = self.shared.now();
         let sessions = self.shared.sessions();
+        let now = self.shared.now();
         let session = sessions.get(key).filter(|session| session.expire_date > now).ok_or(Error::NotFound)?;
         let value = session.value.clone().ok_or(Error::NotSet)?;
         Ok((value, TimeDelta::microseconds(session.expire_date - now)))
@@ -118,8 +118,8 @@ impl Now for MemorySession {
     fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
         self.shared.rules.check_value(&value)?;
         let period = self.shared.rules.period(expiry)?;
-        let now = self.shared.now();
         let mut sessions = self.shared.sessions();
+        let now = self.shared.now();
         let session =
             sessions.get_mut(key).filter(|session| session.expire_date > now).ok_or(Error::NotFound)?;
         *session = Session { value: Some(value), expire_date: self.shared.expire_date(period) };

@@ -85,8 +85,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether the connection must be encrypted: `sslmode=require`, unless a string says `verify-ca` or
-    /// `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
+    /// Whether the connection must be encrypted: `sslmode=require`, unless a string or the
+    /// environment's `PGSSLMODE` says `verify-ca` or `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
     pub fn requiressl(mut self, required: bool) -> Self {
         self.require_ssl = required;
         self
@@ -141,8 +141,12 @@ impl ConnectOptions {
         default("keepalives_interval", probe);
         default("keepalives_count", "3".to_owned());
         default("tcp_user_timeout", statement_timeout.to_string());
-        if self.require_ssl && !matches!(self.get("sslmode"), Some("verify-ca" | "verify-full")) {
-            options = options.with("sslmode", "require");
+        if self.require_ssl {
+            let environment = std::env::var("PGSSLMODE").ok();
+            let theirs = self.get("sslmode").or(environment.as_deref());
+            if !matches!(theirs, Some("verify-ca" | "verify-full")) {
+                options = options.with("sslmode", "require");
+            }
         }
         conninfo::format(&options.parameters)
     }

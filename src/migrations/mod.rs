@@ -47,7 +47,7 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// On PostgreSQL, a `session` table of OCaml's `session-postgresql` is brought to this form with its live
 /// sessions: the columns and constraints that it lacks are added, of several rows with one key the longest-lived
 /// stays, rows without key or expiry go, an infinite expiry becomes one week from now. The table is locked
-/// meanwhile (a million rows took about three seconds). Its keys stay as they are, so `storage` must be
+/// meanwhile (a million rows took some ten seconds). Its keys stay as they are, so `storage` must be
 /// [`KeyStorage::Plain`] where it holds any; the feature `postgres` has `adopt`, which hashes them.
 ///
 /// A `storage` that would not find the table's keys is refused: [`KeyStorage::Plain`] where any key is hashed,
@@ -58,8 +58,8 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 ///
 /// [`Error::Migration`], and then nothing was changed: the table is not ours
 /// ([`NotOurs`](MigrationError::NotOurs)), holds keys in the other form
-/// ([`PlainKeys`](MigrationError::PlainKeys), [`HashedKeys`](MigrationError::HashedKeys)), or a statement
-/// failed ([`Failed`](MigrationError::Failed)), for example since a lock was not to be had in five seconds.
+/// ([`PlainKeys`](MigrationError::PlainKeys), [`HashedKeys`](MigrationError::HashedKeys)), was dropped by hand
+/// ([`TableDropped`](MigrationError::TableDropped)), or a statement failed ([`Failed`](MigrationError::Failed)), for example since a lock was not to be had in five seconds.
 ///
 /// # Examples
 ///
@@ -77,7 +77,7 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// ```
 pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<usize, Error> {
     if conn.missing()?.is_empty() {
-        conn.check_keys(storage)?;
+        check_table(conn, storage)?;
         Ok(0)
     } else {
         Ok(conn.run_missing(storage)?)
@@ -92,8 +92,7 @@ pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Resul
 ///
 /// # Errors
 ///
-/// [`MigrationError::Missing`] names the missing versions; [`PlainKeys`](MigrationError::PlainKeys) and
-/// [`HashedKeys`](MigrationError::HashedKeys) are as for [`migrate`].
+/// [`MigrationError::Missing`] names the missing versions; the others are as for [`migrate`].
 ///
 /// # Examples
 ///
@@ -110,10 +109,18 @@ pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Resul
 pub fn check<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
     let versions = conn.missing()?;
     if versions.is_empty() {
-        Ok(conn.check_keys(storage)?)
+        check_table(conn, storage)
     } else {
         Err(MigrationError::Missing { versions }.into())
     }
+}
+
+/// What the record cannot tell: that the table is still there, and which keys it holds.
+fn check_table<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
+    if !conn.has_table()? {
+        return Err(MigrationError::TableDropped.into());
+    }
+    Ok(conn.check_keys(storage)?)
 }
 
 /// Reverts the newest migration that was run, and returns its version. For version 1 that drops the table

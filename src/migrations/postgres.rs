@@ -19,8 +19,8 @@ use crate::key::KeyStorage;
 /// those were.
 ///
 /// One way: afterwards no OCaml service finds a session in this table, and every visitor's cookie goes on
-/// working with [`KeyStorage::Hashed`]. One transaction, which locks the table: to hash a million keys took
-/// about seven seconds. A table that was shared with [`KeyStorage::Plain`] is turned into a hashed one in the
+/// working with [`KeyStorage::Hashed`]. One transaction, which locks the table: a million sessions took some
+/// twenty seconds. A table that was shared with [`KeyStorage::Plain`] is turned into a hashed one in the
 /// same way. Not for a table that Citus distributes, where keys cannot change.
 ///
 /// # Errors
@@ -39,18 +39,19 @@ use crate::key::KeyStorage;
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
 pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
+    // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
     let hashed = alone(conn, |conn| {
-        run_pending(conn, KeyStorage::Plain)?;
-        // A session that somebody starts meanwhile would stay in clear.
-        sql_query("LOCK TABLE session IN EXCLUSIVE MODE").execute(conn)?;
-        // The form that `StoredKey` gives a key.
-        let hash = "UPDATE session SET session_key = \
-             '$' || left(encode(sha256(convert_to(session_key::text, 'UTF8')), 'base64'), 39) \
-             WHERE left(session_key::text, 1) <> '$'";
-        Ok(sql_query(hash).execute(conn)?)
+        let hashed = if lock_table(conn)? { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
+        run_pending(conn, KeyStorage::Hashed)?;
+        Ok(hashed)
     })?;
     Ok(hashed)
 }
+
+/// Gives plain keys the form that `StoredKey` gives a hashed one.
+const HASH_KEYS: &str = "UPDATE session SET session_key = \
+     '$' || left(encode(sha256(convert_to(session_key::text, 'UTF8')), 'base64'), 39) \
+     WHERE left(session_key::text, 1) <> '$'";
 
 impl Migrate for PgConnection {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
@@ -105,8 +106,12 @@ extern "SQL" {
 /// "diesses" in ASCII: the advisory lock of whoever changes the session table.
 const LOCK: i64 = 0x0064_6965_7373_6573;
 
-/// The record is found as the session table is: along the `search_path`.
-const HAS_RECORD: &str = "to_regclass('__diesel_session_migrations') IS NOT NULL";
+/// The record is found as the session table is, along the `search_path`, and is the record of that table only
+/// if it lies beside it.
+const HAS_RECORD: &str = "EXISTS (SELECT FROM pg_class AS record \
+     WHERE record.oid = to_regclass('__diesel_session_migrations') \
+     AND (to_regclass('session') IS NULL OR record.relnamespace = \
+          (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('session'))))";
 
 /// Runs `work` in one transaction, one process at a time. The lock is taken by a statement of its own,
 /// under READ COMMITTED: so `work` sees what the process before it did.
@@ -140,13 +145,23 @@ fn alone<T>(
 }
 
 fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, MigrationError> {
-    let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
-    if !made_by_us && says(conn, "to_regclass('session') IS NOT NULL")? {
-        check_shape(conn)?;
-        sql_query("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").execute(conn)?;
+    if lock_table(conn)? {
         conn.check_keys(storage)?;
     }
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
+}
+
+/// Locks the table against everybody, if there is one, so that nothing comes between a look and what follows
+/// from it. A table that we did not make must be that of `session-postgresql`.
+fn lock_table(conn: &mut PgConnection) -> Result<bool, MigrationError> {
+    if !says(conn, "to_regclass('session') IS NOT NULL")? {
+        return Ok(false);
+    }
+    if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
+        check_shape(conn)?;
+    }
+    sql_query("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").execute(conn)?;
+    Ok(true)
 }
 
 /// Refuses whatever is called `session` and is not the table of `session-postgresql`.

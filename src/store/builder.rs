@@ -99,9 +99,10 @@ impl<C: SessionConnection> Builder<C> {
 
     /// How long one statement may take. Defaults to 5 seconds.
     ///
-    /// On PostgreSQL the server ends a statement after that time (`statement_timeout`, set in the
-    /// connection's `options`), and unacknowledged data ends the connection (`tcp_user_timeout`). On
-    /// SQLite it is how long a statement waits for another's lock (`busy_timeout`).
+    /// On PostgreSQL the server ends a statement after that time (`statement_timeout`, set on each new
+    /// connection unless the role, the environment or the caller's options have one; not behind PgBouncer),
+    /// and unacknowledged data ends the connection (`tcp_user_timeout`). On SQLite it is how long a statement
+    /// waits for another's lock (`busy_timeout`).
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.pool.connection.statement_timeout = timeout;
         self

@@ -2,20 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use diesel::connection::{TransactionManager, TransactionManagerStatus};
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
-use diesel::result::DatabaseErrorKind::SerializationFailure;
-use diesel::result::Error::DatabaseError;
+use diesel::r2d2::{ConnectionManager, Pool};
 
 use crate::backend::SessionConnection;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::migrations;
 use crate::now::Now;
-use crate::operations::{Clear, DeleteExpired, Generate, Get, Operation, Set};
+use crate::operations::{Clear, DeleteExpired, Generate, Get, Set};
 use crate::rules::Rules;
 
 mod bounded;
@@ -23,6 +20,7 @@ mod builder;
 mod on_connection;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod retry;
 
 pub use builder::Builder;
 pub use on_connection::OnConnection;
@@ -90,8 +88,9 @@ impl<C: SessionConnection> DieselSession<C> {
     /// A store over the application's own pool, with the default rules; [`Builder::over`] takes others.
     ///
     /// The pool keeps its own settings: its timeouts, and `test_on_check_out`, which costs one round trip
-    /// for every operation and can be off, since the store replaces broken connections. The session table
-    /// is found as the pool's connections find tables.
+    /// for every operation and can be off, since the store replaces broken connections. Nothing but those
+    /// settings bounds a call to a server that does not answer. The session table is found as the pool's
+    /// connections find tables.
     ///
     /// # Examples
     ///
@@ -165,7 +164,8 @@ impl<C: SessionConnection> DieselSession<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`], [`Error::MissingTable`], [`Error::PoolTimeout`], [`Error::ServerTimeout`].
+    /// [`Error::Database`], [`Error::MissingTable`], [`Error::PoolTimeout`], [`Error::ConnectionLost`],
+    /// [`Error::ServerTimeout`].
     ///
     /// # Examples
     ///
@@ -181,98 +181,6 @@ impl<C: SessionConnection> DieselSession<C> {
     pub fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
         self.call(DeleteExpired { limit })
     }
-
-    /// A connection of the pool, within the connection timeout.
-    pub(crate) fn connection(&self) -> Result<PooledConnection<ConnectionManager<C>>, Error> {
-        self.connection_within(self.pool.connection_timeout())
-    }
-
-    fn connection_within(&self, timeout: Duration) -> Result<PooledConnection<ConnectionManager<C>>, Error> {
-        let started = Instant::now();
-        self.pool
-            .get_timeout(timeout.min(self.pool.connection_timeout()))
-            .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source })
-    }
-
-    /// Runs an operation on a pooled connection; on another where that one turns out to be lost.
-    fn call<O>(&self, mut operation: O) -> Result<O::Output, Error>
-    where
-        O: Operation<C> + Send + 'static,
-        O::Output: Send + 'static,
-    {
-        let deadline = Instant::now() + self.call_timeout;
-        // At worst every connection in the pool is lost, and the next is new.
-        let mut tries_left = self.pool.max_size();
-        let mut lost = None;
-        loop {
-            let conn = match self.connection_within(deadline.saturating_duration_since(Instant::now())) {
-                Ok(conn) => conn,
-                Err(error) => return Err(lost.map_or(error, |source| Error::ConnectionLost { source })),
-            };
-            let repeated = lost.is_some();
-            let attempt = move || attempt(operation, conn, repeated);
-            let (back, result) = match &self.helpers {
-                Some(helpers) => helpers.run(deadline, attempt)?,
-                None => attempt(),
-            };
-            let is_last = tries_left == 0 || Instant::now() >= deadline;
-            match result {
-                Ok(output) => return Ok(output),
-                Err(Failure::Lost(source)) if is_last => return Err(Error::ConnectionLost { source }),
-                Err(Failure::Lost(source)) => lost = Some(source),
-                Err(Failure::Conflict(error)) if is_last => return Err(error),
-                Err(Failure::Conflict(_)) => {}
-                Err(Failure::Other(error)) => return Err(error),
-            }
-            operation = back;
-            tries_left -= 1;
-        }
-    }
-}
-
-enum Failure {
-    /// The connection is of no use any more; the operation may have taken effect.
-    Lost(diesel::result::Error),
-    /// Another transaction was in the way, under a stricter isolation than the default; nothing was done.
-    Conflict(Error),
-    Other(Error),
-}
-
-/// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
-fn attempt<C: SessionConnection, O: Operation<C>>(
-    mut operation: O,
-    mut conn: PooledConnection<ConnectionManager<C>>,
-    repeated: bool,
-) -> (O, Result<O::Output, Failure>) {
-    let in_transaction = !matches!(status(&mut *conn).transaction_depth(), Ok(None));
-    let result = operation.run(&mut conn, repeated).map_err(|error| match error {
-        // A test's transaction: a new connection would have a new, empty one.
-        Error::Database(source) if !in_transaction => explain(source, &mut *conn),
-        other => Failure::Other(other),
-    });
-    (operation, result)
-}
-
-/// What a database error means, outside a transaction.
-fn explain<C: SessionConnection>(source: diesel::result::Error, conn: &mut C) -> Failure {
-    if matches!(source, DatabaseError(SerializationFailure, _)) {
-        return Failure::Conflict(Error::Database(source));
-    }
-    // Diesel hides the SQLSTATE of a missing table, now and then takes a lost connection for something else,
-    // and something else for a lost connection. So ask.
-    match conn.has_table() {
-        Ok(false) => Failure::Other(Error::MissingTable { source }),
-        Err(_) if C::REMOTE => {
-            // Else the pool may keep it: a statement that fails before it is sent leaves no mark.
-            status(conn).set_in_error();
-            Failure::Lost(source)
-        }
-        Ok(true) | Err(_) => Failure::Other(Error::Database(source)),
-    }
-}
-
-fn status<C: SessionConnection>(conn: &mut C) -> &mut TransactionManagerStatus {
-    C::TransactionManager::transaction_manager_status_mut(conn)
 }
 
 impl<C: SessionConnection> Now for DieselSession<C> {

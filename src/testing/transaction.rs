@@ -56,11 +56,13 @@ struct Once<C> {
 
 impl<C: SessionConnection> CustomizeConnection<C, R2d2Error> for Once<C> {
     fn on_acquire(&self, conn: &mut C) -> Result<(), R2d2Error> {
-        if self.taken.swap(true, Ordering::SeqCst) {
+        if self.taken.load(Ordering::SeqCst) {
             let reason = "the test's connection was lost, and its transaction with it";
             return Err(R2d2Error::ConnectionError(ConnectionError::BadConnection(reason.to_owned())));
         }
-        self.set_up.on_acquire(conn)
+        self.set_up.on_acquire(conn)?;
+        self.taken.store(true, Ordering::SeqCst);
+        Ok(())
     }
 }
 

@@ -172,6 +172,45 @@ fn other_schemas_are_left_alone() {
     migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
     assert_eq!(conn.number("SELECT count(*) FROM pg_class WHERE relnamespace = 'tenant2'::regnamespace"), 0);
+
+    // The record is that of the table beside it, not of one that another schema puts in front.
+    conn.run("CREATE TABLE tenant2.session (id integer)");
+    let mut conn = database.conn();
+    conn.run("SET search_path = tenant2, public");
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+    assert!(matches!(
+        migration_error(migrations::check(&mut conn, KeyStorage::Hashed)),
+        MigrationError::Missing { .. }
+    ));
+    assert!(matches!(migration_error(migrations::revert(&mut conn)), MigrationError::Failed { .. }));
+    assert_eq!(conn.number("SELECT count(*) FROM tenant2.session"), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM public.session"), 1);
+}
+
+#[test]
+fn a_table_that_was_dropped_by_hand_is_told_and_can_be_made_again() {
+    macro_rules! drop_by_hand {
+        ($conn:expr) => {
+            let mut conn = $conn;
+            migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+            conn.run("DROP TABLE session");
+            for result in [
+                migrations::migrate(&mut conn, KeyStorage::Hashed).map(drop),
+                migrations::check(&mut conn, KeyStorage::Hashed),
+            ] {
+                let error = migration_error(result);
+                assert!(matches!(error, MigrationError::TableDropped), "{error:?}");
+                assert!(error.to_string().contains("revert"), "{error}");
+            }
+            migrations::revert(&mut conn).unwrap();
+            assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);
+        };
+    }
+    let database = Database::new();
+    drop_by_hand!(database.conn());
+    let file = File::new();
+    drop_by_hand!(file.conn());
 }
 
 #[test]

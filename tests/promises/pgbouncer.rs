@@ -32,18 +32,3 @@ fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
         assert_eq!(through.number("SELECT count(*) FROM pg_prepared_statements"), 0);
     }
 }
-
-/// What the mode is for.
-#[test]
-fn without_the_mode_clients_get_into_each_others_statements() {
-    let server = Server::start(&[]).unwrap();
-    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 2"]).unwrap();
-    let store = Postgres::builder().connect(&bouncer.url("postgres")).unwrap();
-    Postgres::connect(&server.url("postgres")).unwrap().migrate().unwrap();
-    let failed = thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| (0..50).any(|_| store.generate(None, None).is_err()))).collect();
-        threads.into_iter().any(|thread| thread.join().unwrap())
-    });
-    assert!(failed, "PgBouncer has learnt of prepared statements: is the mode still needed?");
-}

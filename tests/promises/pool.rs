@@ -96,6 +96,7 @@ fn the_applications_own_pool_recovers_as_well() {
     let database = Database::new();
     let pool = Pool::builder()
         .max_size(3)
+        .min_idle(Some(1))
         .test_on_check_out(false)
         .build(ConnectionManager::<PgConnection>::new(&database.url))
         .unwrap();
@@ -204,6 +205,18 @@ fn an_exhausted_pool_is_a_typed_error() {
     exhausted(&store);
     drop(held);
     store.generate(None, None).unwrap();
+}
+
+#[test]
+fn migrating_and_checking_recover_as_well() {
+    let database = Database::new();
+    let store = database.store();
+    fill(&store, true);
+    database.conn().end_other_connections();
+    store.check().unwrap();
+    fill(&store, true);
+    database.conn().end_other_connections();
+    assert_eq!(store.migrate().unwrap(), 0);
 }
 
 #[test]

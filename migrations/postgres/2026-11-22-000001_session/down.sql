@@ -1,10 +1,12 @@
 DO $$
 DECLARE
-  ours regclass := to_regclass(quote_ident(current_schema()) || '.session');
+  ours regclass := to_regclass('session');
 BEGIN
   IF obj_description(ours, 'pg_class') LIKE 'Adopted by diesel-session%' THEN
-    RAISE EXCEPTION 'the session table was adopted from session-postgresql, with its sessions: drop it by hand if nobody needs it';
+    RAISE EXCEPTION 'the session table was adopted from session-postgresql, with its sessions: if nobody needs it, drop it by hand and revert again';
   END IF;
-  EXECUTE format('DROP TABLE %s', ours);
+  IF ours IS NOT NULL THEN
+    EXECUTE format('DROP TABLE %s', ours);
+  END IF;
 END
 $$;

@@ -38,8 +38,9 @@ WHERE other.session_key = longest.session_key
 -- Immortal sessions become mortal: one default period from now.
 UPDATE session SET expire_date = statement_timestamp() + INTERVAL '7 days' WHERE expire_date = 'infinity';
 
--- Nullable in the original's own script, or missing.
-ALTER TABLE session ADD COLUMN IF NOT EXISTS created_on timestamp(2) with time zone;
+-- Missing, which costs no rewrite, or nullable as in the original's own script.
+ALTER TABLE session
+  ADD COLUMN IF NOT EXISTS created_on timestamp(2) with time zone DEFAULT statement_timestamp();
 ALTER TABLE session ALTER COLUMN created_on TYPE timestamp(2) with time zone;
 UPDATE session SET created_on = statement_timestamp() WHERE created_on IS NULL OR NOT isfinite(created_on);
 
