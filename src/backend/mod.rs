@@ -62,8 +62,8 @@ pub trait Migrate {
     /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
     fn run_missing(&mut self, storage: KeyStorage) -> Result<usize, MigrationError>;
 
-    /// Refuses a table whose keys the storage would never find.
-    fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError>;
+    /// What the record cannot tell: refuses a table that is gone, or whose keys the storage would never find.
+    fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError>;
 
     /// Reverts the newest migration and returns its version.
     fn revert_newest(&mut self) -> Result<String, MigrationError>;

@@ -77,7 +77,7 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// ```
 pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<usize, Error> {
     if conn.missing()?.is_empty() {
-        check_table(conn, storage)?;
+        conn.check_table(storage)?;
         Ok(0)
     } else {
         Ok(conn.run_missing(storage)?)
@@ -109,18 +109,10 @@ pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Resul
 pub fn check<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
     let versions = conn.missing()?;
     if versions.is_empty() {
-        check_table(conn, storage)
+        Ok(conn.check_table(storage)?)
     } else {
         Err(MigrationError::Missing { versions }.into())
     }
-}
-
-/// What the record cannot tell: that the table is still there, and which keys it holds.
-fn check_table<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
-    if !conn.has_table()? {
-        return Err(MigrationError::TableDropped.into());
-    }
-    Ok(conn.check_keys(storage)?)
 }
 
 /// Reverts the newest migration that was run, and returns its version. For version 1 that drops the table

@@ -10,7 +10,7 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
-use crate::backend::Migrate;
+use crate::backend::{Migrate, Queries as _};
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 
@@ -67,7 +67,10 @@ impl Migrate for PgConnection {
         alone(self, |conn| run_pending(conn, storage))
     }
 
-    fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
+    fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
+        if !self.has_table()? {
+            return Err(MigrationError::TableDropped);
+        }
         match storage {
             KeyStorage::Plain => {
                 // No index finds it in every collation, so it takes as long as the table is large.
@@ -146,7 +149,7 @@ fn alone<T>(
 
 fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, MigrationError> {
     if lock_table(conn)? {
-        conn.check_keys(storage)?;
+        conn.check_table(storage)?;
     }
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
@@ -154,7 +157,7 @@ fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, Mi
 /// Locks the table against everybody, if there is one, so that nothing comes between a look and what follows
 /// from it. A table that we did not make must be that of `session-postgresql`.
 fn lock_table(conn: &mut PgConnection) -> Result<bool, MigrationError> {
-    if !says(conn, "to_regclass('session') IS NOT NULL")? {
+    if !conn.has_table()? {
         return Ok(false);
     }
     if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {

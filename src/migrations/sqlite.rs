@@ -9,7 +9,7 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
-use crate::backend::Migrate;
+use crate::backend::{Migrate, Queries as _};
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
 
@@ -36,7 +36,7 @@ impl Migrate for SqliteConnection {
         })
     }
 
-    fn check_keys(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
+    fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
         let (others, refusal) = match storage {
             KeyStorage::Plain => {
                 let hashed = "EXISTS (SELECT 1 FROM session WHERE session_key >= '$' AND session_key < '%')";
@@ -48,7 +48,12 @@ impl Migrate for SqliteConnection {
                 (plain, MigrationError::PlainKeys)
             }
         };
-        if says(self, others)? { Err(refusal) } else { Ok(()) }
+        patiently(self, |conn| {
+            if !conn.has_table()? {
+                return Err(MigrationError::TableDropped);
+            }
+            if says(conn, others)? { Err(refusal) } else { Ok(()) }
+        })
     }
 
     fn revert_newest(&mut self) -> Result<String, MigrationError> {
@@ -80,7 +85,8 @@ fn alone<T>(
     })
 }
 
-/// Lets `work` wait for other processes' locks, even on a connection that would not.
+/// Lets `work` wait for other processes' locks, even on a connection that would not: reading too meets them
+/// where the file does not write ahead.
 fn patiently<T>(
     conn: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, MigrationError>,

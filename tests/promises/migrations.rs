@@ -101,7 +101,7 @@ fn sixteen_processes_can_migrate_an_empty_postgres_at_once() {
 
 #[test]
 fn sixteen_processes_can_migrate_an_empty_sqlite_file_at_once() {
-    for _ in 0..3 {
+    for _ in 0..10 {
         let file = File::new();
         sixteen_at_once(&file.path);
         file.store().generate(None, None).unwrap();
