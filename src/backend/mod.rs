@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use diesel::QueryResult;
+use diesel::connection::TransactionManager as _;
 use diesel::r2d2::R2D2Connection;
 
 use crate::connect::Connect;
@@ -52,6 +53,12 @@ pub trait Queries: R2D2Connection + Send + 'static {
 
     /// Whether there is a session table.
     fn has_table(&mut self) -> QueryResult<bool>;
+
+    /// Whether the connection has an open transaction, or cannot tell.
+    fn is_in_transaction(&mut self) -> bool {
+        let status = Self::TransactionManager::transaction_manager_status_mut(self);
+        !matches!(status.transaction_depth(), Ok(None))
+    }
 }
 
 /// What a database does for its session table; `migrations` implements it.

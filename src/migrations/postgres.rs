@@ -1,6 +1,5 @@
 //! Migrations on PostgreSQL, and the table of OCaml's `session-postgresql`.
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::dsl::select;
 use diesel::migration::MigrationSource as _;
 use diesel::prelude::*;
@@ -140,10 +139,10 @@ fn alone<T>(
         set_local(conn, "lock_timeout", &lock_timeout)?;
         Ok(done)
     };
-    if matches!(AnsiTransactionManager::transaction_manager_status_mut(conn).transaction_depth(), Ok(None)) {
-        conn.build_transaction().read_committed().run(locked)
-    } else {
+    if conn.is_in_transaction() {
         conn.transaction(locked)
+    } else {
+        conn.build_transaction().read_committed().run(locked)
     }
 }
 

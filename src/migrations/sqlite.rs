@@ -1,6 +1,5 @@
 //! Migrations on SQLite.
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::migration::MigrationSource as _;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -74,13 +73,10 @@ fn alone<T>(
         work(conn)
     };
     patiently(conn, |conn| {
-        if matches!(
-            AnsiTransactionManager::transaction_manager_status_mut(conn).transaction_depth(),
-            Ok(None)
-        ) {
-            conn.immediate_transaction(recorded)
-        } else {
+        if conn.is_in_transaction() {
             conn.transaction(recorded)
+        } else {
+            conn.immediate_transaction(recorded)
         }
     })
 }

@@ -180,9 +180,9 @@ impl<C: SessionConnection> Builder<C> {
         let rules = self.rules()?;
         let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.pool.connection;
         let is_private = C::is_private(address);
-        self.pool.check(is_private)?;
+        let size = self.pool.checked_size(is_private)?;
         let mut builder = Pool::builder()
-            .max_size(self.pool.size.unwrap_or(if is_private { 1 } else { POOL_SIZE }))
+            .max_size(size)
             .min_idle(Some(self.pool.min_idle))
             .connection_timeout(connection_timeout)
             .test_on_check_out(false)
@@ -208,8 +208,8 @@ impl<C: SessionConnection> Builder<C> {
 }
 
 impl PoolSettings {
-    /// r2d2 panics where its settings do not fit.
-    fn check(&self, is_private: bool) -> Result<(), Error> {
+    /// The pool's size, if all settings fit: where they do not, r2d2 panics.
+    fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         let size = self.size.unwrap_or(if is_private { 1 } else { POOL_SIZE });
         let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.connection;
@@ -228,7 +228,7 @@ impl PoolSettings {
         if statement_timeout < Duration::from_millis(1) || statement_timeout > LONGEST_TIMEOUT {
             return refuse("statement_timeout", "at least a millisecond, and at most a day");
         }
-        Ok(())
+        Ok(size)
     }
 }
 

@@ -59,7 +59,7 @@ impl<C: SessionConnection> DieselSession<C> {
         loop {
             let mut conn = self.connection_within(timeout)?;
             // A test's transaction has no other connection.
-            if !C::REMOTE || is_in_transaction(&mut *conn) {
+            if !C::REMOTE || conn.is_in_transaction() {
                 return Ok(conn);
             }
             match conn.ping() {
@@ -93,7 +93,7 @@ fn attempt<C: SessionConnection, O: Operation<C>>(
     mut conn: Pooled<C>,
     repeated: bool,
 ) -> (O, Result<O::Output, Failure>) {
-    let in_transaction = is_in_transaction(&mut *conn);
+    let in_transaction = conn.is_in_transaction();
     let result = operation.run(&mut conn, repeated).map_err(|error| match error {
         // A test's transaction: a new connection would have a new, empty one.
         Error::Database(source) if !in_transaction => explain(source, &mut *conn),
@@ -118,11 +118,6 @@ fn explain<C: SessionConnection>(source: diesel::result::Error, conn: &mut C) ->
         }
         Ok(true) | Err(_) => Failure::Other(Error::Database(source)),
     }
-}
-
-/// Whether a connection comes with an open transaction.
-fn is_in_transaction<C: SessionConnection>(conn: &mut C) -> bool {
-    !matches!(status(conn).transaction_depth(), Ok(None))
 }
 
 fn status<C: SessionConnection>(conn: &mut C) -> &mut TransactionManagerStatus {
