@@ -9,7 +9,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_session::{DieselSession, SessionConnection};
 use tempfile::TempDir;
-use throwaway_postgres::Server;
+use throwaway_postgres::{Server, with_database};
 
 pub(crate) type Postgres = DieselSession<PgConnection>;
 pub(crate) type Sqlite = DieselSession<SqliteConnection>;
@@ -46,7 +46,7 @@ impl Database {
         let name = format!("promises_{}_{number}", std::process::id());
         let mut conn = PgConnection::establish(server_url).unwrap();
         sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
-        Self { url: with_database(server_url, &name), name, server_url: server_url.to_owned() }
+        Self { url: with_database(server_url, &name).expect("TEST_DATABASE_URL is a URL"), name, server_url: server_url.to_owned() }
     }
 
     pub(crate) fn conn(&self) -> PgConnection {
@@ -69,14 +69,6 @@ impl Drop for Database {
             assert!(dropped.is_ok() || std::thread::panicking(), "{dropped:?}");
         }
     }
-}
-
-/// The same server's URL with another database.
-fn with_database(url: &str, name: &str) -> String {
-    let (scheme, rest) = url.split_once("://").expect("TEST_DATABASE_URL is a URL");
-    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = address.split_once('/').map_or(address, |(authority, _)| authority);
-    format!("{scheme}://{authority}/{name}?{query}")
 }
 
 /// A new SQLite file, deleted with this value.

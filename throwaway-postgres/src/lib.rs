@@ -59,10 +59,11 @@ impl Server {
         &self.directory
     }
 
-    /// The URL of one of the server's databases, as its superuser.
+    /// The URL of one of the server's databases, as its superuser. Its `host` is the one that counts;
+    /// some clients refuse a URL without another before it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@/{database}?host={}", self.directory.display())
+        format!("postgres://postgres@localhost/{database}?host={}", self.directory.display())
     }
 
     /// What the server has logged so far.
@@ -131,8 +132,21 @@ impl Drop for Server {
     }
 }
 
+/// The URL of another database on the same server; `None` for what is no URL.
+#[must_use]
+pub fn with_database(url: &str, name: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = address.split_once('/').map_or(address, |(authority, _)| authority);
+    Some(format!("{scheme}://{authority}/{name}?{query}"))
+}
+
 /// The directory of the newest installed server's binaries; `PG_BIN` names another.
-fn binaries() -> io::Result<PathBuf> {
+///
+/// # Errors
+///
+/// Where there are none.
+pub fn binaries() -> io::Result<PathBuf> {
     if let Some(named) = std::env::var_os("PG_BIN") {
         return Ok(named.into());
     }

@@ -1,0 +1,117 @@
+//! Rounds: each contender in turn, in an order that is drawn anew each time.
+
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result, anyhow};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::contenders::diesel_session::{Table, Threads};
+use crate::contenders::pgbench::PgBench;
+use crate::contenders::prepared_sqlite::Prepared;
+use crate::contenders::tower_sessions::Tasks;
+use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
+use crate::measure::{Operation, Sample};
+use crate::plan::{Database, Group, Scale};
+use crate::server::Postgres;
+
+/// One sample, and the conditions that it was taken under.
+#[derive(Debug, Serialize)]
+pub(crate) struct Round {
+    pub(crate) database: Database,
+    pub(crate) rows: usize,
+    pub(crate) value_bytes: usize,
+    pub(crate) synchronous_commit: bool,
+    pub(crate) clients: usize,
+    pub(crate) operation: Operation,
+    pub(crate) contender: &'static str,
+    pub(crate) round: usize,
+    #[serde(flatten)]
+    pub(crate) sample: Sample,
+}
+
+/// A contender over a table of so many rows.
+type Entry = (usize, Box<dyn Contender>);
+
+pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Vec<Round>> {
+    let mut entries = Vec::new();
+    for rows in &group.rows {
+        bar.set_message(format!("filling tables with {rows} sessions of {} bytes", group.value_bytes));
+        let contenders = match group.database {
+            Database::Postgres => on_postgres(group, *rows, server),
+            Database::Sqlite => on_sqlite(group, *rows),
+        };
+        entries.extend(contenders?.into_iter().map(|contender| (*rows, contender)));
+    }
+    let mut results = Vec::with_capacity(group.samples());
+    for round in 0..group.rounds {
+        for (operation, clients) in &group.cells {
+            fastrand::shuffle(&mut entries);
+            for (rows, contender) in &mut entries {
+                let name = contender.name();
+                bar.set_message(format!("round {round}: {} by {clients}, {rows} rows, {name}", operation.name()));
+                let amount = scale.amount(*operation, *clients);
+                let sample = contender
+                    .run(*operation, *clients, amount)
+                    .with_context(|| format!("{} by {clients} clients of {name}", operation.name()))?;
+                results.push(Round {
+                    database: group.database,
+                    rows: *rows,
+                    value_bytes: group.value_bytes,
+                    synchronous_commit: group.synchronous_commit,
+                    clients: *clients,
+                    operation: *operation,
+                    contender: name,
+                    round,
+                    sample,
+                });
+                bar.inc(1);
+            }
+        }
+        for (_, contender) in &mut entries {
+            contender.tidy()?;
+        }
+    }
+    Ok(results)
+}
+
+fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
+    let value = value(group.value_bytes);
+    let database = || server.database(group.synchronous_commit);
+    // Ours share a table.
+    let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
+    group
+        .contenders
+        .iter()
+        .map(|name| {
+            let (name, table) = (*name, Rc::clone(&table));
+            let contender: Box<dyn Contender> = match name {
+                diesel_session::BOUNDED => Box::new(Threads::on_postgres(name, true, table, &value)?),
+                diesel_session::UNBOUNDED => Box::new(Threads::on_postgres(name, false, table, &value)?),
+                tower_sessions::NAME => Box::new(Tasks::on_postgres(database()?, rows, &value)?),
+                pgbench::NAME => Box::new(PgBench::new(database()?, rows, &value)?),
+                name => return Err(anyhow!("{name} does not run on PostgreSQL")),
+            };
+            Ok(contender)
+        })
+        .collect()
+}
+
+fn on_sqlite(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
+    let value = value(group.value_bytes);
+    group
+        .contenders
+        .iter()
+        .map(|name| {
+            let directory = tempfile::tempdir()?;
+            let path = directory.path().join("sessions.sqlite");
+            let contender: Box<dyn Contender> = match *name {
+                diesel_session::UNBOUNDED => Box::new(Threads::on_sqlite(&path, directory, rows, &value)?),
+                tower_sessions::NAME => Box::new(Tasks::on_sqlite(&path, directory, rows, &value)?),
+                prepared_sqlite::NAME => Box::new(Prepared::new(&path, directory, rows, &value)?),
+                name => return Err(anyhow!("{name} does not run on SQLite")),
+            };
+            Ok(contender)
+        })
+        .collect()
+}

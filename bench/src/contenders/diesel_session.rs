@@ -1,0 +1,143 @@
+//! `DieselSession`, through `Now`, called from threads.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+use diesel_session::{DieselSession, Now, SessionConnection, SessionKey, TimeDelta};
+
+use super::{Contender, PERIOD, POOL};
+use crate::measure::{Amount, Operation, Sample, on_threads};
+use crate::server::Database;
+
+/// With the default settings on PostgreSQL: every call ends in time.
+pub(crate) const BOUNDED: &str = "diesel-session (default)";
+/// Without the helper threads that only the default has: none of the others bounds a call either.
+pub(crate) const UNBOUNDED: &str = "diesel-session";
+
+/// A filled table, and its sessions' keys.
+pub(crate) struct Table<D> {
+    pub(crate) database: D,
+    pub(crate) keys: Vec<SessionKey>,
+}
+
+/// The store over a table that others may share.
+pub(crate) struct Threads<C: SessionConnection, D> {
+    name: &'static str,
+    store: DieselSession<C>,
+    table: Rc<Table<D>>,
+    value: String,
+    period: TimeDelta,
+    tidy: &'static str,
+    /// What each client has generated.
+    fresh: Vec<Vec<SessionKey>>,
+}
+
+impl Table<Database> {
+    /// Fills a table by one statement. The keys are the numbers, whose hashes are in no order.
+    pub(crate) fn on_postgres(
+        database: Database,
+        rows: usize,
+        value: &str,
+        period: Duration,
+    ) -> Result<Rc<Self>> {
+        DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
+        let mut conn = database.connect()?;
+        sql_query(
+            "INSERT INTO session (session_key, expire_date, session_data) \
+             SELECT '$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39), \
+                    statement_timestamp() + $2 * interval '1 second', $3 \
+             FROM generate_series(1, $1) AS n",
+        )
+        .bind::<BigInt, _>(i64::try_from(rows)?)
+        .bind::<BigInt, _>(i64::try_from(period.as_secs())?)
+        .bind::<Text, _>(value)
+        .execute(&mut conn)?;
+        conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
+        conn.batch_execute("VACUUM ANALYZE session")?;
+        let keys = (1..=rows).map(|n| Ok(format!("{n:040}").parse()?)).collect::<Result<_>>()?;
+        Ok(Rc::new(Self { database, keys }))
+    }
+}
+
+impl Threads<PgConnection, Database> {
+    pub(crate) fn on_postgres(
+        name: &'static str,
+        bounded: bool,
+        table: Rc<Table<Database>>,
+        value: &str,
+    ) -> Result<Self> {
+        let builder = DieselSession::builder().pool_size(POOL).min_idle(POOL).bounded_calls(bounded);
+        let store = builder.connect(&table.database.url)?;
+        Self::over(name, store, table, value, "VACUUM session")
+    }
+}
+
+impl<D> Threads<SqliteConnection, D> {
+    /// Fills a new file through the store, in one transaction.
+    pub(crate) fn on_sqlite(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
+        let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
+        let store = DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
+        store.migrate()?;
+        let expiry = Some(TimeDelta::from_std(PERIOD)?);
+        let mut conn = store.pool().get()?;
+        let keys = conn.immediate_transaction(|conn| {
+            let mut sessions = store.on(conn);
+            (0..rows).map(|_| sessions.generate(Some(value), expiry)).collect()
+        });
+        let table = Rc::new(Table { database, keys: keys.context("filling the table")? });
+        drop(conn);
+        Self::over(UNBOUNDED, store, table, value, "PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+}
+
+impl<C: SessionConnection, D> Threads<C, D> {
+    fn over(
+        name: &'static str,
+        store: DieselSession<C>,
+        table: Rc<Table<D>>,
+        value: &str,
+        tidy: &'static str,
+    ) -> Result<Self> {
+        let period = TimeDelta::from_std(PERIOD)?;
+        Ok(Self { name, store, table, value: value.to_owned(), period, tidy, fresh: Vec::new() })
+    }
+}
+
+impl<C: SessionConnection, D> Contender for Threads<C, D> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
+        let (store, keys, value, fresh) = (&self.store, &self.table.keys, &self.value, &self.fresh);
+        let period = Some(self.period);
+        let (sample, made) = on_threads(clients, amount, |client, watch| {
+            let mut random = fastrand::Rng::new();
+            let mut made = Vec::new();
+            while watch.goes_on() {
+                let key = &keys[random.usize(..keys.len())];
+                match operation {
+                    Operation::Mixed if random.usize(..10) == 0 => store.set(key, value.clone(), period)?,
+                    Operation::Get | Operation::Mixed => drop(store.get(key)?),
+                    Operation::Set => store.set(key, value.clone(), period)?,
+                    Operation::Generate => made.push(store.generate(Some(value.clone()), period)?),
+                    Operation::Clear => store.clear(&fresh[client][watch.laps()])?,
+                }
+                watch.lap();
+            }
+            Ok(made)
+        })?;
+        self.fresh = made;
+        Ok(sample)
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        Ok(self.store.pool().get()?.batch_execute(self.tidy)?)
+    }
+}

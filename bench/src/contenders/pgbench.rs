@@ -1,0 +1,172 @@
+//! The limit: `pgbench -M prepared`, PostgreSQL's own benchmark in C on libpq, runs the statements that
+//! `DieselSession` sends.
+//!
+//! It has no pool: each client has its connection. Its sessions' keys are numbers, which is all that pgbench
+//! can draw: 19 characters in the same `char(40)`, of the same table.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+use diesel_session::DieselSession;
+use nix::sys::resource::UsageWho;
+use tempfile::TempDir;
+
+use super::{Contender, PERIOD};
+use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
+use crate::server::Database;
+use crate::statements::Statements;
+
+pub(crate) const NAME: &str = "pgbench (the limit)";
+
+/// Keys are this and the session's number.
+const KEYS: u64 = 1_000_000_000_000_000_000;
+
+/// Of the operations of a fast run, so many are written to the log of latencies: all would slow it down.
+const SAMPLED: &str = "0.05";
+
+pub(crate) struct PgBench {
+    database: Database,
+    rows: usize,
+    value: String,
+    statements: Statements,
+    program: PathBuf,
+    scripts: TempDir,
+}
+
+impl PgBench {
+    pub(crate) fn new(database: Database, rows: usize, value: &str) -> Result<Self> {
+        DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
+        let mut conn = database.connect()?;
+        sql_query(
+            "INSERT INTO session (session_key, expire_date, session_data) \
+             SELECT ($1 + n)::text, statement_timestamp() + $3 * interval '1 second', $4 \
+             FROM generate_series(1, $2) AS n",
+        )
+        .bind::<BigInt, _>(i64::try_from(KEYS)?)
+        .bind::<BigInt, _>(i64::try_from(rows)?)
+        .bind::<BigInt, _>(i64::try_from(PERIOD.as_secs())?)
+        .bind::<Text, _>(value)
+        .execute(&mut conn)?;
+        conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
+        conn.batch_execute("VACUUM ANALYZE session")?;
+        Ok(Self {
+            statements: Statements::seen_on(&database)?,
+            database,
+            rows,
+            value: value.to_owned(),
+            program: throwaway_postgres::binaries()?.join("pgbench"),
+            scripts: tempfile::tempdir()?,
+        })
+    }
+
+    /// A script with the key to use and one statement, whose values are named in their order.
+    fn script(&self, name: &str, statement: &str, key: &str, values: &[&str]) -> Result<PathBuf> {
+        let mut statement = statement.to_owned();
+        for (number, value) in values.iter().enumerate().rev() {
+            let parameter = format!("${}", number + 1);
+            ensure!(statement.matches(&parameter).count() == 1, "{parameter} is not in {statement} once");
+            statement = statement.replace(&parameter, value);
+        }
+        ensure!(!statement.contains('$'), "a value is not named: {statement}");
+        let path = self.scripts.path().join(name);
+        std::fs::write(&path, format!("{key}\n{statement};\n"))?;
+        Ok(path)
+    }
+
+    /// The scripts of an operation, and of ten runs how many are each one's.
+    fn scripts(&self, operation: Operation) -> Result<Vec<(PathBuf, u32)>> {
+        let Statements { generate, get, set, clear } = &self.statements;
+        let any = format!("\\set key {KEYS} + random(1, {})", self.rows);
+        // Each client counts in a range of its own. `permute` puts the numbers out of order.
+        let next = format!(
+            "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
+        );
+        let get = || self.script("get", get, &any, &[":key", ":one"]);
+        let set = || self.script("set", set, &any, &[":value", ":period", ":key"]);
+        Ok(match operation {
+            Operation::Get => vec![(get()?, 10)],
+            Operation::Set => vec![(set()?, 10)],
+            Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
+            Operation::Generate => vec![(self.script("generate", generate, &next, &[":key", ":period", ":value"])?, 10)],
+            Operation::Clear => vec![(self.script("clear", clear, &next, &[":key"])?, 10)],
+        })
+    }
+
+    /// The logged latencies in nanoseconds, sorted.
+    fn latencies(&self) -> Result<Vec<u64>> {
+        let mut latencies = Vec::new();
+        for file in std::fs::read_dir(self.scripts.path())? {
+            let path = file?.path();
+            if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"log.")) {
+                continue;
+            }
+            for line in std::fs::read_to_string(&path)?.lines() {
+                // client_id transaction_no time ...
+                let time = line.split(' ').nth(2).with_context(|| format!("in pgbench's log: {line}"))?;
+                latencies.push(time.parse::<u64>()? * 1_000);
+            }
+            std::fs::remove_file(path)?;
+        }
+        latencies.sort_unstable();
+        Ok(latencies)
+    }
+}
+
+impl Contender for PgBench {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--no-vacuum", "--protocol=prepared", "--log"])
+            .arg(format!("--log-prefix={}", self.scripts.path().join("log").display()))
+            .arg(format!("--client={clients}"))
+            .arg(format!("--jobs={clients}"))
+            .arg(format!("--define=value={}", self.value))
+            .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
+            .args(["--define=one=1", "--define=count=0"]);
+        match amount {
+            Amount::Time(time) => {
+                let seconds = time.max(Duration::from_secs(1)).as_secs();
+                command.arg(format!("--time={seconds}")).arg(format!("--sampling-rate={SAMPLED}"))
+            }
+            Amount::Operations(operations) => command.arg(format!("--transactions={operations}")),
+        };
+        for (script, weight) in self.scripts(operation)? {
+            command.arg(format!("--file={}@{weight}", script.display()));
+        }
+        let before = processor_time(UsageWho::RUSAGE_CHILDREN)?;
+        let output = command.arg(&self.database.url).output().context("starting pgbench")?;
+        let cpu = processor_time(UsageWho::RUSAGE_CHILDREN)? - before;
+        let said = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!("pgbench: {}\n{said}", String::from_utf8_lossy(&output.stderr));
+        }
+        let figure = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name));
+            let word = line.and_then(|line| line.split([' ', '/']).next());
+            word.ok_or_else(|| anyhow!("pgbench does not say {name:?}:\n{said}"))
+        };
+        let operations: usize = figure("number of transactions actually processed: ")?.parse()?;
+        let latencies = self.latencies()?;
+        Ok(Sample {
+            operations,
+            operations_per_second: figure("tps = ")?.parse()?,
+            latency_p50: percentile(&latencies, 50)? / 1e3,
+            latency_p99: percentile(&latencies, 99)? / 1e3,
+            client_cpu: cpu.as_secs_f64() * 1e6 / operations as f64,
+        })
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        Ok(self.database.connect()?.batch_execute("VACUUM session")?)
+    }
+}

@@ -1,0 +1,236 @@
+//! The stores of `tower-sessions-sqlx-store`, through their own version of `SessionStore`, from tasks.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use nix::sys::resource::UsageWho;
+use time::OffsetDateTime;
+use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
+use tower_sessions_core::SessionStore;
+use tower_sessions_core::session::{Id, Record};
+use tower_sessions_sqlx_store::sqlx::postgres::PgPoolOptions;
+use tower_sessions_sqlx_store::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use tower_sessions_sqlx_store::sqlx::{self, PgPool, SqlitePool};
+use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
+
+use super::{Contender, PERIOD, POOL};
+use crate::measure::{Amount, Operation, Sample, Stopwatch, processor_time};
+use crate::server::Database;
+
+pub(crate) const NAME: &str = "tower-sessions-sqlx-store";
+
+/// Sessions to an INSERT while a table is filled.
+const BATCH: usize = 5_000;
+
+/// A store over a filled table of its own.
+pub(crate) struct Tasks<S, D> {
+    store: S,
+    /// Clears away what the last operations left.
+    tidy: Box<dyn Fn(&Runtime) -> Result<()>>,
+    ids: Arc<Vec<Id>>,
+    /// What each client has created.
+    fresh: Vec<Vec<Id>>,
+    template: Record,
+    runtime: Runtime,
+    _database: D,
+}
+
+impl Tasks<PostgresStore, Database> {
+    pub(crate) fn on_postgres(database: Database, rows: usize, value: &str) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let template = record(value)?;
+        let (store, pool, ids) = runtime.block_on(async {
+            let options = PgPoolOptions::new().max_connections(POOL).min_connections(POOL);
+            let pool = options.connect(&database.url).await?;
+            let store = PostgresStore::new(pool.clone());
+            store.migrate().await?;
+            let ids = fill_postgres(&pool, &template, rows).await?;
+            for statement in ["ALTER TABLE tower_sessions.session SET (autovacuum_enabled = off)", "VACUUM ANALYZE"] {
+                sqlx::query(statement).execute(&pool).await?;
+            }
+            anyhow::Ok((store, pool, ids))
+        })?;
+        let tidy = move |runtime: &Runtime| {
+            runtime.block_on(sqlx::query("VACUUM tower_sessions.session").execute(&pool))?;
+            Ok(())
+        };
+        Ok(Self::new(store, tidy, ids, template, runtime, database))
+    }
+}
+
+impl<D> Tasks<SqliteStore, D> {
+    /// With the pragmas that `diesel-session` sets.
+    pub(crate) fn on_sqlite(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let template = record(value)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .busy_timeout(std::time::Duration::from_secs(5))
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
+        let (store, pool, ids) = runtime.block_on(async {
+            let pool_options = SqlitePoolOptions::new().max_connections(POOL).min_connections(POOL);
+            let pool = pool_options.connect_with(options).await?;
+            let store = SqliteStore::new(pool.clone());
+            store.migrate().await?;
+            let ids = fill_sqlite(&pool, &template, rows).await?;
+            anyhow::Ok((store, pool, ids))
+        })?;
+        let tidy = move |runtime: &Runtime| {
+            runtime.block_on(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool))?;
+            Ok(())
+        };
+        Ok(Self::new(store, tidy, ids, template, runtime, database))
+    }
+}
+
+impl<S: SessionStore + Clone, D> Tasks<S, D> {
+    fn new(
+        store: S,
+        tidy: impl Fn(&Runtime) -> Result<()> + 'static,
+        ids: Vec<Id>,
+        template: Record,
+        runtime: Runtime,
+        database: D,
+    ) -> Self {
+        let (tidy, ids) = (Box::new(tidy), Arc::new(ids));
+        Self { store, tidy, ids, fresh: Vec::new(), template, runtime, _database: database }
+    }
+}
+
+impl<S: SessionStore + Clone, D> Contender for Tasks<S, D> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.resize(clients, Vec::new());
+        let start = Arc::new(Barrier::new(clients + 1));
+        let (watches, cpu) = self.runtime.block_on(async {
+            let tasks: Vec<_> = fresh
+                .into_iter()
+                .map(|fresh| {
+                    let (store, ids, record) = (self.store.clone(), Arc::clone(&self.ids), self.template.clone());
+                    let start = Arc::clone(&start);
+                    tokio::spawn(async move {
+                        start.wait().await;
+                        client(&store, operation, &ids, fresh, record, Stopwatch::start(amount)).await
+                    })
+                })
+                .collect();
+            let before = processor_time(UsageWho::RUSAGE_SELF)?;
+            start.wait().await;
+            let mut watches = Vec::new();
+            for task in tasks {
+                let (watch, made) = task.await??;
+                watches.push(watch);
+                self.fresh.push(made);
+            }
+            anyhow::Ok((watches, processor_time(UsageWho::RUSAGE_SELF)? - before))
+        })?;
+        Sample::new(watches, cpu)
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        (self.tidy)(&self.runtime)
+    }
+}
+
+/// One client: it has its record at hand already, as after a request's work.
+async fn client<S: SessionStore>(
+    store: &S,
+    operation: Operation,
+    ids: &[Id],
+    fresh: Vec<Id>,
+    mut record: Record,
+    mut watch: Stopwatch,
+) -> Result<(Stopwatch, Vec<Id>)> {
+    let mut random = fastrand::Rng::new();
+    let mut made = Vec::new();
+    while watch.goes_on() {
+        let id = ids[random.usize(..ids.len())];
+        let write = match operation {
+            Operation::Mixed => random.usize(..10) == 0,
+            operation => operation == Operation::Set,
+        };
+        match operation {
+            Operation::Get | Operation::Set | Operation::Mixed if write => {
+                record.id = id;
+                store.save(&record).await?;
+            }
+            Operation::Get | Operation::Set | Operation::Mixed => {
+                store.load(&id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
+            }
+            Operation::Generate => {
+                record.id = Id::default();
+                store.create(&mut record).await?;
+                made.push(record.id);
+            }
+            Operation::Clear => store.delete(&fresh[watch.laps()]).await?,
+        }
+        watch.lap();
+    }
+    Ok((watch, made))
+}
+
+fn record(value: &str) -> Result<Record> {
+    let expiry_date = OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?;
+    let data = HashMap::from([("value".to_owned(), value.into())]);
+    Ok(Record { id: Id::default(), data, expiry_date })
+}
+
+/// New sessions as the store would write them: ids, data, and the one expiry.
+fn batches(template: &Record, rows: usize) -> impl Iterator<Item = Result<Vec<(Id, Vec<u8>)>>> {
+    let mut record = template.clone();
+    (0..rows).step_by(BATCH).map(move |first| {
+        (first..rows.min(first + BATCH))
+            .map(|_| {
+                record.id = Id::default();
+                Ok((record.id, rmp_serde::to_vec(&record)?))
+            })
+            .collect()
+    })
+}
+
+async fn fill_postgres(pool: &PgPool, template: &Record, rows: usize) -> Result<Vec<Id>> {
+    let mut ids = Vec::with_capacity(rows);
+    for batch in batches(template, rows) {
+        let (some, data): (Vec<Id>, Vec<Vec<u8>>) = batch?.into_iter().unzip();
+        sqlx::query(
+            "INSERT INTO tower_sessions.session (id, data, expiry_date) \
+             SELECT id, data, $3 FROM unnest($1, $2) AS new (id, data)",
+        )
+        .bind(some.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .bind(data)
+        .bind(template.expiry_date)
+        .execute(pool)
+        .await?;
+        ids.extend(some);
+    }
+    Ok(ids)
+}
+
+async fn fill_sqlite(pool: &SqlitePool, template: &Record, rows: usize) -> Result<Vec<Id>> {
+    let mut ids = Vec::with_capacity(rows);
+    for batch in batches(template, rows) {
+        let mut transaction = pool.begin().await?;
+        for (id, data) in batch? {
+            sqlx::query("INSERT INTO tower_sessions (id, data, expiry_date) VALUES (?, ?, ?)")
+                .bind(id.to_string())
+                .bind(data)
+                .bind(template.expiry_date)
+                .execute(&mut *transaction)
+                .await?;
+            ids.push(id);
+        }
+        transaction.commit().await?;
+    }
+    Ok(ids)
+}

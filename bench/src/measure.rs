@@ -1,0 +1,162 @@
+//! One sample: an operation, run by some clients at once, with a stopwatch each.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use serde::Serialize;
+
+/// What a client does again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    Get,
+    Set,
+    /// Nine `get` to one `set`.
+    Mixed,
+    Generate,
+    /// Of what the last `Generate` made.
+    Clear,
+}
+
+impl Operation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Mixed => "mixed",
+            Self::Generate => "generate",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+/// How long each client goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Amount {
+    Time(Duration),
+    Operations(usize),
+}
+
+/// One client's times.
+pub(crate) struct Stopwatch {
+    amount: Amount,
+    started: Instant,
+    last: Instant,
+    nanoseconds: Vec<u64>,
+}
+
+impl Stopwatch {
+    pub(crate) fn start(amount: Amount) -> Self {
+        let now = Instant::now();
+        Self { amount, started: now, last: now, nanoseconds: Vec::with_capacity(1 << 16) }
+    }
+
+    pub(crate) fn goes_on(&self) -> bool {
+        match self.amount {
+            Amount::Time(time) => self.last < self.started + time,
+            Amount::Operations(operations) => self.nanoseconds.len() < operations,
+        }
+    }
+
+    /// Operations so far.
+    pub(crate) fn laps(&self) -> usize {
+        self.nanoseconds.len()
+    }
+
+    /// An operation is over.
+    pub(crate) fn lap(&mut self) {
+        let now = Instant::now();
+        self.nanoseconds.push(u64::try_from((now - self.last).as_nanos()).unwrap_or(u64::MAX));
+        self.last = now;
+    }
+}
+
+/// What one round of one contender showed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) operations: usize,
+    pub(crate) operations_per_second: f64,
+    /// Of a single operation, in microseconds.
+    pub(crate) latency_p50: f64,
+    pub(crate) latency_p99: f64,
+    /// Processor time of the client side, in microseconds per operation.
+    pub(crate) client_cpu: f64,
+}
+
+impl Sample {
+    /// Out of the clients' stopwatches and the processor time that they took.
+    pub(crate) fn new(clients: Vec<Stopwatch>, cpu: Duration) -> Result<Self> {
+        let started = clients.iter().map(|client| client.started).min();
+        let ended = clients.iter().map(|client| client.last).max();
+        let wall = started.zip(ended).map(|(started, ended)| ended - started);
+        let wall = wall.ok_or_else(|| anyhow!("no client took part"))?;
+        let mut nanoseconds: Vec<u64> = clients.into_iter().flat_map(|client| client.nanoseconds).collect();
+        nanoseconds.sort_unstable();
+        let operations = nanoseconds.len();
+        Ok(Self {
+            operations,
+            operations_per_second: operations as f64 / wall.as_secs_f64(),
+            latency_p50: percentile(&nanoseconds, 50)? / 1e3,
+            latency_p99: percentile(&nanoseconds, 99)? / 1e3,
+            client_cpu: cpu.as_secs_f64() * 1e6 / operations as f64,
+        })
+    }
+}
+
+/// Runs `client` on as many threads, from one moment on, and returns what each made besides.
+pub(crate) fn on_threads<T: Send>(
+    clients: usize,
+    amount: Amount,
+    client: impl Fn(usize, &mut Stopwatch) -> Result<T> + Sync,
+) -> Result<(Sample, Vec<T>)> {
+    let start = Barrier::new(clients + 1);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients)
+            .map(|number| {
+                let (start, client) = (&start, &client);
+                scope.spawn(move || {
+                    start.wait();
+                    let mut watch = Stopwatch::start(amount);
+                    client(number, &mut watch).map(|made| (watch, made))
+                })
+            })
+            .collect();
+        let before = processor_time(UsageWho::RUSAGE_SELF)?;
+        start.wait();
+        let ended: Result<Vec<(Stopwatch, T)>> = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))?)
+            .collect();
+        let (watches, made) = ended?.into_iter().unzip();
+        Ok((Sample::new(watches, processor_time(UsageWho::RUSAGE_SELF)? - before)?, made))
+    })
+}
+
+/// The processor time so far, user's and system's: of this process, or of its children that have ended.
+pub(crate) fn processor_time(who: UsageWho) -> Result<Duration> {
+    let usage: Usage = getrusage(who)?;
+    let [user, system] = [usage.user_time(), usage.system_time()].map(|time| {
+        Duration::from_micros(u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default())
+    });
+    Ok(user + system)
+}
+
+/// Of sorted values, by the nearest rank.
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Result<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).map(|value| *value as f64).ok_or_else(|| anyhow!("nothing was measured"))
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> Result<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.get(middle) {
+        Some(upper) if values.len() % 2 == 1 => Ok(*upper),
+        Some(upper) => Ok(f64::midpoint(values[middle - 1], *upper)),
+        None => Err(anyhow!("the median of nothing")),
+    }
+}

@@ -1,0 +1,125 @@
+//! What is measured, and in which order.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::contenders::{diesel_session, pgbench, prepared_sqlite, tower_sessions};
+use crate::measure::{Amount, Operation};
+
+/// Every operation: `clear` ends what `generate` made just before.
+const ALL: [Operation; 5] =
+    [Operation::Get, Operation::Set, Operation::Mixed, Operation::Generate, Operation::Clear];
+
+const ON_POSTGRES: [&str; 4] =
+    [diesel_session::UNBOUNDED, diesel_session::BOUNDED, tower_sessions::NAME, pgbench::NAME];
+
+const ON_SQLITE: [&str; 3] = [diesel_session::UNBOUNDED, tower_sessions::NAME, prepared_sqlite::NAME];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Database {
+    Postgres,
+    Sqlite,
+}
+
+/// What is measured in the same rounds: in each, every contender on every table runs every cell.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Group {
+    pub(crate) database: Database,
+    /// Sessions in the table; a table for each number.
+    pub(crate) rows: Vec<usize>,
+    pub(crate) value_bytes: usize,
+    pub(crate) synchronous_commit: bool,
+    /// What by how many clients at once. `clear` ends what `generate` by as many made just before.
+    pub(crate) cells: Vec<(Operation, usize)>,
+    pub(crate) contenders: Vec<&'static str>,
+    pub(crate) rounds: usize,
+}
+
+impl Group {
+    /// How many samples are taken.
+    pub(crate) fn samples(&self) -> usize {
+        self.rounds * self.rows.len() * self.cells.len() * self.contenders.len()
+    }
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Scale {
+    pub(crate) rounds: usize,
+    /// Tables have so many times fewer sessions than they should, and rounds fewer operations: to see
+    /// whether the program works, not for figures.
+    pub(crate) divisor: usize,
+}
+
+impl Scale {
+    /// Where all ratios are taken: sessions in the table.
+    pub(crate) fn base_rows(self) -> usize {
+        self.rows(200_000)
+    }
+
+    pub(crate) fn rows(self, rows: usize) -> usize {
+        rows / self.divisor
+    }
+
+    /// How much a client does in a round.
+    pub(crate) fn amount(self, operation: Operation, clients: usize) -> Amount {
+        match operation {
+            Operation::Generate | Operation::Clear => Amount::Operations(self.rows(8_000) / clients),
+            Operation::Get | Operation::Set | Operation::Mixed if self.divisor == 1 => {
+                Amount::Time(Duration::from_secs(1))
+            }
+            Operation::Get | Operation::Set | Operation::Mixed => Amount::Operations(100),
+        }
+    }
+
+    /// 200,000 sessions of 200 bytes on PostgreSQL, which does not wait for the disk.
+    fn base(self) -> Group {
+        Group {
+            database: Database::Postgres,
+            rows: vec![self.base_rows()],
+            value_bytes: 200,
+            synchronous_commit: false,
+            cells: cells(&ALL, &[1, 8, 32]),
+            contenders: ON_POSTGRES.to_vec(),
+            rounds: self.rounds,
+        }
+    }
+
+    fn other_sizes(self) -> Group {
+        Group { rows: vec![self.rows(10_000), self.rows(1_000_000)], ..self.base() }
+    }
+
+    fn sqlite(self) -> Group {
+        Group { database: Database::Sqlite, contenders: ON_SQLITE.to_vec(), ..self.base() }
+    }
+}
+
+/// What the figures need, and no more.
+pub(crate) fn quick(scale: Scale) -> Vec<Group> {
+    let reads_and_writes = [Operation::Get, Operation::Set];
+    let mut base = scale.base();
+    base.cells = cells(&reads_and_writes, &[1, 8]);
+    base.cells.extend([(Operation::Generate, 8), (Operation::Clear, 8)]);
+    let mut sizes = scale.other_sizes();
+    sizes.cells = vec![(Operation::Get, 1)];
+    sizes.contenders = vec![diesel_session::UNBOUNDED];
+    let sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
+    vec![base, sizes, sqlite]
+}
+
+/// One dimension varied at a time.
+pub(crate) fn full(scale: Scale) -> Vec<Group> {
+    vec![
+        scale.base(),
+        Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
+        Group { value_bytes: 8_192, rows: vec![scale.rows(20_000)], cells: cells(&ALL, &[8]), ..scale.base() },
+        Group { synchronous_commit: true, cells: cells(&ALL, &[8]), ..scale.base() },
+        Group { cells: cells(&ALL, &[1, 8]), ..scale.sqlite() },
+    ]
+}
+
+fn cells(operations: &[Operation], clients: &[usize]) -> Vec<(Operation, usize)> {
+    clients.iter().flat_map(|clients| operations.iter().map(|operation| (*operation, *clients))).collect()
+}

@@ -1,0 +1,86 @@
+//! The PostgreSQL server that is measured on, and databases of the program's own on it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+use diesel::prelude::*;
+use diesel::sql_query;
+use throwaway_postgres::{Server, with_database};
+
+/// What a server of our own is told besides the defaults. Nothing runs that was not asked for: no checkpoint
+/// comes in between, and tables are vacuumed by the program, all at the same times.
+const SETTINGS: [&str; 6] = [
+    "fsync=on",
+    "full_page_writes=on",
+    "shared_buffers=1GB",
+    "max_wal_size=16GB",
+    "checkpoint_timeout=1h",
+    "autovacuum=off",
+];
+
+/// The server that `DATABASE_URL` names, or a throwaway one.
+pub(crate) struct Postgres {
+    url: String,
+    /// Ends the server when this is dropped.
+    throwaway: Option<Server>,
+}
+
+impl Postgres {
+    pub(crate) fn start() -> Result<Self> {
+        if let Ok(url) = std::env::var("DATABASE_URL") {
+            return Ok(Self { url, throwaway: None });
+        }
+        let server = Server::start(&SETTINGS).context("starting a PostgreSQL server")?;
+        Ok(Self { url: server.url("postgres"), throwaway: Some(server) })
+    }
+
+    pub(crate) fn is_throwaway(&self) -> bool {
+        self.throwaway.is_some()
+    }
+
+    /// A new, empty database.
+    pub(crate) fn database(&self, synchronous_commit: bool) -> Result<Database> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("diesel_session_bench_{}_{number}", std::process::id());
+        let mut conn = self.connect()?;
+        sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn)?;
+        let database = Database {
+            url: with_database(&self.url, &name).context("DATABASE_URL is no URL")?,
+            server_url: self.url.clone(),
+            name,
+        };
+        let setting = if synchronous_commit { "on" } else { "off" };
+        sql_query(format!("ALTER DATABASE {} SET synchronous_commit = {setting}", database.name))
+            .execute(&mut conn)?;
+        Ok(database)
+    }
+
+    pub(crate) fn connect(&self) -> Result<PgConnection> {
+        PgConnection::establish(&self.url).context("connecting to PostgreSQL")
+    }
+}
+
+/// A database of the program's own, dropped with this value.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    server_url: String,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn connect(&self) -> Result<PgConnection> {
+        PgConnection::establish(&self.url).context("connecting to PostgreSQL")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let dropped = PgConnection::establish(&self.server_url).map(|mut conn| {
+            sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn)
+        });
+        if !matches!(dropped, Ok(Ok(_))) {
+            eprintln!("the database {} is left behind: {dropped:?}", self.name);
+        }
+    }
+}

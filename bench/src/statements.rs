@@ -1,0 +1,47 @@
+//! The statements that `DieselSession` sends, as Diesel makes them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+use diesel::connection::InstrumentationEvent;
+use diesel::prelude::*;
+use diesel_session::DieselSession;
+
+use crate::server::Database;
+
+/// With `$1`, `$2`, ... for the values.
+pub(crate) struct Statements {
+    pub(crate) generate: String,
+    pub(crate) get: String,
+    pub(crate) set: String,
+    pub(crate) clear: String,
+}
+
+impl Statements {
+    /// By running each operation once, on a session of its own.
+    pub(crate) fn seen_on(database: &Database) -> Result<Self> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let store = DieselSession::<PgConnection>::connect(&database.url)?;
+        let mut conn = store.pool().get()?;
+        conn.set_instrumentation({
+            let seen = Arc::clone(&seen);
+            move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { query, .. } = event {
+                    // Diesel shows the values behind a marker.
+                    let query = query.to_string();
+                    let sql = query.split(" -- binds").next().unwrap_or_default().to_owned();
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(sql);
+                }
+            }
+        });
+        let mut sessions = store.on(&mut conn);
+        let key = sessions.generate(Some(""), None)?;
+        sessions.get(&key)?;
+        sessions.set(&key, "", None)?;
+        sessions.clear(&key)?;
+        let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let [generate, get, set, clear] =
+            <[String; 4]>::try_from(seen).map_err(|seen| anyhow!("not one statement an operation: {seen:?}"))?;
+        Ok(Self { generate, get, set, clear })
+    }
+}
