@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::contenders::diesel_session::{Table, Threads};
-use crate::contenders::pgbench::PgBench;
+use crate::contenders::pgbench::{NumberedTable, PgBench};
 use crate::contenders::prepared_sqlite::Prepared;
 use crate::contenders::tower_sessions::Tasks;
 use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
@@ -29,9 +29,6 @@ pub(crate) struct Round {
     #[serde(flatten)]
     pub(crate) sample: Sample,
 }
-
-/// A contender over a table of so many rows.
-type Entry = (usize, Box<dyn Contender>);
 
 pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Vec<Round>> {
     let mut entries = Vec::new();
@@ -78,8 +75,9 @@ pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &Progress
 fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
     let value = value(group.value_bytes);
     let database = || server.database(group.synchronous_commit);
-    // Ours share a table.
+    // Those that differ in nothing else share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
+    let numbered = NumberedTable::new(database()?, rows, &value)?;
     group
         .contenders
         .iter()
@@ -89,7 +87,7 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 diesel_session::BOUNDED => Box::new(Threads::on_postgres(name, true, table, &value)?),
                 diesel_session::UNBOUNDED => Box::new(Threads::on_postgres(name, false, table, &value)?),
                 tower_sessions::NAME => Box::new(Tasks::on_postgres(database()?, rows, &value)?),
-                pgbench::NAME => Box::new(PgBench::new(database()?, rows, &value)?),
+                pgbench::NAME | pgbench::TWO_THREADS => Box::new(PgBench::new(name, Rc::clone(&numbered))?),
                 name => return Err(anyhow!("{name} does not run on PostgreSQL")),
             };
             Ok(contender)

@@ -1,21 +1,111 @@
 //! `diesel-session` beside its rivals and the limit, in one run on one machine.
+
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for the terminal")]
+#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
 
 mod compare;
 mod contenders;
+mod figures;
 mod measure;
 mod plan;
+mod report;
 mod server;
 mod statements;
+mod upkeep;
+mod wire;
 
-fn main() -> anyhow::Result<()> {
-    let scale = plan::Scale { rounds: 3, divisor: 1 };
-    let server = server::Postgres::start()?;
-    for group in plan::quick(scale) {
-        let rounds = compare::run(&group, scale, &server, &indicatif::ProgressBar::hidden())?;
-        for r in rounds {
-            println!("{:?} {} {} {} {} {:.0} {:.1} {:.1} {:.1}", r.database, r.rows, r.operation.name(), r.clients, r.contender, r.sample.operations_per_second, r.sample.latency_p50, r.sample.latency_p99, r.sample.client_cpu);
-        }
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use figures::Measured;
+use plan::Scale;
+use report::environment::Environment;
+use server::Postgres;
+
+/// Measures `diesel-session` beside other session stores and the databases' own limits.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compares speed, round by round; half an hour, or five minutes with `--quick`.
+    ///
+    /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
+    /// create databases. Each contender gets a database of its own there, dropped afterwards.
+    Compare(Compare),
+}
+
+#[derive(Args)]
+struct Compare {
+    /// Only what the figures need.
+    #[arg(long, conflicts_with = "plots")]
+    quick: bool,
+    /// Writes every figure and every round to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draws throughput.svg and latency.svg into this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    plots: Option<PathBuf>,
+    /// How often each contender does everything.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Makes everything so many times smaller: to try the program, not for figures.
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=100))]
+    smaller: u16,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Compare(arguments) => compare(&arguments),
+    }
+}
+
+fn compare(arguments: &Compare) -> Result<()> {
+    let scale = Scale { rounds: arguments.rounds.into(), divisor: arguments.smaller.into() };
+    let plan = if arguments.quick { plan::quick(scale) } else { plan::full(scale) };
+    let server = Postgres::start()?;
+    let environment = Environment::look(&server)?;
+    println!("{}", report::tables::environment(&environment));
+
+    let bar = progress_bar(plan.iter().map(|group| group.samples()).sum());
+    let mut rounds = Vec::new();
+    for group in &plan {
+        let measured = compare::run(group, scale, &server, &bar)?;
+        let durability = if group.synchronous_commit { "on" } else { "off" };
+        let title = format!(
+            "\n{:?}: values of {} bytes, synchronous_commit {durability}, {} rounds",
+            group.database, group.value_bytes, group.rounds
+        );
+        let table = report::tables::samples(group, &measured)?;
+        bar.suspend(|| println!("{title}\n{table}"));
+        rounds.extend(measured);
+    }
+    let writes = upkeep::writes(scale, &server, &bar)?;
+    let (idle_sweep, sweeps) = upkeep::sweeps(scale, &server, &bar)?;
+    let traffic = wire::traffic(&server)?;
+    bar.finish_and_clear();
+
+    let measured = Measured { rounds, writes, idle_sweep, sweeps, traffic };
+    let figures = measured.figures(scale)?;
+    println!("\n{}", report::tables::figures(&figures));
+    if let Some(path) = &arguments.json {
+        report::json(path, &figures, &environment, scale, &plan, &measured)?;
+    }
+    if let Some(directory) = &arguments.plots {
+        report::plots::write(directory, &measured.rounds, scale.base_rows())?;
     }
     Ok(())
+}
+
+/// On standard error, and only where that is a terminal.
+fn progress_bar(samples: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(samples as u64).with_style(style)
 }

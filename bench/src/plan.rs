@@ -111,8 +111,10 @@ pub(crate) fn quick(scale: Scale) -> Vec<Group> {
 
 /// One dimension varied at a time.
 pub(crate) fn full(scale: Scale) -> Vec<Group> {
+    let mut base = scale.base();
+    base.contenders.push(pgbench::TWO_THREADS);
     vec![
-        scale.base(),
+        base,
         Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
         Group { value_bytes: 8_192, rows: vec![scale.rows(20_000)], cells: cells(&ALL, &[8]), ..scale.base() },
         Group { synchronous_commit: true, cells: cells(&ALL, &[8]), ..scale.base() },

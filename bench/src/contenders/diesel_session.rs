@@ -1,5 +1,6 @@
 //! `DieselSession`, through `Now`, called from threads.
 
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,30 +40,36 @@ pub(crate) struct Threads<C: SessionConnection, D> {
 }
 
 impl Table<Database> {
-    /// Fills a table by one statement. The keys are the numbers, whose hashes are in no order.
-    pub(crate) fn on_postgres(
-        database: Database,
-        rows: usize,
-        value: &str,
-        period: Duration,
-    ) -> Result<Rc<Self>> {
+    /// A new table with so many live sessions.
+    pub(crate) fn on_postgres(database: Database, rows: usize, value: &str, period: Duration) -> Result<Rc<Self>> {
         DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
         let mut conn = database.connect()?;
-        sql_query(
-            "INSERT INTO session (session_key, expire_date, session_data) \
-             SELECT '$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39), \
-                    statement_timestamp() + $2 * interval '1 second', $3 \
-             FROM generate_series(1, $1) AS n",
-        )
-        .bind::<BigInt, _>(i64::try_from(rows)?)
-        .bind::<BigInt, _>(i64::try_from(period.as_secs())?)
-        .bind::<Text, _>(value)
-        .execute(&mut conn)?;
+        let keys = insert(&mut conn, 1..rows + 1, value, &period.as_secs().to_string())?;
         conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
         conn.batch_execute("VACUUM ANALYZE session")?;
-        let keys = (1..=rows).map(|n| Ok(format!("{n:040}").parse()?)).collect::<Result<_>>()?;
         Ok(Rc::new(Self { database, keys }))
     }
+}
+
+/// Inserts sessions by one statement, with numbers for keys, whose hashes are in no order. `period` is in
+/// seconds, in SQL.
+pub(crate) fn insert(
+    conn: &mut PgConnection,
+    numbers: Range<usize>,
+    value: &str,
+    period: &str,
+) -> Result<Vec<SessionKey>> {
+    sql_query(format!(
+        "INSERT INTO session (session_key, expire_date, session_data) \
+         SELECT '$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39), \
+                statement_timestamp() + ({period}) * interval '1 second', $3 \
+         FROM generate_series($1, $2 - 1) AS n"
+    ))
+    .bind::<BigInt, _>(i64::try_from(numbers.start)?)
+    .bind::<BigInt, _>(i64::try_from(numbers.end)?)
+    .bind::<Text, _>(value)
+    .execute(conn)?;
+    numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
 }
 
 impl Threads<PgConnection, Database> {

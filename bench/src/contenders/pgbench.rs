@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -22,7 +23,10 @@ use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
 use crate::server::Database;
 use crate::statements::Statements;
 
+/// A thread for each client, as the stores that block have.
 pub(crate) const NAME: &str = "pgbench (the limit)";
+/// All clients on two threads, which wait for several connections at once.
+pub(crate) const TWO_THREADS: &str = "pgbench, two threads";
 
 /// Keys are this and the session's number.
 const KEYS: u64 = 1_000_000_000_000_000_000;
@@ -31,16 +35,22 @@ const KEYS: u64 = 1_000_000_000_000_000_000;
 const SAMPLED: &str = "0.05";
 
 pub(crate) struct PgBench {
-    database: Database,
-    rows: usize,
-    value: String,
-    statements: Statements,
+    name: &'static str,
+    table: Rc<NumberedTable>,
     program: PathBuf,
     scripts: TempDir,
 }
 
-impl PgBench {
-    pub(crate) fn new(database: Database, rows: usize, value: &str) -> Result<Self> {
+/// A filled table whose keys are numbers.
+pub(crate) struct NumberedTable {
+    database: Database,
+    rows: usize,
+    value: String,
+    statements: Statements,
+}
+
+impl NumberedTable {
+    pub(crate) fn new(database: Database, rows: usize, value: &str) -> Result<Rc<Self>> {
         DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
         let mut conn = database.connect()?;
         sql_query(
@@ -55,14 +65,19 @@ impl PgBench {
         .execute(&mut conn)?;
         conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
         conn.batch_execute("VACUUM ANALYZE session")?;
-        Ok(Self {
-            statements: Statements::seen_on(&database)?,
-            database,
-            rows,
-            value: value.to_owned(),
-            program: throwaway_postgres::binaries()?.join("pgbench"),
-            scripts: tempfile::tempdir()?,
-        })
+        let statements = Statements::seen_on(&database)?;
+        Ok(Rc::new(Self { database, rows, value: value.to_owned(), statements }))
+    }
+}
+
+impl PgBench {
+    pub(crate) fn new(name: &'static str, table: Rc<NumberedTable>) -> Result<Self> {
+        let program = throwaway_postgres::binaries()?.join("pgbench");
+        Ok(Self { name, table, program, scripts: tempfile::tempdir()? })
+    }
+
+    fn threads(&self, clients: usize) -> usize {
+        if self.name == TWO_THREADS { clients.min(2) } else { clients }
     }
 
     /// A script with the key to use and one statement, whose values are named in their order.
@@ -81,11 +96,13 @@ impl PgBench {
 
     /// The scripts of an operation, and of ten runs how many are each one's.
     fn scripts(&self, operation: Operation) -> Result<Vec<(PathBuf, u32)>> {
-        let Statements { generate, get, set, clear } = &self.statements;
-        let any = format!("\\set key {KEYS} + random(1, {})", self.rows);
+        let Statements { generate, get, set, clear } = &self.table.statements;
+        let any = format!("\\set key {KEYS} + random(1, {})", self.table.rows);
         // Each client counts in a range of its own. `permute` puts the numbers out of order.
         let next = format!(
-            "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
+            "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, {})",
+            // So that nobody generates another's.
+            self.name.len()
         );
         let get = || self.script("get", get, &any, &[":key", ":one"]);
         let set = || self.script("set", set, &any, &[":value", ":period", ":key"]);
@@ -120,7 +137,7 @@ impl PgBench {
 
 impl Contender for PgBench {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
@@ -129,8 +146,8 @@ impl Contender for PgBench {
             .args(["--no-vacuum", "--protocol=prepared", "--log"])
             .arg(format!("--log-prefix={}", self.scripts.path().join("log").display()))
             .arg(format!("--client={clients}"))
-            .arg(format!("--jobs={clients}"))
-            .arg(format!("--define=value={}", self.value))
+            .arg(format!("--jobs={}", self.threads(clients)))
+            .arg(format!("--define=value={}", self.table.value))
             .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
             .args(["--define=one=1", "--define=count=0"]);
         match amount {
@@ -144,7 +161,7 @@ impl Contender for PgBench {
             command.arg(format!("--file={}@{weight}", script.display()));
         }
         let before = processor_time(UsageWho::RUSAGE_CHILDREN)?;
-        let output = command.arg(&self.database.url).output().context("starting pgbench")?;
+        let output = command.arg(&self.table.database.url).output().context("starting pgbench")?;
         let cpu = processor_time(UsageWho::RUSAGE_CHILDREN)? - before;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -167,6 +184,6 @@ impl Contender for PgBench {
     }
 
     fn tidy(&mut self) -> Result<()> {
-        Ok(self.database.connect()?.batch_execute("VACUUM session")?)
+        Ok(self.table.database.connect()?.batch_execute("VACUUM session")?)
     }
 }

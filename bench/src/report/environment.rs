@@ -1,0 +1,102 @@
+//! Where it was measured: the machine, the versions, the settings.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::Result;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::Text;
+use serde::Serialize;
+
+use crate::contenders::{POOL, diesel_session, pgbench, prepared_sqlite, tower_sessions};
+use crate::server::Postgres;
+
+#[derive(Serialize)]
+pub(crate) struct Environment {
+    pub(crate) machine: BTreeMap<&'static str, String>,
+    pub(crate) versions: BTreeMap<&'static str, String>,
+    pub(crate) settings: BTreeMap<String, String>,
+    /// What each contender is, and by which interface it is called.
+    pub(crate) contenders: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+/// Settings of the server that decide how fast and how durable it is.
+const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name IN \
+    ('server_version', 'fsync', 'full_page_writes', 'wal_level', 'shared_buffers', 'max_wal_size', \
+     'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing')";
+
+/// Packages whose versions matter, as the lock file has them.
+const PACKAGES: [&str; 10] = [
+    "diesel-session",
+    "diesel",
+    "r2d2",
+    "pq-sys",
+    "libsqlite3-sys",
+    "rusqlite",
+    "sqlx",
+    "tokio",
+    "tower-sessions-core",
+    "tower-sessions-sqlx-store",
+];
+
+impl Environment {
+    pub(crate) fn look(server: &Postgres) -> Result<Self> {
+        let settings: Vec<Setting> = sql_query(SETTINGS).load(&mut server.connect()?)?;
+        let mut settings: BTreeMap<String, String> =
+            settings.into_iter().map(|setting| (setting.name, setting.value)).collect();
+        let whose = if server.is_throwaway() { "our own, throwaway" } else { "DATABASE_URL's" };
+        settings.insert("server".to_owned(), whose.to_owned());
+        settings.insert("synchronous_commit".to_owned(), "set for each group of the plan".to_owned());
+        settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one a client"));
+        settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
+        Ok(Self { machine: machine()?, versions: versions(), settings, contenders: contenders() })
+    }
+}
+
+fn contenders() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([
+        (diesel_session::UNBOUNDED, "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), \
+            since no other contender bounds a call either"),
+        (diesel_session::BOUNDED, "the same with the default settings, under which every call ends in time"),
+        (tower_sessions::NAME, "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
+            tasks on a thread for each processor: load, save, create, delete"),
+        (pgbench::NAME, "pgbench -M prepared with the statements that DieselSession sends, a thread a client"),
+        (pgbench::TWO_THREADS, "the same with all clients on two threads"),
+        (prepared_sqlite::NAME, "rusqlite with the same table and statements of the same meaning, a connection a client"),
+    ])
+}
+
+fn machine() -> Result<BTreeMap<&'static str, String>> {
+    let cpu = fs::read_to_string("/proc/cpuinfo")?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':')).map_or_else(String::new, |(_, value)| value.trim().to_owned())
+    };
+    Ok(BTreeMap::from([
+        ("processor", field(&cpu, "model name")),
+        ("processors", std::thread::available_parallelism()?.to_string()),
+        ("memory", field(&memory, "MemTotal")),
+        ("kernel", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
+    ]))
+}
+
+fn versions() -> BTreeMap<&'static str, String> {
+    let lock = include_str!("../../../Cargo.lock");
+    PACKAGES
+        .iter()
+        .filter_map(|package| {
+            let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+            Some((*package, entry.split('"').next()?.to_owned()))
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Tables for the terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use anyhow::Result;
+
+use super::environment::Environment;
+use crate::compare::Round;
+use crate::figures::{Figure, Target};
+use crate::measure::{Sample, median};
+use crate::plan::Group;
+
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What one contender did, over the rounds.
+pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
+    let mut table = table(&["contender", "rows", "operation", "clients", "per second", "lowest", "highest", "p50 µs", "p99 µs", "client CPU µs"]);
+    for (operation, clients) in &group.cells {
+        for rows in &group.rows {
+            for contender in &group.contenders {
+                let samples: Vec<&Sample> = rounds
+                    .iter()
+                    .filter(|round| {
+                        (round.operation, round.clients, round.rows) == (*operation, *clients, *rows)
+                            && round.contender == *contender
+                    })
+                    .map(|round| &round.sample)
+                    .collect();
+                let each = |of: fn(&Sample) -> f64| samples.iter().copied().map(of).collect::<Vec<f64>>();
+                let speeds = each(|sample| sample.operations_per_second);
+                table.add_row([
+                    (*contender).to_owned(),
+                    rows.to_string(),
+                    operation.name().to_owned(),
+                    clients.to_string(),
+                    format!("{:.0}", median(speeds.clone())?),
+                    format!("{:.0}", speeds.iter().copied().fold(f64::INFINITY, f64::min)),
+                    format!("{:.0}", speeds.iter().copied().fold(0.0, f64::max)),
+                    format!("{:.0}", median(each(|sample| sample.latency_p50))?),
+                    format!("{:.0}", median(each(|sample| sample.latency_p99))?),
+                    format!("{:.1}", median(each(|sample| sample.client_cpu))?),
+                ]);
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// The figures by their targets.
+pub(crate) fn figures(figures: &[Figure]) -> Table {
+    let mut table = table(&["figure", "median", "lowest", "highest", "target", "met"]);
+    for figure in figures {
+        let (target, met) = match figure.target {
+            None => (String::new(), ""),
+            Some(target) => {
+                let words = match target {
+                    Target::AtLeast(least) => format!("at least {least}"),
+                    Target::AtMost(most) => format!("at most {most}"),
+                    Target::Exactly(exactly) => format!("exactly {exactly}"),
+                };
+                (words, if target.is_met_by(figure.value) { "yes" } else { "NO" })
+            }
+        };
+        table.add_row([
+            figure.name.clone(),
+            format!("{:.4}", figure.value),
+            format!("{:.4}", figure.rounds.iter().copied().fold(f64::INFINITY, f64::min)),
+            format!("{:.4}", figure.rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            target,
+            met.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// Who was measured, where, and with which settings.
+pub(crate) fn environment(environment: &Environment) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    for (name, value) in &environment.contenders {
+        table.add_row([*name, *value]);
+    }
+    for (name, value) in environment.machine.iter().chain(&environment.versions) {
+        table.add_row([*name, value.as_str()]);
+    }
+    for (name, value) in &environment.settings {
+        table.add_row([name, value]);
+    }
+    table
+}

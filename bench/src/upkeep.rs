@@ -1,0 +1,279 @@
+//! What becomes of a table in use: how its rows and indexes grow, and what it costs to sweep it.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::BigInt;
+use diesel_session::{DieselSession, Now as _, SessionKey, TimeDelta};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::contenders::diesel_session::{Table, insert};
+use crate::contenders::value;
+use crate::measure::{Amount, on_threads, percentile};
+use crate::plan::Scale;
+use crate::server::{Database, Postgres};
+
+const CLIENTS: usize = 8;
+
+/// How often each session is set.
+const SETS: usize = 5;
+
+/// Between the starts of two gets while the table is swept.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long gets are watched where nothing else says when it is enough.
+const PHASE: Duration = Duration::from_millis(1_500);
+
+/// Sessions to a sweep's batch, as the documentation's example has it.
+const BATCH: u32 = 1_000;
+
+/// Every live session set five times within one hour.
+#[derive(Debug, Serialize)]
+pub(crate) struct Writes {
+    updates: i64,
+    /// Those that touched no index.
+    hot_updates: i64,
+    index_bytes_before: i64,
+    index_bytes_after: i64,
+}
+
+impl Writes {
+    pub(crate) fn hot_share(&self) -> f64 {
+        self.hot_updates as f64 / self.updates as f64
+    }
+
+    pub(crate) fn index_growth(&self) -> f64 {
+        self.index_bytes_after as f64 / self.index_bytes_before as f64 - 1.0
+    }
+}
+
+/// Gets of one client at a fixed rate, in microseconds: alone, while expired sessions are deleted, and while
+/// a connection computes something that no session has to do with, which shows what is the processors' doing.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sweep {
+    pub(crate) round: usize,
+    deleted: usize,
+    seconds: f64,
+    idle_p99: f64,
+    sweeping_p99: f64,
+    computing_p99: f64,
+}
+
+impl Sweep {
+    pub(crate) fn slowdown(&self) -> f64 {
+        self.sweeping_p99 / self.idle_p99
+    }
+
+    pub(crate) fn slowdown_by_computing(&self) -> f64 {
+        self.computing_p99 / self.idle_p99
+    }
+}
+
+/// A sweep that finds nothing to delete.
+#[derive(Debug, Serialize)]
+pub(crate) struct IdleSweep {
+    /// Pages that the sweep looked at, of the table and its indexes.
+    buffers: i64,
+    /// Pages of the table.
+    table_pages: i64,
+}
+
+impl IdleSweep {
+    pub(crate) fn share(&self) -> f64 {
+        self.buffers as f64 / self.table_pages as f64
+    }
+}
+
+#[derive(QueryableByName)]
+struct Pair {
+    #[diesel(sql_type = BigInt)]
+    first: i64,
+    #[diesel(sql_type = BigInt)]
+    second: i64,
+}
+
+fn pair(conn: &mut PgConnection, sql: &str) -> Result<(i64, i64)> {
+    let Pair { first, second } = sql_query(sql).get_result(conn)?;
+    Ok((first, second))
+}
+
+/// Waits for what the server's processes report when they end, and reads it.
+fn reported(
+    database: &Database,
+    sql: &str,
+    mut enough: impl FnMut((i64, i64)) -> bool,
+) -> Result<(i64, i64)> {
+    let mut conn = database.connect()?;
+    for _ in 0..200 {
+        let seen = pair(&mut conn, sql)?;
+        if enough(seen) {
+            return Ok(seen);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err(anyhow!("the server's statistics did not come: {sql}"))
+}
+
+pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Writes> {
+    bar.set_message("set every session five times");
+    let value = value(200);
+    let mut conn = server.connect()?;
+    // A period that ends tomorrow in the middle of an hour: no set of this run moves a session to the next.
+    let (period, _) = pair(
+        &mut conn,
+        "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600 AS first, 0::bigint AS second",
+    )?;
+    let table = Table::on_postgres(server.database(false)?, scale.rows(100_000), &value, Duration::from_secs(u64::try_from(period)?))?;
+    let mut conn = table.database.connect()?;
+    let index_bytes = "SELECT pg_indexes_size('session') AS first, 0::bigint AS second";
+    let (index_bytes_before, _) = pair(&mut conn, index_bytes)?;
+    set_all(&table, &value, TimeDelta::seconds(period))?;
+    let (index_bytes_after, _) = pair(&mut conn, index_bytes)?;
+    let sets = i64::try_from(table.keys.len() * SETS)?;
+    let (updates, hot_updates) = reported(
+        &table.database,
+        "SELECT n_tup_upd AS first, n_tup_hot_upd AS second FROM pg_stat_user_tables WHERE relname = 'session'",
+        |(updates, _)| updates >= sets,
+    )?;
+    ensure!(updates == sets, "{updates} updates of {sets} sets");
+    Ok(Writes { updates, hot_updates, index_bytes_before, index_bytes_after })
+}
+
+/// By eight clients, each with its share of the sessions, over and over again.
+fn set_all(table: &Rc<Table<Database>>, value: &str, period: TimeDelta) -> Result<()> {
+    let store = DieselSession::<PgConnection>::connect(&table.database.url)?;
+    // Visitors come in no order.
+    let mut keys = table.keys.clone();
+    fastrand::shuffle(&mut keys);
+    let shares: Vec<&[SessionKey]> = keys.chunks(keys.len() / CLIENTS).collect();
+    ensure!(shares.len() == CLIENTS, "the number of sessions is no multiple of {CLIENTS}");
+    on_threads(CLIENTS, Amount::Operations(shares[0].len() * SETS), |client, watch| {
+        while watch.goes_on() {
+            let key = &shares[client][watch.laps() % shares[client].len()];
+            store.set(key, value.to_owned(), Some(period))?;
+            watch.lap();
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+pub(crate) fn sweeps(
+    scale: Scale,
+    server: &Postgres,
+    bar: &ProgressBar,
+) -> Result<(IdleSweep, Vec<Sweep>)> {
+    bar.set_message("filling a table to sweep");
+    let value = value(200);
+    let (live, expired) = (scale.rows(1_000_000), scale.rows(100_000));
+    let table = Table::on_postgres(server.database(false)?, live, &value, Duration::from_secs(30 * 60))?;
+    let idle = idle_sweep(&table.database)?;
+    let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
+    let mut conn = table.database.connect()?;
+    // So that what filling the table left to write to disk disturbs nobody later.
+    conn.batch_execute("CHECKPOINT")?;
+    let sweeps = (0..scale.rounds)
+        .map(|round| {
+            bar.set_message(format!("round {round}: delete {expired} of {live} sessions"));
+            // Two hours ago, and more.
+            let first = live + 1 + round * expired;
+            insert(&mut conn, first..first + expired, &value, "-(7200 + 600 * random())")?;
+            conn.batch_execute("VACUUM ANALYZE session")?;
+            sweep(round, &store, &table.keys, expired)
+        })
+        .collect::<Result<_>>()?;
+    Ok((idle, sweeps))
+}
+
+fn idle_sweep(database: &Database) -> Result<IdleSweep> {
+    const SEEN: &str = "SELECT (sum(t.heap_blks_read + t.heap_blks_hit + t.idx_blks_read + t.idx_blks_hit))::bigint AS first, \
+         (pg_relation_size('session') / current_setting('block_size')::bigint)::bigint AS second \
+         FROM pg_statio_user_tables AS t WHERE relname = 'session'";
+    // What filled the table has reported when its count stands still.
+    let mut last = -1;
+    let (before, table_pages) = reported(database, SEEN, |(seen, _)| std::mem::replace(&mut last, seen) == seen)?;
+    let store = DieselSession::<PgConnection>::builder().pool_size(1).connect(&database.url)?;
+    let deleted = store.delete_expired(BATCH)?;
+    ensure!(deleted == 0, "{deleted} sessions had expired");
+    drop(store);
+    let (after, _) = reported(database, SEEN, |(seen, _)| seen > before)?;
+    Ok(IdleSweep { buffers: after - before, table_pages })
+}
+
+fn sweep(round: usize, store: &DieselSession<PgConnection>, keys: &[SessionKey], expired: usize) -> Result<Sweep> {
+    let (idle_p99, ()) = p99_while(store, keys, || {
+        thread::sleep(PHASE);
+        Ok(())
+    })?;
+    let started = Instant::now();
+    let (sweeping_p99, deleted) = p99_while(store, keys, || {
+        let mut deleted = 0;
+        loop {
+            match store.delete_expired(BATCH)? {
+                0 => return Ok(deleted),
+                some => deleted += some,
+            }
+        }
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
+    let (computing_p99, ()) = p99_while(store, keys, || {
+        let enough = Instant::now() + PHASE;
+        let mut conn = store.pool().get()?;
+        while Instant::now() < enough {
+            // About as long as a batch.
+            pair(&mut conn, "SELECT count(*) AS first, 0::bigint AS second FROM generate_series(1, 80000)")?;
+        }
+        Ok(())
+    })?;
+    Ok(Sweep { round, deleted, seconds, idle_p99, sweeping_p99, computing_p99 })
+}
+
+/// The 99th percentile, in microseconds, of gets while something else is done, and what that returned.
+fn p99_while<T>(
+    store: &DieselSession<PgConnection>,
+    keys: &[SessionKey],
+    something: impl FnOnce() -> Result<T>,
+) -> Result<(f64, T)> {
+    let going_on = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let gets = scope.spawn(|| gets_at_a_fixed_rate(store, keys, &going_on));
+        let done = something();
+        going_on.store(false, Ordering::Relaxed);
+        let gets = gets.join().map_err(|_| anyhow!("the client panicked"))??;
+        Ok((percentile(&gets, 99)? / 1e3, done?))
+    })
+}
+
+/// The latencies in nanoseconds, sorted. A get that starts late since the one before was slow counts from when
+/// it was due; the operating system's own lateness in waking us does not count.
+fn gets_at_a_fixed_rate(
+    store: &DieselSession<PgConnection>,
+    keys: &[SessionKey],
+    going_on: &AtomicBool,
+) -> Result<Vec<u64>> {
+    let mut random = fastrand::Rng::new();
+    let mut latencies = Vec::new();
+    let mut due = Instant::now();
+    while going_on.load(Ordering::Relaxed) {
+        let wait = due.saturating_duration_since(Instant::now());
+        let started = if wait.is_zero() {
+            due
+        } else {
+            thread::sleep(wait);
+            Instant::now()
+        };
+        store.get(&keys[random.usize(..keys.len())])?;
+        latencies.push(u64::try_from(started.elapsed().as_nanos())?);
+        due += INTERVAL;
+    }
+    latencies.sort_unstable();
+    Ok(latencies)
+}

@@ -1,0 +1,187 @@
+//! What the server sees of an operation: messages counted on their way, by a proxy in between.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use tempfile::TempDir;
+use tower_sessions_sqlx_store::sqlx::postgres::PgConnectOptions;
+
+use crate::contenders::diesel_session::{Table, Threads, UNBOUNDED};
+use crate::contenders::tower_sessions::Tasks;
+use crate::contenders::{Contender, PERIOD, value};
+use crate::measure::{Amount, Operation};
+use crate::server::{Database, Postgres};
+
+/// Often enough that what is done once a connection is done.
+const WARM_UP: usize = 16;
+const COUNTED: usize = 100;
+
+/// Per operation, on a warm connection.
+#[derive(Debug, Serialize)]
+pub(crate) struct Traffic {
+    pub(crate) contender: &'static str,
+    pub(crate) operation: Operation,
+    pub(crate) round_trips: f64,
+    statements: f64,
+    parsed: f64,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// The server answers each `Sync` and each simple query, and the client waits for it.
+    round_trips: AtomicUsize,
+    statements: AtomicUsize,
+    parsed: AtomicUsize,
+}
+
+impl Counts {
+    fn now(&self) -> [usize; 3] {
+        [&self.round_trips, &self.statements, &self.parsed].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// Of each store, through a proxy.
+pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
+    let (value, counts) = (value(200), Arc::new(Counts::default()));
+    let (ours, _ours) = proxied(server.database(false)?, &counts)?;
+    let (theirs, _theirs) = proxied(server.database(false)?, &counts)?;
+    let table = Table::on_postgres(ours, COUNTED, &value, PERIOD)?;
+    let contenders: [Box<dyn Contender>; 2] = [
+        Box::new(Threads::on_postgres(UNBOUNDED, false, table, &value)?),
+        Box::new(Tasks::on_postgres(theirs, COUNTED, &value)?),
+    ];
+    let mut traffic = Vec::new();
+    for mut contender in contenders {
+        let operations = [Operation::Get, Operation::Set, Operation::Generate, Operation::Clear];
+        for operation in operations {
+            contender.run(operation, 1, Amount::Operations(WARM_UP))?;
+        }
+        for operation in operations {
+            let before = counts.now();
+            contender.run(operation, 1, Amount::Operations(COUNTED))?;
+            let [round_trips, statements, parsed] = std::array::from_fn(|kind| {
+                (counts.now()[kind] - before[kind]) as f64 / COUNTED as f64
+            });
+            traffic.push(Traffic { contender: contender.name(), operation, round_trips, statements, parsed });
+        }
+    }
+    Ok(traffic)
+}
+
+/// The same database behind a proxy, which listens as long as the directory is there.
+fn proxied(mut database: Database, counts: &Arc<Counts>) -> Result<(Database, TempDir)> {
+    let server = Address::of(&database.url)?;
+    let directory = tempfile::tempdir()?;
+    let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432"))?;
+    let separator = if database.url.contains('?') { '&' } else { '?' };
+    database.url = format!("{}{separator}host={}&port=5432", database.url, directory.path().display());
+    let counts = Arc::clone(counts);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let connected = client.and_then(|client| forward(client, &server, &counts));
+            if let Err(error) = connected {
+                eprintln!("the proxy: {error}");
+            }
+        }
+    });
+    Ok((database, directory))
+}
+
+/// Where the server listens.
+enum Address {
+    Unix(PathBuf),
+    Tcp(String, u16),
+}
+
+impl Address {
+    fn of(url: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url).context("DATABASE_URL")?;
+        Ok(match options.get_socket() {
+            Some(directory) => Self::Unix(directory.join(format!(".s.PGSQL.{}", options.get_port()))),
+            None => Self::Tcp(options.get_host().to_owned(), options.get_port()),
+        })
+    }
+}
+
+/// Both directions of one connection, on threads of their own.
+fn forward(client: UnixStream, server: &Address, counts: &Arc<Counts>) -> io::Result<()> {
+    match server {
+        Address::Unix(path) => {
+            let server = UnixStream::connect(path)?;
+            let ends = (server.try_clone()?, client.try_clone()?);
+            forward_both(client, server, ends, counts, |server| server.shutdown(Shutdown::Both));
+        }
+        Address::Tcp(host, port) => {
+            let server = TcpStream::connect((host.as_str(), *port))?;
+            server.set_nodelay(true)?;
+            let ends = (server.try_clone()?, client.try_clone()?);
+            forward_both(client, server, ends, counts, |server| server.shutdown(Shutdown::Both));
+        }
+    }
+    Ok(())
+}
+
+fn forward_both<S: Read + Write + Send + 'static>(
+    client: UnixStream,
+    server: S,
+    (mut answers, mut answered): (S, UnixStream),
+    counts: &Arc<Counts>,
+    end: fn(&S) -> io::Result<()>,
+) {
+    // A connection that ends, ends both ways; its other end sees that, too.
+    thread::spawn(move || {
+        let _ = io::copy(&mut answers, &mut answered);
+        let _ = answered.shutdown(Shutdown::Both);
+    });
+    let (mut client, mut server, counts) = (client, server, Arc::clone(counts));
+    thread::spawn(move || {
+        let _ = forward_messages(&mut client, &mut server, &counts);
+        let _ = end(&server);
+    });
+}
+
+/// PostgreSQL's manual, "Message Formats": a type (but for what opens a connection), a length, the rest.
+fn forward_messages(client: &mut impl Read, server: &mut impl Write, counts: &Counts) -> io::Result<()> {
+    const PROTOCOL_3: u32 = 3 << 16;
+    while forward_body(client, server, &mut Vec::new())? != Some(PROTOCOL_3) {}
+    loop {
+        let mut kind = [0];
+        client.read_exact(&mut kind)?;
+        match kind[0] {
+            b'S' => counts.round_trips.fetch_add(1, Ordering::Relaxed),
+            b'E' => counts.statements.fetch_add(1, Ordering::Relaxed),
+            b'P' => counts.parsed.fetch_add(1, Ordering::Relaxed),
+            b'Q' => {
+                counts.statements.fetch_add(1, Ordering::Relaxed);
+                counts.round_trips.fetch_add(1, Ordering::Relaxed)
+            }
+            _ => 0,
+        };
+        forward_body(client, server, &mut kind.to_vec())?;
+    }
+}
+
+/// Forwards what was read of a message, and the rest of it; returns the number that it begins with.
+fn forward_body(
+    client: &mut impl Read,
+    server: &mut impl Write,
+    message: &mut Vec<u8>,
+) -> io::Result<Option<u32>> {
+    let mut length = [0; 4];
+    client.read_exact(&mut length)?;
+    message.extend(length);
+    let start = message.len();
+    // The length counts itself.
+    message.resize(start + (u32::from_be_bytes(length) as usize).saturating_sub(4), 0);
+    client.read_exact(&mut message[start..])?;
+    server.write_all(message)?;
+    Ok(message[start..].first_chunk().copied().map(u32::from_be_bytes))
+}
