@@ -118,11 +118,19 @@ mod tests {
 
         let insert = "INSERT INTO session (session_key, expire_date) VALUES ('k', 946722600000)";
         diesel::sql_query(insert).execute(&mut conn).unwrap();
-        let (created, expires, value, owner): (i64, i64, Option<String>, Option<String>) = session::table
-            .select((session::created_on, session::expire_date, session::session_data, session::owner))
-            .first(&mut conn)
-            .unwrap();
+        let (created, expires, value, owner, hour): (i64, i64, Option<String>, Option<String>, Option<i64>) =
+            session::table
+                .select((
+                    session::created_on,
+                    session::expire_date,
+                    session::session_data,
+                    session::owner,
+                    session::expire_hour,
+                ))
+                .first(&mut conn)
+                .unwrap();
         assert!(created > expires);
+        assert_eq!(hour, Some(946_722_600 / 3_600));
         assert_eq!((value, owner), (None, None));
     }
 }

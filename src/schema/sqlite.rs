@@ -19,5 +19,6 @@ diesel::table! {
         expire_date -> BigInt,
         session_data -> Nullable<Text>,
         owner -> Nullable<Text>,
+        expire_hour -> Nullable<BigInt>,
     }
 }

@@ -159,7 +159,7 @@ impl<C: SessionConnection> DieselSession<C> {
     /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
     ///
     /// One statement by an index, safe beside other sweepers: what another deletes at the same time is
-    /// missing from this one's count. The longest expired go first: on PostgreSQL by the hour, and those that
+    /// missing from this one's count. The longest expired go first, by the hour, and those that
     /// expired in the current hour (UTC) are left for later, which keeps the writes of sessions off the index.
     ///
     /// # Errors

@@ -55,6 +55,20 @@ fn at_most_the_limit_is_deleted_on_sqlite_too() {
 }
 
 #[test]
+fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
+    let file = File::new();
+    let store = file.store();
+    let key = store.generate(Some("x".to_owned()), Some(TimeDelta::days(1))).unwrap();
+    store.generate(Some("moved".to_owned()), Some(TimeDelta::hours(-2))).unwrap();
+    // Kept by the database itself, whoever writes.
+    file.conn().run("UPDATE session SET expire_date = expire_date + 86400000 WHERE session_data = 'moved'");
+    assert_eq!(store.delete_expired(10).unwrap(), 0);
+    store.set(&key, "x".to_owned(), Some(TimeDelta::hours(-2))).unwrap();
+    assert_eq!(store.delete_expired(10).unwrap(), 1);
+    assert_eq!(file.conn().text("SELECT session_data FROM session"), "moved");
+}
+
+#[test]
 fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
     let database = Database::new();
     let store = database.store();
