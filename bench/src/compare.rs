@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::contenders::diesel_session::{Table, Threads};
-use crate::contenders::pgbench::{NumberedTable, PgBench};
+use crate::contenders::pgbench::PgBench;
 use crate::contenders::prepared_sqlite::Prepared;
 use crate::contenders::tower_sessions::Tasks;
 use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
@@ -75,9 +75,8 @@ pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &Progress
 fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
     let value = value(group.value_bytes);
     let database = || server.database(group.synchronous_commit);
-    // Those that differ in nothing else share a table.
+    // Ours share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
-    let numbered = NumberedTable::new(database()?, rows, &value)?;
     group
         .contenders
         .iter()
@@ -87,7 +86,9 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 diesel_session::BOUNDED => Box::new(Threads::on_postgres(name, true, table, &value)?),
                 diesel_session::UNBOUNDED => Box::new(Threads::on_postgres(name, false, table, &value)?),
                 tower_sessions::NAME => Box::new(Tasks::on_postgres(database()?, rows, &value)?),
-                pgbench::NAME | pgbench::TWO_THREADS => Box::new(PgBench::new(name, Rc::clone(&numbered))?),
+                pgbench::NAME | pgbench::TWO_THREADS => {
+                    Box::new(PgBench::new(name, database()?, rows, &value)?)
+                }
                 name => return Err(anyhow!("{name} does not run on PostgreSQL")),
             };
             Ok(contender)

@@ -66,7 +66,7 @@ impl Scale {
     /// How much a client does in a round.
     pub(crate) fn amount(self, operation: Operation, clients: usize) -> Amount {
         match operation {
-            Operation::Generate | Operation::Clear => Amount::Operations(self.rows(8_000) / clients),
+            Operation::Generate | Operation::Clear => Amount::Operations(self.rows(6_400) / clients),
             Operation::Get | Operation::Set | Operation::Mixed if self.divisor == 1 => {
                 Amount::Time(Duration::from_secs(1))
             }

@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -36,21 +35,16 @@ const SAMPLED: &str = "0.05";
 
 pub(crate) struct PgBench {
     name: &'static str,
-    table: Rc<NumberedTable>,
-    program: PathBuf,
-    scripts: TempDir,
-}
-
-/// A filled table whose keys are numbers.
-pub(crate) struct NumberedTable {
     database: Database,
     rows: usize,
     value: String,
     statements: Statements,
+    program: PathBuf,
+    scripts: TempDir,
 }
 
-impl NumberedTable {
-    pub(crate) fn new(database: Database, rows: usize, value: &str) -> Result<Rc<Self>> {
+impl PgBench {
+    pub(crate) fn new(name: &'static str, database: Database, rows: usize, value: &str) -> Result<Self> {
         DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
         let mut conn = database.connect()?;
         sql_query(
@@ -65,15 +59,15 @@ impl NumberedTable {
         .execute(&mut conn)?;
         conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
         conn.batch_execute("VACUUM ANALYZE session")?;
-        let statements = Statements::seen_on(&database)?;
-        Ok(Rc::new(Self { database, rows, value: value.to_owned(), statements }))
-    }
-}
-
-impl PgBench {
-    pub(crate) fn new(name: &'static str, table: Rc<NumberedTable>) -> Result<Self> {
-        let program = throwaway_postgres::binaries()?.join("pgbench");
-        Ok(Self { name, table, program, scripts: tempfile::tempdir()? })
+        Ok(Self {
+            name,
+            statements: Statements::seen_on(&database)?,
+            database,
+            rows,
+            value: value.to_owned(),
+            program: throwaway_postgres::binaries()?.join("pgbench"),
+            scripts: tempfile::tempdir()?,
+        })
     }
 
     fn threads(&self, clients: usize) -> usize {
@@ -96,13 +90,11 @@ impl PgBench {
 
     /// The scripts of an operation, and of ten runs how many are each one's.
     fn scripts(&self, operation: Operation) -> Result<Vec<(PathBuf, u32)>> {
-        let Statements { generate, get, set, clear } = &self.table.statements;
-        let any = format!("\\set key {KEYS} + random(1, {})", self.table.rows);
+        let Statements { generate, get, set, clear } = &self.statements;
+        let any = format!("\\set key {KEYS} + random(1, {})", self.rows);
         // Each client counts in a range of its own. `permute` puts the numbers out of order.
         let next = format!(
-            "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, {})",
-            // So that nobody generates another's.
-            self.name.len()
+            "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
         );
         let get = || self.script("get", get, &any, &[":key", ":one"]);
         let set = || self.script("set", set, &any, &[":value", ":period", ":key"]);
@@ -147,7 +139,7 @@ impl Contender for PgBench {
             .arg(format!("--log-prefix={}", self.scripts.path().join("log").display()))
             .arg(format!("--client={clients}"))
             .arg(format!("--jobs={}", self.threads(clients)))
-            .arg(format!("--define=value={}", self.table.value))
+            .arg(format!("--define=value={}", self.value))
             .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
             .args(["--define=one=1", "--define=count=0"]);
         match amount {
@@ -161,7 +153,7 @@ impl Contender for PgBench {
             command.arg(format!("--file={}@{weight}", script.display()));
         }
         let before = processor_time(UsageWho::RUSAGE_CHILDREN)?;
-        let output = command.arg(&self.table.database.url).output().context("starting pgbench")?;
+        let output = command.arg(&self.database.url).output().context("starting pgbench")?;
         let cpu = processor_time(UsageWho::RUSAGE_CHILDREN)? - before;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -184,6 +176,6 @@ impl Contender for PgBench {
     }
 
     fn tidy(&mut self) -> Result<()> {
-        Ok(self.table.database.connect()?.batch_execute("VACUUM session")?)
+        Ok(self.database.connect()?.batch_execute("VACUUM session")?)
     }
 }

@@ -15,7 +15,7 @@ use tower_sessions_sqlx_store::sqlx::postgres::PgPoolOptions;
 use tower_sessions_sqlx_store::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use tower_sessions_sqlx_store::sqlx::{self, PgPool, SqlitePool};
+use tower_sessions_sqlx_store::sqlx::{self, PgPool, QueryBuilder, Sqlite, SqlitePool};
 use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 use super::{Contender, PERIOD, POOL};
@@ -220,17 +220,12 @@ async fn fill_postgres(pool: &PgPool, template: &Record, rows: usize) -> Result<
 async fn fill_sqlite(pool: &SqlitePool, template: &Record, rows: usize) -> Result<Vec<Id>> {
     let mut ids = Vec::with_capacity(rows);
     for batch in batches(template, rows) {
-        let mut transaction = pool.begin().await?;
-        for (id, data) in batch? {
-            sqlx::query("INSERT INTO tower_sessions (id, data, expiry_date) VALUES (?, ?, ?)")
-                .bind(id.to_string())
-                .bind(data)
-                .bind(template.expiry_date)
-                .execute(&mut *transaction)
-                .await?;
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO tower_sessions (id, data, expiry_date) ");
+        insert.push_values(batch?, |mut row, (id, data)| {
+            row.push_bind(id.to_string()).push_bind(data).push_bind(template.expiry_date);
             ids.push(id);
-        }
-        transaction.commit().await?;
+        });
+        insert.build().execute(pool).await?;
     }
     Ok(ids)
 }
