@@ -25,12 +25,18 @@ pub(crate) struct Round {
     pub(crate) clients: usize,
     pub(crate) operation: Operation,
     pub(crate) contender: &'static str,
-    pub(crate) round: usize,
+    /// The group's place in the plan, and the round within it: what has the same was measured side by side.
+    pub(crate) round: (usize, usize),
     #[serde(flatten)]
     pub(crate) sample: Sample,
 }
 
-pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Vec<Round>> {
+pub(crate) fn run(
+    (number, group): (usize, &Group),
+    scale: Scale,
+    server: &Postgres,
+    bar: &ProgressBar,
+) -> Result<Vec<Round>> {
     let mut entries = Vec::new();
     for rows in &group.rows {
         bar.set_message(format!("filling tables with {rows} sessions of {} bytes", group.value_bytes));
@@ -46,7 +52,10 @@ pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &Progress
             fastrand::shuffle(&mut entries);
             for (rows, contender) in &mut entries {
                 let name = contender.name();
-                bar.set_message(format!("round {round}: {} by {clients}, {rows} rows, {name}", operation.name()));
+                bar.set_message(format!(
+                    "round {round}: {} by {clients}, {rows} rows, {name}",
+                    operation.name()
+                ));
                 let amount = scale.amount(*operation, *clients);
                 let sample = contender
                     .run(*operation, *clients, amount)
@@ -59,7 +68,7 @@ pub(crate) fn run(group: &Group, scale: Scale, server: &Postgres, bar: &Progress
                     clients: *clients,
                     operation: *operation,
                     contender: name,
-                    round,
+                    round: (number, round),
                     sample,
                 });
                 bar.inc(1);
@@ -84,7 +93,9 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
             let (name, table) = (*name, Rc::clone(&table));
             let contender: Box<dyn Contender> = match name {
                 diesel_session::BOUNDED => Box::new(Threads::on_postgres(name, true, table, &value)?),
-                diesel_session::UNBOUNDED => Box::new(Threads::on_postgres(name, false, table, &value)?),
+                diesel_session::UNBOUNDED | diesel_session::HELD => {
+                    Box::new(Threads::on_postgres(name, false, table, &value)?)
+                }
                 tower_sessions::NAME => Box::new(Tasks::on_postgres(database()?, rows, &value)?),
                 pgbench::NAME | pgbench::TWO_THREADS => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)

@@ -1,32 +1,213 @@
-//! Costs that repeat exactly, whatever else the machine does: instructions counted by callgrind, allocations
-//! by memcheck.
+//! Costs that repeat, whatever else the machine does: instructions counted by callgrind, allocations by
+//! memcheck, of the client's side alone.
 //!
-//! The program runs itself under valgrind, once with few operations and once with more: what is between
-//! the two belongs to the operations alone.
+//! The program runs itself under valgrind, once with few operations and once with more: what the longer run
+//! has besides belongs to the operations.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use clap::ValueEnum;
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use diesel::prelude::*;
-use diesel_session::{DieselSession, KeyStorage, MemorySession, Now, SessionKey};
-use serde::Serialize;
+use diesel_session::{DieselSession, Error, MemorySession, Now, SessionKey};
+use indicatif::ProgressBar;
 
 use crate::contenders::value;
 use crate::measure::Operation;
+use crate::report::tables::table;
 use crate::server::Postgres;
 
 /// Operations of the shorter run, and of the longer.
-const FEW: usize = 100;
-const MANY: usize = 600;
+const FEW: usize = 200;
+const MANY: usize = 1_200;
 
-/// Where the operations run.
-#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
-pub(crate) enum Store {
+const OPERATIONS: [Operation; 4] = [Operation::Generate, Operation::Get, Operation::Set, Operation::Clear];
+
+/// What is ours alone in a `get` and a `generate` on SQLite, by the functions' names.
+const PARTS: [(&str, Operation, &str); 4] = [
+    ("a key's generation", Operation::Generate, "SessionKey::random"),
+    ("a key's digest", Operation::Get, "StoredKey::new"),
+    ("the query, Diesel and SQLite included", Operation::Get, "load_live"),
+    ("get, all of it", Operation::Get, "DieselSession<C> as diesel_session::now::Now>::get"),
+];
+
+/// One run under valgrind.
+#[derive(Args)]
+pub(crate) struct Workload {
+    store: Store,
+    operation: Operation,
+    count: usize,
+    /// Of PostgreSQL.
+    url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
     Memory,
     Sqlite,
-    SqlitePlain,
     Postgres,
+}
+
+impl Store {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Memory => "MemorySession",
+            Self::Sqlite => "SQLite in memory",
+            Self::Postgres => "PostgreSQL, libpq included",
+        }
+    }
+}
+
+/// Counts everything and prints it.
+pub(crate) fn run(bar: &ProgressBar) -> Result<()> {
+    let server = Postgres::start()?;
+    let scratch = tempfile::tempdir()?;
+    let mut costs = table(&["per operation", "operation", "instructions", "allocations"]);
+    let mut parts = table(&["of which, on SQLite", "operation", "instructions"]);
+    for store in [Store::Memory, Store::Sqlite, Store::Postgres] {
+        for operation in OPERATIONS {
+            bar.set_message(format!("{} on {}", operation.name(), store.title()));
+            let database = server.database(false)?;
+            let url = (store == Store::Postgres).then_some(database.url.as_str());
+            let count = |count| Counted::new(store, operation, count, url, scratch.path());
+            let (few, many) = (count(FEW)?, count(MANY)?);
+            let each = |of: fn(&Counted) -> u64| (of(&many) - of(&few)) as f64 / (MANY - FEW) as f64;
+            costs.add_row([
+                store.title().to_owned(),
+                operation.name().to_owned(),
+                format!("{:.0}", each(|counted| counted.instructions)),
+                format!("{:.1}", each(|counted| counted.allocations)),
+            ]);
+            if store == Store::Sqlite {
+                add_parts(&mut parts, operation, &few, &many)?;
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    println!("{costs}\n\n{parts}");
+    Ok(())
+}
+
+fn add_parts(parts: &mut Table, operation: Operation, few: &Counted, many: &Counted) -> Result<()> {
+    for (title, _, function) in PARTS.iter().filter(|(_, of, _)| *of == operation) {
+        let inclusive = |counted: &Counted| -> u64 {
+            let named = |name: &&String| name.contains(function);
+            counted
+                .inclusive
+                .keys()
+                .filter(named)
+                .filter_map(|name| counted.inclusive.get(name))
+                .max()
+                .copied()
+                .unwrap_or(0)
+        };
+        let instructions = (inclusive(many) - inclusive(few)) as f64 / (MANY - FEW) as f64;
+        ensure!(instructions > 0.0, "callgrind saw no function {function}");
+        parts.add_row([(*title).to_owned(), operation.name().to_owned(), format!("{instructions:.0}")]);
+    }
+    Ok(())
+}
+
+/// What valgrind saw of one whole run.
+struct Counted {
+    instructions: u64,
+    allocations: u64,
+    /// Instructions of each function and what it calls.
+    inclusive: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    fn new(
+        store: Store,
+        operation: Operation,
+        count: usize,
+        url: Option<&str>,
+        scratch: &Path,
+    ) -> Result<Self> {
+        let file = scratch.join("callgrind.out");
+        let file = file.to_str().context("the temporary directory has no name in UTF-8")?;
+        let under = |tool: &[&str]| {
+            let mut command = Command::new("valgrind");
+            command.args(tool).arg(std::env::current_exe()?).arg("workload");
+            command.args([store
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned())]);
+            command.arg(operation.name()).arg(count.to_string()).args(url);
+            said(&mut command)
+        };
+        let log = under(&["--tool=callgrind", &format!("--callgrind-out-file={file}")])?;
+        let instructions = number_after(&log.stderr, "Collected : ")?;
+        let heap = under(&["--tool=memcheck", "--leak-check=no", "--undef-value-errors=no"])?;
+        let allocations = number_after(&heap.stderr, "total heap usage: ")?;
+        let functions =
+            said(Command::new("callgrind_annotate").args(["--inclusive=yes", "--threshold=100", file]))?;
+        let inclusive = String::from_utf8_lossy(&functions.stdout)
+            .lines()
+            .filter_map(|line| {
+                let (number, rest) = line.trim_start().split_once(' ')?;
+                Some((rest.to_owned(), number.replace(',', "").parse().ok()?))
+            })
+            .collect();
+        Ok(Self { instructions, allocations, inclusive })
+    }
+}
+
+fn said(command: &mut Command) -> Result<Output> {
+    let output = command.output().context("valgrind is missing: `apt install valgrind`")?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output)
+}
+
+/// A number as valgrind writes it.
+fn number_after(text: &[u8], words: &str) -> Result<u64> {
+    let text = String::from_utf8_lossy(text);
+    let (_, rest) =
+        text.split_once(words).with_context(|| format!("valgrind does not say {words:?}: {text}"))?;
+    let digits: String =
+        rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(|c| *c != ',').collect();
+    Ok(digits.parse()?)
+}
+
+impl Workload {
+    /// The same preparation however many operations follow.
+    pub(crate) fn run(&self) -> Result<()> {
+        match self.store {
+            Store::Memory => self.run_on(&MemorySession::new()),
+            Store::Sqlite => {
+                let store = DieselSession::<SqliteConnection>::connect(":memory:")?;
+                store.migrate()?;
+                self.run_on(&store)
+            }
+            Store::Postgres => {
+                let url = self.url.as_deref().context("PostgreSQL is where?")?;
+                let builder = DieselSession::<PgConnection>::builder().pool_size(1).bounded_calls(false);
+                let store = builder.connect(url)?;
+                store.migrate()?;
+                self.run_on(&store)
+            }
+        }
+    }
+
+    fn run_on(&self, store: &impl Now<Key = SessionKey, Value = String, Error = Error>) -> Result<()> {
+        let value = value(200);
+        let keys = (0..MANY)
+            .map(|_| store.generate(Some(value.clone()), None))
+            .collect::<Result<Vec<_>, Error>>()?;
+        for key in keys.iter().take(self.count) {
+            match self.operation {
+                Operation::Get | Operation::Mixed => drop(black_box(store.get(key)?)),
+                Operation::Set => store.set(key, value.clone(), None)?,
+                Operation::Generate => drop(black_box(store.generate(Some(value.clone()), None)?)),
+                Operation::Clear => store.clear(key)?,
+            }
+        }
+        Ok(())
+    }
 }

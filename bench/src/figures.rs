@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::compare::Round;
-use crate::contenders::diesel_session::{BOUNDED, UNBOUNDED};
+use crate::contenders::diesel_session::{BOUNDED, HELD, UNBOUNDED};
 use crate::contenders::{pgbench, prepared_sqlite, tower_sessions};
 use crate::measure::{Operation, Sample, median};
 use crate::plan::{Database, Scale};
@@ -96,6 +96,12 @@ impl Measured {
             ("sqlite_get_vs_prepared_c8", prepared_sqlite::NAME, Get, None),
             ("sqlite_set_vs_prepared_c8", prepared_sqlite::NAME, Set, None),
         ];
+        let on_eight_connections = [
+            ("get_held_vs_libpq_c8", HELD, pgbench::NAME, Get),
+            ("set_held_vs_libpq_c8", HELD, pgbench::NAME, Set),
+            ("get_vs_libpq_two_threads_c8", UNBOUNDED, pgbench::TWO_THREADS, Get),
+            ("set_vs_libpq_two_threads_c8", UNBOUNDED, pgbench::TWO_THREADS, Set),
+        ];
         let rows = scale.base_rows();
         let faster = |sample: &Sample| sample.operations_per_second;
         let mut figures = Vec::new();
@@ -106,8 +112,18 @@ impl Measured {
             let ratios = self.ratio(of(BOUNDED), of(other), faster)?;
             figures.push(Figure::new(format!("{name}_bounded"), None, ratios)?);
         }
+        for (name, ours, other, operation) in on_eight_connections {
+            let of =
+                |contender| Series { database: Database::Postgres, rows, operation, clients: 8, contender };
+            let ratios = self.ratio(of(ours), of(other), faster)?;
+            // Of the full plan only.
+            if !ratios.is_empty() {
+                figures.push(Figure::new(name, None, ratios)?);
+            }
+        }
         for (name, other, operation, target) in on_sqlite {
-            let of = |contender| Series { database: Database::Sqlite, rows, operation, clients: 8, contender };
+            let of =
+                |contender| Series { database: Database::Sqlite, rows, operation, clients: 8, contender };
             figures.push(Figure::new(name, target, self.ratio(of(UNBOUNDED), of(other), faster)?)?);
         }
         Ok(figures)
@@ -146,7 +162,7 @@ impl Measured {
         Ok(ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect())
     }
 
-    fn series(&self, series: Series, of: impl Fn(&Sample) -> f64) -> BTreeMap<usize, f64> {
+    fn series(&self, series: Series, of: impl Fn(&Sample) -> f64) -> BTreeMap<(usize, usize), f64> {
         self.rounds
             .iter()
             .filter(|round| {

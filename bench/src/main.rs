@@ -5,6 +5,7 @@
 
 mod compare;
 mod contenders;
+mod costs;
 mod figures;
 mod measure;
 mod plan;
@@ -39,6 +40,11 @@ enum Command {
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
     /// create databases. Each contender gets a database of its own there, dropped afterwards.
     Compare(Compare),
+    /// Counts instructions and allocations by valgrind, in a minute or two: on the client's side, repeatably.
+    Costs,
+    /// What `costs` runs under valgrind.
+    #[command(hide = true)]
+    Workload(costs::Workload),
 }
 
 #[derive(Args)]
@@ -63,6 +69,8 @@ struct Compare {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare(&arguments),
+        Command::Costs => costs::run(&progress_bar(12)),
+        Command::Workload(workload) => workload.run(),
     }
 }
 
@@ -75,8 +83,8 @@ fn compare(arguments: &Compare) -> Result<()> {
 
     let bar = progress_bar(plan.iter().map(|group| group.samples()).sum());
     let mut rounds = Vec::new();
-    for group in &plan {
-        let measured = compare::run(group, scale, &server, &bar)?;
+    for (number, group) in plan.iter().enumerate() {
+        let measured = compare::run((number, group), scale, &server, &bar)?;
         let durability = if group.synchronous_commit { "on" } else { "off" };
         let title = format!(
             "\n{:?}: values of {} bytes, synchronous_commit {durability}, {} rounds",

@@ -111,12 +111,27 @@ pub(crate) fn quick(scale: Scale) -> Vec<Group> {
 
 /// One dimension varied at a time.
 pub(crate) fn full(scale: Scale) -> Vec<Group> {
-    let mut base = scale.base();
-    base.contenders.push(pgbench::TWO_THREADS);
+    // What a shared pool costs us, and what the limit gains by fewer threads.
+    let of_eight = Group {
+        cells: cells(&[Operation::Get, Operation::Set], &[8]),
+        contenders: vec![
+            diesel_session::UNBOUNDED,
+            diesel_session::HELD,
+            pgbench::NAME,
+            pgbench::TWO_THREADS,
+        ],
+        ..scale.base()
+    };
     vec![
-        base,
+        scale.base(),
+        of_eight,
         Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
-        Group { value_bytes: 8_192, rows: vec![scale.rows(20_000)], cells: cells(&ALL, &[8]), ..scale.base() },
+        Group {
+            value_bytes: 8_192,
+            rows: vec![scale.rows(20_000)],
+            cells: cells(&ALL, &[8]),
+            ..scale.base()
+        },
         Group { synchronous_commit: true, cells: cells(&ALL, &[8]), ..scale.base() },
         Group { cells: cells(&ALL, &[1, 8]), ..scale.sqlite() },
     ]

@@ -40,8 +40,8 @@ impl Statements {
         sessions.set(&key, "", None)?;
         sessions.clear(&key)?;
         let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-        let [generate, get, set, clear] =
-            <[String; 4]>::try_from(seen).map_err(|seen| anyhow!("not one statement an operation: {seen:?}"))?;
+        let [generate, get, set, clear] = <[String; 4]>::try_from(seen)
+            .map_err(|seen| anyhow!("not one statement an operation: {seen:?}"))?;
         Ok(Self { generate, get, set, clear })
     }
 }

@@ -130,7 +130,12 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
         &mut conn,
         "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600 AS first, 0::bigint AS second",
     )?;
-    let table = Table::on_postgres(server.database(false)?, scale.rows(40_000), &value, Duration::from_secs(u64::try_from(period)?))?;
+    let table = Table::on_postgres(
+        server.database(false)?,
+        scale.rows(40_000),
+        &value,
+        Duration::from_secs(u64::try_from(period)?),
+    )?;
     let mut conn = table.database.connect()?;
     let index_bytes = "SELECT pg_indexes_size('session') AS first, 0::bigint AS second";
     let (index_bytes_before, _) = pair(&mut conn, index_bytes)?;
@@ -165,11 +170,7 @@ fn set_all(table: &Rc<Table<Database>>, value: &str, period: TimeDelta) -> Resul
     Ok(())
 }
 
-pub(crate) fn sweeps(
-    scale: Scale,
-    server: &Postgres,
-    bar: &ProgressBar,
-) -> Result<(IdleSweep, Vec<Sweep>)> {
+pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<(IdleSweep, Vec<Sweep>)> {
     bar.set_message("filling a table to sweep");
     let value = value(200);
     let (live, expired) = (scale.rows(1_000_000), scale.rows(100_000));
@@ -198,7 +199,8 @@ fn idle_sweep(database: &Database) -> Result<IdleSweep> {
          FROM pg_statio_user_tables AS t WHERE relname = 'session'";
     // What filled the table has reported when its count stands still.
     let mut last = -1;
-    let (before, table_pages) = reported(database, SEEN, |(seen, _)| std::mem::replace(&mut last, seen) == seen)?;
+    let (before, table_pages) =
+        reported(database, SEEN, |(seen, _)| std::mem::replace(&mut last, seen) == seen)?;
     let store = DieselSession::<PgConnection>::builder().pool_size(1).connect(&database.url)?;
     let deleted = store.delete_expired(BATCH)?;
     ensure!(deleted == 0, "{deleted} sessions had expired");
@@ -207,7 +209,12 @@ fn idle_sweep(database: &Database) -> Result<IdleSweep> {
     Ok(IdleSweep { buffers: after - before, table_pages })
 }
 
-fn sweep(round: usize, store: &DieselSession<PgConnection>, keys: &[SessionKey], expired: usize) -> Result<Sweep> {
+fn sweep(
+    round: usize,
+    store: &DieselSession<PgConnection>,
+    keys: &[SessionKey],
+    expired: usize,
+) -> Result<Sweep> {
     let (idle_p99, ()) = p99_while(store, keys, || {
         thread::sleep(PHASE);
         Ok(())

@@ -67,9 +67,8 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
         for operation in operations {
             let before = counts.now();
             contender.run(operation, 1, Amount::Operations(COUNTED))?;
-            let [round_trips, statements, parsed] = std::array::from_fn(|kind| {
-                (counts.now()[kind] - before[kind]) as f64 / COUNTED as f64
-            });
+            let [round_trips, statements, parsed] =
+                std::array::from_fn(|kind| (counts.now()[kind] - before[kind]) as f64 / COUNTED as f64);
             traffic.push(Traffic { contender: contender.name(), operation, round_trips, statements, parsed });
         }
     }

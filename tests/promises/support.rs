@@ -46,7 +46,11 @@ impl Database {
         let name = format!("promises_{}_{number}", std::process::id());
         let mut conn = PgConnection::establish(server_url).unwrap();
         sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
-        Self { url: with_database(server_url, &name).expect("TEST_DATABASE_URL is a URL"), name, server_url: server_url.to_owned() }
+        Self {
+            url: with_database(server_url, &name).expect("TEST_DATABASE_URL is a URL"),
+            name,
+            server_url: server_url.to_owned(),
+        }
     }
 
     pub(crate) fn conn(&self) -> PgConnection {

@@ -21,6 +21,9 @@ pub(crate) const BOUNDED: &str = "diesel-session (default)";
 /// Without the helper threads that only the default has: none of the others bounds a call either.
 pub(crate) const UNBOUNDED: &str = "diesel-session";
 
+/// On a connection that each thread holds, as pgbench's clients do: what a shared pool costs is left out.
+pub(crate) const HELD: &str = "diesel-session, connections held";
+
 /// A filled table, and its sessions' keys.
 pub(crate) struct Table<D> {
     pub(crate) database: D,
@@ -41,7 +44,12 @@ pub(crate) struct Threads<C: SessionConnection, D> {
 
 impl Table<Database> {
     /// A new table with so many live sessions.
-    pub(crate) fn on_postgres(database: Database, rows: usize, value: &str, period: Duration) -> Result<Rc<Self>> {
+    pub(crate) fn on_postgres(
+        database: Database,
+        rows: usize,
+        value: &str,
+        period: Duration,
+    ) -> Result<Rc<Self>> {
         DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
         let mut conn = database.connect()?;
         let keys = insert(&mut conn, 1..rows + 1, value, &period.as_secs().to_string())?;
@@ -89,7 +97,8 @@ impl<D> Threads<SqliteConnection, D> {
     /// Fills a new file through the store, in one transaction.
     pub(crate) fn on_sqlite(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
         let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
-        let store = DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
+        let store =
+            DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
         store.migrate()?;
         let expiry = Some(TimeDelta::from_std(PERIOD)?);
         let mut conn = store.pool().get()?;
@@ -127,14 +136,22 @@ impl<C: SessionConnection, D> Contender for Threads<C, D> {
         let (sample, made) = on_threads(clients, amount, |client, watch| {
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
+            let mut held = if self.name == HELD { Some(store.pool().get()?) } else { None };
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
-                match operation {
-                    Operation::Mixed if random.usize(..10) == 0 => store.set(key, value.clone(), period)?,
-                    Operation::Get | Operation::Mixed => drop(store.get(key)?),
-                    Operation::Set => store.set(key, value.clone(), period)?,
-                    Operation::Generate => made.push(store.generate(Some(value.clone()), period)?),
-                    Operation::Clear => store.clear(&fresh[client][watch.laps()])?,
+                let writes = match operation {
+                    Operation::Mixed => random.usize(..10) == 0,
+                    operation => operation == Operation::Set,
+                };
+                match (operation, held.as_deref_mut().map(|conn| store.on(conn))) {
+                    (Operation::Generate, None) => made.push(store.generate(Some(value.clone()), period)?),
+                    (Operation::Generate, Some(mut held)) => made.push(held.generate(Some(value), period)?),
+                    (Operation::Clear, None) => store.clear(&fresh[client][watch.laps()])?,
+                    (Operation::Clear, Some(mut held)) => held.clear(&fresh[client][watch.laps()])?,
+                    (_, None) if writes => store.set(key, value.clone(), period)?,
+                    (_, Some(mut held)) if writes => held.set(key, value, period)?,
+                    (_, None) => drop(store.get(key)?),
+                    (_, Some(mut held)) => drop(held.get(key)?),
                 }
                 watch.lap();
             }

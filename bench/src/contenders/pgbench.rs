@@ -102,7 +102,9 @@ impl PgBench {
             Operation::Get => vec![(get()?, 10)],
             Operation::Set => vec![(set()?, 10)],
             Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
-            Operation::Generate => vec![(self.script("generate", generate, &next, &[":key", ":period", ":value"])?, 10)],
+            Operation::Generate => {
+                vec![(self.script("generate", generate, &next, &[":key", ":period", ":value"])?, 10)]
+            }
             Operation::Clear => vec![(self.script("clear", clear, &next, &[":key"])?, 10)],
         })
     }

@@ -33,7 +33,13 @@ impl<D> Prepared<D> {
             .prepare("SELECT session_key FROM session")?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        Ok(Self { path: path.to_owned(), keys, value: value.to_owned(), fresh: Vec::new(), _database: database })
+        Ok(Self {
+            path: path.to_owned(),
+            keys,
+            value: value.to_owned(),
+            fresh: Vec::new(),
+            _database: database,
+        })
     }
 }
 
@@ -67,7 +73,9 @@ impl<D> Contender for Prepared<D> {
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
                 let rows = match operation {
-                    Operation::Mixed if random.usize(..10) == 0 => set.execute(params![key, value, period])?,
+                    Operation::Mixed if random.usize(..10) == 0 => {
+                        set.execute(params![key, value, period])?
+                    }
                     Operation::Get | Operation::Mixed => {
                         get.query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
                         1

@@ -50,7 +50,9 @@ impl Tasks<PostgresStore, Database> {
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
             let ids = fill_postgres(&pool, &template, rows).await?;
-            for statement in ["ALTER TABLE tower_sessions.session SET (autovacuum_enabled = off)", "VACUUM ANALYZE"] {
+            for statement in
+                ["ALTER TABLE tower_sessions.session SET (autovacuum_enabled = off)", "VACUUM ANALYZE"]
+            {
                 sqlx::query(statement).execute(&pool).await?;
             }
             anyhow::Ok((store, pool, ids))
@@ -117,7 +119,8 @@ impl<S: SessionStore + Clone, D> Contender for Tasks<S, D> {
             let tasks: Vec<_> = fresh
                 .into_iter()
                 .map(|fresh| {
-                    let (store, ids, record) = (self.store.clone(), Arc::clone(&self.ids), self.template.clone());
+                    let (store, ids, record) =
+                        (self.store.clone(), Arc::clone(&self.ids), self.template.clone());
                     let start = Arc::clone(&start);
                     tokio::spawn(async move {
                         start.wait().await;

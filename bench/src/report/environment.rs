@@ -64,14 +64,30 @@ impl Environment {
 
 fn contenders() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
-        (diesel_session::UNBOUNDED, "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), \
-            since no other contender bounds a call either"),
+        (
+            diesel_session::UNBOUNDED,
+            "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), \
+            since no other contender bounds a call either",
+        ),
         (diesel_session::BOUNDED, "the same with the default settings, under which every call ends in time"),
-        (tower_sessions::NAME, "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
-            tasks on a thread for each processor: load, save, create, delete"),
-        (pgbench::NAME, "pgbench -M prepared with the statements that DieselSession sends, a thread a client"),
+        (
+            diesel_session::HELD,
+            "the same operations through DieselSession::on, on a connection that each thread holds",
+        ),
+        (
+            tower_sessions::NAME,
+            "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
+            tasks on a thread for each processor: load, save, create, delete",
+        ),
+        (
+            pgbench::NAME,
+            "pgbench -M prepared with the statements that DieselSession sends, a thread a client",
+        ),
         (pgbench::TWO_THREADS, "the same with all clients on two threads"),
-        (prepared_sqlite::NAME, "rusqlite with the same table and statements of the same meaning, a connection a client"),
+        (
+            prepared_sqlite::NAME,
+            "rusqlite with the same table and statements of the same meaning, a connection a client",
+        ),
     ])
 }
 
@@ -80,7 +96,8 @@ fn machine() -> Result<BTreeMap<&'static str, String>> {
     let memory = fs::read_to_string("/proc/meminfo")?;
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_once(':')).map_or_else(String::new, |(_, value)| value.trim().to_owned())
+        line.and_then(|line| line.split_once(':'))
+            .map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
     Ok(BTreeMap::from([
         ("processor", field(&cpu, "model name")),

@@ -27,9 +27,12 @@ pub(crate) fn write(directory: &Path, rounds: &[Round], base_rows: usize) -> Res
     plot(&directory.join("throughput.svg"), rounds, "operations per second, by clients", |round| {
         (round.rows == base_rows).then_some((round.clients, round.sample.operations_per_second))
     })?;
-    plot(&directory.join("latency.svg"), rounds, "median latency of 8 clients in µs, by sessions in the table", |round| {
-        (round.clients == 8).then_some((round.rows, round.sample.latency_p50))
-    })
+    plot(
+        &directory.join("latency.svg"),
+        rounds,
+        "median latency of 8 clients in µs, by sessions in the table",
+        |round| (round.clients == 8).then_some((round.rows, round.sample.latency_p50)),
+    )
 }
 
 /// A half for `get`, a half for `set`. `point` says where a round belongs, and how high.
@@ -77,7 +80,12 @@ fn lines(rounds: &[Round], point: impl Fn(&Round) -> Option<(usize, f64)>) -> Re
 
 /// The places stand at equal distances, in their order.
 fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, lines: &[Line]) -> Result<()> {
-    let places: Vec<usize> = lines.iter().flat_map(|line| line.points.keys().copied()).collect::<BTreeSet<_>>().into_iter().collect();
+    let places: Vec<usize> = lines
+        .iter()
+        .flat_map(|line| line.points.keys().copied())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let highest = lines.iter().flat_map(|line| line.points.values().copied()).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 14))

@@ -21,7 +21,18 @@ pub(crate) fn table(header: &[&str]) -> Table {
 
 /// What one contender did, over the rounds.
 pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
-    let mut table = table(&["contender", "rows", "operation", "clients", "per second", "lowest", "highest", "p50 µs", "p99 µs", "client CPU µs"]);
+    let mut table = table(&[
+        "contender",
+        "rows",
+        "operation",
+        "clients",
+        "per second",
+        "lowest",
+        "highest",
+        "p50 µs",
+        "p99 µs",
+        "client CPU µs",
+    ]);
     for (operation, clients) in &group.cells {
         for rows in &group.rows {
             for contender in &group.contenders {
