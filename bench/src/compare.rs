@@ -26,7 +26,7 @@ pub(crate) struct Round {
     pub(crate) operation: Operation,
     pub(crate) contender: &'static str,
     /// The group's place in the plan, and the round within it: what has the same was measured side by side.
-    pub(crate) round: (usize, usize),
+    pub(crate) group_and_number: (usize, usize),
     #[serde(flatten)]
     pub(crate) sample: Sample,
 }
@@ -68,7 +68,7 @@ pub(crate) fn run(
                     clients: *clients,
                     operation: *operation,
                     contender: name,
-                    round: (number, round),
+                    group_and_number: (number, round),
                     sample,
                 });
                 bar.inc(1);

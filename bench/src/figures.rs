@@ -107,15 +107,15 @@ impl Measured {
         let mut figures = Vec::new();
         for (name, other, operation, clients, target) in targets {
             let of = |contender| Series { database: Database::Postgres, rows, operation, clients, contender };
-            let ratios = self.ratio(of(UNBOUNDED), of(other), faster)?;
+            let ratios = self.ratio(of(UNBOUNDED), of(other), faster);
             figures.push(Figure::new(name, target, ratios)?);
-            let ratios = self.ratio(of(BOUNDED), of(other), faster)?;
+            let ratios = self.ratio(of(BOUNDED), of(other), faster);
             figures.push(Figure::new(format!("{name}_bounded"), None, ratios)?);
         }
         for (name, ours, other, operation) in on_eight_connections {
             let of =
                 |contender| Series { database: Database::Postgres, rows, operation, clients: 8, contender };
-            let ratios = self.ratio(of(ours), of(other), faster)?;
+            let ratios = self.ratio(of(ours), of(other), faster);
             // Of the full plan only.
             if !ratios.is_empty() {
                 figures.push(Figure::new(name, None, ratios)?);
@@ -124,7 +124,7 @@ impl Measured {
         for (name, other, operation, target) in on_sqlite {
             let of =
                 |contender| Series { database: Database::Sqlite, rows, operation, clients: 8, contender };
-            figures.push(Figure::new(name, target, self.ratio(of(UNBOUNDED), of(other), faster)?)?);
+            figures.push(Figure::new(name, target, self.ratio(of(UNBOUNDED), of(other), faster))?);
         }
         Ok(figures)
     }
@@ -138,7 +138,7 @@ impl Measured {
             clients: 1,
             contender: UNBOUNDED,
         };
-        let latency = self.ratio(by_rows(1_000_000), by_rows(10_000), |sample| sample.latency_p50)?;
+        let latency = self.ratio(by_rows(1_000_000), by_rows(10_000), |sample| sample.latency_p50);
         let mut figures = vec![Figure::new("get_latency_1m_vs_10k", Some(AtMost(1.3)), latency)?];
         for traffic in self.traffic.iter().filter(|traffic| traffic.contender == UNBOUNDED) {
             let name = format!("round_trips_{}", traffic.operation.name());
@@ -157,9 +157,9 @@ impl Measured {
     }
 
     /// Round by round, at the values' and the durability's base.
-    fn ratio(&self, ours: Series, theirs: Series, of: impl Fn(&Sample) -> f64) -> Result<Vec<f64>> {
+    fn ratio(&self, ours: Series, theirs: Series, of: impl Fn(&Sample) -> f64) -> Vec<f64> {
         let (ours, theirs) = (self.series(ours, &of), self.series(theirs, &of));
-        Ok(ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect())
+        ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect()
     }
 
     fn series(&self, series: Series, of: impl Fn(&Sample) -> f64) -> BTreeMap<(usize, usize), f64> {
@@ -174,7 +174,7 @@ impl Measured {
                     && round.value_bytes == 200
                     && !round.synchronous_commit
             })
-            .map(|round| (round.round, of(&round.sample)))
+            .map(|round| (round.group_and_number, of(&round.sample)))
             .collect()
     }
 }

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compares speed, round by round; half an hour, or five minutes with `--quick`.
+    /// Compares speed, round by round: twenty minutes or so, under five with `--quick`.
     ///
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
     /// create databases. Each contender gets a database of its own there, dropped afterwards.
@@ -81,7 +81,7 @@ fn compare(arguments: &Compare) -> Result<()> {
     let environment = Environment::look(&server)?;
     println!("{}", report::tables::environment(&environment));
 
-    let bar = progress_bar(plan.iter().map(|group| group.samples()).sum());
+    let bar = progress_bar(plan.iter().map(plan::Group::samples).sum());
     let mut rounds = Vec::new();
     for (number, group) in plan.iter().enumerate() {
         let measured = compare::run((number, group), scale, &server, &bar)?;

@@ -88,7 +88,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// Out of the clients' stopwatches and the processor time that they took.
-    pub(crate) fn new(clients: Vec<Stopwatch>, cpu: Duration) -> Result<Self> {
+    pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
         let started = clients.iter().map(|client| client.started).min();
         let ended = clients.iter().map(|client| client.last).max();
         let wall = started.zip(ended).map(|(started, ended)| ended - started);
@@ -101,7 +101,7 @@ impl Sample {
             operations_per_second: operations as f64 / wall.as_secs_f64(),
             latency_p50: percentile(&nanoseconds, 50)? / 1e3,
             latency_p99: percentile(&nanoseconds, 99)? / 1e3,
-            client_cpu: cpu.as_secs_f64() * 1e6 / operations as f64,
+            client_cpu: cpu / operations as f64,
         })
     }
 }
@@ -135,13 +135,12 @@ pub(crate) fn on_threads<T: Send>(
     })
 }
 
-/// The processor time so far, user's and system's: of this process, or of its children that have ended.
-pub(crate) fn processor_time(who: UsageWho) -> Result<Duration> {
+/// The processor time so far in microseconds, user's and system's: of this process, or of its children that
+/// have ended.
+pub(crate) fn processor_time(who: UsageWho) -> Result<f64> {
     let usage: Usage = getrusage(who)?;
-    let [user, system] = [usage.user_time(), usage.system_time()].map(|time| {
-        Duration::from_micros(u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default())
-    });
-    Ok(user + system)
+    let times = [usage.user_time(), usage.system_time()];
+    Ok(times.iter().map(|time| time.tv_sec() as f64 * 1e6 + time.tv_usec() as f64).sum())
 }
 
 /// Of sorted values, by the nearest rank.
@@ -158,5 +157,39 @@ pub(crate) fn median(mut values: Vec<f64>) -> Result<f64> {
         Some(upper) if values.len() % 2 == 1 => Ok(*upper),
         Some(upper) => Ok(f64::midpoint(values[middle - 1], *upper)),
         None => Err(anyhow!("the median of nothing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_the_nearest_rank() {
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!(percentile(&hundred, 50).ok(), Some(50.0));
+        assert_eq!(percentile(&hundred, 99).ok(), Some(99.0));
+        assert_eq!(percentile(&[7], 99).ok(), Some(7.0));
+        assert!(percentile(&[], 50).is_err());
+    }
+
+    #[test]
+    fn a_median_lies_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).ok(), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).ok(), Some(2.5));
+        assert!(median(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_sample_counts_the_operations_of_every_client() {
+        let (sample, made) = on_threads(3, Amount::Operations(5), |client, watch| {
+            while watch.goes_on() {
+                watch.lap();
+            }
+            Ok(client)
+        })
+        .expect("nothing fails");
+        assert_eq!(sample.operations, 15);
+        assert_eq!(made, [0, 1, 2]);
     }
 }

@@ -173,11 +173,43 @@ impl Contender for PgBench {
             operations_per_second: figure("tps = ")?.parse()?,
             latency_p50: percentile(&latencies, 50)? / 1e3,
             latency_p99: percentile(&latencies, 99)? / 1e3,
-            client_cpu: cpu.as_secs_f64() * 1e6 / operations as f64,
+            client_cpu: cpu / operations as f64,
         })
     }
 
     fn tidy(&mut self) -> Result<()> {
         Ok(self.database.connect()?.batch_execute("VACUUM session")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Postgres;
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+
+    fn count(database: &Database, condition: &str) -> Result<i64> {
+        let query = format!("SELECT count(*) AS count FROM session WHERE {condition}");
+        Ok(sql_query(query).get_result::<Count>(&mut database.connect()?)?.count)
+    }
+
+    #[test]
+    fn the_limit_does_what_it_is_measured_by() -> Result<()> {
+        let server = Postgres::start()?;
+        let mut pgbench = PgBench::new(NAME, server.database(false)?, 100, "before")?;
+        "after".clone_into(&mut pgbench.value);
+        assert_eq!(pgbench.run(Operation::Get, 2, Amount::Operations(5))?.operations, 10);
+        pgbench.run(Operation::Generate, 2, Amount::Operations(5))?;
+        assert_eq!(count(&pgbench.database, "session_data = 'after'")?, 10);
+        pgbench.run(Operation::Clear, 2, Amount::Operations(5))?;
+        assert_eq!(count(&pgbench.database, "true")?, 100);
+        pgbench.run(Operation::Set, 1, Amount::Operations(1))?;
+        assert_eq!(count(&pgbench.database, "session_data = 'after'")?, 1);
+        Ok(())
     }
 }

@@ -27,11 +27,13 @@ pub(crate) const NAME: &str = "tower-sessions-sqlx-store";
 /// Sessions to an INSERT while a table is filled.
 const BATCH: usize = 5_000;
 
+type Tidy = Box<dyn Fn(&Runtime) -> Result<()>>;
+
 /// A store over a filled table of its own.
 pub(crate) struct Tasks<S, D> {
     store: S,
     /// Clears away what the last operations left.
-    tidy: Box<dyn Fn(&Runtime) -> Result<()>>,
+    tidy: Tidy,
     ids: Arc<Vec<Id>>,
     /// What each client has created.
     fresh: Vec<Vec<Id>>,
