@@ -69,6 +69,18 @@ fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
 }
 
 #[test]
+fn a_wrong_hour_costs_no_live_session_on_sqlite() {
+    let file = File::new();
+    let store = file.store();
+    let live = store.generate(Some("live".to_owned()), Some(TimeDelta::days(1))).unwrap();
+    store.generate(Some("dead".to_owned()), Some(TimeDelta::hours(-2))).unwrap();
+    file.conn().run("UPDATE session SET expire_hour = 0");
+    assert_eq!(store.delete_expired(1).unwrap(), 1);
+    assert_eq!(store.delete_expired(10).unwrap(), 0);
+    assert_eq!(store.get(&live).unwrap().0, "live");
+}
+
+#[test]
 fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
     let database = Database::new();
     let store = database.store();
