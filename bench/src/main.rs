@@ -38,7 +38,8 @@ enum Command {
     /// Compares speed, round by round: twenty minutes or so, under five with `--quick`.
     ///
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
-    /// create databases. Each contender gets a database of its own there, dropped afterwards.
+    /// create databases and to run CHECKPOINT. Each contender gets a database of its own there, dropped afterwards,
+    /// but that ours share one.
     Compare(Compare),
     /// Counts instructions and allocations by valgrind, in a minute or two: on the client's side, repeatably.
     Costs,

@@ -109,7 +109,7 @@ pub(crate) fn quick(scale: Scale) -> Vec<Group> {
     vec![base, sizes, sqlite]
 }
 
-/// One dimension varied at a time.
+/// One dimension varied at a time, but that large values go with a smaller table.
 pub(crate) fn full(scale: Scale) -> Vec<Group> {
     // What a shared pool costs us, and what the limit gains by fewer threads.
     let of_eight = Group {

@@ -132,7 +132,7 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     )?;
     let table = Table::on_postgres(
         server.database(false)?,
-        scale.rows(40_000),
+        scale.rows(40_000) / CLIENTS * CLIENTS,
         &value,
         Duration::from_secs(u64::try_from(period)?),
     )?;

@@ -77,11 +77,14 @@ fn contenders() -> BTreeMap<&'static str, &'static str> {
         (
             tower_sessions::NAME,
             "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
-            tasks on a thread for each processor: load, save, create, delete",
+            tasks on a thread for each processor: load, save, create, delete; sqlx asks each connection whether it \
+            lives before it is used, its default, which is a round trip that ours does not make",
         ),
         (
             pgbench::NAME,
-            "pgbench -M prepared with the statements that DieselSession sends, a thread a client",
+            "pgbench -M prepared with the statements that DieselSession sends, a thread a client; \
+            every sample starts with new connections, where the stores' are warm, and latencies are of one \
+            operation in twenty",
         ),
         (pgbench::TWO_THREADS, "the same with all clients on two threads"),
         (
