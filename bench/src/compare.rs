@@ -12,7 +12,7 @@ use crate::contenders::prepared_sqlite::Prepared;
 use crate::contenders::tower_sessions::Tasks;
 use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
 use crate::measure::{Operation, Sample};
-use crate::plan::{Database, Group, Scale};
+use crate::plan::{BASE_VALUE, Database, Group, Scale};
 use crate::server::Postgres;
 
 /// One sample, and the conditions that it was taken under.
@@ -29,6 +29,13 @@ pub(crate) struct Round {
     pub(crate) group_and_number: (usize, usize),
     #[serde(flatten)]
     pub(crate) sample: Sample,
+}
+
+impl Round {
+    /// As figures and plots compare: small values, and nobody waits for the disk.
+    pub(crate) fn is_at_base(&self) -> bool {
+        self.value_bytes == BASE_VALUE && !self.synchronous_commit
+    }
 }
 
 pub(crate) fn run(

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use diesel::prelude::*;
@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 
 use crate::contenders::value;
 use crate::measure::Operation;
+use crate::plan::BASE_VALUE;
 use crate::report::tables::table;
 use crate::server::Postgres;
 
@@ -53,6 +54,15 @@ enum Store {
 }
 
 impl Store {
+    /// As `Workload` reads it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Memory => "MemorySession",
@@ -71,16 +81,17 @@ pub(crate) fn run(bar: &ProgressBar) -> Result<()> {
     for store in [Store::Memory, Store::Sqlite, Store::Postgres] {
         for operation in OPERATIONS {
             bar.set_message(format!("{} on {}", operation.name(), store.title()));
-            let database = server.database(false)?;
-            let url = (store == Store::Postgres).then_some(database.url.as_str());
+            let database = (store == Store::Postgres).then(|| server.database(false)).transpose()?;
+            let url = database.as_ref().map(|database| database.url.as_str());
             let count = |count| Counted::new(store, operation, count, url, scratch.path());
             let (few, many) = (count(FEW)?, count(MANY)?);
-            let each = |of: fn(&Counted) -> u64| (of(&many) - of(&few)) as f64 / (MANY - FEW) as f64;
+            let instructions = per_operation(few.instructions, many.instructions)?;
+            let allocations = per_operation(few.allocations, many.allocations)?;
             costs.add_row([
                 store.title().to_owned(),
                 operation.name().to_owned(),
-                format!("{:.0}", each(|counted| counted.instructions)),
-                format!("{:.1}", each(|counted| counted.allocations)),
+                format!("{instructions:.0}"),
+                format!("{allocations:.1}"),
             ]);
             if store == Store::Sqlite {
                 add_parts(&mut parts, operation, &few, &many)?;
@@ -95,22 +106,16 @@ pub(crate) fn run(bar: &ProgressBar) -> Result<()> {
 
 fn add_parts(parts: &mut Table, operation: Operation, few: &Counted, many: &Counted) -> Result<()> {
     for (title, _, function) in PARTS.iter().filter(|(_, of, _)| *of == operation) {
-        let inclusive = |counted: &Counted| -> u64 {
-            let named = |name: &&String| name.contains(function);
-            counted
-                .inclusive
-                .keys()
-                .filter(named)
-                .filter_map(|name| counted.inclusive.get(name))
-                .max()
-                .copied()
-                .unwrap_or(0)
-        };
-        let instructions = (inclusive(many) - inclusive(few)) as f64 / (MANY - FEW) as f64;
-        ensure!(instructions > 0.0, "callgrind saw no function {function}");
+        let instructions = per_operation(few.inclusive(function)?, many.inclusive(function)?)?;
         parts.add_row([(*title).to_owned(), operation.name().to_owned(), format!("{instructions:.0}")]);
     }
     Ok(())
+}
+
+/// What the longer run has besides, for each operation that it has besides.
+fn per_operation(few: u64, many: u64) -> Result<f64> {
+    let besides = many.checked_sub(few).context("the longer run took less than the shorter")?;
+    Ok(besides as f64 / (MANY - FEW) as f64)
 }
 
 /// What valgrind saw of one whole run.
@@ -134,10 +139,7 @@ impl Counted {
         let under = |tool: &[&str]| {
             let mut command = Command::new("valgrind");
             command.args(tool).arg(std::env::current_exe()?).arg("workload");
-            command.args([store
-                .to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned())]);
-            command.arg(operation.name()).arg(count.to_string()).args(url);
+            command.args([store.name(), operation.name(), &count.to_string()]).args(url);
             said(&mut command)
         };
         let log = under(&["--tool=callgrind", &format!("--callgrind-out-file={file}")])?;
@@ -154,6 +156,12 @@ impl Counted {
             })
             .collect();
         Ok(Self { instructions, allocations, inclusive })
+    }
+
+    /// Of the function with this in its name, and of what it calls.
+    fn inclusive(&self, function: &str) -> Result<u64> {
+        let named = self.inclusive.iter().filter(|(name, _)| name.contains(function));
+        named.map(|(_, count)| *count).max().with_context(|| format!("callgrind saw no function {function}"))
     }
 }
 
@@ -196,7 +204,7 @@ impl Workload {
     }
 
     fn run_on(&self, store: &impl Now<Key = SessionKey, Value = String, Error = Error>) -> Result<()> {
-        let value = value(200);
+        let value = value(BASE_VALUE);
         let keys = (0..MANY)
             .map(|_| store.generate(Some(value.clone()), None))
             .collect::<Result<Vec<_>, Error>>()?;

@@ -171,8 +171,7 @@ impl Measured {
                     && round.operation == series.operation
                     && round.clients == series.clients
                     && round.contender == series.contender
-                    && round.value_bytes == 200
-                    && !round.synchronous_commit
+                    && round.is_at_base()
             })
             .map(|round| (round.group_and_number, of(&round.sample)))
             .collect()

@@ -31,6 +31,15 @@ impl Operation {
             Self::Clear => "clear",
         }
     }
+
+    /// What comes next: of a mix either a `get` or a `set`.
+    pub(crate) fn next(self, random: &mut fastrand::Rng) -> Self {
+        match self {
+            Self::Mixed if random.usize(..10) == 0 => Self::Set,
+            Self::Mixed => Self::Get,
+            operation => operation,
+        }
+    }
 }
 
 /// How long each client goes on.
@@ -72,6 +81,13 @@ impl Stopwatch {
         self.nanoseconds.push(u64::try_from((now - self.last).as_nanos()).unwrap_or(u64::MAX));
         self.last = now;
     }
+}
+
+/// The lowest and the highest.
+pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lowest, highest), value| {
+        (lowest.min(*value), highest.max(*value))
+    })
 }
 
 /// What one round of one contender showed.

@@ -44,6 +44,9 @@ impl Group {
     }
 }
 
+/// Bytes of a value where all ratios are taken.
+pub(crate) const BASE_VALUE: usize = 200;
+
 /// How much of everything.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Scale {
@@ -79,7 +82,7 @@ impl Scale {
         Group {
             database: Database::Postgres,
             rows: vec![self.base_rows()],
-            value_bytes: 200,
+            value_bytes: BASE_VALUE,
             synchronous_commit: false,
             cells: cells(&ALL, &[1, 8, 32]),
             contenders: ON_POSTGRES.to_vec(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 use diesel::prelude::*;
 use diesel::sql_query;
+use diesel::sql_types::BigInt;
 use throwaway_postgres::{Server, with_database};
 
 /// What a server of our own is told besides the defaults. Nothing runs that was not asked for: no checkpoint
@@ -59,6 +60,18 @@ impl Postgres {
     pub(crate) fn connect(&self) -> Result<PgConnection> {
         PgConnection::establish(&self.url).context("connecting to PostgreSQL")
     }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+/// What a query answers that has one whole number for an answer.
+pub(crate) fn number(conn: &mut PgConnection, query: &str) -> Result<i64> {
+    let query = format!("SELECT ({query})::bigint AS number");
+    Ok(sql_query(query).get_result::<Number>(conn)?.number)
 }
 
 /// A database of the program's own, dropped with this value.

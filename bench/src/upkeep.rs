@@ -1,6 +1,5 @@
 //! What becomes of a table in use: how its rows and indexes grow, and what it costs to sweep it.
 
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,17 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::BigInt;
 use diesel_session::{DieselSession, Now as _, SessionKey, TimeDelta};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::contenders::diesel_session::{Table, insert};
+use crate::contenders::diesel_session::{HASHED, Table, insert};
 use crate::contenders::value;
 use crate::measure::{Amount, on_threads, percentile};
-use crate::plan::Scale;
-use crate::server::{Database, Postgres};
+use crate::plan::{BASE_VALUE, Scale};
+use crate::server::{Database, Postgres, number};
 
 const CLIENTS: usize = 8;
 
@@ -91,45 +88,25 @@ impl IdleSweep {
     }
 }
 
-#[derive(QueryableByName)]
-struct Pair {
-    #[diesel(sql_type = BigInt)]
-    first: i64,
-    #[diesel(sql_type = BigInt)]
-    second: i64,
-}
-
-fn pair(conn: &mut PgConnection, sql: &str) -> Result<(i64, i64)> {
-    let Pair { first, second } = sql_query(sql).get_result(conn)?;
-    Ok((first, second))
-}
-
 /// Waits for what the server's processes report when they end, and reads it.
-fn reported(
-    database: &Database,
-    sql: &str,
-    mut enough: impl FnMut((i64, i64)) -> bool,
-) -> Result<(i64, i64)> {
-    let mut conn = database.connect()?;
+fn reported(conn: &mut PgConnection, query: &str, mut enough: impl FnMut(i64) -> bool) -> Result<i64> {
     for _ in 0..200 {
-        let seen = pair(&mut conn, sql)?;
+        let seen = number(conn, query)?;
         if enough(seen) {
             return Ok(seen);
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Err(anyhow!("the server's statistics did not come: {sql}"))
+    Err(anyhow!("the server's statistics did not come: {query}"))
 }
 
 pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Writes> {
     bar.set_message("set every session five times");
-    let value = value(200);
+    let value = value(BASE_VALUE);
     let mut conn = server.connect()?;
     // A period that ends tomorrow in the middle of an hour: no set of this run moves a session to the next.
-    let (period, _) = pair(
-        &mut conn,
-        "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600 AS first, 0::bigint AS second",
-    )?;
+    let period =
+        number(&mut conn, "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600")?;
     let table = Table::on_postgres(
         server.database(false)?,
         scale.rows(40_000) / CLIENTS * CLIENTS,
@@ -137,22 +114,20 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
         Duration::from_secs(u64::try_from(period)?),
     )?;
     let mut conn = table.database.connect()?;
-    let index_bytes = "SELECT pg_indexes_size('session') AS first, 0::bigint AS second";
-    let (index_bytes_before, _) = pair(&mut conn, index_bytes)?;
+    let index_bytes = "SELECT pg_indexes_size('session')";
+    let index_bytes_before = number(&mut conn, index_bytes)?;
     set_all(&table, &value, TimeDelta::seconds(period))?;
-    let (index_bytes_after, _) = pair(&mut conn, index_bytes)?;
+    let index_bytes_after = number(&mut conn, index_bytes)?;
     let sets = i64::try_from(table.keys.len() * SETS)?;
-    let (updates, hot_updates) = reported(
-        &table.database,
-        "SELECT n_tup_upd AS first, n_tup_hot_upd AS second FROM pg_stat_user_tables WHERE relname = 'session'",
-        |(updates, _)| updates >= sets,
-    )?;
+    let statistic = |column| format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = 'session'");
+    let updates = reported(&mut conn, &statistic("n_tup_upd"), |updates| updates >= sets)?;
+    let hot_updates = number(&mut conn, &statistic("n_tup_hot_upd"))?;
     ensure!(updates == sets, "{updates} updates of {sets} sets");
     Ok(Writes { updates, hot_updates, index_bytes_before, index_bytes_after })
 }
 
 /// By eight clients, each with its share of the sessions, over and over again.
-fn set_all(table: &Rc<Table<Database>>, value: &str, period: TimeDelta) -> Result<()> {
+fn set_all(table: &Table<Database>, value: &str, period: TimeDelta) -> Result<()> {
     let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
     // Visitors come in no order.
     let mut keys = table.keys.clone();
@@ -172,7 +147,7 @@ fn set_all(table: &Rc<Table<Database>>, value: &str, period: TimeDelta) -> Resul
 
 pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<(IdleSweep, Vec<Sweep>)> {
     bar.set_message("filling a table to sweep");
-    let value = value(200);
+    let value = value(BASE_VALUE);
     let (live, expired) = (scale.rows(1_000_000), scale.rows(100_000));
     let table = Table::on_postgres(server.database(false)?, live, &value, Duration::from_secs(30 * 60))?;
     let idle = idle_sweep(&table.database)?;
@@ -185,7 +160,7 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
             bar.set_message(format!("round {round}: delete {expired} of {live} sessions"));
             // Two hours ago, and more.
             let first = live + 1 + round * expired;
-            insert(&mut conn, first..first + expired, &value, "-(7200 + 600 * random())")?;
+            insert(&mut conn, HASHED, first..first + expired, &value, "-(7200 + 600 * random())")?;
             conn.batch_execute("VACUUM ANALYZE session")?;
             sweep(round, &store, &table.keys, expired)
         })
@@ -194,18 +169,19 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
 }
 
 fn idle_sweep(database: &Database) -> Result<IdleSweep> {
-    const SEEN: &str = "SELECT (sum(t.heap_blks_read + t.heap_blks_hit + t.idx_blks_read + t.idx_blks_hit))::bigint AS first, \
-         (pg_relation_size('session') / current_setting('block_size')::bigint)::bigint AS second \
-         FROM pg_statio_user_tables AS t WHERE relname = 'session'";
+    const SEEN: &str = "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit \
+         FROM pg_statio_user_tables WHERE relname = 'session'";
+    let mut conn = database.connect()?;
     // What filled the table has reported when its count stands still.
     let mut last = -1;
-    let (before, table_pages) =
-        reported(database, SEEN, |(seen, _)| std::mem::replace(&mut last, seen) == seen)?;
+    let before = reported(&mut conn, SEEN, |seen| std::mem::replace(&mut last, seen) == seen)?;
+    let table_pages =
+        number(&mut conn, "SELECT pg_relation_size('session') / current_setting('block_size')::bigint")?;
     let store = DieselSession::<PgConnection>::builder().pool_size(1).connect(&database.url)?;
     let deleted = store.delete_expired(BATCH)?;
     ensure!(deleted == 0, "{deleted} sessions had expired");
     drop(store);
-    let (after, _) = reported(database, SEEN, |(seen, _)| seen > before)?;
+    let after = reported(&mut conn, SEEN, |seen| seen > before)?;
     Ok(IdleSweep { buffers: after - before, table_pages })
 }
 
@@ -236,7 +212,7 @@ fn sweep(
         let mut conn = store.pool().get()?;
         while Instant::now() < enough {
             // About as long as a batch.
-            pair(&mut conn, "SELECT count(*) AS first, 0::bigint AS second FROM generate_series(1, 80000)")?;
+            number(&mut conn, "SELECT count(*) FROM generate_series(1, 80000)")?;
         }
         Ok(())
     })?;

@@ -18,6 +18,7 @@ use crate::contenders::diesel_session::{Table, Threads, UNBOUNDED};
 use crate::contenders::tower_sessions::Tasks;
 use crate::contenders::{Contender, PERIOD, value};
 use crate::measure::{Amount, Operation};
+use crate::plan::BASE_VALUE;
 use crate::server::{Database, Postgres};
 
 /// Often enough that what is done once a connection is done.
@@ -50,7 +51,7 @@ impl Counts {
 
 /// Of each store, through a proxy.
 pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
-    let (value, counts) = (value(200), Arc::new(Counts::default()));
+    let (value, counts) = (value(BASE_VALUE), Arc::new(Counts::default()));
     let (ours, _ours) = proxied(server.database(false)?, &counts)?;
     let (theirs, _theirs) = proxied(server.database(false)?, &counts)?;
     let table = Table::on_postgres(ours, COUNTED, &value, PERIOD)?;

@@ -36,7 +36,6 @@ pub(crate) struct Threads<C: SessionConnection, D> {
     store: DieselSession<C>,
     table: Rc<Table<D>>,
     value: String,
-    period: TimeDelta,
     tidy: &'static str,
     /// What each client has generated.
     fresh: Vec<Vec<SessionKey>>,
@@ -50,34 +49,45 @@ impl Table<Database> {
         value: &str,
         period: Duration,
     ) -> Result<Rc<Self>> {
-        DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
-        let mut conn = database.connect()?;
-        let keys = insert(&mut conn, 1..rows + 1, value, &period.as_secs().to_string())?;
-        conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
-        conn.batch_execute("VACUUM ANALYZE session")?;
-        Ok(Rc::new(Self { database, keys }))
+        fill(&database, HASHED, rows, value, period)?;
+        Ok(Rc::new(Self { database, keys: keys(1..rows + 1)? }))
     }
 }
 
-/// Inserts sessions by one statement, with numbers for keys, whose hashes are in no order. `period` is in
-/// seconds, in SQL.
+/// A number's hash as the stored key, in SQL: the keys are the numbers, and their hashes are in no order.
+pub(crate) const HASHED: &str = "'$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39)";
+
+fn keys(numbers: Range<usize>) -> Result<Vec<SessionKey>> {
+    numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
+}
+
+/// Makes the session table, with so many live sessions; `key` is a number's stored key, in SQL.
+pub(crate) fn fill(database: &Database, key: &str, rows: usize, value: &str, period: Duration) -> Result<()> {
+    DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
+    let mut conn = database.connect()?;
+    insert(&mut conn, key, 1..rows + 1, value, &period.as_secs().to_string())?;
+    conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
+    Ok(conn.batch_execute("VACUUM ANALYZE session")?)
+}
+
+/// Inserts a session for each number, by one statement. `key` and `period`, in seconds, are SQL.
 pub(crate) fn insert(
     conn: &mut PgConnection,
+    key: &str,
     numbers: Range<usize>,
     value: &str,
     period: &str,
-) -> Result<Vec<SessionKey>> {
+) -> Result<()> {
     sql_query(format!(
         "INSERT INTO session (session_key, expire_date, session_data) \
-         SELECT '$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39), \
-                statement_timestamp() + ({period}) * interval '1 second', $3 \
+         SELECT {key}, statement_timestamp() + ({period}) * interval '1 second', $3 \
          FROM generate_series($1, $2 - 1) AS n"
     ))
     .bind::<BigInt, _>(i64::try_from(numbers.start)?)
     .bind::<BigInt, _>(i64::try_from(numbers.end)?)
     .bind::<Text, _>(value)
     .execute(conn)?;
-    numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
+    Ok(())
 }
 
 impl Threads<PgConnection, Database> {
@@ -89,7 +99,7 @@ impl Threads<PgConnection, Database> {
     ) -> Result<Self> {
         let builder = DieselSession::builder().pool_size(POOL).min_idle(POOL).bounded_calls(bounded);
         let store = builder.connect(&table.database.url)?;
-        Self::over(name, store, table, value, "VACUUM session")
+        Ok(Self::over(name, store, table, value, "VACUUM session"))
     }
 }
 
@@ -108,7 +118,7 @@ impl<D> Threads<SqliteConnection, D> {
         });
         let table = Rc::new(Table { database, keys: keys.context("filling the table")? });
         drop(conn);
-        Self::over(UNBOUNDED, store, table, value, "PRAGMA wal_checkpoint(TRUNCATE)")
+        Ok(Self::over(UNBOUNDED, store, table, value, "PRAGMA wal_checkpoint(TRUNCATE)"))
     }
 }
 
@@ -119,9 +129,8 @@ impl<C: SessionConnection, D> Threads<C, D> {
         table: Rc<Table<D>>,
         value: &str,
         tidy: &'static str,
-    ) -> Result<Self> {
-        let period = TimeDelta::from_std(PERIOD)?;
-        Ok(Self { name, store, table, value: value.to_owned(), period, tidy, fresh: Vec::new() })
+    ) -> Self {
+        Self { name, store, table, value: value.to_owned(), tidy, fresh: Vec::new() }
     }
 }
 
@@ -132,26 +141,22 @@ impl<C: SessionConnection, D> Contender for Threads<C, D> {
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
         let (store, keys, value, fresh) = (&self.store, &self.table.keys, &self.value, &self.fresh);
-        let period = Some(self.period);
+        let period = Some(TimeDelta::from_std(PERIOD)?);
         let (sample, made) = on_threads(clients, amount, |client, watch| {
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
             let mut held = if self.name == HELD { Some(store.pool().get()?) } else { None };
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
-                let writes = match operation {
-                    Operation::Mixed => random.usize(..10) == 0,
-                    operation => operation == Operation::Set,
-                };
-                match (operation, held.as_deref_mut().map(|conn| store.on(conn))) {
+                match (operation.next(&mut random), held.as_deref_mut().map(|conn| store.on(conn))) {
                     (Operation::Generate, None) => made.push(store.generate(Some(value.clone()), period)?),
                     (Operation::Generate, Some(mut held)) => made.push(held.generate(Some(value), period)?),
                     (Operation::Clear, None) => store.clear(&fresh[client][watch.laps()])?,
                     (Operation::Clear, Some(mut held)) => held.clear(&fresh[client][watch.laps()])?,
-                    (_, None) if writes => store.set(key, value.clone(), period)?,
-                    (_, Some(mut held)) if writes => held.set(key, value, period)?,
-                    (_, None) => drop(store.get(key)?),
-                    (_, Some(mut held)) => drop(held.get(key)?),
+                    (Operation::Set, None) => store.set(key, value.clone(), period)?,
+                    (Operation::Set, Some(mut held)) => held.set(key, value, period)?,
+                    (Operation::Get | Operation::Mixed, None) => drop(store.get(key)?),
+                    (Operation::Get | Operation::Mixed, Some(mut held)) => drop(held.get(key)?),
                 }
                 watch.lap();
             }

@@ -10,13 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use diesel::connection::SimpleConnection as _;
-use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
-use diesel_session::DieselSession;
 use nix::sys::resource::UsageWho;
 use tempfile::TempDir;
 
+use super::diesel_session::fill;
 use super::{Contender, PERIOD};
 use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
 use crate::server::Database;
@@ -45,20 +42,7 @@ pub(crate) struct PgBench {
 
 impl PgBench {
     pub(crate) fn new(name: &'static str, database: Database, rows: usize, value: &str) -> Result<Self> {
-        DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
-        let mut conn = database.connect()?;
-        sql_query(
-            "INSERT INTO session (session_key, expire_date, session_data) \
-             SELECT ($1 + n)::text, statement_timestamp() + $3 * interval '1 second', $4 \
-             FROM generate_series(1, $2) AS n",
-        )
-        .bind::<BigInt, _>(i64::try_from(KEYS)?)
-        .bind::<BigInt, _>(i64::try_from(rows)?)
-        .bind::<BigInt, _>(i64::try_from(PERIOD.as_secs())?)
-        .bind::<Text, _>(value)
-        .execute(&mut conn)?;
-        conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
-        conn.batch_execute("VACUUM ANALYZE session")?;
+        fill(&database, &format!("({KEYS} + n)::text"), rows, value, PERIOD)?;
         Ok(Self {
             name,
             statements: Statements::seen_on(&database)?,
@@ -185,17 +169,10 @@ impl Contender for PgBench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Postgres;
-
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
+    use crate::server::{Postgres, number};
 
     fn count(database: &Database, condition: &str) -> Result<i64> {
-        let query = format!("SELECT count(*) AS count FROM session WHERE {condition}");
-        Ok(sql_query(query).get_result::<Count>(&mut database.connect()?)?.count)
+        number(&mut database.connect()?, &format!("SELECT count(*) FROM session WHERE {condition}"))
     }
 
     #[test]

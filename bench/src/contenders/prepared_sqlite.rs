@@ -72,10 +72,7 @@ impl<D> Contender for Prepared<D> {
             let mut made = Vec::new();
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
-                let rows = match operation {
-                    Operation::Mixed if random.usize(..10) == 0 => {
-                        set.execute(params![key, value, period])?
-                    }
+                let rows = match operation.next(&mut random) {
                     Operation::Get | Operation::Mixed => {
                         get.query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
                         1

@@ -161,17 +161,13 @@ async fn client<S: SessionStore>(
     let mut made = Vec::new();
     while watch.goes_on() {
         let id = ids[random.usize(..ids.len())];
-        let write = match operation {
-            Operation::Mixed => random.usize(..10) == 0,
-            operation => operation == Operation::Set,
-        };
-        match operation {
-            Operation::Get | Operation::Set | Operation::Mixed if write => {
+        match operation.next(&mut random) {
+            Operation::Get | Operation::Mixed => {
+                store.load(&id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
+            }
+            Operation::Set => {
                 record.id = id;
                 store.save(&record).await?;
-            }
-            Operation::Get | Operation::Set | Operation::Mixed => {
-                store.load(&id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
             }
             Operation::Generate => {
                 record.id = Id::default();

@@ -64,10 +64,7 @@ fn lines(rounds: &[Round], point: impl Fn(&Round) -> Option<(usize, f64)>) -> Re
         .map(|(contender, color)| {
             let mut values = BTreeMap::<usize, Vec<f64>>::new();
             let at_base = |round: &&Round| {
-                round.contender == contender
-                    && round.database == Database::Postgres
-                    && round.value_bytes == 200
-                    && !round.synchronous_commit
+                round.contender == contender && round.database == Database::Postgres && round.is_at_base()
             };
             for (place, value) in rounds.iter().filter(at_base).filter_map(&point) {
                 values.entry(place).or_default().push(value);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::environment::Environment;
 use crate::compare::Round;
 use crate::figures::{Figure, Target};
-use crate::measure::{Sample, median};
+use crate::measure::{Sample, extremes, median};
 use crate::plan::Group;
 
 pub(crate) fn table(header: &[&str]) -> Table {
@@ -46,14 +46,15 @@ pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
                     .collect();
                 let each = |of: fn(&Sample) -> f64| samples.iter().copied().map(of).collect::<Vec<f64>>();
                 let speeds = each(|sample| sample.operations_per_second);
+                let (lowest, highest) = extremes(&speeds);
                 table.add_row([
                     (*contender).to_owned(),
                     rows.to_string(),
                     operation.name().to_owned(),
                     clients.to_string(),
-                    format!("{:.0}", median(speeds.clone())?),
-                    format!("{:.0}", speeds.iter().copied().fold(f64::INFINITY, f64::min)),
-                    format!("{:.0}", speeds.iter().copied().fold(0.0, f64::max)),
+                    format!("{:.0}", median(speeds)?),
+                    format!("{lowest:.0}"),
+                    format!("{highest:.0}"),
                     format!("{:.0}", median(each(|sample| sample.latency_p50))?),
                     format!("{:.0}", median(each(|sample| sample.latency_p99))?),
                     format!("{:.1}", median(each(|sample| sample.client_cpu))?),
@@ -79,11 +80,12 @@ pub(crate) fn figures(figures: &[Figure]) -> Table {
                 (words, if target.is_met_by(figure.value) { "yes" } else { "NO" })
             }
         };
+        let (lowest, highest) = extremes(&figure.rounds);
         table.add_row([
             figure.name.clone(),
             format!("{:.4}", figure.value),
-            format!("{:.4}", figure.rounds.iter().copied().fold(f64::INFINITY, f64::min)),
-            format!("{:.4}", figure.rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            format!("{lowest:.4}"),
+            format!("{highest:.4}"),
             target,
             met.to_owned(),
         ]);
