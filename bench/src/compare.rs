@@ -13,7 +13,7 @@ use crate::contenders::tower_sessions::Tasks;
 use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
 use crate::measure::{Operation, Sample};
 use crate::plan::{BASE_VALUE, Database, Group, Scale};
-use crate::server::Postgres;
+use crate::server::{File, Postgres};
 
 /// One sample, and the conditions that it was taken under.
 #[derive(Debug, Serialize)]
@@ -21,7 +21,8 @@ pub(crate) struct Round {
     pub(crate) database: Database,
     pub(crate) rows: usize,
     pub(crate) value_bytes: usize,
-    pub(crate) synchronous_commit: bool,
+    /// On PostgreSQL.
+    pub(crate) synchronous_commit: Option<bool>,
     pub(crate) clients: usize,
     pub(crate) operation: Operation,
     pub(crate) contender: &'static str,
@@ -34,7 +35,7 @@ pub(crate) struct Round {
 impl Round {
     /// As figures and plots compare: small values, and nobody waits for the disk.
     pub(crate) fn is_at_base(&self) -> bool {
-        self.value_bytes == BASE_VALUE && !self.synchronous_commit
+        self.value_bytes == BASE_VALUE && self.synchronous_commit != Some(true)
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn run(
 
 fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
     let value = value(group.value_bytes);
-    let database = || server.database(group.synchronous_commit);
+    let database = || server.database(group.synchronous_commit == Some(true));
     // Ours share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
     group
@@ -103,7 +104,9 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 diesel_session::UNBOUNDED | diesel_session::HELD => {
                     Box::new(Threads::on_postgres(name, false, table, &value)?)
                 }
-                tower_sessions::NAME => Box::new(Tasks::on_postgres(database()?, rows, &value)?),
+                tower_sessions::NAME | tower_sessions::UNCHECKED => {
+                    Box::new(Tasks::on_postgres(name, database()?, rows, &value)?)
+                }
                 pgbench::NAME | pgbench::TWO_THREADS => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)
                 }
@@ -120,12 +123,13 @@ fn on_sqlite(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
         .contenders
         .iter()
         .map(|name| {
-            let directory = tempfile::tempdir()?;
-            let path = directory.path().join("sessions.sqlite");
-            let contender: Box<dyn Contender> = match *name {
-                diesel_session::UNBOUNDED => Box::new(Threads::on_sqlite(&path, directory, rows, &value)?),
-                tower_sessions::NAME => Box::new(Tasks::on_sqlite(&path, directory, rows, &value)?),
-                prepared_sqlite::NAME => Box::new(Prepared::new(&path, directory, rows, &value)?),
+            let (name, file) = (*name, File::new()?);
+            let contender: Box<dyn Contender> = match name {
+                diesel_session::UNBOUNDED => Box::new(Threads::on_sqlite(file, rows, &value)?),
+                tower_sessions::NAME | tower_sessions::UNCHECKED => {
+                    Box::new(Tasks::on_sqlite(name, file, rows, &value)?)
+                }
+                prepared_sqlite::NAME => Box::new(Prepared::new(file, rows, &value)?),
                 name => return Err(anyhow!("{name} does not run on SQLite")),
             };
             Ok(contender)

@@ -6,8 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::compare::Round;
-use crate::contenders::diesel_session::{BOUNDED, HELD, UNBOUNDED};
-use crate::contenders::{pgbench, prepared_sqlite, tower_sessions};
+use crate::contenders::{diesel_session, pgbench, prepared_sqlite, tower_sessions};
 use crate::measure::{Operation, Sample, median};
 use crate::plan::{Database, Scale};
 use crate::upkeep::{IdleSweep, Sweep, Writes};
@@ -76,57 +75,57 @@ impl Measured {
 
     /// Operations per second of ours by those of the others.
     fn ratios(&self, scale: Scale) -> Result<Vec<Figure>> {
+        use Database::{Postgres, Sqlite};
         use Operation::{Clear, Generate, Get, Set};
-        use Target::AtLeast;
-        let targets = [
-            ("get_vs_libpq_c1", pgbench::NAME, Get, 1, Some(AtLeast(0.90))),
-            ("get_vs_libpq_c8", pgbench::NAME, Get, 8, Some(AtLeast(0.90))),
-            ("set_vs_libpq_c1", pgbench::NAME, Set, 1, Some(AtLeast(0.90))),
-            ("set_vs_libpq_c8", pgbench::NAME, Set, 8, Some(AtLeast(0.90))),
-            ("generate_vs_libpq_c8", pgbench::NAME, Generate, 8, None),
-            ("clear_vs_libpq_c8", pgbench::NAME, Clear, 8, None),
-            ("get_vs_sqlx_c8", tower_sessions::NAME, Get, 8, Some(AtLeast(1.7))),
-            ("set_vs_sqlx_c8", tower_sessions::NAME, Set, 8, Some(AtLeast(1.6))),
-            ("generate_vs_sqlx_c8", tower_sessions::NAME, Generate, 8, Some(AtLeast(2.5))),
-            ("clear_vs_sqlx_c8", tower_sessions::NAME, Clear, 8, Some(AtLeast(1.4))),
-        ];
-        let on_sqlite = [
-            ("sqlite_get_vs_sqlx_c8", tower_sessions::NAME, Get, Some(AtLeast(2.0))),
-            ("sqlite_set_vs_sqlx_c8", tower_sessions::NAME, Set, Some(AtLeast(2.0))),
-            ("sqlite_get_vs_prepared_c8", prepared_sqlite::NAME, Get, None),
-            ("sqlite_set_vs_prepared_c8", prepared_sqlite::NAME, Set, None),
-        ];
-        let on_eight_connections = [
-            ("get_held_vs_libpq_c8", HELD, pgbench::NAME, Get),
-            ("set_held_vs_libpq_c8", HELD, pgbench::NAME, Set),
-            ("get_vs_libpq_two_threads_c8", UNBOUNDED, pgbench::TWO_THREADS, Get),
-            ("set_vs_libpq_two_threads_c8", UNBOUNDED, pgbench::TWO_THREADS, Set),
-        ];
+        use diesel_session::{BOUNDED, HELD, UNBOUNDED};
+        const SQLX: &str = tower_sessions::NAME;
+        const SQLX_UNCHECKED: &str = tower_sessions::UNCHECKED;
+        const LIBPQ: &str = pgbench::NAME;
+        const PREPARED: &str = prepared_sqlite::NAME;
         let rows = scale.base_rows();
-        let faster = |sample: &Sample| sample.operations_per_second;
-        let mut figures = Vec::new();
-        for (name, other, operation, clients, target) in targets {
-            let of = |contender| Series { database: Database::Postgres, rows, operation, clients, contender };
-            let ratios = self.ratio(of(UNBOUNDED), of(other), faster);
-            figures.push(Figure::new(name, target, ratios)?);
-            let ratios = self.ratio(of(BOUNDED), of(other), faster);
-            figures.push(Figure::new(format!("{name}_bounded"), None, ratios)?);
-        }
-        for (name, ours, other, operation) in on_eight_connections {
-            let of =
-                |contender| Series { database: Database::Postgres, rows, operation, clients: 8, contender };
-            let ratios = self.ratio(of(ours), of(other), faster);
-            // Of the full plan only.
-            if !ratios.is_empty() {
-                figures.push(Figure::new(name, None, ratios)?);
+        let figures = [
+            ("get_vs_libpq_c1", Postgres, Get, 1, UNBOUNDED, LIBPQ, Some(0.90)),
+            ("get_vs_libpq_c8", Postgres, Get, 8, UNBOUNDED, LIBPQ, Some(0.90)),
+            ("set_vs_libpq_c1", Postgres, Set, 1, UNBOUNDED, LIBPQ, Some(0.90)),
+            ("set_vs_libpq_c8", Postgres, Set, 8, UNBOUNDED, LIBPQ, Some(0.90)),
+            ("generate_vs_libpq_c8", Postgres, Generate, 8, UNBOUNDED, LIBPQ, None),
+            ("clear_vs_libpq_c8", Postgres, Clear, 8, UNBOUNDED, LIBPQ, None),
+            ("get_vs_sqlx_c8", Postgres, Get, 8, UNBOUNDED, SQLX, Some(1.7)),
+            ("set_vs_sqlx_c8", Postgres, Set, 8, UNBOUNDED, SQLX, Some(1.6)),
+            ("generate_vs_sqlx_c8", Postgres, Generate, 8, UNBOUNDED, SQLX, Some(2.5)),
+            ("clear_vs_sqlx_c8", Postgres, Clear, 8, UNBOUNDED, SQLX, Some(1.4)),
+            ("get_vs_sqlx_unchecked_c8", Postgres, Get, 8, UNBOUNDED, SQLX_UNCHECKED, None),
+            ("set_vs_sqlx_unchecked_c8", Postgres, Set, 8, UNBOUNDED, SQLX_UNCHECKED, None),
+            ("get_vs_libpq_c1_bounded", Postgres, Get, 1, BOUNDED, LIBPQ, None),
+            ("get_vs_libpq_c8_bounded", Postgres, Get, 8, BOUNDED, LIBPQ, None),
+            ("set_vs_libpq_c1_bounded", Postgres, Set, 1, BOUNDED, LIBPQ, None),
+            ("set_vs_libpq_c8_bounded", Postgres, Set, 8, BOUNDED, LIBPQ, None),
+            ("get_vs_sqlx_c8_bounded", Postgres, Get, 8, BOUNDED, SQLX, None),
+            ("set_vs_sqlx_c8_bounded", Postgres, Set, 8, BOUNDED, SQLX, None),
+            ("generate_vs_sqlx_c8_bounded", Postgres, Generate, 8, BOUNDED, SQLX, None),
+            ("clear_vs_sqlx_c8_bounded", Postgres, Clear, 8, BOUNDED, SQLX, None),
+            ("get_vs_libpq_c8_held", Postgres, Get, 8, HELD, LIBPQ, None),
+            ("set_vs_libpq_c8_held", Postgres, Set, 8, HELD, LIBPQ, None),
+            ("get_vs_libpq_two_threads_c8", Postgres, Get, 8, UNBOUNDED, pgbench::TWO_THREADS, None),
+            ("set_vs_libpq_two_threads_c8", Postgres, Set, 8, UNBOUNDED, pgbench::TWO_THREADS, None),
+            ("sqlite_get_vs_sqlx_c8", Sqlite, Get, 8, UNBOUNDED, SQLX, Some(2.0)),
+            ("sqlite_set_vs_sqlx_c8", Sqlite, Set, 8, UNBOUNDED, SQLX, Some(2.0)),
+            ("sqlite_get_vs_sqlx_unchecked_c8", Sqlite, Get, 8, UNBOUNDED, SQLX_UNCHECKED, None),
+            ("sqlite_set_vs_sqlx_unchecked_c8", Sqlite, Set, 8, UNBOUNDED, SQLX_UNCHECKED, None),
+            ("sqlite_get_vs_prepared_c8", Sqlite, Get, 8, UNBOUNDED, PREPARED, None),
+            ("sqlite_set_vs_prepared_c8", Sqlite, Set, 8, UNBOUNDED, PREPARED, None),
+            ("sqlite_set_prepared_vs_sqlx_c8", Sqlite, Set, 8, PREPARED, SQLX, None),
+        ];
+        let mut ratios = Vec::new();
+        for (name, database, operation, clients, ours, theirs, least) in figures {
+            let of = |contender| Series { database, rows, operation, clients, contender };
+            let ratio = self.ratio(of(ours), of(theirs), |sample| sample.operations_per_second);
+            // Some are of the full plan only; what has a target is of every one.
+            if least.is_some() || !ratio.is_empty() {
+                ratios.push(Figure::new(name, least.map(Target::AtLeast), ratio)?);
             }
         }
-        for (name, other, operation, target) in on_sqlite {
-            let of =
-                |contender| Series { database: Database::Sqlite, rows, operation, clients: 8, contender };
-            figures.push(Figure::new(name, target, self.ratio(of(UNBOUNDED), of(other), faster))?);
-        }
-        Ok(figures)
+        Ok(ratios)
     }
 
     fn others(&self, scale: Scale) -> Result<Vec<Figure>> {
@@ -136,20 +135,27 @@ impl Measured {
             rows: scale.rows(rows),
             operation: Operation::Get,
             clients: 1,
-            contender: UNBOUNDED,
+            contender: diesel_session::UNBOUNDED,
         };
         let latency = self.ratio(by_rows(1_000_000), by_rows(10_000), |sample| sample.latency_p50);
         let mut figures = vec![Figure::new("get_latency_1m_vs_10k", Some(AtMost(1.3)), latency)?];
-        for traffic in self.traffic.iter().filter(|traffic| traffic.contender == UNBOUNDED) {
+        for traffic in &self.traffic {
             let name = format!("round_trips_{}", traffic.operation.name());
-            figures.push(Figure::new(name, Some(Exactly(1.0)), vec![traffic.round_trips])?);
+            let (name, target) = match traffic.contender {
+                diesel_session::UNBOUNDED => (name, Some(Exactly(1.0))),
+                diesel_session::BOUNDED => (format!("{name}_bounded"), None),
+                _ => (format!("{name}_sqlx"), None),
+            };
+            figures.push(Figure::new(name, target, vec![traffic.round_trips])?);
         }
         let slowdown = self.sweeps.iter().map(Sweep::slowdown).collect();
+        let counted_from_the_start = self.sweeps.iter().map(Sweep::slowdown_from_the_start).collect();
         let by_computing = self.sweeps.iter().map(Sweep::slowdown_by_computing).collect();
         figures.extend([
             Figure::new("hot_share", Some(AtLeast(0.95)), vec![self.writes.hot_share()])?,
             Figure::new("index_growth", Some(AtMost(0.05)), vec![self.writes.index_growth()])?,
             Figure::new("get_p99_during_delete_expired_vs_idle", Some(AtMost(2.0)), slowdown)?,
+            Figure::new("get_p99_during_delete_expired_vs_idle_once_awake", None, counted_from_the_start)?,
             Figure::new("get_p99_during_computing_vs_idle", None, by_computing)?,
             Figure::new("idle_sweep_buffers_share", Some(AtMost(0.01)), vec![self.idle_sweep.share()])?,
         ]);

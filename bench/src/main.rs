@@ -38,8 +38,8 @@ enum Command {
     /// Compares speed, round by round: twenty minutes or so, under five with `--quick`.
     ///
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
-    /// create databases and to run CHECKPOINT. Each contender gets a database of its own there, dropped afterwards,
-    /// but that ours share one.
+    /// create databases. Each contender gets a database of its own there, dropped afterwards, but that ours
+    /// share one.
     Compare(Compare),
     /// Counts instructions and allocations by valgrind, in a minute or two: on the client's side, repeatably.
     Costs,
@@ -60,7 +60,7 @@ struct Compare {
     #[arg(long, value_name = "DIRECTORY")]
     plots: Option<PathBuf>,
     /// How often each contender does everything.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: u8,
     /// Makes everything so many times smaller: to try the program, not for figures.
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -70,25 +70,32 @@ struct Compare {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare(&arguments),
-        Command::Costs => costs::run(&progress_bar(12)),
+        Command::Costs => costs::run(&progress_bar(12)?),
         Command::Workload(workload) => workload.run(),
     }
 }
 
 fn compare(arguments: &Compare) -> Result<()> {
-    let scale = Scale { rounds: arguments.rounds.into(), divisor: arguments.smaller.into() };
-    let plan = if arguments.quick { plan::quick(scale) } else { plan::full(scale) };
+    let scale =
+        Scale { quick: arguments.quick, rounds: arguments.rounds.into(), divisor: arguments.smaller.into() };
+    let plan = plan::groups(scale);
+    // First of all: a file that cannot be written should not be found out at the end.
+    let json = arguments.json.as_deref().map(report::create).transpose()?;
     let server = Postgres::start()?;
     let environment = Environment::look(&server)?;
     println!("{}", report::tables::environment(&environment));
 
-    let bar = progress_bar(plan.iter().map(plan::Group::samples).sum());
+    let bar = progress_bar(plan.iter().map(plan::Group::samples).sum())?;
     let mut rounds = Vec::new();
     for (number, group) in plan.iter().enumerate() {
         let measured = compare::run((number, group), scale, &server, &bar)?;
-        let durability = if group.synchronous_commit { "on" } else { "off" };
+        let durability = match group.synchronous_commit {
+            Some(true) => "synchronous_commit on",
+            Some(false) => "synchronous_commit off",
+            None => "synchronous = NORMAL",
+        };
         let title = format!(
-            "\n{:?}: values of {} bytes, synchronous_commit {durability}, {} rounds",
+            "\n{:?}: values of {} bytes, {durability}, {} rounds",
             group.database, group.value_bytes, group.rounds
         );
         let table = report::tables::samples(group, &measured)?;
@@ -102,9 +109,10 @@ fn compare(arguments: &Compare) -> Result<()> {
 
     let measured = Measured { rounds, writes, idle_sweep, sweeps, traffic };
     let figures = measured.figures(scale)?;
+    println!("\n{}", report::tables::traffic(&measured.traffic));
     println!("\n{}", report::tables::figures(&figures));
-    if let Some(path) = &arguments.json {
-        report::json(path, &figures, &environment, scale, &plan, &measured)?;
+    if let Some(file) = json {
+        report::json(file, &figures, &environment, scale, &plan, &measured)?;
     }
     if let Some(directory) = &arguments.plots {
         report::plots::write(directory, &measured.rounds, scale.base_rows())?;
@@ -113,8 +121,7 @@ fn compare(arguments: &Compare) -> Result<()> {
 }
 
 /// On standard error, and only where that is a terminal.
-fn progress_bar(samples: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(samples as u64).with_style(style)
+fn progress_bar(samples: usize) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")?;
+    Ok(ProgressBar::new(samples as u64).with_style(style))
 }

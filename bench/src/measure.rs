@@ -75,6 +75,11 @@ impl Stopwatch {
         self.nanoseconds.len()
     }
 
+    /// Operations per second.
+    fn rate(&self) -> f64 {
+        self.laps() as f64 / (self.last - self.started).as_secs_f64()
+    }
+
     /// An operation is over.
     pub(crate) fn lap(&mut self) {
         let now = Instant::now();
@@ -94,6 +99,7 @@ pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
     pub(crate) operations: usize,
+    /// Each client's own, added up: that one ends before another does not count.
     pub(crate) operations_per_second: f64,
     /// Of a single operation, in microseconds.
     pub(crate) latency_p50: f64,
@@ -105,16 +111,13 @@ pub(crate) struct Sample {
 impl Sample {
     /// Out of the clients' stopwatches and the processor time that they took.
     pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
-        let started = clients.iter().map(|client| client.started).min();
-        let ended = clients.iter().map(|client| client.last).max();
-        let wall = started.zip(ended).map(|(started, ended)| ended - started);
-        let wall = wall.ok_or_else(|| anyhow!("no client took part"))?;
+        let operations_per_second = clients.iter().map(Stopwatch::rate).sum();
         let mut nanoseconds: Vec<u64> = clients.into_iter().flat_map(|client| client.nanoseconds).collect();
         nanoseconds.sort_unstable();
         let operations = nanoseconds.len();
         Ok(Self {
             operations,
-            operations_per_second: operations as f64 / wall.as_secs_f64(),
+            operations_per_second,
             latency_p50: percentile(&nanoseconds, 50)? / 1e3,
             latency_p99: percentile(&nanoseconds, 99)? / 1e3,
             client_cpu: cpu / operations as f64,
@@ -128,7 +131,9 @@ pub(crate) fn on_threads<T: Send>(
     amount: Amount,
     client: impl Fn(usize, &mut Stopwatch) -> Result<T> + Sync,
 ) -> Result<(Sample, Vec<T>)> {
-    let start = Barrier::new(clients + 1);
+    // First of all: whoever fails later would leave the clients waiting for the start.
+    let before = processor_time(UsageWho::RUSAGE_SELF)?;
+    let start = Barrier::new(clients);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..clients)
             .map(|number| {
@@ -140,8 +145,6 @@ pub(crate) fn on_threads<T: Send>(
                 })
             })
             .collect();
-        let before = processor_time(UsageWho::RUSAGE_SELF)?;
-        start.wait();
         let ended: Result<Vec<(Stopwatch, T)>> = threads
             .into_iter()
             .map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))?)

@@ -14,7 +14,8 @@ const ALL: [Operation; 5] =
 const ON_POSTGRES: [&str; 4] =
     [diesel_session::UNBOUNDED, diesel_session::BOUNDED, tower_sessions::NAME, pgbench::NAME];
 
-const ON_SQLITE: [&str; 3] = [diesel_session::UNBOUNDED, tower_sessions::NAME, prepared_sqlite::NAME];
+const ON_SQLITE: [&str; 4] =
+    [diesel_session::UNBOUNDED, tower_sessions::NAME, tower_sessions::UNCHECKED, prepared_sqlite::NAME];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,7 +31,8 @@ pub(crate) struct Group {
     /// Sessions in the table; a table for each number.
     pub(crate) rows: Vec<usize>,
     pub(crate) value_bytes: usize,
-    pub(crate) synchronous_commit: bool,
+    /// On PostgreSQL; SQLite has `synchronous = NORMAL`.
+    pub(crate) synchronous_commit: Option<bool>,
     /// What by how many clients at once. `clear` ends what `generate` by as many made just before.
     pub(crate) cells: Vec<(Operation, usize)>,
     pub(crate) contenders: Vec<&'static str>,
@@ -50,6 +52,8 @@ pub(crate) const BASE_VALUE: usize = 200;
 /// How much of everything.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Scale {
+    /// Only what the figures need.
+    pub(crate) quick: bool,
     pub(crate) rounds: usize,
     /// Tables have so many times fewer sessions than they should, and rounds fewer operations: to see
     /// whether the program works, not for figures.
@@ -57,6 +61,11 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    /// How many sessions are set again and again while rows and indexes are watched.
+    pub(crate) fn rewritten_rows(self) -> usize {
+        if self.quick { self.rows(40_000) } else { self.base_rows() }
+    }
+
     /// Where all ratios are taken: sessions in the table.
     pub(crate) fn base_rows(self) -> usize {
         self.rows(200_000)
@@ -69,7 +78,7 @@ impl Scale {
     /// How much a client does in a round.
     pub(crate) fn amount(self, operation: Operation, clients: usize) -> Amount {
         match operation {
-            Operation::Generate | Operation::Clear => Amount::Operations(self.rows(6_400) / clients),
+            Operation::Generate | Operation::Clear => Amount::Operations(self.rows(12_800) / clients),
             Operation::Get | Operation::Set | Operation::Mixed if self.divisor == 1 => {
                 Amount::Time(Duration::from_secs(1))
             }
@@ -83,7 +92,7 @@ impl Scale {
             database: Database::Postgres,
             rows: vec![self.base_rows()],
             value_bytes: BASE_VALUE,
-            synchronous_commit: false,
+            synchronous_commit: Some(false),
             cells: cells(&ALL, &[1, 8, 32]),
             contenders: ON_POSTGRES.to_vec(),
             rounds: self.rounds,
@@ -95,39 +104,61 @@ impl Scale {
     }
 
     fn sqlite(self) -> Group {
-        Group { database: Database::Sqlite, contenders: ON_SQLITE.to_vec(), ..self.base() }
+        Group {
+            database: Database::Sqlite,
+            synchronous_commit: None,
+            contenders: ON_SQLITE.to_vec(),
+            ..self.base()
+        }
+    }
+
+    /// What is to whose favour: a check before each use, a pool that is shared, a thread for each client.
+    fn variants(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Get, Operation::Set], &[8]),
+            contenders: vec![
+                diesel_session::UNBOUNDED,
+                diesel_session::BOUNDED,
+                diesel_session::HELD,
+                tower_sessions::NAME,
+                tower_sessions::UNCHECKED,
+                pgbench::NAME,
+                pgbench::TWO_THREADS,
+            ],
+            ..self.base()
+        }
     }
 }
 
+pub(crate) fn groups(scale: Scale) -> Vec<Group> {
+    if scale.quick { quick(scale) } else { full(scale) }
+}
+
 /// What the figures need, and no more.
-pub(crate) fn quick(scale: Scale) -> Vec<Group> {
+fn quick(scale: Scale) -> Vec<Group> {
     let reads_and_writes = [Operation::Get, Operation::Set];
-    let mut base = scale.base();
-    base.cells = cells(&reads_and_writes, &[1, 8]);
-    base.cells.extend([(Operation::Generate, 8), (Operation::Clear, 8)]);
-    let mut sizes = scale.other_sizes();
-    sizes.cells = vec![(Operation::Get, 1)];
-    sizes.contenders = vec![diesel_session::UNBOUNDED];
+    let one = Group {
+        cells: cells(&reads_and_writes, &[1]),
+        contenders: vec![diesel_session::UNBOUNDED, pgbench::NAME],
+        ..scale.base()
+    };
+    let mut eight = scale.variants();
+    eight.contenders.retain(|contender| *contender != diesel_session::HELD);
+    let made = Group { cells: cells(&[Operation::Generate, Operation::Clear], &[8]), ..scale.base() };
+    let sizes = Group {
+        cells: vec![(Operation::Get, 1)],
+        contenders: vec![diesel_session::UNBOUNDED],
+        ..scale.other_sizes()
+    };
     let sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
-    vec![base, sizes, sqlite]
+    vec![one, eight, made, sizes, sqlite]
 }
 
 /// One dimension varied at a time, but that large values go with a smaller table.
-pub(crate) fn full(scale: Scale) -> Vec<Group> {
-    // What a shared pool costs us, and what the limit gains by fewer threads.
-    let of_eight = Group {
-        cells: cells(&[Operation::Get, Operation::Set], &[8]),
-        contenders: vec![
-            diesel_session::UNBOUNDED,
-            diesel_session::HELD,
-            pgbench::NAME,
-            pgbench::TWO_THREADS,
-        ],
-        ..scale.base()
-    };
+fn full(scale: Scale) -> Vec<Group> {
     vec![
         scale.base(),
-        of_eight,
+        scale.variants(),
         Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
         Group {
             value_bytes: 8_192,
@@ -135,8 +166,8 @@ pub(crate) fn full(scale: Scale) -> Vec<Group> {
             cells: cells(&ALL, &[8]),
             ..scale.base()
         },
-        Group { synchronous_commit: true, cells: cells(&ALL, &[8]), ..scale.base() },
-        Group { cells: cells(&ALL, &[1, 8]), ..scale.sqlite() },
+        Group { synchronous_commit: Some(true), cells: cells(&ALL, &[8]), ..scale.base() },
+        scale.sqlite(),
     ]
 }
 

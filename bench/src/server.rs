@@ -1,11 +1,14 @@
-//! The PostgreSQL server that is measured on, and databases of the program's own on it.
+//! The PostgreSQL server that is measured on, databases of the program's own on it, and SQLite files.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::BigInt;
+use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
 /// What a server of our own is told besides the defaults. Nothing runs that was not asked for: no checkpoint
@@ -13,7 +16,7 @@ use throwaway_postgres::{Server, with_database};
 const SETTINGS: [&str; 6] = [
     "fsync=on",
     "full_page_writes=on",
-    "shared_buffers=1GB",
+    "shared_buffers=2GB",
     "max_wal_size=16GB",
     "checkpoint_timeout=1h",
     "autovacuum=off",
@@ -42,8 +45,8 @@ impl Postgres {
     /// A new, empty database.
     pub(crate) fn database(&self, synchronous_commit: bool) -> Result<Database> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("diesel_session_bench_{}_{number}", std::process::id());
+        let name =
+            format!("diesel_session_bench_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut conn = self.connect()?;
         sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn)?;
         let database = Database {
@@ -54,6 +57,12 @@ impl Postgres {
         let setting = if synchronous_commit { "on" } else { "off" };
         sql_query(format!("ALTER DATABASE {} SET synchronous_commit = {setting}", database.name))
             .execute(&mut conn)?;
+        let stands = format!("SELECT count(*) WHERE current_setting('synchronous_commit') = '{setting}'");
+        let stands = number(&mut database.connect()?, &stands)? == 1;
+        ensure!(
+            stands,
+            "synchronous_commit = {setting} does not reach a session: the role or the URL has another"
+        );
         Ok(database)
     }
 
@@ -84,6 +93,49 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn connect(&self) -> Result<PgConnection> {
         PgConnection::establish(&self.url).context("connecting to PostgreSQL")
+    }
+}
+
+/// What a contender's table is in.
+pub(crate) trait Tidy {
+    /// Clears away what the last operations left.
+    fn tidy(&self) -> Result<()>;
+}
+
+impl Tidy for Database {
+    fn tidy(&self) -> Result<()> {
+        Ok(self.connect()?.batch_execute("VACUUM")?)
+    }
+}
+
+/// A new SQLite file, removed with this value.
+pub(crate) struct File(TempDir);
+
+impl File {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("sessions.sqlite")
+    }
+
+    /// With the pragmas that `diesel-session` sets.
+    pub(crate) fn connect(&self) -> Result<rusqlite::Connection> {
+        let conn = rusqlite::Connection::open(self.path())?;
+        conn.execute_batch(
+            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
+        )?;
+        Ok(conn)
+    }
+}
+
+impl Tidy for File {
+    fn tidy(&self) -> Result<()> {
+        let busy: bool =
+            self.connect()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        ensure!(!busy, "a checkpoint of SQLite met somebody who still reads or writes");
+        Ok(())
     }
 }
 

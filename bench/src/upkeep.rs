@@ -34,6 +34,7 @@ const BATCH: u32 = 1_000;
 /// Every live session set five times within one hour.
 #[derive(Debug, Serialize)]
 pub(crate) struct Writes {
+    sessions: usize,
     updates: i64,
     /// Those that touched no index.
     hot_updates: i64,
@@ -51,25 +52,39 @@ impl Writes {
     }
 }
 
-/// Gets of one client at a fixed rate, in microseconds: alone, while expired sessions are deleted, and while
-/// a connection computes something that no session has to do with, which shows what is the processors' doing.
+/// The 99th percentile of gets of one client at a fixed rate, in microseconds.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+struct P99 {
+    /// From when a get was due: what a user waits.
+    due: f64,
+    /// From when the client ran, unless it was busy with the get before: the operating system's lateness in
+    /// waking it is left out.
+    awake: f64,
+}
+
+/// Gets alone, while expired sessions are deleted, and while a connection computes something that no session
+/// has to do with, which shows what is the processors' doing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sweep {
     pub(crate) round: usize,
     deleted: usize,
     seconds: f64,
-    idle_p99: f64,
-    sweeping_p99: f64,
-    computing_p99: f64,
+    idle: P99,
+    sweeping: P99,
+    computing: P99,
 }
 
 impl Sweep {
     pub(crate) fn slowdown(&self) -> f64 {
-        self.sweeping_p99 / self.idle_p99
+        self.sweeping.due / self.idle.due
+    }
+
+    pub(crate) fn slowdown_from_the_start(&self) -> f64 {
+        self.sweeping.awake / self.idle.awake
     }
 
     pub(crate) fn slowdown_by_computing(&self) -> f64 {
-        self.computing_p99 / self.idle_p99
+        self.computing.due / self.idle.due
     }
 }
 
@@ -109,7 +124,7 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
         number(&mut conn, "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600")?;
     let table = Table::on_postgres(
         server.database(false)?,
-        scale.rows(40_000) / CLIENTS * CLIENTS,
+        scale.rewritten_rows() / CLIENTS * CLIENTS,
         &value,
         Duration::from_secs(u64::try_from(period)?),
     )?;
@@ -123,7 +138,7 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     let updates = reported(&mut conn, &statistic("n_tup_upd"), |updates| updates >= sets)?;
     let hot_updates = number(&mut conn, &statistic("n_tup_hot_upd"))?;
     ensure!(updates == sets, "{updates} updates of {sets} sets");
-    Ok(Writes { updates, hot_updates, index_bytes_before, index_bytes_after })
+    Ok(Writes { sessions: table.keys.len(), updates, hot_updates, index_bytes_before, index_bytes_after })
 }
 
 /// By eight clients, each with its share of the sessions, over and over again.
@@ -153,8 +168,10 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     let idle = idle_sweep(&table.database)?;
     let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
     let mut conn = table.database.connect()?;
-    // So that what filling the table left to write to disk disturbs nobody later.
-    conn.batch_execute("CHECKPOINT")?;
+    if server.is_throwaway() {
+        // So that what filling the table left to write to disk disturbs nobody later.
+        conn.batch_execute("CHECKPOINT")?;
+    }
     let sweeps = (0..scale.rounds)
         .map(|round| {
             bar.set_message(format!("round {round}: delete {expired} of {live} sessions"));
@@ -191,76 +208,100 @@ fn sweep(
     keys: &[SessionKey],
     expired: usize,
 ) -> Result<Sweep> {
-    let (idle_p99, ()) = p99_while(store, keys, || {
-        thread::sleep(PHASE);
-        Ok(())
-    })?;
-    let started = Instant::now();
-    let (sweeping_p99, deleted) = p99_while(store, keys, || {
-        let mut deleted = 0;
-        loop {
-            match store.delete_expired(BATCH)? {
-                0 => return Ok(deleted),
-                some => deleted += some,
+    let (mut idle, mut sweeping, mut computing) = (P99::default(), P99::default(), P99::default());
+    let (mut deleted, mut seconds) = (0, 0.0);
+    let mut phases = [Phase::Idle, Phase::Sweeping, Phase::Computing];
+    fastrand::shuffle(&mut phases);
+    for phase in phases {
+        match phase {
+            Phase::Idle => {
+                (idle, ()) = p99_while(store, keys, || {
+                    thread::sleep(PHASE);
+                    Ok(())
+                })?;
+            }
+            Phase::Sweeping => {
+                let started = Instant::now();
+                (sweeping, deleted) = p99_while(store, keys, || delete_all_expired(store))?;
+                seconds = started.elapsed().as_secs_f64();
+            }
+            Phase::Computing => {
+                (computing, ()) = p99_while(store, keys, || compute(store))?;
             }
         }
-    })?;
-    let seconds = started.elapsed().as_secs_f64();
+    }
     ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
-    let (computing_p99, ()) = p99_while(store, keys, || {
-        let enough = Instant::now() + PHASE;
-        let mut conn = store.pool().get()?;
-        while Instant::now() < enough {
-            // About as long as a batch.
-            number(&mut conn, "SELECT count(*) FROM generate_series(1, 80000)")?;
-        }
-        Ok(())
-    })?;
-    Ok(Sweep { round, deleted, seconds, idle_p99, sweeping_p99, computing_p99 })
+    Ok(Sweep { round, deleted, seconds, idle, sweeping, computing })
 }
 
-/// The 99th percentile, in microseconds, of gets while something else is done, and what that returned.
+enum Phase {
+    Idle,
+    Sweeping,
+    Computing,
+}
+
+fn delete_all_expired(store: &DieselSession<PgConnection>) -> Result<usize> {
+    let mut deleted = 0;
+    loop {
+        match store.delete_expired(BATCH)? {
+            0 => return Ok(deleted),
+            some => deleted += some,
+        }
+    }
+}
+
+fn compute(store: &DieselSession<PgConnection>) -> Result<()> {
+    let enough = Instant::now() + PHASE;
+    let mut conn = store.pool().get()?;
+    while Instant::now() < enough {
+        // About as long as a batch.
+        number(&mut conn, "SELECT count(*) FROM generate_series(1, 80000)")?;
+    }
+    Ok(())
+}
+
+/// What gets take while something else is done, and what that returned.
 fn p99_while<T>(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     something: impl FnOnce() -> Result<T>,
-) -> Result<(f64, T)> {
+) -> Result<(P99, T)> {
     let going_on = AtomicBool::new(true);
     thread::scope(|scope| {
         let gets = scope.spawn(|| gets_at_a_fixed_rate(store, keys, &going_on));
         let done = something();
         going_on.store(false, Ordering::Relaxed);
-        let gets = gets.join().map_err(|_| anyhow!("the client panicked"))??;
-        Ok((percentile(&gets, 99)? / 1e3, done?))
+        let (due, awake) = gets.join().map_err(|_| anyhow!("the client panicked"))??;
+        Ok((P99 { due: percentile(&due, 99)? / 1e3, awake: percentile(&awake, 99)? / 1e3 }, done?))
     })
 }
 
-/// The latencies in nanoseconds, sorted. A get that starts late since the one before was slow counts from when
-/// it was due; the operating system's own lateness in waking us does not count.
+/// The latencies in nanoseconds, sorted: from when each get was due, and from when the client was awake.
 fn gets_at_a_fixed_rate(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     going_on: &AtomicBool,
-) -> Result<Vec<u64>> {
+) -> Result<(Vec<u64>, Vec<u64>)> {
     let mut random = fastrand::Rng::new();
-    let mut latencies = Vec::new();
+    let (mut from_due, mut from_awake) = (Vec::new(), Vec::new());
     let mut due = Instant::now();
     // One at least, however soon the other is done.
     loop {
         let wait = due.saturating_duration_since(Instant::now());
-        let started = if wait.is_zero() {
-            due
-        } else {
+        let mut awake = due;
+        if !wait.is_zero() {
             thread::sleep(wait);
-            Instant::now()
-        };
+            awake = Instant::now();
+        }
         store.get(&keys[random.usize(..keys.len())])?;
-        latencies.push(u64::try_from(started.elapsed().as_nanos())?);
+        from_due.push(u64::try_from(due.elapsed().as_nanos())?);
+        from_awake.push(u64::try_from(awake.elapsed().as_nanos())?);
         due += INTERVAL;
         if !going_on.load(Ordering::Relaxed) {
             break;
         }
     }
-    latencies.sort_unstable();
-    Ok(latencies)
+    from_due.sort_unstable();
+    from_awake.sort_unstable();
+    Ok((from_due, from_awake))
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +15,9 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tower_sessions_sqlx_store::sqlx::postgres::PgConnectOptions;
 
-use crate::contenders::diesel_session::{Table, Threads, UNBOUNDED};
+use crate::contenders::diesel_session::{BOUNDED, Table, Threads, UNBOUNDED};
 use crate::contenders::tower_sessions::Tasks;
-use crate::contenders::{Contender, PERIOD, value};
+use crate::contenders::{Contender, PERIOD, tower_sessions, value};
 use crate::measure::{Amount, Operation};
 use crate::plan::BASE_VALUE;
 use crate::server::{Database, Postgres};
@@ -31,8 +32,8 @@ pub(crate) struct Traffic {
     pub(crate) contender: &'static str,
     pub(crate) operation: Operation,
     pub(crate) round_trips: f64,
-    statements: f64,
-    parsed: f64,
+    pub(crate) statements: f64,
+    pub(crate) parsed: f64,
 }
 
 #[derive(Default)]
@@ -55,9 +56,10 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let (ours, _ours) = proxied(server.database(false)?, &counts)?;
     let (theirs, _theirs) = proxied(server.database(false)?, &counts)?;
     let table = Table::on_postgres(ours, COUNTED, &value, PERIOD)?;
-    let contenders: [Box<dyn Contender>; 2] = [
-        Box::new(Threads::on_postgres(UNBOUNDED, false, table, &value)?),
-        Box::new(Tasks::on_postgres(theirs, COUNTED, &value)?),
+    let contenders: [Box<dyn Contender>; 3] = [
+        Box::new(Threads::on_postgres(UNBOUNDED, false, Rc::clone(&table), &value)?),
+        Box::new(Threads::on_postgres(BOUNDED, true, table, &value)?),
+        Box::new(Tasks::on_postgres(tower_sessions::NAME, theirs, COUNTED, &value)?),
     ];
     let mut traffic = Vec::new();
     for mut contender in contenders {
@@ -76,7 +78,7 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     Ok(traffic)
 }
 
-/// The same database behind a proxy, which listens as long as the directory is there.
+/// The same database behind a proxy, whose socket is in the directory. It listens until the program ends.
 fn proxied(mut database: Database, counts: &Arc<Counts>) -> Result<(Database, TempDir)> {
     let server = Address::of(&database.url)?;
     let directory = tempfile::tempdir()?;
@@ -86,10 +88,7 @@ fn proxied(mut database: Database, counts: &Arc<Counts>) -> Result<(Database, Te
     let counts = Arc::clone(counts);
     thread::spawn(move || {
         for client in listener.incoming() {
-            let connected = client.and_then(|client| forward(client, &server, &counts));
-            if let Err(error) = connected {
-                eprintln!("the proxy: {error}");
-            }
+            complain(client.and_then(|client| forward(client, &server, &counts)));
         }
     });
     Ok((database, directory))
@@ -138,20 +137,30 @@ fn forward_both<S: Read + Write + Send + 'static>(
 ) {
     // A connection that ends, ends both ways; its other end sees that, too.
     thread::spawn(move || {
-        let _ = io::copy(&mut answers, &mut answered);
-        let _ = answered.shutdown(Shutdown::Both);
+        complain(io::copy(&mut answers, &mut answered));
+        complain(answered.shutdown(Shutdown::Both));
     });
     let (mut client, mut server, counts) = (client, server, Arc::clone(counts));
     thread::spawn(move || {
-        let _ = forward_messages(&mut client, &mut server, &counts);
-        let _ = end(&server);
+        complain(forward_messages(&mut client, &mut server, &counts));
+        complain(end(&server));
     });
+}
+
+/// Says what went wrong, but that a connection ended, which one direction often hears of by the other.
+fn complain<T>(result: io::Result<T>) {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+    if let Err(error) = result
+        && !matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
+    {
+        eprintln!("the proxy: {error}");
+    }
 }
 
 /// PostgreSQL's manual, "Message Formats": a type (but for what opens a connection), a length, the rest.
 fn forward_messages(client: &mut impl Read, server: &mut impl Write, counts: &Counts) -> io::Result<()> {
-    const PROTOCOL_3: u32 = 3 << 16;
-    while forward_body(client, server, &mut Vec::new())? != Some(PROTOCOL_3) {}
+    // Before the version 3.x, requests for encryption may come, which have a number above it.
+    while forward_body(client, server, &mut Vec::new())?.is_some_and(|number| number >> 16 != 3) {}
     loop {
         let mut kind = [0];
         client.read_exact(&mut kind)?;

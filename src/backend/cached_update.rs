@@ -1,5 +1,7 @@
 //! An UPDATE that is prepared once a connection.
 
+use std::marker::PhantomData;
+
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression};
 use diesel::prelude::*;
@@ -10,17 +12,13 @@ use diesel::sql_types::Bool;
 /// statements. Diesel never caches its own UPDATE, since a changeset may leave columns out from call to
 /// call; ours never does, for none of its columns is an `Option` of an assignment.
 #[derive(Debug)]
-pub(super) struct CachedUpdate<F, C, P> {
-    table: F,
-    changes: C,
+pub(super) struct CachedUpdate<T: Table, C: AsChangeset, P> {
+    table: T::FromClause,
+    changes: C::Changeset,
     predicate: P,
 }
 
-pub(super) fn cached_update<T, C, P>(
-    table: T,
-    changes: C,
-    predicate: P,
-) -> CachedUpdate<T::FromClause, C::Changeset, P>
+pub(super) fn cached_update<T, C, P>(table: T, changes: C, predicate: P) -> CachedUpdate<T, C, P>
 where
     T: Table,
     C: AsChangeset<Target = T>,
@@ -29,11 +27,13 @@ where
     CachedUpdate { table: table.from_clause(), changes: changes.as_changeset(), predicate }
 }
 
-impl<F, C, P, DB> QueryFragment<DB> for CachedUpdate<F, C, P>
+impl<T, C, P, DB> QueryFragment<DB> for CachedUpdate<T, C, P>
 where
     DB: Backend,
-    F: QueryFragment<DB>,
-    C: QueryFragment<DB>,
+    T: Table,
+    T::FromClause: QueryFragment<DB>,
+    C: AsChangeset,
+    C::Changeset: QueryFragment<DB>,
     P: QueryFragment<DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -46,10 +46,20 @@ where
     }
 }
 
-/// The cache goes by the SQL text, in which no value stands.
-impl<F, C, P> QueryId for CachedUpdate<F, C, P> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+/// The statement by its parts' types, of which no value is one: it is found without making its SQL again. The
+/// changes stand here as they were given, for as a changeset they have no id in Diesel.
+#[derive(Debug)]
+pub(super) struct UpdateId<T, C, P>(PhantomData<(T, C, P)>);
+
+impl<T, C, P> QueryId for CachedUpdate<T, C, P>
+where
+    T: Table + QueryId,
+    C: AsChangeset + QueryId,
+    P: QueryId,
+{
+    type QueryId = UpdateId<T::QueryId, C::QueryId, P::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool =
+        T::HAS_STATIC_QUERY_ID && C::HAS_STATIC_QUERY_ID && P::HAS_STATIC_QUERY_ID;
 }
 
-impl<F, C, P, Conn> RunQueryDsl<Conn> for CachedUpdate<F, C, P> {}
+impl<T: Table, C: AsChangeset, P, Conn> RunQueryDsl<Conn> for CachedUpdate<T, C, P> {}

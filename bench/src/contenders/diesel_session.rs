@@ -1,12 +1,11 @@
 //! `DieselSession`, through `Now`, called from threads.
 
 use std::ops::Range;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use diesel::connection::SimpleConnection;
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
@@ -14,7 +13,7 @@ use diesel_session::{DieselSession, Now, SessionConnection, SessionKey, TimeDelt
 
 use super::{Contender, PERIOD, POOL};
 use crate::measure::{Amount, Operation, Sample, on_threads};
-use crate::server::Database;
+use crate::server::{Database, File, Tidy};
 
 /// With the default settings on PostgreSQL: every call ends in time.
 pub(crate) const BOUNDED: &str = "diesel-session (default)";
@@ -36,7 +35,6 @@ pub(crate) struct Threads<C: SessionConnection, D> {
     store: DieselSession<C>,
     table: Rc<Table<D>>,
     value: String,
-    tidy: &'static str,
     /// What each client has generated.
     fresh: Vec<Vec<SessionKey>>,
 }
@@ -70,7 +68,7 @@ pub(crate) fn fill(database: &Database, key: &str, rows: usize, value: &str, per
     Ok(conn.batch_execute("VACUUM ANALYZE session")?)
 }
 
-/// Inserts a session for each number, by one statement. `key` and `period`, in seconds, are SQL.
+/// Inserts a session for each number, in no order, by one statement. `key` and `period`, in seconds, are SQL.
 pub(crate) fn insert(
     conn: &mut PgConnection,
     key: &str,
@@ -81,13 +79,32 @@ pub(crate) fn insert(
     sql_query(format!(
         "INSERT INTO session (session_key, expire_date, session_data) \
          SELECT {key}, statement_timestamp() + ({period}) * interval '1 second', $3 \
-         FROM generate_series($1, $2 - 1) AS n"
+         FROM generate_series($1, $2 - 1) AS n ORDER BY random()"
     ))
     .bind::<BigInt, _>(i64::try_from(numbers.start)?)
     .bind::<BigInt, _>(i64::try_from(numbers.end)?)
     .bind::<Text, _>(value)
     .execute(conn)?;
     Ok(())
+}
+
+/// Makes the session table in a new file, with so many live sessions, all in one transaction.
+pub(crate) fn fill_file(
+    file: &File,
+    rows: usize,
+    value: &str,
+) -> Result<(DieselSession<SqliteConnection>, Vec<SessionKey>)> {
+    let path = file.path();
+    let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
+    let store = DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
+    store.migrate()?;
+    let expiry = Some(TimeDelta::from_std(PERIOD)?);
+    let keys = store.pool().get()?.immediate_transaction(|conn| {
+        let mut sessions = store.on(conn);
+        (0..rows).map(|_| sessions.generate(Some(value), expiry)).collect()
+    });
+    let keys = keys.context("filling the table")?;
+    Ok((store, keys))
 }
 
 impl Threads<PgConnection, Database> {
@@ -99,42 +116,24 @@ impl Threads<PgConnection, Database> {
     ) -> Result<Self> {
         let builder = DieselSession::builder().pool_size(POOL).min_idle(POOL).bounded_calls(bounded);
         let store = builder.connect(&table.database.url)?;
-        Ok(Self::over(name, store, table, value, "VACUUM session"))
+        Ok(Self::over(name, store, table, value))
     }
 }
 
-impl<D> Threads<SqliteConnection, D> {
-    /// Fills a new file through the store, in one transaction.
-    pub(crate) fn on_sqlite(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
-        let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
-        let store =
-            DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
-        store.migrate()?;
-        let expiry = Some(TimeDelta::from_std(PERIOD)?);
-        let mut conn = store.pool().get()?;
-        let keys = conn.immediate_transaction(|conn| {
-            let mut sessions = store.on(conn);
-            (0..rows).map(|_| sessions.generate(Some(value), expiry)).collect()
-        });
-        let table = Rc::new(Table { database, keys: keys.context("filling the table")? });
-        drop(conn);
-        Ok(Self::over(UNBOUNDED, store, table, value, "PRAGMA wal_checkpoint(TRUNCATE)"))
+impl Threads<SqliteConnection, File> {
+    pub(crate) fn on_sqlite(file: File, rows: usize, value: &str) -> Result<Self> {
+        let (store, keys) = fill_file(&file, rows, value)?;
+        Ok(Self::over(UNBOUNDED, store, Rc::new(Table { database: file, keys }), value))
     }
 }
 
 impl<C: SessionConnection, D> Threads<C, D> {
-    fn over(
-        name: &'static str,
-        store: DieselSession<C>,
-        table: Rc<Table<D>>,
-        value: &str,
-        tidy: &'static str,
-    ) -> Self {
-        Self { name, store, table, value: value.to_owned(), tidy, fresh: Vec::new() }
+    fn over(name: &'static str, store: DieselSession<C>, table: Rc<Table<D>>, value: &str) -> Self {
+        Self { name, store, table, value: value.to_owned(), fresh: Vec::new() }
     }
 }
 
-impl<C: SessionConnection, D> Contender for Threads<C, D> {
+impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -167,6 +166,6 @@ impl<C: SessionConnection, D> Contender for Threads<C, D> {
     }
 
     fn tidy(&mut self) -> Result<()> {
-        Ok(self.store.pool().get()?.batch_execute(self.tidy)?)
+        self.table.database.tidy()
     }
 }

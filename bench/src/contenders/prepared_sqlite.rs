@@ -1,13 +1,14 @@
 //! The limit on SQLite: statements that do what `DieselSession`'s do, prepared once, called directly.
 
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Result, anyhow, ensure};
 use rusqlite::{Connection, params};
 
-use super::{Contender, PERIOD, diesel_session};
+use super::diesel_session::fill_file;
+use super::{Contender, PERIOD};
 use crate::measure::{Amount, Operation, Sample, on_threads};
+use crate::server::{File, Tidy as _};
 
 pub(crate) const NAME: &str = "prepared statements (the limit)";
 
@@ -15,44 +16,40 @@ pub(crate) const NAME: &str = "prepared statements (the limit)";
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
 
 /// A connection of its own for each thread, over a file with the same table.
-pub(crate) struct Prepared<D> {
-    path: PathBuf,
+pub(crate) struct Prepared {
+    file: File,
+    /// One a client, of as many clients as there were at most.
+    connections: Vec<Mutex<Connection>>,
     keys: Vec<String>,
     value: String,
     /// The keys that each client has inserted.
     fresh: Vec<Vec<String>>,
-    _database: D,
 }
 
-impl<D> Prepared<D> {
-    pub(crate) fn new(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
-        // Made and filled as ours.
-        drop(diesel_session::Threads::on_sqlite(path, (), rows, value)?);
-        let conn = connect(path)?;
-        let keys = conn
+impl Prepared {
+    pub(crate) fn new(file: File, rows: usize, value: &str) -> Result<Self> {
+        // As ours, but that the keys are as they are stored.
+        drop(fill_file(&file, rows, value)?);
+        let keys = file
+            .connect()?
             .prepare("SELECT session_key FROM session")?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        Ok(Self {
-            path: path.to_owned(),
-            keys,
-            value: value.to_owned(),
-            fresh: Vec::new(),
-            _database: database,
-        })
+        Ok(Self { file, connections: Vec::new(), keys, value: value.to_owned(), fresh: Vec::new() })
     }
 }
 
-impl<D> Contender for Prepared<D> {
+impl Contender for Prepared {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
-        let connections =
-            (0..clients).map(|_| Ok(Mutex::new(connect(&self.path)?))).collect::<Result<Vec<_>>>()?;
+        while self.connections.len() < clients {
+            self.connections.push(Mutex::new(self.file.connect()?));
+        }
         let (period, now) = (i64::try_from(PERIOD.as_millis())?, NOW);
-        let (keys, value, fresh) = (&self.keys, &self.value, &self.fresh);
+        let Self { connections, keys, value, fresh, .. } = &*self;
         let (sample, made) = on_threads(clients, amount, |client, watch| {
             let conn = connections[client].lock().map_err(|_| anyhow!("a client panicked"))?;
             let mut get = conn.prepare(&format!(
@@ -94,15 +91,6 @@ impl<D> Contender for Prepared<D> {
     }
 
     fn tidy(&mut self) -> Result<()> {
-        // It answers with a row.
-        connect(&self.path)?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+        self.file.tidy()
     }
-}
-
-/// With the pragmas that `diesel-session` sets.
-fn connect(path: &Path) -> Result<Connection> {
-    let conn = Connection::open(path)?;
-    conn.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
-    Ok(conn)
 }

@@ -1,7 +1,6 @@
 //! The stores of `tower-sessions-sqlx-store`, through their own version of `SessionStore`, from tasks.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -20,34 +19,41 @@ use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 use super::{Contender, PERIOD, POOL};
 use crate::measure::{Amount, Operation, Sample, Stopwatch, processor_time};
-use crate::server::Database;
+use crate::server::{Database, File, Tidy};
 
 pub(crate) const NAME: &str = "tower-sessions-sqlx-store";
+/// Without asking each connection whether it lives before it is used, which is a pool's default.
+pub(crate) const UNCHECKED: &str = "tower-sessions-sqlx-store, unchecked";
 
 /// Sessions to an INSERT while a table is filled.
 const BATCH: usize = 5_000;
 
-type Tidy = Box<dyn Fn(&Runtime) -> Result<()>>;
-
 /// A store over a filled table of its own.
 pub(crate) struct Tasks<S, D> {
     store: S,
-    /// Clears away what the last operations left.
-    tidy: Tidy,
     ids: Arc<Vec<Id>>,
     /// What each client has created.
     fresh: Vec<Vec<Id>>,
     template: Record,
     runtime: Runtime,
-    _database: D,
+    database: D,
+    name: &'static str,
 }
 
 impl Tasks<PostgresStore, Database> {
-    pub(crate) fn on_postgres(database: Database, rows: usize, value: &str) -> Result<Self> {
+    pub(crate) fn on_postgres(
+        name: &'static str,
+        database: Database,
+        rows: usize,
+        value: &str,
+    ) -> Result<Self> {
         let runtime = Runtime::new()?;
         let template = record(value)?;
-        let (store, pool, ids) = runtime.block_on(async {
-            let options = PgPoolOptions::new().max_connections(POOL).min_connections(POOL);
+        let (store, ids) = runtime.block_on(async {
+            let options = PgPoolOptions::new()
+                .max_connections(POOL)
+                .min_connections(POOL)
+                .test_before_acquire(name != UNCHECKED);
             let pool = options.connect(&database.url).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
@@ -57,66 +63,61 @@ impl Tasks<PostgresStore, Database> {
             {
                 sqlx::query(statement).execute(&pool).await?;
             }
-            anyhow::Ok((store, pool, ids))
+            anyhow::Ok((store, ids))
         })?;
-        let tidy = move |runtime: &Runtime| {
-            runtime.block_on(sqlx::query("VACUUM tower_sessions.session").execute(&pool))?;
-            Ok(())
-        };
-        Ok(Self::new(store, tidy, ids, template, runtime, database))
+        Ok(Self::new(name, store, ids, template, runtime, database))
     }
 }
 
-impl<D> Tasks<SqliteStore, D> {
+impl Tasks<SqliteStore, File> {
     /// With the pragmas that `diesel-session` sets.
-    pub(crate) fn on_sqlite(path: &Path, database: D, rows: usize, value: &str) -> Result<Self> {
+    pub(crate) fn on_sqlite(name: &'static str, file: File, rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let template = record(value)?;
         let options = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(file.path())
             .create_if_missing(true)
             .busy_timeout(std::time::Duration::from_secs(5))
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
-        let (store, pool, ids) = runtime.block_on(async {
-            let pool_options = SqlitePoolOptions::new().max_connections(POOL).min_connections(POOL);
+        let (store, ids) = runtime.block_on(async {
+            let pool_options = SqlitePoolOptions::new()
+                .max_connections(POOL)
+                .min_connections(POOL)
+                .test_before_acquire(name != UNCHECKED);
             let pool = pool_options.connect_with(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
             let ids = fill_sqlite(&pool, &template, rows).await?;
-            anyhow::Ok((store, pool, ids))
+            anyhow::Ok((store, ids))
         })?;
-        let tidy = move |runtime: &Runtime| {
-            runtime.block_on(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool))?;
-            Ok(())
-        };
-        Ok(Self::new(store, tidy, ids, template, runtime, database))
+        Ok(Self::new(name, store, ids, template, runtime, file))
     }
 }
 
 impl<S: SessionStore + Clone, D> Tasks<S, D> {
     fn new(
+        name: &'static str,
         store: S,
-        tidy: impl Fn(&Runtime) -> Result<()> + 'static,
         ids: Vec<Id>,
         template: Record,
         runtime: Runtime,
         database: D,
     ) -> Self {
-        let (tidy, ids) = (Box::new(tidy), Arc::new(ids));
-        Self { store, tidy, ids, fresh: Vec::new(), template, runtime, _database: database }
+        Self { name, store, ids: Arc::new(ids), fresh: Vec::new(), template, runtime, database }
     }
 }
 
-impl<S: SessionStore + Clone, D> Contender for Tasks<S, D> {
+impl<S: SessionStore + Clone, D: Tidy> Contender for Tasks<S, D> {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.resize(clients, Vec::new());
-        let start = Arc::new(Barrier::new(clients + 1));
+        let before = processor_time(UsageWho::RUSAGE_SELF)?;
+        let start = Arc::new(Barrier::new(clients));
         let (watches, cpu) = self.runtime.block_on(async {
             let tasks: Vec<_> = fresh
                 .into_iter()
@@ -130,8 +131,6 @@ impl<S: SessionStore + Clone, D> Contender for Tasks<S, D> {
                     })
                 })
                 .collect();
-            let before = processor_time(UsageWho::RUSAGE_SELF)?;
-            start.wait().await;
             let mut watches = Vec::new();
             for task in tasks {
                 let (watch, made) = task.await??;
@@ -144,7 +143,7 @@ impl<S: SessionStore + Clone, D> Contender for Tasks<S, D> {
     }
 
     fn tidy(&mut self) -> Result<()> {
-        (self.tidy)(&self.runtime)
+        self.database.tidy()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use anyhow::Result;
 use diesel::prelude::*;
@@ -32,7 +33,7 @@ struct Setting {
 /// Settings of the server that decide how fast and how durable it is.
 const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name IN \
     ('server_version', 'fsync', 'full_page_writes', 'wal_level', 'shared_buffers', 'max_wal_size', \
-     'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing')";
+     'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing', 'lc_collate')";
 
 /// Packages whose versions matter, as the lock file has them.
 const PACKAGES: [&str; 10] = [
@@ -55,10 +56,9 @@ impl Environment {
             settings.into_iter().map(|setting| (setting.name, setting.value)).collect();
         let whose = if server.is_throwaway() { "our own, throwaway" } else { "DATABASE_URL's" };
         settings.insert("server".to_owned(), whose.to_owned());
-        settings.insert("synchronous_commit".to_owned(), "set for each group of the plan".to_owned());
         settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one a client"));
         settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
-        Ok(Self { machine: machine()?, versions: versions(), settings, contenders: contenders() })
+        Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders() })
     }
 }
 
@@ -77,14 +77,15 @@ fn contenders() -> BTreeMap<&'static str, &'static str> {
         (
             tower_sessions::NAME,
             "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
-            tasks on a thread for each processor: load, save, create, delete; sqlx asks each connection whether it \
-            lives before it is used, its default, which is a round trip that ours does not make",
+            tasks on a thread for each processor: load, save, create, delete; its pool asks each connection whether it \
+            lives before it is used, the default, which is a round trip that ours does not make",
         ),
+        (tower_sessions::UNCHECKED, "the same with a pool that does not ask, which is not the default"),
         (
             pgbench::NAME,
             "pgbench -M prepared with the statements that DieselSession sends, a thread a client; \
-            every sample starts with new connections, where the stores' are warm, and latencies are of one \
-            operation in twenty",
+            connections are new in each sample, of which the first half (of counted operations the first tenth) does \
+            not count, but that processor time is of all; latencies are of one operation in five",
         ),
         (pgbench::TWO_THREADS, "the same with all clients on two threads"),
         (
@@ -110,13 +111,19 @@ fn machine() -> Result<BTreeMap<&'static str, String>> {
     ]))
 }
 
-fn versions() -> BTreeMap<&'static str, String> {
+fn versions() -> Result<BTreeMap<&'static str, String>> {
     let lock = include_str!("../../../Cargo.lock");
-    PACKAGES
+    let mut versions: BTreeMap<&str, String> = PACKAGES
         .iter()
         .filter_map(|package| {
             let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
             Some((*package, entry.split('"').next()?.to_owned()))
         })
-        .collect()
+        .collect();
+    let pgbench = Command::new(throwaway_postgres::binaries()?.join("pgbench")).arg("--version").output()?;
+    versions.insert("pgbench, with its libpq", String::from_utf8(pgbench.stdout)?.trim().to_owned());
+    versions.insert("SQLite", rusqlite::version().to_owned());
+    let profile = if cfg!(debug_assertions) { "debug: no figures to go by" } else { "release" };
+    versions.insert("build", profile.to_owned());
+    Ok(versions)
 }

@@ -21,15 +21,19 @@ use environment::Environment;
 struct Json<'a> {
     figures: BTreeMap<&'a str, f64>,
     /// What each figure should be, and the rounds that it is the median of.
-    targets: &'a [Figure],
+    by_round: &'a [Figure],
     environment: &'a Environment,
     scale: Scale,
     plan: &'a [Group],
     measured: &'a Measured,
 }
 
+pub(crate) fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("writing {}", path.display()))
+}
+
 pub(crate) fn json(
-    path: &Path,
+    file: File,
     figures: &[Figure],
     environment: &Environment,
     scale: Scale,
@@ -37,8 +41,7 @@ pub(crate) fn json(
     measured: &Measured,
 ) -> Result<()> {
     let by_name = figures.iter().map(|figure| (figure.name.as_str(), figure.value)).collect();
-    let json = Json { figures: by_name, targets: figures, environment, scale, plan, measured };
-    let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+    let json = Json { figures: by_name, by_round: figures, environment, scale, plan, measured };
     let mut file = BufWriter::new(file);
     serde_json::to_writer_pretty(&mut file, &json)?;
     writeln!(file)?;

@@ -9,6 +9,7 @@ use crate::compare::Round;
 use crate::figures::{Figure, Target};
 use crate::measure::{Sample, extremes, median};
 use crate::plan::Group;
+use crate::wire::Traffic;
 
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -63,6 +64,21 @@ pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
         }
     }
     Ok(table)
+}
+
+/// What went over the wire.
+pub(crate) fn traffic(traffic: &[Traffic]) -> Table {
+    let mut table = table(&["contender", "operation", "round trips", "statements", "parsed"]);
+    for seen in traffic {
+        table.add_row([
+            seen.contender.to_owned(),
+            seen.operation.name().to_owned(),
+            seen.round_trips.to_string(),
+            seen.statements.to_string(),
+            seen.parsed.to_string(),
+        ]);
+    }
+    table
 }
 
 /// The figures by their targets.
