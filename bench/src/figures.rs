@@ -148,15 +148,13 @@ impl Measured {
             };
             figures.push(Figure::new(name, target, vec![traffic.round_trips])?);
         }
-        let slowdown = self.sweeps.iter().map(Sweep::slowdown).collect();
-        let counted_from_the_start = self.sweeps.iter().map(Sweep::slowdown_from_the_start).collect();
-        let by_computing = self.sweeps.iter().map(Sweep::slowdown_by_computing).collect();
+        let paced = self.sweeps.iter().map(Sweep::slowdown).collect();
+        let unpaced = self.sweeps.iter().map(Sweep::slowdown_unpaced).collect();
         figures.extend([
             Figure::new("hot_share", Some(AtLeast(0.95)), vec![self.writes.hot_share()])?,
             Figure::new("index_growth", Some(AtMost(0.05)), vec![self.writes.index_growth()])?,
-            Figure::new("get_p99_during_delete_expired_vs_idle", Some(AtMost(2.0)), slowdown)?,
-            Figure::new("get_p99_during_delete_expired_vs_idle_once_awake", None, counted_from_the_start)?,
-            Figure::new("get_p99_during_computing_vs_idle", None, by_computing)?,
+            Figure::new("get_p99_during_delete_expired_vs_idle", Some(AtMost(2.0)), paced)?,
+            Figure::new("get_p99_during_delete_expired_vs_idle_unpaced", None, unpaced)?,
             Figure::new("idle_sweep_buffers_share", Some(AtMost(0.01)), vec![self.idle_sweep.share()])?,
         ]);
         Ok(figures)

@@ -45,32 +45,45 @@ impl Operation {
 /// How long each client goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Amount {
+    /// After a warm-up, which does not count.
     Time(Duration),
     Operations(usize),
 }
 
+/// Until threads, connections and the server's processes have come together.
+const WARM_UP: Duration = Duration::from_millis(500);
+
 /// One client's times.
 pub(crate) struct Stopwatch {
     amount: Amount,
+    /// Until then nothing counts.
+    warm: Instant,
+    /// When the first counted operation began.
     started: Instant,
     last: Instant,
     nanoseconds: Vec<u64>,
+    uncounted: usize,
 }
 
 impl Stopwatch {
     pub(crate) fn start(amount: Amount) -> Self {
         let now = Instant::now();
-        Self { amount, started: now, last: now, nanoseconds: Vec::with_capacity(1 << 16) }
+        let warm = match amount {
+            Amount::Time(_) => now + WARM_UP,
+            Amount::Operations(_) => now,
+        };
+        let nanoseconds = Vec::with_capacity(1 << 16);
+        Self { amount, warm, started: now, last: now, nanoseconds, uncounted: 0 }
     }
 
     pub(crate) fn goes_on(&self) -> bool {
         match self.amount {
-            Amount::Time(time) => self.last < self.started + time,
+            Amount::Time(time) => self.last < self.warm + time,
             Amount::Operations(operations) => self.nanoseconds.len() < operations,
         }
     }
 
-    /// Operations so far.
+    /// Counted operations so far.
     pub(crate) fn laps(&self) -> usize {
         self.nanoseconds.len()
     }
@@ -83,7 +96,12 @@ impl Stopwatch {
     /// An operation is over.
     pub(crate) fn lap(&mut self) {
         let now = Instant::now();
-        self.nanoseconds.push(u64::try_from((now - self.last).as_nanos()).unwrap_or(u64::MAX));
+        if self.last < self.warm {
+            self.uncounted += 1;
+            self.started = now;
+        } else {
+            self.nanoseconds.push(u64::try_from((now - self.last).as_nanos()).unwrap_or(u64::MAX));
+        }
         self.last = now;
     }
 }
@@ -112,6 +130,7 @@ impl Sample {
     /// Out of the clients' stopwatches and the processor time that they took.
     pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
         let operations_per_second = clients.iter().map(Stopwatch::rate).sum();
+        let uncounted: usize = clients.iter().map(|client| client.uncounted).sum();
         let mut nanoseconds: Vec<u64> = clients.into_iter().flat_map(|client| client.nanoseconds).collect();
         nanoseconds.sort_unstable();
         let operations = nanoseconds.len();
@@ -120,7 +139,7 @@ impl Sample {
             operations_per_second,
             latency_p50: percentile(&nanoseconds, 50)? / 1e3,
             latency_p99: percentile(&nanoseconds, 99)? / 1e3,
-            client_cpu: cpu / operations as f64,
+            client_cpu: cpu / (operations + uncounted) as f64,
         })
     }
 }

@@ -134,7 +134,7 @@ pub(crate) fn groups(scale: Scale) -> Vec<Group> {
     if scale.quick { quick(scale) } else { full(scale) }
 }
 
-/// What the figures need, and no more.
+/// What the figures with a target need, and what the default settings cost.
 fn quick(scale: Scale) -> Vec<Group> {
     let reads_and_writes = [Operation::Get, Operation::Set];
     let one = Group {
@@ -142,16 +142,18 @@ fn quick(scale: Scale) -> Vec<Group> {
         contenders: vec![diesel_session::UNBOUNDED, pgbench::NAME],
         ..scale.base()
     };
-    let mut eight = scale.variants();
-    eight.contenders.retain(|contender| *contender != diesel_session::HELD);
-    let made = Group { cells: cells(&[Operation::Generate, Operation::Clear], &[8]), ..scale.base() };
+    let eight = Group {
+        cells: cells(&[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear], &[8]),
+        ..scale.base()
+    };
     let sizes = Group {
         cells: vec![(Operation::Get, 1)],
         contenders: vec![diesel_session::UNBOUNDED],
         ..scale.other_sizes()
     };
-    let sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
-    vec![one, eight, made, sizes, sqlite]
+    let mut sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
+    sqlite.contenders.retain(|contender| *contender != tower_sessions::UNCHECKED);
+    vec![one, eight, sizes, sqlite]
 }
 
 /// One dimension varied at a time, but that large values go with a smaller table.

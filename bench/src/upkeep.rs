@@ -28,8 +28,11 @@ const INTERVAL: Duration = Duration::from_millis(1);
 /// How long gets are watched where nothing else says when it is enough.
 const PHASE: Duration = Duration::from_secs(1);
 
-/// Sessions to a sweep's batch, as the documentation's example has it.
-const BATCH: u32 = 1_000;
+/// Sessions to a batch and the pause after it, in times of what it took, as the documentation's example has it.
+const PACED: (u32, u32) = (200, 3);
+
+/// As fast as it goes.
+const UNPACED: (u32, u32) = (1_000, 0);
 
 /// Every live session set five times within one hour.
 #[derive(Debug, Serialize)]
@@ -52,39 +55,26 @@ impl Writes {
     }
 }
 
-/// The 99th percentile of gets of one client at a fixed rate, in microseconds.
-#[derive(Debug, Default, Clone, Copy, Serialize)]
-struct P99 {
-    /// From when a get was due: what a user waits.
-    due: f64,
-    /// From when the client ran, unless it was busy with the get before: the operating system's lateness in
-    /// waking it is left out.
-    awake: f64,
-}
-
-/// Gets alone, while expired sessions are deleted, and while a connection computes something that no session
-/// has to do with, which shows what is the processors' doing.
+/// The 99th percentile of gets of one client at a fixed rate, in microseconds from when each was due: what a
+/// user waits. Alone, and while so many expired sessions are deleted.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sweep {
     pub(crate) round: usize,
     deleted: usize,
-    seconds: f64,
-    idle: P99,
-    sweeping: P99,
-    computing: P99,
+    idle: f64,
+    paced: f64,
+    paced_seconds: f64,
+    unpaced: f64,
+    unpaced_seconds: f64,
 }
 
 impl Sweep {
     pub(crate) fn slowdown(&self) -> f64 {
-        self.sweeping.due / self.idle.due
+        self.paced / self.idle
     }
 
-    pub(crate) fn slowdown_from_the_start(&self) -> f64 {
-        self.sweeping.awake / self.idle.awake
-    }
-
-    pub(crate) fn slowdown_by_computing(&self) -> f64 {
-        self.computing.due / self.idle.due
+    pub(crate) fn slowdown_unpaced(&self) -> f64 {
+        self.unpaced / self.idle
     }
 }
 
@@ -172,14 +162,16 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
         // So that what filling the table left to write to disk disturbs nobody later.
         conn.batch_execute("CHECKPOINT")?;
     }
+    let first = live + 1;
+    let mut insert_expired = || {
+        // Two hours ago, and more.
+        insert(&mut conn, HASHED, first..first + expired, &value, "-(7200 + 600 * random())")?;
+        anyhow::Ok(conn.batch_execute("VACUUM ANALYZE session")?)
+    };
     let sweeps = (0..scale.rounds)
         .map(|round| {
-            bar.set_message(format!("round {round}: delete {expired} of {live} sessions"));
-            // Two hours ago, and more.
-            let first = live + 1 + round * expired;
-            insert(&mut conn, HASHED, first..first + expired, &value, "-(7200 + 600 * random())")?;
-            conn.batch_execute("VACUUM ANALYZE session")?;
-            sweep(round, &store, &table.keys, expired)
+            bar.set_message(format!("round {round}: delete {expired} of {live} sessions, twice"));
+            sweep(round, &store, &table.keys, expired, &mut insert_expired)
         })
         .collect::<Result<_>>()?;
     Ok((idle, sweeps))
@@ -195,7 +187,7 @@ fn idle_sweep(database: &Database) -> Result<IdleSweep> {
     let table_pages =
         number(&mut conn, "SELECT pg_relation_size('session') / current_setting('block_size')::bigint")?;
     let store = DieselSession::<PgConnection>::builder().pool_size(1).connect(&database.url)?;
-    let deleted = store.delete_expired(BATCH)?;
+    let deleted = store.delete_expired(PACED.0)?;
     ensure!(deleted == 0, "{deleted} sessions had expired");
     drop(store);
     let after = reported(&mut conn, SEEN, |seen| seen > before)?;
@@ -207,10 +199,17 @@ fn sweep(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     expired: usize,
+    mut insert_expired: impl FnMut() -> Result<()>,
 ) -> Result<Sweep> {
-    let (mut idle, mut sweeping, mut computing) = (P99::default(), P99::default(), P99::default());
-    let (mut deleted, mut seconds) = (0, 0.0);
-    let mut phases = [Phase::Idle, Phase::Sweeping, Phase::Computing];
+    let mut swept = |manner| {
+        insert_expired()?;
+        let started = Instant::now();
+        let (p99, deleted) = p99_while(store, keys, || delete_all_expired(store, manner))?;
+        ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
+        anyhow::Ok((p99, started.elapsed().as_secs_f64()))
+    };
+    let (mut idle, mut paced, mut unpaced) = (0.0, (0.0, 0.0), (0.0, 0.0));
+    let mut phases = [Phase::Idle, Phase::Paced, Phase::Unpaced];
     fastrand::shuffle(&mut phases);
     for phase in phases {
         match phase {
@@ -220,88 +219,67 @@ fn sweep(
                     Ok(())
                 })?;
             }
-            Phase::Sweeping => {
-                let started = Instant::now();
-                (sweeping, deleted) = p99_while(store, keys, || delete_all_expired(store))?;
-                seconds = started.elapsed().as_secs_f64();
-            }
-            Phase::Computing => {
-                (computing, ()) = p99_while(store, keys, || compute(store))?;
-            }
+            Phase::Paced => paced = swept(PACED)?,
+            Phase::Unpaced => unpaced = swept(UNPACED)?,
         }
     }
-    ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
-    Ok(Sweep { round, deleted, seconds, idle, sweeping, computing })
+    let ((paced, paced_seconds), (unpaced, unpaced_seconds)) = (paced, unpaced);
+    Ok(Sweep { round, deleted: expired, idle, paced, paced_seconds, unpaced, unpaced_seconds })
 }
 
 enum Phase {
     Idle,
-    Sweeping,
-    Computing,
+    Paced,
+    Unpaced,
 }
 
-fn delete_all_expired(store: &DieselSession<PgConnection>) -> Result<usize> {
+fn delete_all_expired(store: &DieselSession<PgConnection>, (batch, pause): (u32, u32)) -> Result<usize> {
     let mut deleted = 0;
     loop {
-        match store.delete_expired(BATCH)? {
+        let started = Instant::now();
+        match store.delete_expired(batch)? {
             0 => return Ok(deleted),
             some => deleted += some,
         }
+        thread::sleep(started.elapsed() * pause);
     }
 }
 
-fn compute(store: &DieselSession<PgConnection>) -> Result<()> {
-    let enough = Instant::now() + PHASE;
-    let mut conn = store.pool().get()?;
-    while Instant::now() < enough {
-        // About as long as a batch.
-        number(&mut conn, "SELECT count(*) FROM generate_series(1, 80000)")?;
-    }
-    Ok(())
-}
-
-/// What gets take while something else is done, and what that returned.
+/// The 99th percentile of gets while something else is done, and what that returned.
 fn p99_while<T>(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     something: impl FnOnce() -> Result<T>,
-) -> Result<(P99, T)> {
+) -> Result<(f64, T)> {
     let going_on = AtomicBool::new(true);
     thread::scope(|scope| {
         let gets = scope.spawn(|| gets_at_a_fixed_rate(store, keys, &going_on));
         let done = something();
         going_on.store(false, Ordering::Relaxed);
-        let (due, awake) = gets.join().map_err(|_| anyhow!("the client panicked"))??;
-        Ok((P99 { due: percentile(&due, 99)? / 1e3, awake: percentile(&awake, 99)? / 1e3 }, done?))
+        let latencies = gets.join().map_err(|_| anyhow!("the client panicked"))??;
+        Ok((percentile(&latencies, 99)? / 1e3, done?))
     })
 }
 
-/// The latencies in nanoseconds, sorted: from when each get was due, and from when the client was awake.
+/// The latencies in nanoseconds, sorted.
 fn gets_at_a_fixed_rate(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     going_on: &AtomicBool,
-) -> Result<(Vec<u64>, Vec<u64>)> {
+) -> Result<Vec<u64>> {
     let mut random = fastrand::Rng::new();
-    let (mut from_due, mut from_awake) = (Vec::new(), Vec::new());
+    let mut latencies = Vec::new();
     let mut due = Instant::now();
     // One at least, however soon the other is done.
     loop {
-        let wait = due.saturating_duration_since(Instant::now());
-        let mut awake = due;
-        if !wait.is_zero() {
-            thread::sleep(wait);
-            awake = Instant::now();
-        }
+        thread::sleep(due.saturating_duration_since(Instant::now()));
         store.get(&keys[random.usize(..keys.len())])?;
-        from_due.push(u64::try_from(due.elapsed().as_nanos())?);
-        from_awake.push(u64::try_from(awake.elapsed().as_nanos())?);
+        latencies.push(u64::try_from(due.elapsed().as_nanos())?);
         due += INTERVAL;
         if !going_on.load(Ordering::Relaxed) {
             break;
         }
     }
-    from_due.sort_unstable();
-    from_awake.sort_unstable();
-    Ok((from_due, from_awake))
+    latencies.sort_unstable();
+    Ok(latencies)
 }

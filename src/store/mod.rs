@@ -173,8 +173,14 @@ impl<C: SessionConnection> DieselSession<C> {
     /// # #[cfg(feature = "sqlite")] {
     /// # let sessions = diesel_session::DieselSession::<diesel::SqliteConnection>::connect(":memory:")?;
     /// # sessions.migrate()?;
-    /// // Once in a while, and not all at once.
-    /// while sessions.delete_expired(1_000)? > 0 {}
+    /// // Once in a while; small batches, and pauses in which others have the processor.
+    /// loop {
+    ///     let started = std::time::Instant::now();
+    ///     if sessions.delete_expired(200)? == 0 {
+    ///         break;
+    ///     }
+    ///     std::thread::sleep(started.elapsed() * 3);
+    /// }
     /// # }
     /// # Ok::<(), diesel_session::Error>(())
     /// ```

@@ -57,6 +57,10 @@ impl Environment {
         let whose = if server.is_throwaway() { "our own, throwaway" } else { "DATABASE_URL's" };
         settings.insert("server".to_owned(), whose.to_owned());
         settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one a client"));
+        settings.insert(
+            "warm-up".to_owned(),
+            "half a second before each second that counts; pgbench, see there".to_owned(),
+        );
         settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
         Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders() })
     }

@@ -110,17 +110,10 @@ pub(crate) fn figures(figures: &[Figure]) -> Table {
 }
 
 /// Who was measured, where, and with which settings.
-pub(crate) fn environment(environment: &Environment) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    for (name, value) in &environment.contenders {
-        table.add_row([*name, *value]);
-    }
-    for (name, value) in environment.machine.iter().chain(&environment.versions) {
-        table.add_row([*name, value.as_str()]);
-    }
-    for (name, value) in &environment.settings {
-        table.add_row([name, value]);
-    }
-    table
+pub(crate) fn environment(environment: &Environment) -> String {
+    let contenders = environment.contenders.iter().map(|(name, what)| format!("{name}: {what}"));
+    let facts = environment.machine.iter().chain(&environment.versions);
+    let facts = facts.map(|(name, value)| format!("{name}: {value}"));
+    let settings = environment.settings.iter().map(|(name, value)| format!("{name}: {value}"));
+    contenders.chain(facts).chain(settings).collect::<Vec<_>>().join("\n")
 }
