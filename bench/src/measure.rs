@@ -88,9 +88,12 @@ impl Stopwatch {
         self.nanoseconds.len()
     }
 
-    /// Operations per second.
+    /// Operations per second: none of a client that waited from the warm-up to the end, for a lock say.
     fn rate(&self) -> f64 {
-        self.laps() as f64 / (self.last - self.started).as_secs_f64()
+        match self.laps() {
+            0 => 0.0,
+            laps => laps as f64 / (self.last - self.started).as_secs_f64(),
+        }
     }
 
     /// An operation is over.
@@ -216,6 +219,12 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]).ok(), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).ok(), Some(2.5));
         assert!(median(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_client_that_waits_throughout_does_nothing_a_second() {
+        let watch = Stopwatch::start(Amount::Operations(1));
+        assert_eq!(watch.rate(), 0.0);
     }
 
     #[test]
