@@ -35,6 +35,11 @@ pub enum Error {
     #[error("the session has no value yet")]
     NotSet,
 
+    /// The value is no longer the one that was expected: another request has set it meanwhile. Nothing was
+    /// written.
+    #[error("the session's value was changed meanwhile: read it again, and decide anew")]
+    Changed,
+
     /// The value is larger than this store's limit. Nothing was written.
     #[error(
         "the value has {size} bytes, and this store takes at most {limit}: store less, or raise the limit"
@@ -62,6 +67,29 @@ pub enum Error {
         limit: TimeDelta,
     },
 
+    /// The owner's name is too long. Nothing was written.
+    #[error("the owner has {size} bytes, and a name has at most {limit}: use an identifier")]
+    OwnerTooLong {
+        /// The name's size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// The owner's name holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
+    #[error("the owner has a NUL at byte {position}, which text columns cannot hold")]
+    OwnerHasNul {
+        /// Where the first NUL is, in bytes from the start.
+        position: usize,
+    },
+
+    /// The owner has as many live sessions as this store allows. Nothing was written.
+    #[error("the owner has {limit} live sessions already: end one of them first")]
+    OwnerLimit {
+        /// The limit: [`OwnerLimit::Refuse`](crate::OwnerLimit::Refuse).
+        limit: u32,
+    },
+
     /// A setting of the builder or a parameter of the connection cannot be used.
     #[error("{setting}: {reason}")]
     #[non_exhaustive]
@@ -87,6 +115,17 @@ pub enum Error {
     #[error("the database connection was lost, and none came in its place; a write may have taken effect")]
     #[non_exhaustive]
     ConnectionLost {
+        /// The error that the lost connection gave.
+        source: diesel::result::Error,
+    },
+
+    /// The connection was lost while the change was under way, which may have taken effect or not. It was not
+    /// repeated, since that could do it twice: read the session, and decide anew.
+    #[error(
+        "the database connection was lost, and the change may have taken effect or not: read the session again"
+    )]
+    #[non_exhaustive]
+    OutcomeUnknown {
         /// The error that the lost connection gave.
         source: diesel::result::Error,
     },

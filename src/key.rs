@@ -140,6 +140,15 @@ impl StoredKey {
         }
     }
 
+    /// No session's: a key has no `$` in it, and a hash has one.
+    pub(crate) const NONE: Self = Self([b'$'; SessionKey::LENGTH]);
+
+    /// As the database gives it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let stored = text.as_bytes().try_into().ok().filter(|_| text.is_ascii())?;
+        Some(Self(stored))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         ascii(&self.0)
     }

@@ -1,7 +1,8 @@
 //! Server-side web sessions for applications that already use Diesel.
 //!
 //! The key sits in the visitor's cookie, the session in the application's own database. [`DieselSession`] is
-//! the store; [`Now`] is what every store does: `generate`, `get`, `set`, `clear`.
+//! the store; [`Now`] is what every store does: `generate`, `get`, `set`, `clear`; [`Sessions`] what a login, a busy
+//! page, two requests at once and a page 'your devices' need besides.
 //!
 //! ```
 //! # #[cfg(feature = "sqlite")] {
@@ -25,6 +26,7 @@
 //! - On a connection that you hold, inside your transaction: [`DieselSession::on`].
 //! - Over your own pool: [`DieselSession::new`]; without a pool: [`Rules::on`]. Settings: [`DieselSession::builder`].
 //! - The table, and who may make it: [`migrations`].
+//! - Expired rows, in the background: [`Sweeper`].
 //! - Without a database: [`MemorySession`].
 //!
 //! # Features
@@ -38,7 +40,21 @@
 //! | `postgres-bundled` | `postgres` with a libpq compiled in, without TLS: for trying out, not for production |
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: `Json` |
+//! | `tracing` | a span and an event for each operation: see below |
 //! | `testing` | a transaction for each test, and the conformance suite |
+//!
+//! # Tracing
+//!
+//! With the feature `tracing` each operation on a database runs in a span `session` at level DEBUG and ends with an
+//! event: DEBUG, or WARN where something failed that should not. No key, no value, no owner and no address is in them.
+//!
+//! | field | what it holds |
+//! |---|---|
+//! | `operation` | the method's name: `generate`, `get`, `rotate`, ... |
+//! | `database` | `postgres` or `sqlite` |
+//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument, or by the owner's limit), `abandoned` (an update, by its function), `failed` |
+//! | `elapsed_us` | how long it took with all its attempts, in microseconds |
+//! | `error` | of an event with the outcome `failed`: the error, without its source |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -61,15 +77,19 @@ mod memory;
 pub mod migrations;
 mod now;
 mod operations;
+mod owner;
 mod rules;
 mod schema;
+mod sessions;
 mod store;
+mod sweeper;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 
 pub use backend::SessionConnection;
 #[doc(no_inline)]
-pub use chrono::TimeDelta;
+pub use chrono::{DateTime, TimeDelta, Utc};
 #[cfg(feature = "postgres")]
 pub use connect::postgres::ConnectOptions;
 pub use error::{Error, MigrationError};
@@ -78,8 +98,11 @@ pub use json::{Json, JsonError};
 pub use key::{KeyStorage, SessionKey};
 pub use memory::MemorySession;
 pub use now::Now;
+pub use owner::{OwnedSession, OwnerLimit, SessionCount, SessionHandle};
 pub use rules::Rules;
+pub use sessions::Sessions;
 pub use store::{Builder, DieselSession, OnConnection};
+pub use sweeper::{Sweeper, SweeperBuilder};
 
 #[cfg(all(doctest, feature = "sqlite", feature = "testing"))]
 #[doc = include_str!("../README.md")]

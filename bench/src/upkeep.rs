@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel_session::{DieselSession, Now as _, SessionKey, TimeDelta};
+use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, TimeDelta};
 use indicatif::ProgressBar;
 use serde::Serialize;
 

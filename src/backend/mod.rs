@@ -1,16 +1,18 @@
 //! What a database does for sessions: a few typed queries, one file a database, and nothing else.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryResult;
-use diesel::connection::TransactionManager as _;
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel::r2d2::R2D2Connection;
 
-use crate::connect::Connect;
+use crate::connect::{Connect, Schema};
 use crate::error::MigrationError;
 use crate::key::{KeyStorage, StoredKey};
-use crate::rules::Period;
+use crate::rules::{Expiry, Period};
 
 mod cached_update;
+#[cfg(feature = "postgres")]
+mod moved_row;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -35,15 +37,65 @@ pub trait SessionConnection: Connect + Queries + Migrate {}
 
 /// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
 /// nowhere else: `expire_date` after the database's clock, equal is dead.
-pub trait Queries: R2D2Connection + Send + 'static {
+pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> + Send + 'static {
+    /// The database's name, as its feature has it.
+    const NAME: &'static str;
+
+    /// Begins a transaction in which a row that was read can be written.
+    const BEGIN: &'static str;
+
     /// The value of the live session under the key, and what is left of its period.
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>>;
 
-    /// Inserts a session that expires after `period`; `false` where the key is taken.
-    fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool>;
+    /// The value of the live session under the key, which nobody else writes until the transaction ends.
+    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
 
-    /// Gives the live session under the key a value and a period; `false` where there is none.
-    fn update_live(&mut self, key: &StoredKey, value: &str, period: Period) -> QueryResult<bool>;
+    /// Inserts a session that expires after `period`; `false` where the key is taken.
+    fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool>;
+
+    /// Gives the live session under the key a value and an expiry; `false` where there is none.
+    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool>;
+
+    /// The same where its value is the expected one; `false` where it is another, or there is no session.
+    fn replace_live(
+        &mut self,
+        key: &StoredKey,
+        expected: Option<&str>,
+        value: &str,
+        expiry: Expiry,
+    ) -> QueryResult<bool>;
+
+    /// Gives the live session under the key an expiry that is later by `step` at least; `false` where it would
+    /// not be, or there is no session.
+    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool>;
+
+    /// Moves the live session to another key; `false` where there is none.
+    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool>;
+
+    /// Gives the live session under the key an owner; `false` where there is none.
+    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
+
+    /// The live sessions of an owner, the oldest first.
+    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>>;
+
+    /// How many live sessions an owner has under other keys than this one.
+    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64>;
+
+    /// Deletes the live sessions of an owner that are under other keys than this one.
+    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize>;
+
+    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
+    /// where one was moved to another key meanwhile.
+    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize>;
+
+    /// Until the transaction ends, nobody else locks this owner.
+    fn lock_owner(&mut self, owner: &str) -> QueryResult<()>;
 
     /// Deletes the session under the key, live or not; `false` where there is none.
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool>;
@@ -51,15 +103,38 @@ pub trait Queries: R2D2Connection + Send + 'static {
     /// Deletes at most `limit` expired sessions, the longest expired first.
     fn delete_expired(&mut self, limit: u32) -> QueryResult<usize>;
 
+    /// How many sessions there are, and how many of them are live.
+    fn count(&mut self) -> QueryResult<(i64, i64)>;
+
     /// Whether there is a session table.
     fn has_table(&mut self) -> QueryResult<bool>;
 
     /// Whether the connection has an open transaction, or cannot tell.
     fn is_in_transaction(&mut self) -> bool {
-        let status = Self::TransactionManager::transaction_manager_status_mut(self);
+        let status = AnsiTransactionManager::transaction_manager_status_mut(self);
         !matches!(status.transaction_depth(), Ok(None))
     }
+
+    /// Begins a transaction in which a row that was read can be written; a savepoint in the caller's.
+    fn begin(&mut self) -> QueryResult<()> {
+        if self.is_in_transaction() {
+            AnsiTransactionManager::begin_transaction(self)
+        } else {
+            AnsiTransactionManager::begin_transaction_sql(self, Self::BEGIN)
+        }
+    }
+
+    fn commit(&mut self) -> QueryResult<()> {
+        AnsiTransactionManager::commit_transaction(self)
+    }
+
+    fn roll_back(&mut self) -> QueryResult<()> {
+        AnsiTransactionManager::rollback_transaction(self)
+    }
 }
+
+/// A session of an owner: its key, when it was generated and when it expires.
+pub(crate) type OwnedRow = (StoredKey, DateTime<Utc>, DateTime<Utc>);
 
 /// What a database does for its session table; `migrations` implements it.
 pub trait Migrate {
@@ -67,7 +142,8 @@ pub trait Migrate {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError>;
 
     /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
-    fn run_missing(&mut self, storage: KeyStorage) -> Result<usize, MigrationError>;
+    /// `schema` is the one that the connection looks into, where it was set; it is made where it is missing.
+    fn run_missing(&mut self, schema: Option<&Schema>, storage: KeyStorage) -> Result<usize, MigrationError>;
 
     /// What the record cannot tell: refuses a table that is gone, or whose keys the storage would never find.
     fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError>;

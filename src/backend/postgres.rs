@@ -2,16 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::data_types::PgInterval;
-use diesel::dsl::{array, auto_type, select};
+use diesel::dsl::{array, auto_type, count, count_star, select};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Text, Timestamp};
+use diesel::sql_types::{Array, BigInt, Interval, Text, Timestamp, Timestamptz};
+use sha2::{Digest as _, Sha256};
 
 use super::cached_update::cached_update;
-use super::{Queries, SessionConnection};
+use super::moved_row::{MovedRow, gone};
+use super::{OwnedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
-use crate::rules::Period;
-use crate::schema::KeyParameter;
+use crate::rules::{Expiry, Period};
 use crate::schema::postgres::{FixedChar, session};
+use crate::schema::{KeyColumn, KeyParameter};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -19,19 +21,40 @@ extern "SQL" {
     /// stable, so that indexes serve it and Citus takes it.
     fn statement_timestamp() -> Timestamptz;
     fn date_trunc(unit: Text, of: Timestamp) -> Timestamp;
+    fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
     /// As a function, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, where
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
     #[sql_name = "ANY"]
     fn any_of(keys: Array<FixedChar>) -> FixedChar;
     fn to_regclass(name: Text) -> Nullable<Oid>;
+    fn pg_advisory_xact_lock(key: BigInt) -> Bool;
 }
 diesel::operator_allowed!(statement_timestamp, Add, add);
 
 diesel::alias!(session as candidates: Candidates);
 
-#[auto_type(no_type_alias)]
+#[auto_type]
 fn live() -> _ {
     session::expire_date.gt(statement_timestamp())
+}
+
+#[auto_type(no_type_alias)]
+fn live_under<'a>(key: &'a StoredKey) -> _ {
+    let key: KeyParameter<'a> = KeyParameter::from(key);
+    session::session_key.eq(key).and(live())
+}
+
+#[auto_type(no_type_alias)]
+fn live_of<'a>(owner: &'a str) -> _ {
+    session::owner.eq(owner).and(live())
+}
+
+/// The expiry of a live session that is written to.
+#[auto_type(no_type_alias)]
+fn expire_date(expiry: Expiry) -> _ {
+    let period: PgInterval = interval(expiry.period);
+    let lifetime: PgInterval = interval_of_life(expiry.lifetime);
+    least(statement_timestamp() + period, session::created_on + lifetime)
 }
 
 /// The column rounds to 10 ms: less half of that makes it a floor, so that no session outlives what was
@@ -40,24 +63,49 @@ fn interval(period: Period) -> PgInterval {
     PgInterval::from_microseconds(period.microseconds() - 5_000)
 }
 
+/// From `created_on`, which may have been rounded up, too.
+fn interval_of_life(lifetime: Period) -> PgInterval {
+    PgInterval::from_microseconds(lifetime.microseconds() - 10_000)
+}
+
 impl SessionConnection for PgConnection {}
 
 impl Queries for PgConnection {
+    const NAME: &'static str = "postgres";
+    /// What another transaction committed is seen once its lock is had.
+    const BEGIN: &'static str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
-            .filter(session::session_key.eq(KeyParameter::from(key)).and(live()))
+            .filter(live_under(key))
             .select((session::session_data, session::expire_date, statement_timestamp()))
             .first::<(Option<String>, DateTime<Utc>, DateTime<Utc>)>(self)
             .optional()
             .map(|row| row.map(|(value, expire_date, now)| (value, expire_date - now)))
     }
 
-    fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool> {
+    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        session::table
+            .filter(live_under(key))
+            .select((session::session_data,))
+            .for_update()
+            .first(self)
+            .optional()
+    }
+
+    fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool> {
         diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
                 session::expire_date.eq(statement_timestamp() + interval(period)),
                 session::session_data.eq(value),
+                session::owner.eq(owner),
             ))
             .on_conflict(session::session_key)
             .do_nothing()
@@ -65,17 +113,109 @@ impl Queries for PgConnection {
             .map(|rows| rows == 1)
     }
 
-    fn update_live(&mut self, key: &StoredKey, value: &str, period: Period) -> QueryResult<bool> {
+    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
+    }
+
+    fn replace_live(
+        &mut self,
+        key: &StoredKey,
+        expected: Option<&str>,
+        value: &str,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        let expected = session::session_data.is_not_distinct_from(expected);
+        cached_update(session::table, changes, live_under(key).and(expected))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
+        let step = PgInterval::from_microseconds(step.microseconds());
+        let is_worth_it = expire_date(expiry).ge(session::expire_date + step);
         cached_update(
             session::table,
-            (
-                session::session_data.eq(value),
-                session::expire_date.eq(statement_timestamp() + interval(period)),
-            ),
-            session::session_key.eq(KeyParameter::from(key)).and(live()),
+            session::expire_date.eq(expire_date(expiry)),
+            live_under(key).and(is_worth_it),
         )
         .execute(self)
         .map(|rows| rows == 1)
+    }
+
+    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+        let delete = diesel::delete(session::table.filter(live_under(old))).returning((
+            session::created_on,
+            session::expire_date,
+            session::session_data,
+            session::owner,
+        ));
+        let insert = gone::table
+            .select((
+                KeyParameter::from(new).into_sql::<FixedChar>(),
+                gone::created_on,
+                least(
+                    gone::expire_date,
+                    gone::created_on + interval_of_life(lifetime).into_sql::<Interval>(),
+                ),
+                gone::session_data,
+                gone::owner,
+            ))
+            .insert_into(session::table)
+            .into_columns((
+                session::session_key,
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+                session::owner,
+            ));
+        MovedRow { delete, insert }.execute(self).map(|rows| rows == 1)
+    }
+
+    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+        cached_update(session::table, session::owner.eq(owner), live_under(key))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
+        let rows = session::table
+            .filter(live_of(owner))
+            .order((session::created_on, session::session_key))
+            .select((session::session_key, session::created_on, session::expire_date))
+            .load::<(KeyColumn, DateTime<Utc>, DateTime<Utc>)>(self)?;
+        Ok(rows.into_iter().map(|(KeyColumn(key), created, expires)| (key, created, expires)).collect())
+    }
+
+    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
+        let others = session::session_key.ne(KeyParameter::from(but));
+        session::table.filter(live_of(owner).and(others)).count().get_result(self)
+    }
+
+    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
+        let others = session::session_key.ne(KeyParameter::from(but));
+        diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
+    }
+
+    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
+        let oldest = candidates
+            .filter(candidates.field(session::owner).eq(owner))
+            .filter(candidates.field(session::expire_date).gt(statement_timestamp()))
+            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
+            .select(candidates.field(session::session_key))
+            .limit(sessions);
+        diesel::delete(session::table.filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest)))))
+            .execute(self)
+    }
+
+    fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {
+        // Two owners of one number wait for each other now and then, and nothing worse.
+        let digest = Sha256::new().chain_update("diesel-session owner:").chain_update(owner).finalize();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        select(pg_advisory_xact_lock(i64::from_be_bytes(number))).execute(self).map(drop)
     }
 
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
@@ -99,6 +239,12 @@ impl Queries for PgConnection {
                 .filter(session::expire_date.le(statement_timestamp())),
         )
         .execute(self)
+    }
+
+    fn count(&mut self) -> QueryResult<(i64, i64)> {
+        session::table
+            .select((count_star(), count(session::session_key).aggregate_filter(live())))
+            .get_result(self)
     }
 
     fn has_table(&mut self) -> QueryResult<bool> {

@@ -1,21 +1,23 @@
 //! The queries on SQLite.
 
-use chrono::TimeDelta;
-use diesel::dsl::{auto_type, exists, select};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{auto_type, count, count_star, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::cached_update::cached_update;
-use super::{Queries, SessionConnection};
+use super::{OwnedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
-use crate::rules::Period;
-use crate::schema::KeyParameter;
+use crate::rules::{Expiry, Period};
 use crate::schema::sqlite::session;
+use crate::schema::{KeyColumn, KeyParameter};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
     /// Days since noon in 4714 BC. `unixepoch('now', 'subsec')` is NULL before SQLite 3.42.
     fn julianday(time: Text) -> Double;
+    #[sql_name = "min"]
+    fn least(one: BigInt, other: BigInt) -> BigInt;
 }
 
 diesel::table! {
@@ -36,10 +38,31 @@ fn milliseconds_now() -> _ {
     ((julianday("now") - epoch) * day).cast::<BigInt>()
 }
 
-#[auto_type(no_type_alias)]
+#[auto_type]
 fn live() -> _ {
     session::expire_date.gt(milliseconds_now())
 }
+
+#[auto_type(no_type_alias)]
+fn live_under<'a>(key: &'a StoredKey) -> _ {
+    let key: KeyParameter<'a> = KeyParameter::from(key);
+    session::session_key.eq(key).and(live())
+}
+
+#[auto_type(no_type_alias)]
+fn live_of<'a>(owner: &'a str) -> _ {
+    session::owner.eq(owner).and(live())
+}
+
+/// The expiry of a live session that is written to.
+#[auto_type(no_type_alias)]
+fn expire_date(expiry: Expiry) -> _ {
+    let period: i64 = milliseconds(expiry.period);
+    let lifetime: i64 = milliseconds(expiry.lifetime);
+    least(milliseconds_now() + period, session::created_on + lifetime)
+}
+
+const HOUR: i64 = 3_600_000;
 
 /// Rounded down, so that no session outlives what was asked for.
 fn milliseconds(period: Period) -> i64 {
@@ -49,21 +72,40 @@ fn milliseconds(period: Period) -> i64 {
 impl SessionConnection for SqliteConnection {}
 
 impl Queries for SqliteConnection {
+    const NAME: &'static str = "sqlite";
+    /// A transaction that reads first is refused its first write where another has written meanwhile.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
-            .filter(session::session_key.eq(KeyParameter::from(key)).and(live()))
+            .filter(live_under(key))
             .select((session::session_data, session::expire_date - milliseconds_now()))
             .first::<(Option<String>, i64)>(self)
             .optional()
             .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
     }
 
-    fn insert(&mut self, key: &StoredKey, value: Option<&str>, period: Period) -> QueryResult<bool> {
+    /// The whole database is locked, by `BEGIN`.
+    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        session::table.filter(live_under(key)).select((session::session_data,)).first(self).optional()
+    }
+
+    fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool> {
+        let period = milliseconds(period);
         diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
-                session::expire_date.eq(milliseconds_now() + milliseconds(period)),
+                session::expire_date.eq(milliseconds_now() + period),
                 session::session_data.eq(value),
+                session::owner.eq(owner),
+                // A trigger would do it by a second write.
+                session::expire_hour.eq(((milliseconds_now() + period) / HOUR).nullable()),
             ))
             .on_conflict(session::session_key)
             .do_nothing()
@@ -71,17 +113,88 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    fn update_live(&mut self, key: &StoredKey, value: &str, period: Period) -> QueryResult<bool> {
+    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
+    }
+
+    fn replace_live(
+        &mut self,
+        key: &StoredKey,
+        expected: Option<&str>,
+        value: &str,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        let expected = session::session_data.is(expected);
+        cached_update(session::table, changes, live_under(key).and(expected))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
+        let is_worth_it = expire_date(expiry).ge(session::expire_date + milliseconds(step));
         cached_update(
             session::table,
-            (
-                session::session_data.eq(value),
-                session::expire_date.eq(milliseconds_now() + milliseconds(period)),
-            ),
-            session::session_key.eq(KeyParameter::from(key)).and(live()),
+            session::expire_date.eq(expire_date(expiry)),
+            live_under(key).and(is_worth_it),
         )
         .execute(self)
         .map(|rows| rows == 1)
+    }
+
+    /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
+    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+        let lifetime = session::created_on + milliseconds(lifetime);
+        let changes = (
+            session::session_key.eq(KeyParameter::from(new)),
+            session::expire_date.eq(least(session::expire_date, lifetime)),
+        );
+        cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)
+    }
+
+    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+        cached_update(session::table, session::owner.eq(owner), live_under(key))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
+        let rows = session::table
+            .filter(live_of(owner))
+            .order((session::created_on, session::session_key))
+            .select((session::session_key, session::created_on, session::expire_date))
+            .load::<(KeyColumn, i64, i64)>(self)?;
+        Ok(rows
+            .into_iter()
+            .map(|(KeyColumn(key), created, expires)| (key, date(created), date(expires)))
+            .collect())
+    }
+
+    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
+        let others = session::session_key.ne(KeyParameter::from(but));
+        session::table.filter(live_of(owner).and(others)).count().get_result(self)
+    }
+
+    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
+        let others = session::session_key.ne(KeyParameter::from(but));
+        diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
+    }
+
+    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
+        let oldest = candidates
+            .filter(candidates.field(session::owner).eq(owner))
+            .filter(candidates.field(session::expire_date).gt(milliseconds_now()))
+            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
+            .select(candidates.field(session::session_key))
+            .limit(sessions);
+        diesel::delete(session::table.filter(session::session_key.eq_any(oldest))).execute(self)
+    }
+
+    /// The whole database is locked, by `BEGIN`.
+    fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
+        Ok(())
     }
 
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
@@ -93,14 +206,19 @@ impl Queries for SqliteConnection {
     fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
         // Only hours that are over, by the index on the hour. `expire_date` alone says what has expired: the
         // hour is a column that anybody can write. SQLite runs the subquery once, and nobody writes meanwhile.
-        let hour: i64 = 3_600_000;
         let expired = candidates
-            .filter(candidates.field(session::expire_hour).lt((milliseconds_now() / hour).nullable()))
+            .filter(candidates.field(session::expire_hour).lt((milliseconds_now() / HOUR).nullable()))
             .filter(candidates.field(session::expire_date).le(milliseconds_now()))
             .order(candidates.field(session::expire_hour))
             .select(candidates.field(session::session_key))
             .limit(limit.into());
         diesel::delete(session::table.filter(session::session_key.eq_any(expired))).execute(self)
+    }
+
+    fn count(&mut self) -> QueryResult<(i64, i64)> {
+        session::table
+            .select((count_star(), count(session::session_key).aggregate_filter(live())))
+            .get_result(self)
     }
 
     fn has_table(&mut self) -> QueryResult<bool> {
@@ -109,4 +227,10 @@ impl Queries for SqliteConnection {
             .filter(sqlite_master::name.eq("session"));
         select(exists(tables)).get_result(self)
     }
+}
+
+/// A date that nobody can show is taken for the nearest that somebody can.
+fn date(milliseconds: i64) -> DateTime<Utc> {
+    let nearest = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp_millis(milliseconds).unwrap_or(nearest)
 }

@@ -19,6 +19,35 @@ pub struct ConnectionSettings {
     pub(crate) connection_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) pgbouncer: bool,
+    pub(crate) schema: Option<Schema>,
+}
+
+/// The name of a schema that holds the session table and nothing else is looked for in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema(String);
+
+#[cfg(feature = "postgres")]
+impl Schema {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// PostgreSQL's manual, "Identifiers and Key Words": it would cut a longer name short.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        const LONGEST: usize = 63;
+        let Self(name) = self;
+        // In a search_path `$user` stands for the role's name, quoted or not.
+        if name.is_empty() || name.len() > LONGEST || name.contains('\0') || name == "$user" {
+            let reason = format!("a name of 1 to {LONGEST} bytes without NUL, other than $user");
+            return Err(Error::Configuration { setting: "schema", reason });
+        }
+        Ok(())
+    }
+
+    /// As SQL has it, whatever characters are in it.
+    pub(crate) fn quoted(&self) -> String {
+        format!("\"{}\"", self.0.replace('"', "\"\""))
+    }
 }
 
 /// What a pool needs to know of a database.

@@ -6,7 +6,7 @@ use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Connect, ConnectionSettings, conninfo};
+use super::{Connect, ConnectionSettings, Schema, conninfo};
 use crate::error::Error;
 
 /// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
@@ -123,8 +123,13 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a NUL, which would end the string early.
+    /// [`Error::Configuration`] for a NUL, which would end the string early; for a schema that cannot be.
     pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
+        settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
+        if settings.pgbouncer && settings.schema.is_some() {
+            let reason = "in transaction mode a search_path leaks to other clients: give the role one";
+            return Err(Error::Configuration { setting: "schema", reason: reason.to_owned() });
+        }
         let mut options = self.clone();
         let mut default = |keyword: &str, value: String| {
             if options.get(keyword).is_none() {
@@ -220,6 +225,9 @@ impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
                  WHERE current_setting('statement_timeout') = '0'"
             ))?;
         }
+        if let Some(schema) = &self.0.schema {
+            conn.batch_execute(&format!("SET search_path = {}", schema.quoted()))?;
+        }
         Ok(())
     }
 }
@@ -234,6 +242,7 @@ mod tests {
         connection_timeout: Duration::from_millis(2_500),
         statement_timeout: Duration::from_secs(7),
         pgbouncer: false,
+        schema: None,
     };
 
     fn address(options: ConnectOptions) -> String {

@@ -14,6 +14,7 @@ use diesel_migrations::EmbeddedMigrations;
 use diesel_migrations::embed_migrations;
 
 use crate::backend::SessionConnection;
+use crate::connect::Schema;
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 
@@ -69,18 +70,27 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// use diesel_session::{KeyStorage, migrations};
 ///
 /// let mut conn = SqliteConnection::establish(":memory:").unwrap();
-/// assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed)?, 1);
+/// assert!(migrations::migrate(&mut conn, KeyStorage::Hashed)? > 0);
 /// assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed)?, 0);
 /// migrations::check(&mut conn, KeyStorage::Hashed)?;
 /// # }
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
 pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<usize, Error> {
+    migrate_in(None, conn, storage)
+}
+
+/// The same where the connection looks into this schema, which is made where it is missing.
+pub(crate) fn migrate_in<C: SessionConnection>(
+    schema: Option<&Schema>,
+    conn: &mut C,
+    storage: KeyStorage,
+) -> Result<usize, Error> {
     if conn.missing()?.is_empty() {
         conn.check_table(storage)?;
         Ok(0)
     } else {
-        Ok(conn.run_missing(storage)?)
+        Ok(conn.run_missing(schema, storage)?)
     }
 }
 

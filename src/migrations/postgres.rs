@@ -10,6 +10,7 @@ use diesel_migrations::MigrationHarness as _;
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
 use crate::backend::{Migrate, Queries as _};
+use crate::connect::Schema;
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 
@@ -39,7 +40,7 @@ use crate::key::KeyStorage;
 /// ```
 pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
-    let hashed = alone(conn, |conn| {
+    let hashed = alone(conn, None, |conn| {
         let hashed = if lock_table(conn)? { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
         run_pending(conn, KeyStorage::Hashed)?;
         Ok(hashed)
@@ -62,8 +63,8 @@ impl Migrate for PgConnection {
         Ok(versions(pending.map_err(failed)?))
     }
 
-    fn run_missing(&mut self, storage: KeyStorage) -> Result<usize, MigrationError> {
-        alone(self, |conn| run_pending(conn, storage))
+    fn run_missing(&mut self, schema: Option<&Schema>, storage: KeyStorage) -> Result<usize, MigrationError> {
+        alone(self, schema, |conn| run_pending(conn, storage))
     }
 
     fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
@@ -93,7 +94,7 @@ impl Migrate for PgConnection {
     }
 
     fn revert_newest(&mut self) -> Result<String, MigrationError> {
-        alone(self, |conn| {
+        alone(self, None, |conn| {
             let version = Recorded(conn).revert_last_migration(POSTGRES).map_err(failed)?;
             Ok(version.to_string())
         })
@@ -103,6 +104,7 @@ impl Migrate for PgConnection {
 #[diesel::declare_sql_function]
 extern "SQL" {
     fn pg_advisory_xact_lock(key: BigInt) -> Bool;
+    fn to_regnamespace(name: Text) -> Nullable<Oid>;
 }
 
 /// "diesses" in ASCII: the advisory lock of whoever changes the session table.
@@ -119,6 +121,7 @@ const HAS_RECORD: &str = "EXISTS (SELECT FROM pg_class AS record \
 /// under READ COMMITTED: so `work` sees what the process before it did.
 fn alone<T>(
     conn: &mut PgConnection,
+    schema: Option<&Schema>,
     work: impl FnOnce(&mut PgConnection) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
     let locked = |conn: &mut PgConnection| {
@@ -131,6 +134,11 @@ fn alone<T>(
         select(pg_advisory_xact_lock(LOCK)).execute(conn)?;
         // Whoever waits for a lock on the table holds up everyone who comes after.
         set_local(conn, "lock_timeout", "5s")?;
+        if let Some(schema) = schema
+            && !has_schema(conn, schema)?
+        {
+            sql_query(format!("CREATE SCHEMA {}", schema.quoted())).execute(conn)?;
+        }
         if !says(conn, HAS_RECORD)? {
             sql_query(CREATE_RECORD).execute(conn)?;
         }
@@ -207,6 +215,11 @@ fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
         Some(stranger) => refuse(format!("it has a column {}", stranger.name)),
         None => Ok(()),
     }
+}
+
+/// Asked first, since `CREATE SCHEMA IF NOT EXISTS` is refused to whoever may not create one, needed or not.
+fn has_schema(conn: &mut PgConnection, schema: &Schema) -> QueryResult<bool> {
+    select(to_regnamespace(schema.quoted()).is_not_null()).get_result(conn)
 }
 
 /// The answer to a question in SQL.

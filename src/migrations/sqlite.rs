@@ -9,6 +9,7 @@ use diesel_migrations::MigrationHarness as _;
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
 use crate::backend::{Migrate, Queries as _};
+use crate::connect::Schema;
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
 
@@ -24,7 +25,11 @@ impl Migrate for SqliteConnection {
         })
     }
 
-    fn run_missing(&mut self, _storage: KeyStorage) -> Result<usize, MigrationError> {
+    fn run_missing(
+        &mut self,
+        _schema: Option<&Schema>,
+        _storage: KeyStorage,
+    ) -> Result<usize, MigrationError> {
         alone(self, |conn| {
             let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
             if !made_by_us && exists(conn, "session")? {

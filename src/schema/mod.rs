@@ -5,6 +5,7 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
+use diesel::deserialize::{self, FromSqlRow};
 use diesel::expression::AsExpression;
 
 use crate::key::StoredKey;
@@ -20,6 +21,18 @@ pub(crate) struct KeyParameter<'a>(&'a StoredKey);
 impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
     fn from(key: &'a StoredKey) -> Self {
         Self(key)
+    }
+}
+
+/// A key out of the database.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct KeyColumn(pub(crate) StoredKey);
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl KeyColumn {
+    fn read(text: &str) -> deserialize::Result<Self> {
+        Ok(Self(StoredKey::read(text).ok_or("a session's key has no 40 characters of ASCII")?))
     }
 }
 

@@ -1,14 +1,21 @@
 //! The session table on SQLite. Dates are milliseconds since 1970 in UTC.
 
+use diesel::deserialize::{self, FromSql};
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
-use diesel::sqlite::Sqlite;
+use diesel::sqlite::{Sqlite, SqliteValue};
 
-use super::KeyParameter;
+use super::{KeyColumn, KeyParameter};
 
 impl ToSql<Text, Sqlite> for KeyParameter<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         <str as ToSql<Text, Sqlite>>::to_sql(self.0.as_str(), out)
+    }
+}
+
+impl FromSql<Text, Sqlite> for KeyColumn {
+    fn from_sql(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Self::read(&<String as FromSql<Text, Sqlite>>::from_sql(value)?)
     }
 }
 

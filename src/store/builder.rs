@@ -10,16 +10,13 @@ use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as ConnectionEr
 
 use super::DieselSession;
 use super::bounded::Helpers;
+use super::pool_settings::PoolSettings;
 use crate::backend::SessionConnection;
 use crate::connect::ConnectionSettings;
 use crate::error::Error;
 use crate::key::KeyStorage;
-use crate::rules::{DEFAULT_PERIOD, DEFAULT_VALUE_LIMIT, Period, Rules};
-
-/// Connections of a pool that was given no size.
-const POOL_SIZE: u32 = 8;
-
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::owner::OwnerLimit;
+use crate::rules::{Rules, Settings};
 
 /// Settings for a [`DieselSession`], from [`DieselSession::builder`]; each has a default.
 ///
@@ -40,20 +37,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 #[must_use]
 pub struct Builder<C> {
-    default_period: TimeDelta,
-    key_storage: KeyStorage,
-    value_limit: usize,
+    default_period: Option<TimeDelta>,
+    rules: Settings,
     pub(super) pool: PoolSettings,
     marker: PhantomData<fn(C)>,
-}
-
-/// The settings of a pool that we build.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PoolSettings {
-    size: Option<u32>,
-    min_idle: u32,
-    pub(super) bounded_calls: bool,
-    pub(super) connection: ConnectionSettings,
 }
 
 impl<C: SessionConnection> Builder<C> {
@@ -61,19 +48,50 @@ impl<C: SessionConnection> Builder<C> {
     ///
     /// Defaults to one week, as in OCaml's `session-postgresql`.
     pub fn default_period(mut self, period: TimeDelta) -> Self {
-        self.default_period = period;
+        self.default_period = Some(period);
         self
     }
 
     /// The form in which the database holds keys. Defaults to [`KeyStorage::Hashed`].
     pub fn key_storage(mut self, storage: KeyStorage) -> Self {
-        self.key_storage = storage;
+        self.rules.key_storage = storage;
         self
     }
 
     /// The largest value, in bytes. Defaults to 1 MiB.
     pub fn value_limit(mut self, bytes: usize) -> Self {
-        self.value_limit = bytes;
+        self.rules.value_limit = bytes;
+        self
+    }
+
+    /// How long a session may live from when it was generated, however often it is used: the absolute timeout of
+    /// OWASP's session management cheat sheet. Defaults to no limit.
+    ///
+    /// No operation carries a session's expiry past it, so `get` reports what is left of the shorter one of both.
+    /// A session that was written under a higher limit, or none, keeps its expiry until its next write; this
+    /// applies a limit of twelve hours to all of them at once, on PostgreSQL: `UPDATE session SET expire_date =
+    /// created_on + interval '12 hours' WHERE expire_date > created_on + interval '12 hours'`.
+    pub fn max_lifetime(mut self, lifetime: TimeDelta) -> Self {
+        self.rules.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// What a [`touch`](crate::Sessions::touch) must gain to be worth a write, if a tenth of the period is not
+    /// less. Defaults to a minute. With zero every touch writes that gains 10 milliseconds.
+    pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
+        self.rules.touch_interval = interval;
+        self
+    }
+
+    /// How many live sessions one owner may have, and what happens at the next, checked by
+    /// [`generate_for`](crate::Sessions::generate_for) and [`bind`](crate::Sessions::bind) (ASVS 7.1.2). Defaults to
+    /// no limit.
+    ///
+    /// Both then take a transaction and wait for others of the same owner: however many log in at once, the limit
+    /// holds. In a transaction of the caller's under an isolation stricter than READ COMMITTED they may miss
+    /// sessions that others made since it began.
+    pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
+        self.rules.owner_limit = Some(limit);
         self
     }
 
@@ -113,7 +131,7 @@ impl<C: SessionConnection> Builder<C> {
     /// # Errors
     ///
     /// [`Error::Configuration`] where a setting of the pool was changed here: the pool has its own.
-    /// [`Error::PeriodOutOfRange`] for a default period that no database can hold.
+    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for rules that do not fit.
     pub fn over(self, pool: Pool<ConnectionManager<C>>) -> Result<DieselSession<C>, Error> {
         if self.pool != PoolSettings::default() {
             return Err(Error::Configuration {
@@ -129,9 +147,10 @@ impl<C: SessionConnection> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::PeriodOutOfRange`] for a default period that no database can hold.
+    /// [`Error::PeriodOutOfRange`] for a period that no database can hold, [`Error::Configuration`] for a rule that
+    /// does not fit.
     pub fn rules(&self) -> Result<Rules, Error> {
-        Ok(Rules::new(Period::new(self.default_period)?, self.key_storage, self.value_limit))
+        Rules::new(self.default_period, self.rules.clone())
     }
 
     /// The store, over a pool of its own.
@@ -178,7 +197,8 @@ impl<C: SessionConnection> Builder<C> {
         wait: bool,
     ) -> Result<DieselSession<C>, Error> {
         let rules = self.rules()?;
-        let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.pool.connection;
+        let ConnectionSettings { connection_timeout, statement_timeout, schema, .. } =
+            self.pool.connection.clone();
         let is_private = C::is_private(address);
         let size = self.pool.checked_size(is_private)?;
         let mut builder = Pool::builder()
@@ -200,6 +220,7 @@ impl<C: SessionConnection> Builder<C> {
         };
         Ok(DieselSession {
             pool,
+            schema,
             rules: Arc::new(rules),
             call_timeout: connection_timeout + statement_timeout,
             helpers: (C::REMOTE && self.pool.bounded_calls).then(Helpers::default),
@@ -207,52 +228,11 @@ impl<C: SessionConnection> Builder<C> {
     }
 }
 
-impl PoolSettings {
-    /// The pool's size, if all settings fit: where they do not, r2d2 panics.
-    fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
-        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
-        let size = self.size.unwrap_or(if is_private { 1 } else { POOL_SIZE });
-        let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.connection;
-        if size == 0 {
-            return refuse("pool_size", "at least one connection");
-        }
-        if is_private && size > 1 {
-            return refuse("pool_size", "a database in memory is private to its one connection");
-        }
-        if self.min_idle == 0 || self.min_idle > size {
-            return refuse("min_idle", "at least one connection, and at most as many as the pool holds");
-        }
-        if connection_timeout.is_zero() || connection_timeout > LONGEST_TIMEOUT {
-            return refuse("connection_timeout", "more than nothing, and at most a day");
-        }
-        if statement_timeout < Duration::from_millis(1) || statement_timeout > LONGEST_TIMEOUT {
-            return refuse("statement_timeout", "at least a millisecond, and at most a day");
-        }
-        Ok(size)
-    }
-}
-
-impl Default for PoolSettings {
-    fn default() -> Self {
-        Self {
-            size: None,
-            min_idle: 1,
-            bounded_calls: true,
-            connection: ConnectionSettings {
-                connection_timeout: Duration::from_secs(5),
-                statement_timeout: Duration::from_secs(5),
-                pgbouncer: false,
-            },
-        }
-    }
-}
-
 impl<C> Default for Builder<C> {
     fn default() -> Self {
         Self {
-            default_period: DEFAULT_PERIOD,
-            key_storage: KeyStorage::default(),
-            value_limit: DEFAULT_VALUE_LIMIT,
+            default_period: None,
+            rules: Settings::default(),
             pool: PoolSettings::default(),
             marker: PhantomData,
         }
@@ -263,8 +243,7 @@ impl<C> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("default_period", &self.default_period)
-            .field("key_storage", &self.key_storage)
-            .field("value_limit", &self.value_limit)
+            .field("rules", &self.rules)
             .field("pool", &self.pool)
             .finish_non_exhaustive()
     }

@@ -8,19 +8,27 @@ use chrono::TimeDelta;
 use diesel::r2d2::{ConnectionManager, Pool};
 
 use crate::backend::SessionConnection;
+use crate::connect::Schema;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::migrations;
 use crate::now::Now;
-use crate::operations::{Clear, DeleteExpired, Generate, Get, Set};
+use crate::operations::{
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Replace, Rotate, SessionsOf,
+    Set, Touch, Update,
+};
+use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
+use crate::sessions::Sessions;
 
+mod attempts;
 mod bounded;
 mod builder;
 mod on_connection;
+mod pool_settings;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod retry;
+mod update;
 
 pub use builder::Builder;
 pub use on_connection::OnConnection;
@@ -29,11 +37,12 @@ use bounded::Helpers;
 
 /// A store of sessions in a database, over an r2d2 pool of Diesel connections.
 ///
-/// Cheap to clone; clones share pool, rules and default period. It implements [`Now`]; [`on`] gives the
-/// same operations on a connection that you hold, inside your open transaction.
+/// Cheap to clone; clones share pool, rules and default period. It implements [`Now`] and [`Sessions`]; [`on`]
+/// gives the same operations on a connection that you hold, inside your open transaction.
 ///
 /// A connection that broke while it lay in the pool is replaced, and the call repeated on another: no
-/// caller sees a restart of the server that is over. So a repeated `set` may land after another writer's.
+/// caller sees a restart of the server that is over. So a repeated `set` may land after another writer's; what
+/// could be done twice by that is not repeated, and says so ([`Error::OutcomeUnknown`]).
 /// A connection that comes with an open transaction (a test's) is never replaced.
 ///
 /// # Examples
@@ -55,6 +64,8 @@ use bounded::Helpers;
 /// [`on`]: DieselSession::on
 pub struct DieselSession<C: SessionConnection> {
     pool: Pool<ConnectionManager<C>>,
+    /// The schema that the pool's connections look into, where it was set.
+    schema: Option<Schema>,
     rules: Arc<Rules>,
     /// How long one call may take, all attempts together.
     call_timeout: Duration,
@@ -119,7 +130,7 @@ impl<C: SessionConnection> DieselSession<C> {
 
     fn over(pool: Pool<ConnectionManager<C>>, rules: Rules) -> Self {
         let call_timeout = pool.connection_timeout();
-        Self { pool, rules: Arc::new(rules), call_timeout, helpers: None }
+        Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
     /// The pool, for the application's own queries.
@@ -143,7 +154,7 @@ impl<C: SessionConnection> DieselSession<C> {
     ///
     /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
     pub fn migrate(&self) -> Result<usize, Error> {
-        migrations::migrate(&mut *self.connection()?, self.rules.key_storage())
+        migrations::migrate_in(self.schema.as_ref(), &mut *self.connection()?, self.rules.key_storage())
     }
 
     /// Checks, without changing anything, that the session table is up to date: [`migrations::check`] with
@@ -154,38 +165,6 @@ impl<C: SessionConnection> DieselSession<C> {
     /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
     pub fn check(&self) -> Result<(), Error> {
         migrations::check(&mut *self.connection()?, self.rules.key_storage())
-    }
-
-    /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
-    ///
-    /// One statement by an index, safe beside other sweepers: what another deletes at the same time is
-    /// missing from this one's count. The longest expired go first, by the hour, and those that
-    /// expired in the current hour (UTC) are left for later, which keeps the writes of sessions off the index.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`], [`Error::MissingTable`], [`Error::PoolTimeout`], [`Error::ConnectionLost`],
-    /// [`Error::ServerTimeout`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "sqlite")] {
-    /// # let sessions = diesel_session::DieselSession::<diesel::SqliteConnection>::connect(":memory:")?;
-    /// # sessions.migrate()?;
-    /// // Once in a while; small batches, and pauses in which others have the processor.
-    /// loop {
-    ///     let started = std::time::Instant::now();
-    ///     if sessions.delete_expired(200)? == 0 {
-    ///         break;
-    ///     }
-    ///     std::thread::sleep(started.elapsed() * 3);
-    /// }
-    /// # }
-    /// # Ok::<(), diesel_session::Error>(())
-    /// ```
-    pub fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
-        self.call(DeleteExpired { limit })
     }
 }
 
@@ -204,19 +183,85 @@ impl<C: SessionConnection> Now for DieselSession<C> {
     }
 
     fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        self.call(Generate::new(&self.rules, value, expiry)?)
+        self.call(Generate::new(&self.rules, None, value, expiry))
     }
 
     fn clear(&self, key: &SessionKey) -> Result<(), Error> {
-        self.call(Clear::new(&self.rules, key))
+        self.call(Ok(Clear::new(&self.rules, key)))
     }
 
     fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
-        self.call(Get::new(&self.rules, key))
+        self.call(Ok(Get::new(&self.rules, key)))
     }
 
     fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        self.call(Set::new(&self.rules, key, value, expiry)?)
+        self.call(Set::new(&self.rules, key, value, expiry))
+    }
+}
+
+impl<C: SessionConnection> Sessions for DieselSession<C> {
+    fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
+        self.call(Rotate::new(&self.rules, key))
+    }
+
+    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
+        self.call(Touch::new(&self.rules, key, expiry))
+    }
+
+    fn update<E: From<Error>>(
+        &self,
+        key: &SessionKey,
+        expiry: Option<TimeDelta>,
+        change: impl FnMut(Option<String>) -> Result<String, E>,
+    ) -> Result<String, E> {
+        self.call_update(Update::new(&self.rules, key, expiry), change)
+    }
+
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected: Option<String>,
+        new: String,
+        expiry: Option<TimeDelta>,
+    ) -> Result<(), Error> {
+        self.call(Replace::new(&self.rules, key, expected, new, expiry))
+    }
+
+    fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<String>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<SessionKey, Error> {
+        self.call(Generate::new(&self.rules, Some(owner), value, expiry))
+    }
+
+    fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+        self.call(Bind::new(&self.rules, key, owner))
+    }
+
+    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+        self.call(SessionsOf::new(owner))
+    }
+
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.rules.handle(key)
+    }
+
+    fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+        self.call(ClearOwner::new(&self.rules, owner, keep))
+    }
+
+    fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+        self.call(ClearListed::new(owner, handle))
+    }
+
+    fn count(&self) -> Result<SessionCount, Error> {
+        self.call(Ok(Count))
+    }
+
+    fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
+        self.call(Ok(DeleteExpired { limit }))
     }
 }
 
@@ -224,6 +269,7 @@ impl<C: SessionConnection> Clone for DieselSession<C> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
+            schema: self.schema.clone(),
             rules: Arc::clone(&self.rules),
             call_timeout: self.call_timeout,
             helpers: self.helpers.clone(),

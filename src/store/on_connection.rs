@@ -1,22 +1,28 @@
 //! The store on a connection that the caller holds.
 
 use std::fmt;
+use std::panic::resume_unwind;
 
 use chrono::TimeDelta;
 
 use crate::backend::SessionConnection;
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Clear, DeleteExpired, Generate, Get, Operation as _, Set};
+use crate::operations::{
+    Bind, Change, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, NotMade, Operation,
+    Replace, Rotate, SessionsOf, Set, Touch, Update, abandon, make,
+};
+use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
+use crate::trace::traced;
 
 /// The operations of a store on a connection that the caller holds: from [`DieselSession::on`], or without a
 /// pool from [`Rules::on`].
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
 /// commits with it. Nothing is ever repeated here, and none of them provokes a database error to learn
-/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. [`Now`] says what
-/// each does.
+/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. [`Now`] and [`Sessions`]
+/// say what each does.
 ///
 /// On SQLite, begin a transaction that reads a session and then writes with `immediate_transaction`: a plain
 /// one fails at its first write ("database is locked") when another connection has written meanwhile.
@@ -44,6 +50,7 @@ use crate::rules::Rules;
 ///
 /// [`DieselSession::on`]: crate::DieselSession::on
 /// [`Now`]: crate::Now
+/// [`Sessions`]: crate::Sessions
 pub struct OnConnection<'a, C> {
     conn: &'a mut C,
     rules: &'a Rules,
@@ -80,7 +87,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// A refused value or expiry, and then nothing is written; [`Error::Database`].
     pub fn generate(&mut self, value: Option<&str>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        Generate::new(self.rules, value, expiry)?.run(self.conn, false)
+        self.run(Generate::new(self.rules, None, value, expiry))
     }
 
     /// Ends the session: [`Now::clear`](crate::Now::clear).
@@ -89,7 +96,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// [`Error::Database`].
     pub fn clear(&mut self, key: &SessionKey) -> Result<(), Error> {
-        Clear::new(self.rules, key).run(self.conn, false)
+        self.run(Ok(Clear::new(self.rules, key)))
     }
 
     /// The session's value and what is left of its period: [`Now::get`](crate::Now::get).
@@ -98,7 +105,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// [`Error::NotFound`], [`Error::NotSet`]; [`Error::Database`].
     pub fn get(&mut self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
-        Get::new(self.rules, key).run(self.conn, false)
+        self.run(Ok(Get::new(self.rules, key)))
     }
 
     /// Sets a live session's value and expiry: [`Now::set`](crate::Now::set).
@@ -107,17 +114,155 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// [`Error::NotFound`]; a refused value or expiry, and then nothing is written; [`Error::Database`].
     pub fn set(&mut self, key: &SessionKey, value: &str, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        Set::new(self.rules, key, value, expiry)?.run(self.conn, false)
+        self.run(Set::new(self.rules, key, value, expiry))
     }
 
-    /// Deletes at most `limit` expired sessions:
-    /// [`DieselSession::delete_expired`](crate::DieselSession::delete_expired).
+    /// Gives a live session a new key: [`Sessions::rotate`](crate::Sessions::rotate).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Database`].
+    pub fn rotate(&mut self, key: &SessionKey) -> Result<SessionKey, Error> {
+        self.run(Rotate::new(self.rules, key))
+    }
+
+    /// Prolongs a live session and says whether it wrote: [`Sessions::touch`](crate::Sessions::touch).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::PeriodOutOfRange`]; [`Error::Database`].
+    pub fn touch(&mut self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
+        self.run(Touch::new(self.rules, key, expiry))
+    }
+
+    /// Sets a live session's value to what `change` makes of it: [`Sessions::update`](crate::Sessions::update). In a
+    /// transaction of its own, or in a savepoint of yours; `change` runs once.
+    ///
+    /// On PostgreSQL, under an isolation stricter than READ COMMITTED, which is then yours, another's write since
+    /// your transaction began is a serialization failure
+    /// ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin again.
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns; [`Error::NotFound`]; a refused value or expiry; [`Error::Database`]. Then nothing is
+    /// written.
+    ///
+    /// # Panics
+    ///
+    /// Where `change` panics: nothing is written.
+    pub fn update<E: From<Error>>(
+        &mut self,
+        key: &SessionKey,
+        expiry: Option<TimeDelta>,
+        mut change: impl FnMut(Option<String>) -> Result<String, E>,
+    ) -> Result<String, E> {
+        let updated = traced(Update::NAME, C::NAME, || {
+            let update = Update::new(self.rules, key, expiry)?;
+            let value = update.begin(self.conn)?;
+            match make(self.rules, value, &mut change) {
+                Change::To(value) => match update.finish(self.conn, &value) {
+                    Ok(()) => Ok(value),
+                    Err(reason) => Err(NotMade::Ours(reason.into())),
+                },
+                Change::Failed(error) => {
+                    abandon(self.conn);
+                    Err(NotMade::Theirs(error))
+                }
+                Change::Panicked(panic) => {
+                    abandon(self.conn);
+                    resume_unwind(panic)
+                }
+            }
+        });
+        updated.map_err(NotMade::told)
+    }
+
+    /// Sets a live session's value if it is the expected one: [`Sessions::replace`](crate::Sessions::replace).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`]; [`Error::NotFound`]; a refused value or expiry; [`Error::Database`]. Then nothing is
+    /// written.
+    pub fn replace(
+        &mut self,
+        key: &SessionKey,
+        expected: Option<&str>,
+        new: &str,
+        expiry: Option<TimeDelta>,
+    ) -> Result<(), Error> {
+        self.run(Replace::new(self.rules, key, expected, new, expiry))
+    }
+
+    /// Starts a session of an owner: [`Sessions::generate_for`](crate::Sessions::generate_for).
+    ///
+    /// # Errors
+    ///
+    /// A refused owner, value or expiry; [`Error::OwnerLimit`]; [`Error::Database`]. Then nothing is written.
+    pub fn generate_for(
+        &mut self,
+        owner: &str,
+        value: Option<&str>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<SessionKey, Error> {
+        self.run(Generate::new(self.rules, Some(owner), value, expiry))
+    }
+
+    /// Makes a live session an owner's: [`Sessions::bind`](crate::Sessions::bind).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; a refused owner; [`Error::OwnerLimit`]; [`Error::Database`]. Then nothing is written.
+    pub fn bind(&mut self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+        self.run(Bind::new(self.rules, key, owner))
+    }
+
+    /// An owner's live sessions: [`Sessions::sessions_of`](crate::Sessions::sessions_of).
+    ///
+    /// # Errors
+    ///
+    /// A refused owner; [`Error::Database`].
+    pub fn sessions_of(&mut self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+        self.run(SessionsOf::new(owner))
+    }
+
+    /// Ends an owner's sessions, but the one to keep: [`Sessions::clear_owner`](crate::Sessions::clear_owner).
+    ///
+    /// # Errors
+    ///
+    /// A refused owner; [`Error::Database`].
+    pub fn clear_owner(&mut self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+        self.run(ClearOwner::new(self.rules, owner, keep))
+    }
+
+    /// Ends an owner's session by its handle: [`Sessions::clear_listed`](crate::Sessions::clear_listed).
+    ///
+    /// # Errors
+    ///
+    /// A refused owner; [`Error::Database`].
+    pub fn clear_listed(&mut self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+        self.run(ClearListed::new(owner, handle))
+    }
+
+    /// How many sessions there are: [`Sessions::count`](crate::Sessions::count).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`].
+    pub fn count(&mut self) -> Result<SessionCount, Error> {
+        self.run(Ok(Count))
+    }
+
+    /// Deletes at most `limit` expired sessions: [`Sessions::delete_expired`](crate::Sessions::delete_expired).
     ///
     /// # Errors
     ///
     /// [`Error::Database`].
     pub fn delete_expired(&mut self, limit: u32) -> Result<usize, Error> {
-        DeleteExpired { limit }.run(self.conn, false)
+        self.run(Ok(DeleteExpired { limit }))
+    }
+
+    fn run<O: Operation<C>>(&mut self, operation: Result<O, Error>) -> Result<O::Output, Error> {
+        traced(O::NAME, C::NAME, || operation?.run(self.conn, false))
     }
 }
 

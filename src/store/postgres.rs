@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 
 use super::{Builder, DieselSession};
-use crate::connect::Connect as _;
 use crate::connect::postgres::ConnectOptions;
+use crate::connect::{Connect as _, Schema};
 use crate::error::Error;
 
 impl Builder<PgConnection> {
@@ -27,6 +27,17 @@ impl Builder<PgConnection> {
     /// machines that are gone.
     pub fn bounded_calls(mut self, bounded: bool) -> Self {
         self.pool.bounded_calls = bounded;
+        self
+    }
+
+    /// The schema of the session table and of its record of migrations, which this store's connections find
+    /// tables in, and in no other. [`DieselSession::migrate`] makes it where it is missing. Defaults to the
+    /// connections' `search_path`.
+    ///
+    /// Stores in different schemas of one database do not see each other's sessions. Not together with
+    /// [`pgbouncer`](Self::pgbouncer): give the role a `search_path` there.
+    pub fn schema(mut self, name: &str) -> Self {
+        self.pool.connection.schema = Some(Schema::new(name));
         self
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
-use diesel_session::{ConnectOptions, Error, Now};
+use diesel_session::{ConnectOptions, Error, Now, OwnerLimit, Sessions};
 use throwaway_postgres::Server;
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
@@ -25,8 +25,16 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     refused(builder().connection_timeout(Duration::MAX).connect(&file.path), "connection_timeout");
     refused(builder().statement_timeout(Duration::ZERO).connect(&file.path), "statement_timeout");
     refused(builder().statement_timeout(Duration::MAX).connect(&file.path), "statement_timeout");
+    let negative = TimeDelta::seconds(-1);
+    refused(builder().max_lifetime(TimeDelta::zero()).connect(&file.path), "max_lifetime");
+    refused(builder().max_lifetime(negative).connect(&file.path), "max_lifetime");
+    refused(builder().touch_interval(negative).connect(&file.path), "touch_interval");
+    refused(builder().owner_limit(OwnerLimit::Refuse(0)).connect(&file.path), "owner_limit");
+    refused(builder().owner_limit(OwnerLimit::EndOldest(0)).connect(&file.path), "owner_limit");
     let period = builder().default_period(TimeDelta::MAX).connect(&file.path);
     assert!(matches!(period, Err(Error::PeriodOutOfRange { .. })));
+    let lifetime = builder().max_lifetime(TimeDelta::MAX).connect(&file.path);
+    assert!(matches!(lifetime, Err(Error::PeriodOutOfRange { .. })));
 }
 
 #[test]

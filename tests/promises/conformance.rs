@@ -1,10 +1,13 @@
-//! Every law of `Now`, on every store.
+//! Every law of `Now` and `Sessions`, on every store.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel_session::{DieselSession, Error, Now, SessionConnection, SessionKey};
+use diesel_session::{
+    Builder, DieselSession, Error, Now, OnConnection, OwnedSession, OwnerLimit, SessionConnection,
+    SessionCount, SessionHandle, SessionKey, Sessions,
+};
 
 /// A store on a connection that the caller holds, in a transaction that the caller has opened.
 struct InTransaction<C: SessionConnection> {
@@ -17,6 +20,12 @@ impl<C: SessionConnection> InTransaction<C> {
         let mut conn = store.pool().get().unwrap();
         conn.begin_test_transaction().unwrap();
         Self { store, conn: Mutex::new(conn) }
+    }
+
+    fn on<T>(&self, work: impl FnOnce(OnConnection<'_, C>) -> T) -> T {
+        // A function that panics in an update leaves the connection usable.
+        let mut conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
+        work(self.store.on(&mut conn))
     }
 }
 
@@ -35,44 +44,130 @@ impl<C: SessionConnection> Now for InTransaction<C> {
     }
 
     fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        self.store.on(&mut self.conn.lock().unwrap()).generate(value.as_deref(), expiry)
+        self.on(|mut on| on.generate(value.as_deref(), expiry))
     }
 
     fn clear(&self, key: &SessionKey) -> Result<(), Error> {
-        self.store.on(&mut self.conn.lock().unwrap()).clear(key)
+        self.on(|mut on| on.clear(key))
     }
 
     fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
-        self.store.on(&mut self.conn.lock().unwrap()).get(key)
+        self.on(|mut on| on.get(key))
     }
 
     fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        self.store.on(&mut self.conn.lock().unwrap()).set(key, &value, expiry)
+        self.on(|mut on| on.set(key, &value, expiry))
     }
 }
 
+impl<C: SessionConnection> Sessions for InTransaction<C> {
+    fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
+        self.on(|mut on| on.rotate(key))
+    }
+
+    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
+        self.on(|mut on| on.touch(key, expiry))
+    }
+
+    fn update<E: From<Error>>(
+        &self,
+        key: &SessionKey,
+        expiry: Option<TimeDelta>,
+        change: impl FnMut(Option<String>) -> Result<String, E>,
+    ) -> Result<String, E> {
+        self.on(|mut on| on.update(key, expiry, change))
+    }
+
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected: Option<String>,
+        new: String,
+        expiry: Option<TimeDelta>,
+    ) -> Result<(), Error> {
+        self.on(|mut on| on.replace(key, expected.as_deref(), &new, expiry))
+    }
+
+    fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<String>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<SessionKey, Error> {
+        self.on(|mut on| on.generate_for(owner, value.as_deref(), expiry))
+    }
+
+    fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+        self.on(|mut on| on.bind(key, owner))
+    }
+
+    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+        self.on(|mut on| on.sessions_of(owner))
+    }
+
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.store.handle(key)
+    }
+
+    fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+        self.on(|mut on| on.clear_owner(owner, keep))
+    }
+
+    fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+        self.on(|mut on| on.clear_listed(owner, handle))
+    }
+
+    fn count(&self) -> Result<SessionCount, Error> {
+        self.on(|mut on| on.count())
+    }
+
+    fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
+        self.on(|mut on| on.delete_expired(limit))
+    }
+}
+
+/// The rules that the laws of bounds are about.
+fn bounded<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
+    let builder = DieselSession::builder().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
+    builder.touch_interval(TimeDelta::zero())
+}
+
 mod memory {
-    use diesel_session::MemorySession;
+    use diesel::SqliteConnection;
+    use diesel_session::{MemorySession, OwnerLimit};
 
     fn with_store(law: impl FnOnce(&MemorySession)) {
         law(&MemorySession::new());
     }
 
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&MemorySession)) {
+        law(&MemorySession::with_rules(super::bounded::<SqliteConnection>(limit).rules().unwrap()));
+    }
+
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 mod sqlite_pool {
+    use diesel_session::OwnerLimit;
+
     use crate::support::{File, Sqlite};
 
     fn with_store(law: impl FnOnce(&Sqlite)) {
         law(&File::new().store());
     }
 
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Sqlite)) {
+        law(&File::new().store_with(super::bounded(limit)));
+    }
+
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 mod sqlite_transaction {
     use diesel::SqliteConnection;
+    use diesel_session::OwnerLimit;
 
     use super::InTransaction;
     use crate::support::File;
@@ -81,10 +176,17 @@ mod sqlite_transaction {
         law(&InTransaction::new(File::new().store()));
     }
 
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&InTransaction<SqliteConnection>)) {
+        law(&InTransaction::new(File::new().store_with(super::bounded(limit))));
+    }
+
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 mod postgres_pool {
+    use diesel_session::OwnerLimit;
+
     use crate::support::{Database, Postgres};
 
     fn with_store(law: impl FnOnce(&Postgres)) {
@@ -92,11 +194,18 @@ mod postgres_pool {
         law(&database.store());
     }
 
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Postgres)) {
+        let database = Database::new();
+        law(&database.store_with(super::bounded(limit)));
+    }
+
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 mod postgres_transaction {
     use diesel::PgConnection;
+    use diesel_session::OwnerLimit;
 
     use super::InTransaction;
     use crate::support::Database;
@@ -106,22 +215,32 @@ mod postgres_transaction {
         law(&InTransaction::new(database.store()));
     }
 
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&InTransaction<PgConnection>)) {
+        let database = Database::new();
+        law(&InTransaction::new(database.store_with(super::bounded(limit))));
+    }
+
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 mod postgres_plain_keys {
-    use diesel_session::KeyStorage;
+    use diesel_session::{KeyStorage, OwnerLimit};
 
     use crate::support::{Database, Postgres};
 
     fn with_store(law: impl FnOnce(&Postgres)) {
         let database = Database::new();
-        let store = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
-        store.migrate().unwrap();
-        law(&store);
+        law(&database.store_with(Postgres::builder().key_storage(KeyStorage::Plain)));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Postgres)) {
+        let database = Database::new();
+        law(&database.store_with(super::bounded(limit).key_storage(KeyStorage::Plain)));
     }
 
     diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
 #[test]

@@ -50,3 +50,33 @@ fn migrate_says_what_is_missing_and_mends_it() {
     );
     assert_eq!(run(&mut check), "up to date\n");
 }
+
+#[test]
+fn devices_logs_out_one_and_then_all_others() {
+    let output = run(&mut Command::new(example("devices")));
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines.iter().filter(|line| line.contains("this device")).count(), 2, "{output}");
+    assert!(
+        output.contains("The tablet's next request: there is no live session under this key"),
+        "{output}"
+    );
+    assert!(output.contains("Ended: 1.\n"), "{output}");
+    assert!(output.contains("The phone's next request: there is no live session under this key"), "{output}");
+    assert!(output.contains("The laptop's: welcome back, cart of the laptop."), "{output}");
+    assert_eq!(lines.iter().filter(|line| line.contains("  since ")).count(), 3 + 1, "{output}");
+}
+
+#[test]
+fn tracing_prints_the_fields_and_a_sweepers_failure() {
+    let output = run(&mut Command::new(example("tracing")));
+    for expected in [
+        "operation=\"rotate\" database=\"sqlite\" outcome=\"ok\" elapsed_us=",
+        "operation=\"get\" database=\"sqlite\" outcome=\"not_found\" elapsed_us=",
+        "operation=\"set\" database=\"sqlite\" outcome=\"refused\" elapsed_us=",
+        "operation=\"delete_expired\" database=\"sqlite\" outcome=\"failed\" elapsed_us=",
+        "expired sessions could not be deleted",
+    ] {
+        assert!(output.contains(expected), "{expected}: {output}");
+    }
+    assert!(!output.contains("alice") && !output.contains("cart"), "{output}");
+}

@@ -3,7 +3,7 @@
 use std::thread;
 
 use chrono::TimeDelta;
-use diesel_session::Now;
+use diesel_session::{Now, Sessions};
 
 use crate::support::{Database, File, Sql};
 

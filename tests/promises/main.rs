@@ -5,21 +5,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod adoption;
 mod bad_input;
 mod clock;
 mod concurrency;
 mod conformance;
 mod examples;
 mod expired_rows;
+mod in_the_way;
 mod json;
 mod keys;
+mod lifetimes;
+mod lost_updates;
 mod migrations;
+mod older_versions;
+mod owners;
 mod packaging;
 mod pgbouncer;
 mod pool;
 mod properties;
+mod schema;
 mod secrets;
 mod statements;
 mod support;
+mod sweeper;
 mod table;
 mod test_transaction;
+mod tracing;

@@ -1,13 +1,14 @@
 //! Databases of a test's own.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, LazyLock};
+use std::thread;
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel_session::{DieselSession, SessionConnection};
+use diesel_session::{Builder, DieselSession, Error, SessionConnection, SessionKey, Sessions, TimeDelta};
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
@@ -53,13 +54,22 @@ impl Database {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn conn(&self) -> PgConnection {
         PgConnection::establish(&self.url).unwrap()
     }
 
     /// A migrated store with default settings.
     pub(crate) fn store(&self) -> Postgres {
-        let store = Postgres::connect(&self.url).unwrap();
+        self.store_with(Postgres::builder())
+    }
+
+    /// A migrated store with these settings.
+    pub(crate) fn store_with(&self, settings: Builder<PgConnection>) -> Postgres {
+        let store = settings.connect(&self.url).unwrap();
         store.migrate().unwrap();
         store
     }
@@ -70,7 +80,7 @@ impl Drop for Database {
         // A server that a test has ended took its databases along.
         if let Ok(mut conn) = PgConnection::establish(&self.server_url) {
             let dropped = sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn);
-            assert!(dropped.is_ok() || std::thread::panicking(), "{dropped:?}");
+            assert!(dropped.is_ok() || thread::panicking(), "{dropped:?}");
         }
     }
 }
@@ -94,10 +104,43 @@ impl File {
 
     /// A migrated store with default settings.
     pub(crate) fn store(&self) -> Sqlite {
-        let store = Sqlite::connect(&self.path).unwrap();
+        self.store_with(Sqlite::builder())
+    }
+
+    /// A migrated store with these settings.
+    pub(crate) fn store_with(&self, settings: Builder<SqliteConnection>) -> Sqlite {
+        let store = settings.connect(&self.path).unwrap();
         store.migrate().unwrap();
         store
     }
+}
+
+/// A store that threads share.
+pub(crate) trait Store:
+    Sessions<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> + Sync
+{
+}
+
+impl<S> Store for S where
+    S: Sessions<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> + Sync
+{
+}
+
+/// Runs `work` on as many threads, from one moment on, with a number each.
+pub(crate) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let start = Barrier::new(threads);
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|number| {
+                let (start, work) = (&start, &work);
+                scope.spawn(move || {
+                    start.wait();
+                    work(number)
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// One of this crate's examples, which `cargo test` builds beside the tests.

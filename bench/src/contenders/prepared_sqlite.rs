@@ -15,6 +15,9 @@ pub(crate) const NAME: &str = "prepared statements (the limit)";
 /// Milliseconds since 1970.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
 
+/// No limit, in milliseconds.
+const LIFETIME: i64 = 2_000_000 * 86_400_000;
+
 /// A connection of its own for each thread, over a file with the same table.
 pub(crate) struct Prepared {
     file: File,
@@ -57,12 +60,12 @@ impl Contender for Prepared {
                  WHERE session_key = ?1 AND expire_date > {now} LIMIT 1"
             ))?;
             let mut set = conn.prepare(&format!(
-                "UPDATE session SET session_data = ?2, expire_date = {now} + ?3 \
+                "UPDATE session SET session_data = ?2, expire_date = min({now} + ?3, created_on + ?4) \
                  WHERE session_key = ?1 AND expire_date > {now}"
             ))?;
             let mut insert = conn.prepare(&format!(
-                "INSERT INTO session (session_key, expire_date, session_data) VALUES (?1, {now} + ?3, ?2) \
-                 ON CONFLICT (session_key) DO NOTHING"
+                "INSERT INTO session (session_key, expire_date, session_data, owner, expire_hour) \
+                 VALUES (?1, {now} + ?3, ?2, NULL, ({now} + ?3) / 3600000) ON CONFLICT (session_key) DO NOTHING"
             ))?;
             let mut delete = conn.prepare("DELETE FROM session WHERE session_key = ?1")?;
             let mut random = fastrand::Rng::new();
@@ -74,7 +77,7 @@ impl Contender for Prepared {
                         get.query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
                         1
                     }
-                    Operation::Set => set.execute(params![key, value, period])?,
+                    Operation::Set => set.execute(params![key, value, period, LIFETIME])?,
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
                         insert.execute(params![made.last(), value, period])?

@@ -1,11 +1,8 @@
 //! What begins and ends a session.
 
-use super::{Subject, is_absent, text};
+use super::{Subject, UNKNOWN, is_absent, text};
 use crate::error::Error;
 use crate::key::SessionKey;
-
-/// A key that nobody generated.
-const UNKNOWN: &str = "0000000000000000000000000000000000000000";
 
 /// No two keys are the same.
 pub fn generated_keys_differ(store: &impl Subject) -> Result<(), Error> {

@@ -2,11 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{LONGEST, Subject, is_about, is_absent, text};
+use super::{LONGEST, Subject, VALUE_LIMIT, is_about, is_absent, text};
 use crate::error::Error;
-
-/// The default value limit, in bytes.
-const VALUE_LIMIT: usize = 1 << 20;
 
 /// An empty value is a value. (session-postgresql took it for none.)
 pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {

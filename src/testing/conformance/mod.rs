@@ -1,7 +1,8 @@
-//! The laws of [`Now`], each once, as functions over any store; some name what OCaml's `session-postgresql`
+//! The laws of [`Now`] and [`Sessions`], each once, as functions over any store; some name what OCaml's `session-postgresql`
 //! does instead.
 //!
-//! [`conformance_tests!`](crate::conformance_tests) makes each law a test of its own. A law that is broken
+//! [`conformance_tests!`](crate::conformance_tests) and
+//! [`sessions_conformance_tests!`](crate::sessions_conformance_tests) make each law a test of its own. A law that is broken
 //! panics; an error that no law expects is returned.
 
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "said once, above")]
@@ -11,21 +12,39 @@ use chrono::TimeDelta;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::now::Now;
+use crate::sessions::Sessions;
 
+mod bounds;
+mod expired;
 mod expiry;
 mod lifecycle;
 mod limits;
+mod owners;
+mod rotation;
+mod touching;
+mod updates;
 
+pub use bounds::*;
+pub use expired::*;
 pub use expiry::*;
 pub use lifecycle::*;
 pub use limits::*;
+pub use owners::*;
+pub use rotation::*;
+pub use touching::*;
+pub use updates::*;
 
 /// A store that the laws can be held against: any [`Now`] with this crate's keys, strings and errors.
 pub trait Subject: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> {}
 
 impl<S> Subject for S where S: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> {}
 
-/// Makes a test of each law, for the store that a function sets up.
+/// A store that the laws of [`Sessions`] can be held against.
+pub trait SessionsSubject: Subject + Sessions {}
+
+impl<S: Subject + Sessions> SessionsSubject for S {}
+
+/// Makes a test of each law of [`Now`](crate::Now), for the store that a function sets up.
 ///
 /// The argument names a function that takes a law, runs it on a new store with the default settings, and
 /// cleans up: `fn with_store(law: impl FnOnce(&MyStore))`.
@@ -85,11 +104,124 @@ macro_rules! conformance_tests {
     };
 }
 
+/// Makes a test of each law of [`Sessions`](crate::Sessions), for the stores that two functions set up.
+///
+/// The first is as for [`conformance_tests!`](crate::conformance_tests). The second takes a limit and a law, and runs
+/// it on a new store with that limit of live sessions an owner, a longest lifetime of one hour, and a touch interval
+/// of zero.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// mod sqlite {
+///     use diesel::SqliteConnection;
+///     use diesel_session::{DieselSession, OwnerLimit, TimeDelta};
+///
+///     type Store = DieselSession<SqliteConnection>;
+///
+///     fn with_store(law: impl FnOnce(&Store)) {
+///         law(&Store::builder().test_transaction(":memory:").unwrap());
+///     }
+///
+///     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Store)) {
+///         let builder = Store::builder().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
+///         law(&builder.touch_interval(TimeDelta::zero()).test_transaction(":memory:").unwrap());
+///     }
+///
+///     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+/// }
+/// ```
+#[macro_export]
+macro_rules! sessions_conformance_tests {
+    ($with_store:ident, $with_bounds:ident) => {
+        $crate::conformance_tests! { @each $with_store
+            rotate_keeps_value_and_expiry
+            rotate_keeps_a_session_unset
+            rotate_keeps_the_owner_and_the_time_of_creation
+            rotate_kills_the_old_key
+            rotate_never_creates_nor_revives
+            touch_prolongs_and_leaves_the_value
+            touch_never_shortens
+            touch_writes_only_what_is_worth_it
+            touch_needs_no_value
+            touch_never_revives
+            update_writes_what_the_function_makes
+            update_sets_a_session_without_a_value
+            update_that_fails_changes_nothing
+            update_that_panics_changes_nothing
+            update_refuses_what_no_database_holds
+            update_never_creates_nor_revives
+            update_never_revives_what_expired_meanwhile
+            replace_writes_over_the_expected_value
+            replace_leaves_another_value
+            replace_can_expect_no_value
+            replace_never_creates_nor_revives
+            generate_for_makes_a_session_of_the_owner
+            bind_gives_a_session_an_owner
+            bind_never_revives
+            an_owners_sessions_are_listed_newest_first
+            only_live_sessions_are_listed
+            an_unknown_owner_has_no_sessions
+            clear_owner_ends_every_session_of_the_owner
+            clear_owner_can_keep_one_session
+            clear_listed_ends_the_session_of_that_handle
+            a_handle_is_no_key
+            an_owner_that_no_database_holds_is_refused
+            an_owners_name_can_be_any_text
+            count_tells_live_from_expired
+            delete_expired_deletes_what_has_expired_and_nothing_else
+        }
+
+        $crate::sessions_conformance_tests! { @bounded $with_bounds
+            EndOldest no_write_outlives_the_lifetime
+            EndOldest a_shorter_period_than_the_lifetime_stands
+            EndOldest touch_ends_at_the_lifetime
+            EndOldest another_session_of_an_owner_ends_the_oldest
+            EndOldest only_other_live_sessions_of_the_owner_count
+            Refuse another_session_of_an_owner_is_refused
+        }
+    };
+    (@bounded $with_bounds:ident $($limit:ident $law:ident)*) => {
+        $(
+            #[test]
+            fn $law() {
+                $with_bounds($crate::OwnerLimit::$limit(2), |store| {
+                    $crate::testing::conformance::$law(store).expect("the law holds");
+                });
+            }
+        )*
+    };
+}
+
+/// A key that nobody generated.
+const UNKNOWN: &str = "0000000000000000000000000000000000000000";
+
+/// Bytes; the default of every store.
+const VALUE_LIMIT: usize = 1 << 20;
+
 /// The longest period that is held, either way.
 const LONGEST: TimeDelta = TimeDelta::days(1_000_000);
 
 fn text(value: &str) -> String {
     value.to_owned()
+}
+
+/// Keys of no live session: one that nobody generated, one that was cleared, one that has expired.
+fn unusable_keys(store: &impl Subject) -> Result<[SessionKey; 3], Error> {
+    let cleared = store.generate(Some(text("x")), None)?;
+    store.clear(&cleared)?;
+    let expired = store.generate(Some(text("x")), Some(TimeDelta::zero()))?;
+    Ok([UNKNOWN.parse()?, cleared, expired])
+}
+
+fn wait(period: TimeDelta) {
+    std::thread::sleep(period.to_std().unwrap_or_default());
+}
+
+/// Lets the clocks of all databases move on: PostgreSQL's table tells ten milliseconds apart.
+fn tick() {
+    wait(TimeDelta::milliseconds(20));
 }
 
 fn is_absent(store: &impl Subject, key: &SessionKey) -> bool {

@@ -9,7 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::now::Now;
 
+mod sessions;
+
 /// A store of `T` over a store of strings: each value is kept as JSON.
+///
+/// [`replace`](crate::Sessions::replace) compares texts: it takes a map whose order changes from one to the next for
+/// another value.
 ///
 /// # Examples
 ///
@@ -108,10 +113,7 @@ where
 
     fn get(&self, key: &S::Key) -> Result<(T, S::Period), Self::Error> {
         let (text, left) = self.store.get(key)?;
-        // serde_json's own error quotes the value.
-        let value = serde_json::from_str(&text)
-            .map_err(|error| JsonError::Deserialize { line: error.line(), column: error.column() })?;
-        Ok((value, left))
+        Ok((from_text(&text)?, left))
     }
 
     fn set(&self, key: &S::Key, value: T, expiry: Option<S::Period>) -> Result<(), Self::Error> {
@@ -121,4 +123,12 @@ where
 
 fn to_text<T: Serialize, E: StdError + Send + Sync + 'static>(value: &T) -> Result<String, JsonError<E>> {
     serde_json::to_string(value).map_err(|_| JsonError::Serialize)
+}
+
+fn from_text<T: DeserializeOwned, E: StdError + Send + Sync + 'static>(
+    text: &str,
+) -> Result<T, JsonError<E>> {
+    // serde_json's own error quotes the value.
+    serde_json::from_str(text)
+        .map_err(|error| JsonError::Deserialize { line: error.line(), column: error.column() })
 }

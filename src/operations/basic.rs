@@ -1,59 +1,77 @@
-//! The operations, each on one connection: what is checked before the database is asked, and what its
-//! answer means. They know no pool.
-//!
-//! An operation is checked when it is made; then it runs on any connection, and again on another where a
-//! pool had to replace a lost one.
+//! What [`Now`](crate::Now) has.
 
 use chrono::TimeDelta;
 
+use super::owner::make_room;
+use super::{Operation, in_transaction};
 use crate::backend::Queries;
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
-use crate::rules::{Period, Rules};
+use crate::owner::OwnerLimit;
+use crate::rules::{Expiry, Period, Rules, check_owner};
 
 /// How many keys are drawn before a database that keeps none of them is given up.
 const DRAWS: u32 = 3;
-
-/// One operation, ready to run.
-pub(crate) trait Operation<C> {
-    type Output;
-
-    /// Runs it. `repeated` says that an earlier run may have taken effect without our knowing.
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<Self::Output, Error>;
-}
 
 /// Starts a session and returns its key.
 pub(crate) struct Generate<V> {
     key: SessionKey,
     storage: KeyStorage,
     value: Option<V>,
+    owner: Option<String>,
+    owner_limit: Option<OwnerLimit>,
     period: Period,
 }
 
 impl<V: AsRef<str>> Generate<V> {
-    pub(crate) fn new(rules: &Rules, value: Option<V>, expiry: Option<TimeDelta>) -> Result<Self, Error> {
-        if let Some(value) = &value {
-            rules.check_value(value.as_ref())?;
-        }
-        let period = rules.period(expiry)?;
-        Ok(Self { key: SessionKey::random()?, storage: rules.key_storage(), value, period })
+    pub(crate) fn new(
+        rules: &Rules,
+        owner: Option<&str>,
+        value: Option<V>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<Self, Error> {
+        owner.map_or(Ok(()), check_owner)?;
+        value.as_ref().map_or(Ok(()), |value| rules.check_value(value.as_ref()))?;
+        Ok(Self {
+            period: rules.first_period(expiry)?,
+            key: SessionKey::random()?,
+            storage: rules.key_storage(),
+            value,
+            owner: owner.map(str::to_owned),
+            owner_limit: rules.owner_limit(),
+        })
     }
-}
 
-impl<C: Queries, V: AsRef<str>> Operation<C> for Generate<V> {
-    type Output = SessionKey;
-
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
+    fn insert<C: Queries>(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
         let value = self.value.as_ref().map(AsRef::as_ref);
         for _ in 0..DRAWS {
             let stored = StoredKey::new(&self.key, self.storage);
             // Repeated, a key that is taken was taken by our own first run.
-            if conn.insert(&stored, value, self.period)? || repeated {
+            if conn.insert(&stored, value, self.owner.as_deref(), self.period)? || repeated {
                 return Ok(self.key);
             }
             self.key = SessionKey::random()?;
         }
         Err(Error::NotInserted { draws: DRAWS })
+    }
+}
+
+impl<C: Queries, V: AsRef<str>> Operation<C> for Generate<V> {
+    type Output = SessionKey;
+    const NAME: &'static str = "generate";
+
+    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
+        let (Some(owner), Some(limit)) = (self.owner.clone(), self.owner_limit) else {
+            return self.insert(conn, repeated);
+        };
+        // Our own first run's session must not count against us.
+        if repeated && conn.load_live(&StoredKey::new(&self.key, self.storage))?.is_some() {
+            return Ok(self.key);
+        }
+        in_transaction(conn, |conn| {
+            make_room(conn, &owner, limit, &StoredKey::NONE)?;
+            self.insert(conn, repeated)
+        })
     }
 }
 
@@ -70,6 +88,7 @@ impl Clear {
 
 impl<C: Queries> Operation<C> for Clear {
     type Output = ();
+    const NAME: &'static str = "clear";
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         // Idempotent: a session that was not there is as gone as one that was.
@@ -91,6 +110,7 @@ impl Get {
 
 impl<C: Queries> Operation<C> for Get {
     type Output = (String, TimeDelta);
+    const NAME: &'static str = "get";
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(String, TimeDelta), Error> {
         let (value, left) = conn.load_live(&self.key)?.ok_or(Error::NotFound)?;
@@ -102,7 +122,7 @@ impl<C: Queries> Operation<C> for Get {
 pub(crate) struct Set<V> {
     key: StoredKey,
     value: V,
-    period: Period,
+    expiry: Expiry,
 }
 
 impl<V: AsRef<str>> Set<V> {
@@ -113,34 +133,19 @@ impl<V: AsRef<str>> Set<V> {
         expiry: Option<TimeDelta>,
     ) -> Result<Self, Error> {
         rules.check_value(value.as_ref())?;
-        Ok(Self { key: rules.stored_key(key), value, period: rules.period(expiry)? })
+        Ok(Self { key: rules.stored_key(key), value, expiry: rules.expiry(expiry)? })
     }
 }
 
 impl<C: Queries, V: AsRef<str>> Operation<C> for Set<V> {
     type Output = ();
+    const NAME: &'static str = "set";
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        if conn.update_live(&self.key, self.value.as_ref(), self.period)? {
+        if conn.update_live(&self.key, self.value.as_ref(), self.expiry)? {
             Ok(())
         } else {
             Err(Error::NotFound)
         }
-    }
-}
-
-/// Deletes one batch of expired sessions and returns how many.
-pub(crate) struct DeleteExpired {
-    pub(crate) limit: u32,
-}
-
-impl<C: Queries> Operation<C> for DeleteExpired {
-    type Output = usize;
-
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
-        if self.limit == 0 {
-            return Ok(0);
-        }
-        Ok(conn.delete_expired(self.limit)?)
     }
 }

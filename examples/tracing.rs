@@ -1,0 +1,41 @@
+//! What an application's log shows of its sessions: each operation with its database, outcome and time, and
+//! what a sweeper could not do. Never a key, a value or an owner.
+//!
+//! `cargo run --example tracing --features sqlite-bundled,tracing`
+
+use std::error::Error as StdError;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use diesel::SqliteConnection;
+use diesel::connection::SimpleConnection as _;
+use diesel_session::{DieselSession, Error, Now, Sessions, Sweeper};
+use tracing_subscriber::filter::LevelFilter;
+
+fn main() -> Result<(), Box<dyn StdError>> {
+    tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_ansi(false).init();
+
+    let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
+    sessions.migrate()?;
+
+    let visitor = sessions.generate(Some("cart=3".to_owned()), None)?;
+    let key = sessions.rotate(&visitor)?;
+    sessions.bind(&key, "alice")?;
+    sessions.update(&key, None, |value| Ok::<_, Error>(value.unwrap_or_default() + ",5"))?;
+    assert!(matches!(sessions.get(&visitor), Err(Error::NotFound)));
+    assert!(matches!(sessions.set(&key, "\0".to_owned(), None), Err(Error::ValueHasNul { .. })));
+
+    // A table that is gone, and a sweeper that meets that.
+    sessions.pool().get()?.batch_execute("DROP TABLE session")?;
+    let (failed, failure) = channel();
+    let sweeper = Sweeper::builder()
+        .jitter(Duration::ZERO)
+        .on_error(move |_: &Error| {
+            // Nobody waits for a second one.
+            let _ = failed.send(());
+        })
+        .start(sessions)?;
+    failure.recv()?;
+    drop(sweeper);
+    Ok(())
+}

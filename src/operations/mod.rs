@@ -1,0 +1,57 @@
+//! The operations, each on one connection: what is checked before the database is asked, and what its
+//! answer means. They know no pool.
+//!
+//! An operation is checked when it is made; then it runs on any connection, and again on another where a
+//! pool had to replace a lost one.
+
+use crate::backend::Queries;
+use crate::error::Error;
+
+mod basic;
+mod expired;
+mod lifetime;
+mod owner;
+mod update;
+
+pub(crate) use basic::{Clear, Generate, Get, Set};
+pub(crate) use expired::{Count, DeleteExpired};
+pub(crate) use lifetime::{Rotate, Touch};
+pub(crate) use owner::{Bind, ClearListed, ClearOwner, SessionsOf};
+pub(crate) use update::{Change, NotMade, NotWritten, Replace, Update, make};
+
+/// One operation, ready to run.
+pub(crate) trait Operation<C> {
+    type Output;
+
+    /// As logs call it.
+    const NAME: &'static str;
+
+    /// Whether it can be run again where an earlier run may have taken effect.
+    const REPEATABLE: bool = true;
+
+    /// Runs it. `repeated` says that an earlier run may have taken effect without our knowing.
+    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<Self::Output, Error>;
+}
+
+/// Runs `work` in a transaction of its own, or in a savepoint of the caller's.
+fn in_transaction<C: Queries, T>(
+    conn: &mut C,
+    work: impl FnOnce(&mut C) -> Result<T, Error>,
+) -> Result<T, Error> {
+    conn.begin()?;
+    match work(conn) {
+        Ok(done) => {
+            conn.commit()?;
+            Ok(done)
+        }
+        Err(error) => {
+            abandon(conn);
+            Err(error)
+        }
+    }
+}
+
+/// Undoes what was begun. Where even that fails the connection is lost, which Diesel remembers.
+pub(crate) fn abandon<C: Queries>(conn: &mut C) {
+    let _lost = conn.roll_back();
+}

@@ -1,0 +1,146 @@
+//! Sessions of one owner.
+
+use super::{Operation, in_transaction};
+use crate::backend::Queries;
+use crate::error::Error;
+use crate::key::{SessionKey, StoredKey};
+use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
+use crate::rules::{Rules, check_owner};
+
+/// Makes a session an owner's.
+pub(crate) struct Bind {
+    key: StoredKey,
+    owner: String,
+    limit: Option<OwnerLimit>,
+}
+
+impl Bind {
+    pub(crate) fn new(rules: &Rules, key: &SessionKey, owner: &str) -> Result<Self, Error> {
+        check_owner(owner)?;
+        Ok(Self { key: rules.stored_key(key), owner: owner.to_owned(), limit: rules.owner_limit() })
+    }
+
+    fn bind<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
+        if conn.own_live(&self.key, &self.owner)? { Ok(()) } else { Err(Error::NotFound) }
+    }
+}
+
+impl<C: Queries> Operation<C> for Bind {
+    type Output = ();
+    const NAME: &'static str = "bind";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        match self.limit {
+            None => self.bind(conn),
+            Some(limit) => in_transaction(conn, |conn| {
+                make_room(conn, &self.owner, limit, &self.key)?;
+                self.bind(conn)
+            }),
+        }
+    }
+}
+
+/// Makes room for one more session of the owner, besides the one under `but`: until the transaction ends nobody
+/// else adds one. Under an isolation stricter than READ COMMITTED, which is then the caller's, it sees the
+/// sessions that there were when the transaction began.
+pub(super) fn make_room<C: Queries>(
+    conn: &mut C,
+    owner: &str,
+    limit: OwnerLimit,
+    but: &StoredKey,
+) -> Result<(), Error> {
+    // A statement of its own: what follows sees what others did before they let go of the lock.
+    conn.lock_owner(owner)?;
+    loop {
+        match limit.excess(conn.count_owned(owner, but)?)? {
+            0 => return Ok(()),
+            // One that is rotated at the same moment lives on under another key, and is seen again.
+            excess => conn.delete_oldest(owner, but, excess)?,
+        };
+    }
+}
+
+/// Lists an owner's sessions.
+pub(crate) struct SessionsOf {
+    owner: String,
+}
+
+impl SessionsOf {
+    pub(crate) fn new(owner: &str) -> Result<Self, Error> {
+        check_owner(owner)?;
+        Ok(Self { owner: owner.to_owned() })
+    }
+}
+
+impl<C: Queries> Operation<C> for SessionsOf {
+    type Output = Vec<OwnedSession>;
+    const NAME: &'static str = "sessions_of";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Vec<OwnedSession>, Error> {
+        let rows = conn.load_owned(&self.owner)?;
+        let newest_first = rows.into_iter().rev();
+        Ok(newest_first
+            .map(|(key, created, expires)| OwnedSession {
+                handle: SessionHandle::new(&key),
+                created,
+                expires,
+            })
+            .collect())
+    }
+}
+
+/// Ends an owner's sessions, but one, and returns how many.
+pub(crate) struct ClearOwner {
+    owner: String,
+    keep: StoredKey,
+}
+
+impl ClearOwner {
+    pub(crate) fn new(rules: &Rules, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
+        check_owner(owner)?;
+        let keep = keep.map_or(StoredKey::NONE, |key| rules.stored_key(key));
+        Ok(Self { owner: owner.to_owned(), keep })
+    }
+}
+
+impl<C: Queries> Operation<C> for ClearOwner {
+    type Output = usize;
+    const NAME: &'static str = "clear_owner";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
+        let mut ended = 0;
+        loop {
+            ended += conn.delete_owned(&self.owner, &self.keep)?;
+            // One that was rotated meanwhile was not to be seen under its new key.
+            if conn.count_owned(&self.owner, &self.keep)? == 0 {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+/// Ends an owner's session by its handle, and says whether there was one.
+pub(crate) struct ClearListed {
+    owner: String,
+    handle: SessionHandle,
+}
+
+impl ClearListed {
+    pub(crate) fn new(owner: &str, handle: &SessionHandle) -> Result<Self, Error> {
+        check_owner(owner)?;
+        Ok(Self { owner: owner.to_owned(), handle: *handle })
+    }
+}
+
+impl<C: Queries> Operation<C> for ClearListed {
+    type Output = bool;
+    const NAME: &'static str = "clear_listed";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
+        let listed = conn.load_owned(&self.owner)?;
+        match listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
+            Some((key, ..)) => Ok(conn.delete(key)?),
+            None => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What applications ask of a store beyond [`Now`].
+
+use crate::now::Now;
+use crate::owner::{OwnedSession, SessionCount, SessionHandle};
+
+/// A store's operations beyond those of [`Now`]: what a login, a busy page, two requests at once and a page 'your
+/// devices' need.
+///
+/// | operation | missing, cleared or expired | live |
+/// |---|---|---|
+/// | `rotate` | not found | the session goes on under a new key, and the old one is dead |
+/// | `touch` | not found | the expiry moves away, if that is worth a write |
+/// | `update` | not found | the value becomes what a function makes of it, and nobody else writes meanwhile |
+/// | `replace` | not found | the value is replaced if it is the expected one; else *changed* |
+/// | `bind` | not found | the session has an owner |
+/// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |
+///
+/// # Examples
+///
+/// ```
+/// use diesel_session::{Error, MemorySession, Now, Sessions};
+///
+/// let sessions = MemorySession::new();
+/// let visitor = sessions.generate(Some("cart=3".to_owned()), None)?;
+///
+/// // At login: a new key, for whoever planted or saw the old one, and an owner.
+/// let key = sessions.rotate(&visitor)?;
+/// sessions.bind(&key, "alice")?;
+/// assert!(matches!(sessions.get(&visitor), Err(Error::NotFound)));
+///
+/// sessions.generate_for("alice", None, None)?;
+/// assert_eq!(sessions.sessions_of("alice")?.len(), 2);
+/// assert_eq!(sessions.clear_owner("alice", Some(&key))?, 1);
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Sessions: Now {
+    /// Gives a live session a new key, and returns it; the old one is dead for every later operation.
+    ///
+    /// For the moment of a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level
+    /// Change"). Value, owner, time of creation and expiry stay; columns that a host adds to the table do not.
+    /// Atomic: there is one working key at any time, and of two rotations at once one wins.
+    ///
+    /// # Errors
+    ///
+    /// *Not found* for a session that is unknown, cleared, expired or just rotated by another request.
+    fn rotate(&self, key: &Self::Key) -> Result<Self::Key, Self::Error>;
+
+    /// Prolongs a live session to `expiry` from now, or the default period from now, and says whether it wrote.
+    ///
+    /// Never shortens. It writes only where that gains the store's touch interval (a minute, unless set
+    /// otherwise) or a tenth of the period, whichever is less: a busy session costs no write a request.
+    ///
+    /// # Errors
+    ///
+    /// *Not found* for a session that is unknown, cleared or expired; an expiry that the store cannot hold.
+    fn touch(&self, key: &Self::Key, expiry: Option<Self::Period>) -> Result<bool, Self::Error>;
+
+    /// Sets a live session's value to what `change` makes of it (`None` where it has none), and its expiry as
+    /// [`set`](Now::set) does; returns the new value.
+    ///
+    /// No other write to the session comes in between: it is locked meanwhile. So `change` should be quick, and
+    /// must not call the store, which would wait for itself: on a pool for another connection, in memory for
+    /// ever. It may run again after a lost connection or a conflict, and then sees the value anew.
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns, and then nothing is written. *Not found*, also where the session expired
+    /// meanwhile; a value or an expiry that the store cannot hold.
+    ///
+    /// # Panics
+    ///
+    /// Where `change` panics: nothing is written, and the store goes on working.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use diesel_session::{Error, MemorySession, Now, Sessions};
+    ///
+    /// let sessions = MemorySession::new();
+    /// let key = sessions.generate(Some("3".to_owned()), None)?;
+    /// let visits = sessions.update(&key, None, |value| {
+    ///     let visits: u32 = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+    ///     Ok::<_, Error>((visits + 1).to_string())
+    /// })?;
+    /// assert_eq!(visits, "4");
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn update<E: From<Self::Error>>(
+        &self,
+        key: &Self::Key,
+        expiry: Option<Self::Period>,
+        change: impl FnMut(Option<Self::Value>) -> Result<Self::Value, E>,
+    ) -> Result<Self::Value, E>;
+
+    /// Sets a live session's value, and its expiry as [`set`](Now::set) does, if its value is the expected one
+    /// (`None`: none yet): for whoever cannot hold a lock from reading to writing.
+    ///
+    /// # Errors
+    ///
+    /// *Changed* where the value is another; *not found* for a session that is unknown, cleared or expired; a value
+    /// or an expiry that the store cannot hold. Then nothing is written. A connection that was lost meanwhile
+    /// leaves the outcome unknown, for the value alone does not tell whose write it was.
+    fn replace(
+        &self,
+        key: &Self::Key,
+        expected: Option<Self::Value>,
+        new: Self::Value,
+        expiry: Option<Self::Period>,
+    ) -> Result<(), Self::Error>;
+
+    /// Starts a session of an owner, otherwise as [`generate`](Now::generate).
+    ///
+    /// # Errors
+    ///
+    /// As there; an owner's name that the store cannot hold (over 255 bytes, or with a NUL); and where the store
+    /// refuses more sessions than its limit, that.
+    fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<Self::Value>,
+        expiry: Option<Self::Period>,
+    ) -> Result<Self::Key, Self::Error>;
+
+    /// Makes a live session that of an owner, whoever's it was before. Its expiry stays.
+    ///
+    /// # Errors
+    ///
+    /// *Not found*; else as for [`generate_for`](Self::generate_for).
+    fn bind(&self, key: &Self::Key, owner: &str) -> Result<(), Self::Error>;
+
+    /// The live sessions of an owner, the newest first; of an unknown one none.
+    ///
+    /// # Errors
+    ///
+    /// An owner's name that the store cannot hold; a failure of the store.
+    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Self::Error>;
+
+    /// The handle under which [`sessions_of`](Self::sessions_of) lists the session of this key: to mark 'this
+    /// device'. It asks no database.
+    fn handle(&self, key: &Self::Key) -> SessionHandle;
+
+    /// Ends an owner's live sessions, but the one to keep, and returns how many: 'log out everywhere else'.
+    ///
+    /// A session that is rotated at the same moment is ended under its new key. One that begins while this
+    /// runs may live on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`sessions_of`](Self::sessions_of).
+    fn clear_owner(&self, owner: &str, keep: Option<&Self::Key>) -> Result<usize, Self::Error>;
+
+    /// Ends the owner's live session of this handle; `false` where the owner has none, or no longer, since it was
+    /// rotated or has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`sessions_of`](Self::sessions_of).
+    fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Self::Error>;
+
+    /// How many sessions are live, and how many have expired and are not deleted yet. It reads the whole table.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the store.
+    fn count(&self) -> Result<SessionCount, Self::Error>;
+
+    /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
+    ///
+    /// Any number of callers may do so at once, and none ever deletes a live session; what another
+    /// deletes at the same time is missing from this one's count. In a database the longest expired go first, by the
+    /// hour, and those that expired in the current hour (UTC) are left for later, which keeps the writes of
+    /// sessions off the index. A [`Sweeper`](crate::Sweeper) calls it again and again.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the store.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use diesel_session::{MemorySession, Sessions};
+    ///
+    /// let sessions = MemorySession::new();
+    /// // Small batches, and pauses in which others have the processor.
+    /// loop {
+    ///     let started = std::time::Instant::now();
+    ///     if sessions.delete_expired(200)? == 0 {
+    ///         break;
+    ///     }
+    ///     std::thread::sleep(started.elapsed() * 3);
+    /// }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
+    fn delete_expired(&self, limit: u32) -> Result<usize, Self::Error>;
+}
+
+macro_rules! through {
+    ($pointer:ty) => {
+        impl<S: Sessions> Sessions for $pointer {
+            fn rotate(&self, key: &S::Key) -> Result<S::Key, S::Error> {
+                (**self).rotate(key)
+            }
+
+            fn touch(&self, key: &S::Key, expiry: Option<S::Period>) -> Result<bool, S::Error> {
+                (**self).touch(key, expiry)
+            }
+
+            fn update<E: From<S::Error>>(
+                &self,
+                key: &S::Key,
+                expiry: Option<S::Period>,
+                change: impl FnMut(Option<S::Value>) -> Result<S::Value, E>,
+            ) -> Result<S::Value, E> {
+                (**self).update(key, expiry, change)
+            }
+
+            fn replace(
+                &self,
+                key: &S::Key,
+                expected: Option<S::Value>,
+                new: S::Value,
+                expiry: Option<S::Period>,
+            ) -> Result<(), S::Error> {
+                (**self).replace(key, expected, new, expiry)
+            }
+
+            fn generate_for(
+                &self,
+                owner: &str,
+                value: Option<S::Value>,
+                expiry: Option<S::Period>,
+            ) -> Result<S::Key, S::Error> {
+                (**self).generate_for(owner, value, expiry)
+            }
+
+            fn bind(&self, key: &S::Key, owner: &str) -> Result<(), S::Error> {
+                (**self).bind(key, owner)
+            }
+
+            fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {
+                (**self).sessions_of(owner)
+            }
+
+            fn handle(&self, key: &S::Key) -> SessionHandle {
+                (**self).handle(key)
+            }
+
+            fn clear_owner(&self, owner: &str, keep: Option<&S::Key>) -> Result<usize, S::Error> {
+                (**self).clear_owner(owner, keep)
+            }
+
+            fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, S::Error> {
+                (**self).clear_listed(owner, handle)
+            }
+
+            fn count(&self) -> Result<SessionCount, S::Error> {
+                (**self).count()
+            }
+
+            fn delete_expired(&self, limit: u32) -> Result<usize, S::Error> {
+                (**self).delete_expired(limit)
+            }
+        }
+    };
+}
+
+through!(&S);
+through!(Box<S>);
+through!(std::sync::Arc<S>);

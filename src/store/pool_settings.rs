@@ -1,0 +1,60 @@
+//! Settings of a pool that the store builds.
+
+use std::time::Duration;
+
+use crate::connect::ConnectionSettings;
+use crate::error::Error;
+
+/// Connections of a pool that was given no size.
+const POOL_SIZE: u32 = 8;
+
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PoolSettings {
+    pub(super) size: Option<u32>,
+    pub(super) min_idle: u32,
+    pub(super) bounded_calls: bool,
+    pub(super) connection: ConnectionSettings,
+}
+
+impl PoolSettings {
+    /// The pool's size, if all settings fit: where they do not, r2d2 panics.
+    pub(super) fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
+        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
+        let size = self.size.unwrap_or(if is_private { 1 } else { POOL_SIZE });
+        let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.connection.clone();
+        if size == 0 {
+            return refuse("pool_size", "at least one connection");
+        }
+        if is_private && size > 1 {
+            return refuse("pool_size", "a database in memory is private to its one connection");
+        }
+        if self.min_idle == 0 || self.min_idle > size {
+            return refuse("min_idle", "at least one connection, and at most as many as the pool holds");
+        }
+        if connection_timeout.is_zero() || connection_timeout > LONGEST_TIMEOUT {
+            return refuse("connection_timeout", "more than nothing, and at most a day");
+        }
+        if statement_timeout < Duration::from_millis(1) || statement_timeout > LONGEST_TIMEOUT {
+            return refuse("statement_timeout", "at least a millisecond, and at most a day");
+        }
+        Ok(size)
+    }
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            size: None,
+            min_idle: 1,
+            bounded_calls: true,
+            connection: ConnectionSettings {
+                connection_timeout: Duration::from_secs(5),
+                statement_timeout: Duration::from_secs(5),
+                pgbouncer: false,
+                schema: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Sessions of one owner.
+
+use chrono::TimeDelta;
+
+use super::{SessionsSubject, is_about, is_absent, text, tick, unusable_keys};
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::owner::SessionHandle;
+
+/// The handles of an owner's sessions, the newest first.
+fn handles(store: &impl SessionsSubject, owner: &str) -> Result<Vec<SessionHandle>, Error> {
+    Ok(store.sessions_of(owner)?.into_iter().map(|session| session.handle).collect())
+}
+
+/// A session that is generated for an owner is a session as any other, and the owner's.
+pub fn generate_for_makes_a_session_of_the_owner(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some(text("x")), Some(TimeDelta::hours(1)))?;
+    let (value, left) = store.get(&key)?;
+    assert_eq!(value, "x");
+    assert!(is_about(left, TimeDelta::hours(1)));
+    assert_eq!(handles(store, "alice")?, [store.handle(&key)]);
+    Ok(())
+}
+
+/// `bind` makes a visitor's session a user's, or another user's, and leaves value and expiry.
+pub fn bind_gives_a_session_an_owner(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    assert!(handles(store, "alice")?.is_empty());
+    store.bind(&key, "alice")?;
+    assert_eq!(handles(store, "alice")?, [store.handle(&key)]);
+    store.bind(&key, "bob")?;
+    assert!(handles(store, "alice")?.is_empty());
+    assert_eq!(handles(store, "bob")?, [store.handle(&key)]);
+    let (value, left) = store.get(&key)?;
+    assert_eq!(value, "x");
+    assert!(is_about(left, TimeDelta::hours(1)));
+    Ok(())
+}
+
+/// `bind` on an unknown, cleared or expired session says so and leaves it dead.
+pub fn bind_never_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+    for key in unusable_keys(store)? {
+        assert!(matches!(store.bind(&key, "alice"), Err(Error::NotFound)));
+        assert!(is_absent(store, &key));
+    }
+    assert!(handles(store, "alice")?.is_empty());
+    Ok(())
+}
+
+/// An owner's live sessions are listed, the newest first, with the dates that they have.
+pub fn an_owners_sessions_are_listed_newest_first(store: &impl SessionsSubject) -> Result<(), Error> {
+    let mut keys: Vec<SessionKey> = Vec::new();
+    for hours in 1..=3 {
+        keys.insert(0, store.generate_for("alice", None, Some(TimeDelta::hours(hours)))?);
+        tick();
+    }
+    store.generate_for("bob", None, None)?;
+    store.generate(None, None)?;
+    let listed = store.sessions_of("alice")?;
+    assert_eq!(listed.len(), 3);
+    for ((session, key), hours) in listed.iter().zip(&keys).zip([3, 2, 1]) {
+        assert_eq!(session.handle, store.handle(key));
+        assert!(is_about(
+            session.expires - session.created,
+            TimeDelta::hours(hours) + TimeDelta::milliseconds(10)
+        ));
+    }
+    assert!(listed.is_sorted_by(|newer, older| newer.created > older.created));
+    Ok(())
+}
+
+/// Cleared and expired sessions are not listed.
+pub fn only_live_sessions_are_listed(store: &impl SessionsSubject) -> Result<(), Error> {
+    let cleared = store.generate_for("alice", None, None)?;
+    store.generate_for("alice", None, Some(TimeDelta::zero()))?;
+    let live = store.generate_for("alice", None, None)?;
+    store.clear(&cleared)?;
+    assert_eq!(handles(store, "alice")?, [store.handle(&live)]);
+    Ok(())
+}
+
+/// An owner of no session has none to list and none to end.
+pub fn an_unknown_owner_has_no_sessions(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate_for("alice", None, None)?;
+    assert!(handles(store, "nobody")?.is_empty());
+    assert_eq!(store.clear_owner("nobody", None)?, 0);
+    assert_eq!(store.clear_owner("nobody", Some(&key))?, 0);
+    assert!(!store.clear_listed("nobody", &store.handle(&key))?);
+    assert_eq!(handles(store, "alice")?.len(), 1);
+    Ok(())
+}
+
+/// 'Log out everywhere': all live sessions of the owner end, and nobody else's.
+pub fn clear_owner_ends_every_session_of_the_owner(store: &impl SessionsSubject) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some(text("x")), None)?;
+    let two = store.generate_for("alice", None, None)?;
+    store.generate_for("alice", None, Some(TimeDelta::zero()))?;
+    let bobs = store.generate_for("bob", Some(text("x")), None)?;
+    let nobodys = store.generate(Some(text("x")), None)?;
+    assert_eq!(store.clear_owner("alice", None)?, 2, "those that were live");
+    assert!(is_absent(store, &one));
+    assert!(is_absent(store, &two));
+    assert!(store.get(&bobs).is_ok());
+    assert!(store.get(&nobodys).is_ok());
+    assert_eq!(store.clear_owner("alice", None)?, 0);
+    Ok(())
+}
+
+/// 'Log out everywhere else': the session to keep stays.
+pub fn clear_owner_can_keep_one_session(store: &impl SessionsSubject) -> Result<(), Error> {
+    let other = store.generate_for("alice", None, None)?;
+    let mine = store.generate_for("alice", Some(text("x")), None)?;
+    assert_eq!(store.clear_owner("alice", Some(&mine))?, 1);
+    assert!(is_absent(store, &other));
+    assert_eq!(store.get(&mine)?.0, "x");
+    Ok(())
+}
+
+/// One listed session can be ended by its handle, by its owner only, and once.
+pub fn clear_listed_ends_the_session_of_that_handle(store: &impl SessionsSubject) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some(text("1")), None)?;
+    let two = store.generate_for("alice", Some(text("2")), None)?;
+    let handle: SessionHandle = store.handle(&one).to_string().parse()?;
+    assert!(!store.clear_listed("bob", &handle)?);
+    assert_eq!(store.get(&one)?.0, "1", "nobody ends another's session");
+    assert!(store.clear_listed("alice", &handle)?);
+    assert!(is_absent(store, &one));
+    assert_eq!(store.get(&two)?.0, "2");
+    assert!(!store.clear_listed("alice", &handle)?);
+    Ok(())
+}
+
+/// What a page shows of a session is of no use as a key.
+pub fn a_handle_is_no_key(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some(text("x")), None)?;
+    let handle = store.handle(&key).to_string();
+    assert!(matches!(handle.parse::<SessionKey>(), Err(Error::NotFound)));
+    let padded: SessionKey = format!("{handle:0<40}").parse()?;
+    assert!(is_absent(store, &padded));
+    assert!(matches!("not a handle".parse::<SessionHandle>(), Err(Error::NotFound)));
+    Ok(())
+}
+
+/// An owner's name with NUL, or over 255 bytes, is refused, and nothing written.
+pub fn an_owner_that_no_database_holds_is_refused(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), None)?;
+    let handle = store.handle(&key);
+    let too_long = "é".repeat(128);
+    for owner in ["a\0b", too_long.as_str()] {
+        let is_refused = |error: Option<Error>| match error {
+            Some(Error::OwnerHasNul { position: 1 }) => owner == "a\0b",
+            Some(Error::OwnerTooLong { size: 256, limit: 255 }) => owner == too_long,
+            _ => false,
+        };
+        assert!(is_refused(store.generate_for(owner, None, None).err()));
+        assert!(is_refused(store.bind(&key, owner).err()));
+        assert!(is_refused(store.sessions_of(owner).err()));
+        assert!(is_refused(store.clear_owner(owner, None).err()));
+        assert!(is_refused(store.clear_listed(owner, &handle).err()));
+    }
+    assert_eq!(store.count()?.live, 1);
+    Ok(())
+}
+
+/// Any other name is held, and compared byte for byte.
+pub fn an_owners_name_can_be_any_text(store: &impl SessionsSubject) -> Result<(), Error> {
+    let longest = "o".repeat(255);
+    for owner in
+        ["", " ", "alice", "Alice", "alice ", "'; DROP TABLE session; --", "ålice\n", "%", longest.as_str()]
+    {
+        let key = store.generate_for(owner, None, None)?;
+        assert_eq!(handles(store, owner)?, [store.handle(&key)], "{owner:?}");
+    }
+    Ok(())
+}

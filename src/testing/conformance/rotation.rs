@@ -1,0 +1,58 @@
+//! A new key for the same session.
+
+use chrono::TimeDelta;
+
+use super::{SessionsSubject, is_about, is_absent, text, unusable_keys};
+use crate::error::Error;
+
+/// Value and expiry are under the new key what they were under the old.
+pub fn rotate_keeps_value_and_expiry(store: &impl SessionsSubject) -> Result<(), Error> {
+    let old = store.generate(Some(text("cart=3")), Some(TimeDelta::hours(1)))?;
+    let new = store.rotate(&old)?;
+    assert_ne!(new, old);
+    let (value, left) = store.get(&new)?;
+    assert_eq!(value, "cart=3");
+    assert!(is_about(left, TimeDelta::hours(1)));
+    Ok(())
+}
+
+/// A session that was not set is not set under its new key.
+pub fn rotate_keeps_a_session_unset(store: &impl SessionsSubject) -> Result<(), Error> {
+    let new = store.rotate(&store.generate(None, None)?)?;
+    assert!(matches!(store.get(&new), Err(Error::NotSet)));
+    Ok(())
+}
+
+/// Owner and time of creation are what they were; the handle changes with the key.
+pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl SessionsSubject) -> Result<(), Error> {
+    let old = store.generate_for("alice", None, None)?;
+    let before = store.sessions_of("alice")?;
+    let new = store.rotate(&old)?;
+    let after = store.sessions_of("alice")?;
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_eq!((before[0].created, before[0].expires), (after[0].created, after[0].expires));
+    assert_eq!((before[0].handle, after[0].handle), (store.handle(&old), store.handle(&new)));
+    assert_ne!(before[0].handle, after[0].handle);
+    Ok(())
+}
+
+/// The old key is dead for every later operation, another rotation included.
+pub fn rotate_kills_the_old_key(store: &impl SessionsSubject) -> Result<(), Error> {
+    let old = store.generate(Some(text("x")), None)?;
+    let new = store.rotate(&old)?;
+    assert!(is_absent(store, &old));
+    assert!(matches!(store.rotate(&old), Err(Error::NotFound)));
+    assert!(matches!(store.touch(&old, None), Err(Error::NotFound)));
+    assert!(matches!(store.bind(&old, "alice"), Err(Error::NotFound)));
+    assert_eq!(store.get(&new)?.0, "x", "and none of that touched the session");
+    Ok(())
+}
+
+/// `rotate` on an unknown, cleared or expired session says so, and makes none.
+pub fn rotate_never_creates_nor_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+    for key in unusable_keys(store)? {
+        assert!(matches!(store.rotate(&key), Err(Error::NotFound)));
+    }
+    assert_eq!(store.count()?.live, 0);
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! What is in the way of a migration, or not what it should be, is told and left as it is.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_session::{KeyStorage, MigrationError, Now, migrations};
+
+use crate::adoption::ORIGINAL;
+use crate::migrations::{POSTGRES_VERSIONS, SQLITE_VERSIONS, fingerprint, migration_error};
+use crate::support::{Database, File, Postgres, Sql};
+
+#[test]
+fn other_schemas_are_left_alone() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.run(ORIGINAL);
+    let before = fingerprint(&mut conn);
+    // New tables would go to `tenant`, and queries would then no longer find the one in `public`.
+    conn.run("CREATE SCHEMA tenant; SET search_path = tenant, public");
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        let error = migration_error(migrations::migrate(&mut conn, storage));
+        assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+        assert!(
+            error.to_string().contains("schema public") && error.to_string().contains("schema tenant"),
+            "{error}"
+        );
+    }
+    conn.run("SET search_path = tenant");
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), POSTGRES_VERSIONS);
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261122000001");
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), POSTGRES_VERSIONS);
+    assert_eq!(fingerprint(&mut conn), before);
+
+    // What queries find is what is looked at: with our table in `public`, `tenant2` needs none.
+    conn.run("SET search_path = public");
+    migrations::adopt(&mut conn).unwrap();
+    conn.run("CREATE SCHEMA tenant2; SET search_path = tenant2, public");
+    migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM pg_class WHERE relnamespace = 'tenant2'::regnamespace"), 0);
+
+    // The record is that of the table beside it, not of one that another schema puts in front.
+    conn.run("CREATE TABLE tenant2.session (id integer)");
+    let mut conn = database.conn();
+    conn.run("SET search_path = tenant2, public");
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+    assert!(matches!(
+        migration_error(migrations::check(&mut conn, KeyStorage::Hashed)),
+        MigrationError::Missing { .. }
+    ));
+    assert!(matches!(migration_error(migrations::revert(&mut conn)), MigrationError::Failed { .. }));
+    assert_eq!(conn.number("SELECT count(*) FROM tenant2.session"), 0);
+    assert_eq!(conn.number("SELECT count(*) FROM public.session"), 1);
+}
+
+#[test]
+fn a_table_that_was_dropped_by_hand_is_told_and_can_be_made_again() {
+    macro_rules! drop_by_hand {
+        ($conn:expr, $versions:expr) => {
+            let mut conn = $conn;
+            migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+            conn.run("DROP TABLE session");
+            for result in [
+                migrations::migrate(&mut conn, KeyStorage::Hashed).map(drop),
+                migrations::check(&mut conn, KeyStorage::Hashed),
+            ] {
+                let error = migration_error(result);
+                assert!(matches!(error, MigrationError::TableDropped), "{error:?}");
+                assert!(error.to_string().contains("revert"), "{error}");
+            }
+            for _ in 0..$versions {
+                migrations::revert(&mut conn).unwrap();
+            }
+            assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), $versions);
+        };
+    }
+    let database = Database::new();
+    drop_by_hand!(database.conn(), POSTGRES_VERSIONS);
+    let file = File::new();
+    drop_by_hand!(file.conn(), SQLITE_VERSIONS);
+}
+
+#[test]
+fn an_index_of_another_table_is_left_alone() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.run(
+        "CREATE TABLE login (session_key text); CREATE UNIQUE INDEX session_key_idx ON login (session_key)",
+    );
+    let before = fingerprint(&mut conn);
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::Failed { .. }), "{error:?}");
+    assert_eq!(fingerprint(&mut conn), before);
+}
+
+#[test]
+fn a_table_of_plain_keys_is_refused_by_a_store_of_hashed_ones() {
+    let database = Database::new();
+    let plain = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
+    plain.migrate().unwrap();
+    plain.generate(None, None).unwrap();
+    let hashed = Postgres::connect(&database.url).unwrap();
+    assert!(matches!(migration_error(hashed.migrate()), MigrationError::PlainKeys));
+    assert!(matches!(migration_error(hashed.check()), MigrationError::PlainKeys));
+
+    let file = File::new();
+    let builder = crate::support::Sqlite::builder;
+    let plain = builder().key_storage(KeyStorage::Plain).connect(&file.path).unwrap();
+    plain.migrate().unwrap();
+    plain.generate(None, None).unwrap();
+    let hashed = builder().connect(&file.path).unwrap();
+    assert!(matches!(migration_error(hashed.check()), MigrationError::PlainKeys));
+    file.conn().run("UPDATE session SET session_key = '$'");
+    hashed.check().unwrap();
+    assert!(matches!(migration_error(plain.check()), MigrationError::HashedKeys));
+}
+
+#[test]
+fn a_table_that_is_not_ours_is_refused_and_left_as_it_is() {
+    for foreign in [
+        "CREATE TABLE session (id integer, secret text)",
+        "CREATE TABLE session (session_key text, expire_date timestamp(2) with time zone, session_data text)",
+        "CREATE TABLE session (session_key char(40), expire_date timestamp(2) with time zone, session_data text, extra integer)",
+        "CREATE VIEW session AS SELECT 1 AS session_key",
+    ] {
+        let database = Database::new();
+        let mut conn = database.conn();
+        conn.run(foreign);
+        let before = fingerprint(&mut conn);
+        for result in [
+            migrations::migrate(&mut conn, KeyStorage::Hashed),
+            migrations::migrate(&mut conn, KeyStorage::Plain),
+            migrations::adopt(&mut conn),
+        ] {
+            let error = migration_error(result);
+            assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+        }
+        assert_eq!(fingerprint(&mut conn), before);
+    }
+
+    let file = File::new();
+    let mut conn = file.conn();
+    conn.run("CREATE TABLE session (id integer)");
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::NotOurs { .. }), "{error:?}");
+    assert_eq!(conn.number("SELECT count(*) FROM sqlite_master"), 1);
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    // A relation that is in the way of an index of ours.
+    conn.run("CREATE TABLE session_owner_idx (id integer)");
+    let before = fingerprint(&mut conn);
+    let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));
+    assert!(matches!(error, MigrationError::Failed { .. }), "{error:?}");
+    assert_eq!(fingerprint(&mut conn), before);
+    sql_query("DROP TABLE session_owner_idx").execute(&mut conn).unwrap();
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), POSTGRES_VERSIONS);
+}

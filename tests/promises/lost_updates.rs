@@ -1,0 +1,171 @@
+//! Two writers of one session never lose an update, on committed databases and parallel connections.
+
+use std::thread;
+
+use diesel_session::{Error, Now, Sessions};
+
+use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+
+/// Counters are numbers in decimal.
+fn plus_one(value: Option<String>) -> String {
+    (value.map_or(0, |value| value.parse::<u32>().unwrap()) + 1).to_string()
+}
+
+fn eight_threads_count_to_8_000(store: &impl Store) {
+    let key = store.generate(None, None).unwrap();
+    at_once(8, |_| {
+        for _ in 0..1_000 {
+            store.update(&key, None, |value| Ok::<_, Error>(plus_one(value))).unwrap();
+        }
+    });
+    assert_eq!(store.get(&key).unwrap().0, "8000");
+}
+
+#[test]
+fn eight_threads_that_update_one_counter_lose_nothing_on_postgres() {
+    let database = Database::new();
+    eight_threads_count_to_8_000(&database.store());
+}
+
+#[test]
+fn eight_threads_that_update_one_counter_lose_nothing_on_sqlite() {
+    let file = File::new();
+    eight_threads_count_to_8_000(&file.store());
+}
+
+#[test]
+fn eight_threads_that_update_one_counter_lose_nothing_under_a_stricter_isolation() {
+    let database = Database::new();
+    let admin =
+        format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", database.name());
+    database.conn().run(&admin);
+    let store = database.store();
+    let key = store.generate(None, None).unwrap();
+    at_once(8, |_| {
+        for _ in 0..50 {
+            store.update(&key, None, |value| Ok::<_, Error>(plus_one(value))).unwrap();
+        }
+    });
+    assert_eq!(store.get(&key).unwrap().0, "400");
+}
+
+/// By comparing, each tries until it was the one.
+fn replacing_loses_nothing(store: &impl Store) {
+    let key = store.generate(Some("0".to_owned()), None).unwrap();
+    at_once(4, |_| {
+        for _ in 0..100 {
+            loop {
+                let (seen, _) = store.get(&key).unwrap();
+                match store.replace(&key, Some(seen.clone()), plus_one(Some(seen)), None) {
+                    Ok(()) => break,
+                    Err(Error::Changed) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+    });
+    assert_eq!(store.get(&key).unwrap().0, "400");
+}
+
+#[test]
+fn replacing_loses_nothing_on_postgres() {
+    let database = Database::new();
+    replacing_loses_nothing(&database.store());
+}
+
+#[test]
+fn replacing_loses_nothing_on_sqlite() {
+    let file = File::new();
+    replacing_loses_nothing(&file.store());
+}
+
+fn of_rotations_at_once_one_wins(store: &impl Store) {
+    for round in 0..50 {
+        let key = store.generate(Some(round.to_string()), None).unwrap();
+        let rotated = at_once(4, |_| store.rotate(&key));
+        let (won, lost): (Vec<_>, Vec<_>) = rotated.into_iter().partition(Result::is_ok);
+        assert!(lost.iter().all(|result| matches!(result, Err(Error::NotFound))), "{lost:?}");
+        assert_eq!(won.len(), 1, "round {round}");
+        assert_eq!(store.get(won[0].as_ref().unwrap()).unwrap().0, round.to_string());
+        assert!(matches!(store.get(&key), Err(Error::NotFound)));
+    }
+    assert_eq!(store.count().unwrap().live, 50, "one row a session");
+}
+
+#[test]
+fn of_rotations_at_once_one_wins_on_postgres() {
+    let database = Database::new();
+    of_rotations_at_once_one_wins(&database.store());
+}
+
+#[test]
+fn of_rotations_at_once_one_wins_on_sqlite() {
+    let file = File::new();
+    of_rotations_at_once_one_wins(&file.store());
+}
+
+#[test]
+fn a_rotation_and_an_update_at_once_lose_nothing() {
+    let database = Database::new();
+    let store = database.store();
+    for _ in 0..50 {
+        let key = store.generate(Some("1".to_owned()), None).unwrap();
+        let (rotated, updated) = thread::scope(|scope| {
+            let rotated = scope.spawn(|| store.rotate(&key));
+            let updated = store.update(&key, None, |value| Ok::<_, Error>(plus_one(value)));
+            (rotated.join().unwrap().unwrap(), updated)
+        });
+        // Either the update came first, and the rotation took its value along; or it is told that it came too late.
+        let value = store.get(&rotated).unwrap().0;
+        match updated {
+            Ok(_) => assert_eq!(value, "2"),
+            Err(Error::NotFound) => assert_eq!(value, "1"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_conflict_in_the_callers_stricter_transaction_is_typed() {
+    use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+    let database = Database::new();
+    let store = database.store();
+    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let mut conn = store.pool().get().unwrap();
+    let conflict = conn.build_transaction().repeatable_read().run(|conn| {
+        store.on(conn).get(&key)?;
+        store.set(&key, "2".to_owned(), None)?;
+        store.on(conn).update(&key, None, |value| Ok::<_, Error>(plus_one(value)))
+    });
+    let Err(Error::Database(DieselError::DatabaseError(kind, _))) = conflict else { panic!("{conflict:?}") };
+    assert!(matches!(kind, DatabaseErrorKind::SerializationFailure));
+    assert_eq!(store.get(&key).unwrap().0, "2");
+}
+
+#[test]
+fn an_update_takes_part_in_the_callers_transaction() {
+    let database = Database::new();
+    let store = database.store();
+    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let mut conn = store.pool().get().unwrap();
+    let undone = diesel::Connection::transaction(&mut *conn, |conn| {
+        assert_eq!(store.on(conn).update(&key, None, |value| Ok::<_, Error>(plus_one(value)))?, "2");
+        Err::<(), _>(Error::NotSet)
+    });
+    assert!(matches!(undone, Err(Error::NotSet)));
+    assert_eq!(store.get(&key).unwrap().0, "1");
+}
+
+#[test]
+fn a_panic_in_an_update_costs_the_pool_no_connection() {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().pool_size(1));
+    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let connection = |store: &Postgres| store.pool().get().unwrap().number("SELECT pg_backend_pid()::bigint");
+    let before = connection(&store);
+    let panicking = || store.update(&key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).unwrap_err();
+    assert_eq!(connection(&store), before);
+    assert_eq!(store.get(&key).unwrap().0, "1");
+}

@@ -1,0 +1,135 @@
+//! What is told of each operation with the feature `tracing`.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use diesel_session::{Error, Now, OwnerLimit};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::support::{Database, File, Postgres, Sql, Store};
+
+const VALUE: &str = "battery-staple";
+const OWNER: &str = "alice@example.org";
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What `work` logs on this thread, everything from the most talkative level on.
+fn logged(work: impl FnOnce()) -> String {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let guard = subscriber.set_default();
+    work();
+    drop(guard);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+/// The one event of an operation, between the span's own.
+fn event<'a>(log: &'a str, operation: &str) -> &'a str {
+    let field = format!("operation=\"{operation}\"");
+    let is_event = |line: &&str| {
+        // In the span's fields and in its own.
+        line.matches(&field).count() == 2 && !line.contains(" close ") && !line.contains(" exit")
+    };
+    log.lines().rfind(is_event).unwrap_or_else(|| panic!("{operation}: {log}"))
+}
+
+fn each_operation_is_told(store: &impl Store, database: &str) {
+    type Work<'a> = Box<dyn FnOnce() + 'a>;
+    let key = store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap();
+    let other = store.generate_for(OWNER, None, None).unwrap();
+    let handle = store.handle(&other);
+    let unknown = "k".repeat(40).parse().unwrap();
+    let cases: Vec<(&str, &str, Work)> = vec![
+        ("generate", "ok", Box::new(|| drop(store.generate(Some(VALUE.to_owned()), None)))),
+        ("generate", "refused", Box::new(|| drop(store.generate(Some("\0".to_owned()), None)))),
+        ("generate", "refused", Box::new(|| drop(store.generate_for(OWNER, None, None)))),
+        ("get", "ok", Box::new(|| drop(store.get(&key)))),
+        ("get", "not_found", Box::new(|| drop(store.get(&unknown)))),
+        ("get", "not_set", Box::new(|| drop(store.get(&other)))),
+        ("set", "ok", Box::new(|| drop(store.set(&key, VALUE.to_owned(), None)))),
+        ("touch", "ok", Box::new(|| drop(store.touch(&key, None)))),
+        ("update", "ok", Box::new(|| drop(store.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned()))))),
+        ("update", "abandoned", Box::new(|| drop(store.update(&key, None, |_| Err(Error::NotSet))))),
+        (
+            "replace",
+            "ok",
+            Box::new(|| drop(store.replace(&key, Some(VALUE.to_owned()), VALUE.to_owned(), None))),
+        ),
+        ("replace", "changed", Box::new(|| drop(store.replace(&key, None, VALUE.to_owned(), None)))),
+        ("bind", "ok", Box::new(|| drop(store.bind(&key, OWNER)))),
+        ("sessions_of", "ok", Box::new(|| drop(store.sessions_of(OWNER)))),
+        ("clear_listed", "ok", Box::new(|| drop(store.clear_listed(OWNER, &handle)))),
+        ("clear_owner", "ok", Box::new(|| drop(store.clear_owner(OWNER, Some(&key))))),
+        ("count", "ok", Box::new(|| drop(store.count()))),
+        ("delete_expired", "ok", Box::new(|| drop(store.delete_expired(10)))),
+        ("rotate", "ok", Box::new(|| drop(store.rotate(&key)))),
+        ("clear", "ok", Box::new(|| drop(store.clear(&key)))),
+    ];
+    for (operation, outcome, work) in cases {
+        let log = logged(work);
+        let event = event(&log, operation);
+        assert!(event.contains("DEBUG"), "{event}");
+        assert!(event.contains(&format!("database=\"{database}\"")), "{event}");
+        assert!(event.contains(&format!("outcome=\"{outcome}\"")), "{event}");
+        let closed = log.lines().find(|line| line.contains("close")).expect("the span's end");
+        assert!(closed.contains(&format!("outcome=\"{outcome}\"")), "{closed}");
+        for secret in [VALUE, OWNER, key.as_str(), other.as_str()] {
+            assert!(!log.contains(secret), "{log}");
+        }
+    }
+}
+
+#[test]
+fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
+    let database = Database::new();
+    let builder = Postgres::builder().owner_limit(OwnerLimit::Refuse(2));
+    each_operation_is_told(&database.store_with(builder), "postgres");
+}
+
+#[test]
+fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
+    let file = File::new();
+    let builder = crate::support::Sqlite::builder().owner_limit(OwnerLimit::Refuse(2));
+    each_operation_is_told(&file.store_with(builder), "sqlite");
+}
+
+#[test]
+fn a_failure_is_a_warning_without_what_the_database_says() {
+    let database = Database::new();
+    let store = database.store();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    database.conn().run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}')"));
+    let log = logged(|| drop(store.set(&key, VALUE.to_owned(), None)));
+    let event = event(&log, "set");
+    assert!(event.contains("WARN") && event.contains("outcome=\"failed\""), "{event}");
+    assert!(event.contains("error=the database failed"), "{event}");
+    assert!(!log.contains(VALUE) && !log.contains(key.as_str()), "{log}");
+}
