@@ -4,12 +4,15 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use diesel_session::{ConnectOptions, Error, Json, KeyStorage, MemorySession, Now, SessionKey};
+use diesel_session::{
+    ConnectOptions, Error, Json, KeyStorage, MemorySession, Now, OwnerLimit, SessionKey, Sessions, Sweeper,
+};
 
 use crate::support::{Database, Postgres, Sql};
 
 const PASSWORD: &str = "correct-horse";
 const VALUE: &str = "battery-staple";
+const OWNER: &str = "alice@example.org";
 
 /// Everything that an error shows of itself.
 fn shown(error: &dyn StdError) -> String {
@@ -25,8 +28,8 @@ fn shown(error: &dyn StdError) -> String {
 #[test]
 fn nothing_that_can_be_printed_shows_a_secret() {
     let database = Database::new();
-    let store = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
-    store.migrate().unwrap();
+    let builder = Postgres::builder().key_storage(KeyStorage::Plain).owner_limit(OwnerLimit::Refuse(1));
+    let store = database.store_with(builder);
     let key = store.generate(Some(VALUE.to_owned()), None).unwrap();
     let options = database.url.parse::<ConnectOptions>().unwrap().password(PASSWORD);
     let mut text = format!("{key:?} {store:?} {:?} {options:?}", Postgres::builder());
@@ -36,6 +39,9 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     let mut conn = store.pool().get().unwrap();
     write!(text, "{:?}", store.on(&mut conn)).unwrap();
 
+    store.bind(&key, OWNER).unwrap();
+    write!(text, "{:?} {:?}", store.sessions_of(OWNER).unwrap(), Sweeper::builder::<Error>()).unwrap();
+
     // Errors, with the secrets in the statements that failed.
     let unknown: SessionKey = "k".repeat(40).parse().unwrap();
     let errors: Vec<Error> = vec![
@@ -44,6 +50,13 @@ fn nothing_that_can_be_printed_shows_a_secret() {
         store.set(&key, format!("{VALUE}\0"), None).unwrap_err(),
         store.set(&key, VALUE.repeat(1 << 20), None).unwrap_err(),
         format!("{}!", key.as_str()).parse::<SessionKey>().unwrap_err(),
+        store.rotate(&unknown).unwrap_err(),
+        store.touch(&unknown, None).unwrap_err(),
+        store.update(&key, None, |_| Ok::<_, Error>(format!("{VALUE}\0"))).unwrap_err(),
+        store.replace(&key, Some(format!("not {VALUE}")), VALUE.to_owned(), None).unwrap_err(),
+        store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap_err(),
+        store.bind(&key, &format!("{OWNER}\0")).unwrap_err(),
+        store.bind(&key, &OWNER.repeat(20)).unwrap_err(),
     ];
     for error in &errors {
         text += &shown(error);
@@ -52,10 +65,13 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
     text += &shown(&store.set(&key, VALUE.to_owned(), None).unwrap_err());
     text += &shown(&store.on(&mut conn).set(&key, VALUE, None).unwrap_err());
+    text += &shown(&store.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned())).unwrap_err());
+    conn.run(&format!("ALTER TABLE session ADD CHECK (session_key = '{}') NOT VALID", key.as_str()));
+    text += &shown(&store.rotate(&key).unwrap_err());
     conn.run("DROP TABLE session");
     text += &shown(&store.set(&key, VALUE.to_owned(), None).unwrap_err());
 
-    for secret in [PASSWORD, VALUE, key.as_str()] {
+    for secret in [PASSWORD, VALUE, OWNER, key.as_str()] {
         assert!(!text.contains(secret), "{text}");
     }
     assert!(text.contains("SessionKey(..)") && text.contains("check constraint"), "{text}");

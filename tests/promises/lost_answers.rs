@@ -1,0 +1,156 @@
+//! A connection that is lost while a change is under way: what was done is found out, or the caller is told.
+//! (Connections that break while nobody uses them are in `pool`.)
+
+use std::cell::Cell;
+
+use diesel_session::{Builder, Error, Now, OwnerLimit, SessionKey, Sessions};
+use throwaway_postgres::Server;
+
+use crate::proxy::{Cut, Proxy};
+use crate::support::{Database, Postgres};
+
+struct Setting {
+    store: Postgres,
+    proxy: Proxy,
+    /// Dropped before its server.
+    _database: Database,
+    _server: Server,
+}
+
+impl Setting {
+    fn new(settings: Builder<diesel::PgConnection>) -> Self {
+        let server = Server::start(&[]).unwrap();
+        let database = Database::on(&server.url("postgres"));
+        let proxy = Proxy::before(&server);
+        let store = proxy.store(&database.url, settings);
+        let setting = Self { store, proxy, _database: database, _server: server };
+        setting.prepare();
+        setting
+    }
+
+    /// Each statement once: from then on it is one request.
+    fn prepare(&self) {
+        let key = self.session();
+        self.store.get(&key).unwrap();
+        self.store.update(&key, None, |_| Ok::<_, Error>("1".to_owned())).unwrap();
+        self.store.replace(&key, Some("1".to_owned()), "1".to_owned(), None).unwrap();
+        let key = self.store.rotate(&key).unwrap();
+        self.store.clear(&key).unwrap();
+        self.store.generate_for("prepared", None, None).unwrap();
+        self.store.clear_owner("prepared", None).unwrap();
+    }
+
+    fn session(&self) -> SessionKey {
+        self.store.generate(Some("1".to_owned()), None).unwrap()
+    }
+
+    fn live(&self) -> u64 {
+        assert!(self.proxy.has_cut());
+        self.store.count().unwrap().live
+    }
+}
+
+/// Of one request, and of its answer.
+const CUTS: [Cut; 2] = [Cut::Request, Cut::Answer];
+
+#[test]
+fn a_rotation_gives_the_one_key_that_works() {
+    let setting = Setting::new(Postgres::builder());
+    for cut in CUTS {
+        let old = setting.session();
+        setting.proxy.cut(1, cut);
+        let new = setting.store.rotate(&old).unwrap();
+        assert_eq!(setting.live(), 1, "{cut:?}");
+        assert_eq!(setting.store.get(&new).unwrap().0, "1");
+        assert!(matches!(setting.store.get(&old), Err(Error::NotFound)));
+        setting.store.clear(&new).unwrap();
+        setting.prepare();
+    }
+}
+
+#[test]
+fn a_generate_makes_one_session() {
+    let setting = Setting::new(Postgres::builder());
+    for cut in CUTS {
+        setting.proxy.cut(1, cut);
+        let key = setting.session();
+        assert_eq!(setting.live(), 1, "{cut:?}");
+        setting.store.clear(&key).unwrap();
+        setting.prepare();
+    }
+}
+
+/// In a transaction, since there is a limit: BEGIN, the lock, the count, INSERT, COMMIT.
+#[test]
+fn a_login_under_a_limit_does_not_count_against_itself() {
+    let setting = Setting::new(Postgres::builder().owner_limit(OwnerLimit::Refuse(1)));
+    for (request, cut) in (1..=5).flat_map(|request| CUTS.map(|cut| (request, cut))) {
+        setting.proxy.cut(request, cut);
+        let key = setting.store.generate_for("alice", None, None).unwrap();
+        assert_eq!(setting.live(), 1, "request {request}, {cut:?}");
+        setting.store.clear(&key).unwrap();
+        setting.prepare();
+    }
+}
+
+#[test]
+fn a_replace_says_that_its_outcome_is_unknown() {
+    let setting = Setting::new(Postgres::builder());
+    for (cut, value) in [(Cut::Request, "1"), (Cut::Answer, "2")] {
+        let key = setting.session();
+        setting.proxy.cut(1, cut);
+        let replaced = setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None);
+        assert!(matches!(replaced, Err(Error::OutcomeUnknown { .. })), "{cut:?}: {replaced:?}");
+        assert_eq!(setting.store.get(&key).unwrap().0, value, "{cut:?}");
+        setting.prepare();
+    }
+}
+
+/// BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
+#[test]
+fn an_update_is_made_again_before_its_commit_and_never_after_it() {
+    let setting = Setting::new(Postgres::builder());
+    for (request, cut) in (1..=4).flat_map(|request| CUTS.map(|cut| (request, cut))) {
+        let key = setting.session();
+        let calls = Cell::new(0);
+        setting.proxy.cut(request, cut);
+        let updated = setting.store.update(&key, None, |value| {
+            calls.set(calls.get() + 1);
+            let value: u32 = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+            Ok::<_, Error>((value + 1).to_string())
+        });
+        assert!(setting.proxy.has_cut());
+        let (value, _) = setting.store.get(&key).unwrap();
+        let case = format!("request {request}, {cut:?}: {updated:?} after {} calls", calls.get());
+        match (request, cut) {
+            (4, Cut::Answer) => {
+                assert!(matches!(updated, Err(Error::OutcomeUnknown { .. })) && value == "2", "{case}")
+            }
+            (4, Cut::Request) => {
+                assert!(matches!(updated, Err(Error::OutcomeUnknown { .. })) && value == "1", "{case}")
+            }
+            _ => assert!(updated.is_ok_and(|made| made == "2") && value == "2", "{case}"),
+        }
+        assert_eq!(calls.get(), if request == 3 { 2 } else { 1 }, "{case}");
+        setting.prepare();
+    }
+}
+
+/// A transaction of the caller's is never made again, and what was rotated in it is not.
+#[test]
+fn a_rotation_in_a_transaction_that_is_lost_leaves_the_old_key() {
+    let setting = Setting::new(Postgres::builder());
+    let old = setting.session();
+    let mut conn = setting.store.pool().get().unwrap();
+    let mut new = None;
+    let lost = diesel::Connection::transaction(&mut *conn, |conn| {
+        new = Some(setting.store.on(conn).rotate(&old)?);
+        setting.proxy.cut(1, Cut::Request);
+        setting.store.on(conn).get(&old).map(drop)
+    });
+    assert!(matches!(lost, Err(Error::Database(_))), "{lost:?}");
+    drop(conn);
+    assert_eq!(setting.live(), 1);
+    assert_eq!(setting.store.get(&old).unwrap().0, "1");
+    assert!(matches!(setting.store.get(&new.unwrap()), Err(Error::NotFound)));
+}
