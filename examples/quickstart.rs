@@ -35,7 +35,7 @@ fn on_postgres(_url: &str) -> Result<(), Box<dyn StdError>> {
 
 #[cfg(feature = "sqlite")]
 fn on_sqlite() -> Result<(), Box<dyn StdError>> {
-    let file = std::env::temp_dir().join("diesel-session-quickstart.sqlite");
+    let file = std::env::temp_dir().join("diesel-session-quickstart.db");
     let file = file.to_str().ok_or("the temporary directory's name is not UTF-8")?;
     let sessions = diesel_session::DieselSession::<diesel::SqliteConnection>::connect(file)?;
     println!("1. Opened {file}, an SQLite database.");

@@ -23,6 +23,8 @@ mod bookkeeping;
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests;
 
 #[cfg(feature = "postgres")]
 pub use postgres::adopt;

@@ -18,7 +18,7 @@ fn quickstart_runs_on_sqlite_by_default() {
         run(Command::new(example("quickstart")).env_remove("DATABASE_URL").env("TMPDIR", directory.path()));
     assert!(output.contains("an SQLite database"), "{output}");
     assert!(output.lines().count() >= 10, "{output}");
-    assert!(directory.path().join("diesel-session-quickstart.sqlite").exists());
+    assert!(directory.path().join("diesel-session-quickstart.db").exists());
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! The tables that the migrations make, against the schemas that the queries are typed by.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::debug_query;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::migrate;
+use crate::key::KeyStorage;
+use crate::schema::{postgres, sqlite};
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// The columns that a schema selects, by name, out of the SQL that Diesel makes of them.
+fn selected(sql: &str) -> Vec<String> {
+    let sql = sql.replace(['`', '"'], "");
+    let (columns, _) = sql.split_once(" -- ").expect("Diesel's marker of the parameters");
+    let mut names: Vec<String> =
+        columns.split(", ").map(|column| column.trim_start_matches("session.").to_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn names(columns: Vec<Column>) -> Vec<String> {
+    columns.into_iter().map(|column| column.name).collect()
+}
+
+#[test]
+fn the_postgres_schema_is_the_table() {
+    use postgres::session;
+    let server = throwaway_postgres::Server::start(&[]).unwrap();
+    let mut conn = PgConnection::establish(&server.url("postgres")).unwrap();
+    migrate(&mut conn, KeyStorage::Hashed).unwrap();
+    let real = "SELECT column_name::text AS name FROM information_schema.columns \
+         WHERE table_name = 'session' ORDER BY column_name COLLATE \"C\"";
+    let real: Vec<Column> = diesel::sql_query(real).load(&mut conn).unwrap();
+    assert_eq!(selected(&debug_query::<diesel::pg::Pg, _>(&session::all_columns).to_string()), names(real));
+
+    // Each column reads as the type that the schema gives it, and is null where the schema says so.
+    let insert =
+        "INSERT INTO session (session_key, expire_date) VALUES (repeat('k', 40), '2000-01-01 10:30:00+00')";
+    diesel::sql_query(insert).execute(&mut conn).unwrap();
+    let (created, expires, value, owner, hour): (
+        DateTime<Utc>,
+        DateTime<Utc>,
+        Option<String>,
+        Option<String>,
+        NaiveDateTime,
+    ) = session::table
+        .select((
+            session::created_on,
+            session::expire_date,
+            session::session_data,
+            session::owner,
+            session::expire_hour,
+        ))
+        .first(&mut conn)
+        .unwrap();
+    assert!(created > expires);
+    assert_eq!(hour.to_string(), "2000-01-01 10:00:00");
+    assert_eq!((value, owner), (None, None));
+}
+
+#[test]
+fn the_sqlite_schema_is_the_table() {
+    use sqlite::session;
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    migrate(&mut conn, KeyStorage::Hashed).unwrap();
+    let real = "SELECT name FROM pragma_table_xinfo('session') ORDER BY name";
+    let real: Vec<Column> = diesel::sql_query(real).load(&mut conn).unwrap();
+    assert_eq!(
+        selected(&debug_query::<diesel::sqlite::Sqlite, _>(&session::all_columns).to_string()),
+        names(real)
+    );
+
+    let insert = "INSERT INTO session (session_key, expire_date) VALUES ('k', 946722600000)";
+    diesel::sql_query(insert).execute(&mut conn).unwrap();
+    let (created, expires, value, owner, hour): (i64, i64, Option<String>, Option<String>, Option<i64>) =
+        session::table
+            .select((
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+                session::owner,
+                session::expire_hour,
+            ))
+            .first(&mut conn)
+            .unwrap();
+    assert!(created > expires);
+    assert_eq!(hour, Some(946_722_600 / 3_600));
+    assert_eq!((value, owner), (None, None));
+}
