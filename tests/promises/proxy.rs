@@ -99,7 +99,7 @@ fn due(cuts: &Mutex<Option<(usize, Cut)>>) -> Option<Cut> {
 
 /// Copies until one side ends or a message may not pass, and then ends both.
 fn copy(mut from: UnixStream, mut to: UnixStream, mut may_pass: impl FnMut() -> bool) {
-    let mut buffer = [0; 1 << 16];
+    let mut buffer = [0; 1 << 13];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         if !may_pass() || to.write_all(&buffer[..length]).is_err() {
             break;
