@@ -28,13 +28,13 @@ fn main() -> Result<(), Box<dyn StdError>> {
     // A table that is gone, and a sweeper that meets that.
     sessions.pool().get()?.batch_execute("DROP TABLE session")?;
     let (failed, failure) = channel();
-    let sweeper = Sweeper::builder()
+    let sweeper = Sweeper::builder(sessions)
         .jitter(Duration::ZERO)
-        .on_error(move |_: &Error| {
+        .on_error(move |_| {
             // Nobody waits for a second one.
             let _ = failed.send(());
         })
-        .start(sessions)?;
+        .start()?;
     failure.recv()?;
     drop(sweeper);
     Ok(())

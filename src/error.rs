@@ -156,6 +156,16 @@ pub enum Error {
         draws: u32,
     },
 
+    /// The database took a DELETE and kept the rows, several times over.
+    #[error(
+        "the database kept {sessions} sessions that were to end: look for a trigger, rule or policy on the session table"
+    )]
+    #[non_exhaustive]
+    NotDeleted {
+        /// How many are left.
+        sessions: u64,
+    },
+
     /// The database failed or refused. `source` is Diesel's error.
     #[error("the database failed")]
     Database(#[from] diesel::result::Error),

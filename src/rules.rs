@@ -167,10 +167,15 @@ impl Rules {
         if value.len() > limit {
             return Err(Error::ValueTooLarge { size: value.len(), limit });
         }
-        match nul(value) {
-            Some(position) => Err(Error::ValueHasNul { position }),
-            None => Ok(()),
-        }
+        check_text(value)
+    }
+}
+
+/// What no database's text column holds.
+pub(crate) fn check_text(value: &str) -> Result<(), Error> {
+    match nul(value) {
+        Some(position) => Err(Error::ValueHasNul { position }),
+        None => Ok(()),
     }
 }
 

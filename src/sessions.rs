@@ -128,6 +128,13 @@ pub trait Sessions: Now {
     /// *Not found*; else as for [`generate_for`](Self::generate_for).
     fn bind(&self, key: &Self::Key, owner: &str) -> Result<(), Self::Error>;
 
+    /// The owner of a live session; `None` where it was bound to nobody.
+    ///
+    /// # Errors
+    ///
+    /// *Not found*; a failure of the store.
+    fn owner_of(&self, key: &Self::Key) -> Result<Option<String>, Self::Error>;
+
     /// The live sessions of an owner, the newest first; of an unknown one none.
     ///
     /// # Errors
@@ -235,6 +242,10 @@ macro_rules! through {
 
             fn bind(&self, key: &S::Key, owner: &str) -> Result<(), S::Error> {
                 (**self).bind(key, owner)
+            }
+
+            fn owner_of(&self, key: &S::Key) -> Result<Option<String>, S::Error> {
+                (**self).owner_of(key)
             }
 
             fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,10 +37,10 @@ const PAUSE: u32 = 3;
 /// use diesel_session::{MemorySession, Sweeper};
 ///
 /// let sessions = MemorySession::new();
-/// let sweeper = Sweeper::builder()
+/// let sweeper = Sweeper::builder(sessions.clone())
 ///     .interval(Duration::from_secs(600))
 ///     .on_error(|error| eprintln!("expired sessions stay for now: {error}"))
-///     .start(sessions.clone())?;
+///     .start()?;
 /// // As long as the application serves.
 /// drop(sweeper);
 /// # Ok::<(), diesel_session::Error>(())
@@ -49,22 +50,26 @@ const PAUSE: u32 = 3;
 pub struct Sweeper {
     /// Dropped first: that is the signal.
     stop: Option<Sender<()>>,
-    stopped: Receiver<()>,
+    stopped: Mutex<Receiver<()>>,
 }
+
+type Report<E> = Box<dyn FnMut(&E) + Send>;
 
 /// Settings for a [`Sweeper`]; each has a default.
 #[must_use]
-pub struct SweeperBuilder<E> {
+pub struct SweeperBuilder<S: Sessions> {
+    store: S,
     interval: Duration,
     jitter: Duration,
     batch: u32,
-    on_error: Box<dyn FnMut(&E) + Send>,
+    on_error: Report<S::Error>,
 }
 
 impl Sweeper {
-    /// Settings for a sweeper.
-    pub fn builder<E>() -> SweeperBuilder<E> {
+    /// Settings for a sweeper of this store.
+    pub fn builder<S: Sessions>(store: S) -> SweeperBuilder<S> {
         SweeperBuilder {
+            store,
             interval: Duration::from_secs(5 * 60),
             jitter: Duration::from_secs(30),
             batch: 200,
@@ -73,7 +78,7 @@ impl Sweeper {
     }
 }
 
-impl<E: std::error::Error + 'static> SweeperBuilder<E> {
+impl<S: Sessions> SweeperBuilder<S> {
     /// How long it waits after a sweep, and after a failure. Defaults to five minutes.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -94,8 +99,8 @@ impl<E: std::error::Error + 'static> SweeperBuilder<E> {
     }
 
     /// What is told of each failure, on the sweeper's thread; with the feature `tracing` each is an event besides.
-    /// Defaults to nothing.
-    pub fn on_error(mut self, report: impl FnMut(&E) + Send + 'static) -> Self {
+    /// Defaults to nothing. It must not panic: that would end the sweeper.
+    pub fn on_error(mut self, report: impl FnMut(&S::Error) + Send + 'static) -> Self {
         self.on_error = Box::new(report);
         self
     }
@@ -104,11 +109,11 @@ impl<E: std::error::Error + 'static> SweeperBuilder<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for an interval or a batch of zero, and for more than 30 days; [`Error::System`] where
+    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30 days; [`Error::System`] where
     /// there is no thread to be had.
-    pub fn start<S>(self, store: S) -> Result<Sweeper, Error>
+    pub fn start(self) -> Result<Sweeper, Error>
     where
-        S: Sessions<Error = E> + Send + 'static,
+        S: Send + 'static,
     {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.interval.is_zero() || self.interval > LONGEST {
@@ -125,18 +130,18 @@ impl<E: std::error::Error + 'static> SweeperBuilder<E> {
         thread::Builder::new()
             .name("diesel-session sweeper".to_owned())
             .spawn(move || {
-                self.run(&store, &stopping);
+                self.run(&stopping);
                 drop(ending);
             })
             .map_err(|source| Error::System { what: "thread", source: source.into() })?;
-        Ok(Sweeper { stop: Some(stop), stopped })
+        Ok(Sweeper { stop: Some(stop), stopped: Mutex::new(stopped) })
     }
 
-    fn run(mut self, store: &impl Sessions<Error = E>, stopping: &Receiver<()>) {
+    fn run(mut self, stopping: &Receiver<()>) {
         let mut wait = self.by_chance();
         while goes_on_after(wait, stopping) {
             let started = Instant::now();
-            wait = match store.delete_expired(self.batch) {
+            wait = match self.store.delete_expired(self.batch) {
                 Ok(0) => self.interval + self.by_chance(),
                 Ok(_) => started.elapsed() * PAUSE,
                 Err(error) => {
@@ -166,11 +171,12 @@ impl Drop for Sweeper {
     fn drop(&mut self) {
         drop(self.stop.take());
         // It sends nothing: either it ends in time, or it is left to end by itself.
-        let _ended_or_not = self.stopped.recv_timeout(PATIENCE);
+        let stopped = self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ended_or_not = stopped.recv_timeout(PATIENCE);
     }
 }
 
-impl<E> fmt::Debug for SweeperBuilder<E> {
+impl<S: Sessions> fmt::Debug for SweeperBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SweeperBuilder")
             .field("interval", &self.interval)

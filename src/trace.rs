@@ -72,3 +72,15 @@ pub(crate) fn traced<T, E: Outcome>(
 ) -> Result<T, E> {
     work()
 }
+
+/// Does `work` on another thread in the span of this one, for what is told on its way: by Diesel's instrumentation.
+#[cfg(feature = "tracing")]
+pub(crate) fn in_this_span<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let span = tracing::Span::current();
+    move || span.in_scope(work)
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn in_this_span<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    work
+}

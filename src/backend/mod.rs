@@ -47,6 +47,9 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
     /// The value of the live session under the key, and what is left of its period.
     fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>>;
 
+    /// Whether there is a live session under the key.
+    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool>;
+
     /// The value of the live session under the key, which nobody else writes until the transaction ends.
     fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
 
@@ -81,11 +84,17 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
     /// Gives the live session under the key an owner; `false` where there is none.
     fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
 
+    /// The owner of the live session under the key.
+    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
+
     /// The live sessions of an owner, the oldest first.
     fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>>;
 
     /// How many live sessions an owner has under other keys than this one.
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64>;
+
+    /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
+    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
 
     /// Deletes the live sessions of an owner that are under other keys than this one.
     fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize>;

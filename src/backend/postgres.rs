@@ -22,6 +22,7 @@ extern "SQL" {
     fn statement_timestamp() -> Timestamptz;
     fn date_trunc(unit: Text, of: Timestamp) -> Timestamp;
     fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
+    fn timezone(zone: Text, of: Timestamp) -> Timestamptz;
     /// As a function, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, where
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
     #[sql_name = "ANY"]
@@ -54,7 +55,16 @@ fn live_of<'a>(owner: &'a str) -> _ {
 fn expire_date(expiry: Expiry) -> _ {
     let period: PgInterval = interval(expiry.period);
     let lifetime: PgInterval = interval_of_life(expiry.lifetime);
-    least(statement_timestamp() + period, session::created_on + lifetime)
+    // Column and interval are added without a time zone: with one `+` is only stable, and what is stable Citus
+    // lets touch no column of an UPDATE.
+    let end_of_life = timezone("UTC", session::created_on.at_time_zone("UTC") + lifetime);
+    least(statement_timestamp() + period, end_of_life)
+}
+
+/// An expiry that is worth a write.
+#[auto_type(no_type_alias)]
+fn later_by(step: PgInterval) -> _ {
+    timezone("UTC", session::expire_date.at_time_zone("UTC") + step)
 }
 
 /// The column rounds to 10 ms: less half of that makes it a floor, so that no session outlives what was
@@ -82,6 +92,10 @@ impl Queries for PgConnection {
             .first::<(Option<String>, DateTime<Utc>, DateTime<Utc>)>(self)
             .optional()
             .map(|row| row.map(|(value, expire_date, now)| (value, expire_date - now)))
+    }
+
+    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
     }
 
     fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
@@ -134,7 +148,7 @@ impl Queries for PgConnection {
 
     fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
         let step = PgInterval::from_microseconds(step.microseconds());
-        let is_worth_it = expire_date(expiry).ge(session::expire_date + step);
+        let is_worth_it = expire_date(expiry).ge(later_by(step));
         cached_update(
             session::table,
             session::expire_date.eq(expire_date(expiry)),
@@ -151,14 +165,13 @@ impl Queries for PgConnection {
             session::session_data,
             session::owner,
         ));
+        let lifetime = interval_of_life(lifetime).into_sql::<Interval>();
+        let end_of_life = timezone("UTC", gone::created_on.at_time_zone("UTC") + lifetime);
         let insert = gone::table
             .select((
                 KeyParameter::from(new).into_sql::<FixedChar>(),
                 gone::created_on,
-                least(
-                    gone::expire_date,
-                    gone::created_on + interval_of_life(lifetime).into_sql::<Interval>(),
-                ),
+                least(gone::expire_date, end_of_life),
                 gone::session_data,
                 gone::owner,
             ))
@@ -179,6 +192,10 @@ impl Queries for PgConnection {
             .map(|rows| rows == 1)
     }
 
+    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        session::table.filter(live_under(key)).select((session::owner,)).first(self).optional()
+    }
+
     fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
         let rows = session::table
             .filter(live_of(owner))
@@ -191,6 +208,12 @@ impl Queries for PgConnection {
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
         let others = session::session_key.ne(KeyParameter::from(but));
         session::table.filter(live_of(owner).and(others)).count().get_result(self)
+    }
+
+    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+        diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
+            .execute(self)
+            .map(|rows| rows == 1)
     }
 
     fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
@@ -206,8 +229,13 @@ impl Queries for PgConnection {
             .order((candidates.field(session::created_on), candidates.field(session::session_key)))
             .select(candidates.field(session::session_key))
             .limit(sessions);
-        diesel::delete(session::table.filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest)))))
-            .execute(self)
+        // Whose it is and whether it lives is judged again outside: it may have changed meanwhile.
+        diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest))))
+                .filter(live_of(owner)),
+        )
+        .execute(self)
     }
 
     fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {

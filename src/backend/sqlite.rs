@@ -62,6 +62,13 @@ fn expire_date(expiry: Expiry) -> _ {
     least(milliseconds_now() + period, session::created_on + lifetime)
 }
 
+/// An expiry that is worth a write.
+#[auto_type(no_type_alias)]
+fn later_by(step: Period) -> _ {
+    let step: i64 = milliseconds(step);
+    session::expire_date + step
+}
+
 const HOUR: i64 = 3_600_000;
 
 /// Rounded down, so that no session outlives what was asked for.
@@ -83,6 +90,10 @@ impl Queries for SqliteConnection {
             .first::<(Option<String>, i64)>(self)
             .optional()
             .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
+    }
+
+    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
     }
 
     /// The whole database is locked, by `BEGIN`.
@@ -133,14 +144,13 @@ impl Queries for SqliteConnection {
     }
 
     fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
-        let is_worth_it = expire_date(expiry).ge(session::expire_date + milliseconds(step));
-        cached_update(
-            session::table,
-            session::expire_date.eq(expire_date(expiry)),
-            live_under(key).and(is_worth_it),
-        )
-        .execute(self)
-        .map(|rows| rows == 1)
+        let is_worth_it = || live_under(key).and(expire_date(expiry).ge(later_by(step)));
+        // An UPDATE waits for the one writer, also where it finds nothing to write.
+        if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
+            return Ok(false);
+        }
+        let changes = session::expire_date.eq(expire_date(expiry));
+        cached_update(session::table, changes, is_worth_it()).execute(self).map(|rows| rows == 1)
     }
 
     /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
@@ -159,6 +169,10 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
+    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        session::table.filter(live_under(key)).select((session::owner,)).first(self).optional()
+    }
+
     fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
         let rows = session::table
             .filter(live_of(owner))
@@ -174,6 +188,12 @@ impl Queries for SqliteConnection {
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
         let others = session::session_key.ne(KeyParameter::from(but));
         session::table.filter(live_of(owner).and(others)).count().get_result(self)
+    }
+
+    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+        diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
+            .execute(self)
+            .map(|rows| rows == 1)
     }
 
     fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {

@@ -13,8 +13,8 @@ mod sessions;
 
 /// A store of `T` over a store of strings: each value is kept as JSON.
 ///
-/// [`replace`](crate::Sessions::replace) compares texts: it takes a map whose order changes from one to the next for
-/// another value.
+/// [`replace`](crate::Sessions::replace) reads the value first, and compares what becomes of both as JSON: it takes a
+/// map whose order changes from one to the next for another value.
 ///
 /// # Examples
 ///

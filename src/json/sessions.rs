@@ -65,7 +65,14 @@ where
         new: T,
         expiry: Option<S::Period>,
     ) -> Result<(), Self::Error> {
-        let expected = expected.as_ref().map(to_text).transpose()?;
+        let mut expected = expected.as_ref().map(to_text).transpose()?;
+        // The same value may have been written in other words: with spaces, or by an older version of its type.
+        if let (Some(expected), Ok((text, _left))) = (&mut expected, self.store.get(key)) {
+            let same = from_text::<T, S::Error>(&text).and_then(|value| to_text(&value));
+            if same.is_ok_and(|same| same == *expected) {
+                *expected = text;
+            }
+        }
         Ok(self.store.replace(key, expected, to_text(&new)?, expiry)?)
     }
 
@@ -81,6 +88,10 @@ where
 
     fn bind(&self, key: &S::Key, owner: &str) -> Result<(), Self::Error> {
         Ok(self.store.bind(key, owner)?)
+    }
+
+    fn owner_of(&self, key: &S::Key) -> Result<Option<String>, Self::Error> {
+        Ok(self.store.owner_of(key)?)
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Self::Error> {

@@ -6,7 +6,7 @@ use super::{MemorySession, expire_date, live};
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
-use crate::rules::check_owner;
+use crate::rules::{check_owner, check_text};
 use crate::sessions::Sessions;
 
 impl Sessions for MemorySession {
@@ -60,7 +60,7 @@ impl Sessions for MemorySession {
         new: String,
         expiry: Option<TimeDelta>,
     ) -> Result<(), Error> {
-        expected.as_deref().map_or(Ok(()), |expected| self.shared.rules.check_value(expected))?;
+        expected.as_deref().map_or(Ok(()), check_text)?;
         self.shared.rules.check_value(&new)?;
         let expiry = self.shared.rules.expiry(expiry)?;
         let mut sessions = self.shared.sessions();
@@ -91,6 +91,11 @@ impl Sessions for MemorySession {
         self.shared.make_room(&mut sessions, owner, Some(key))?;
         live(&mut sessions, key, self.shared.now())?.owner = Some(owner.to_owned());
         Ok(())
+    }
+
+    fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
+        let mut sessions = self.shared.sessions();
+        Ok(live(&mut sessions, key, self.shared.now())?.owner.clone())
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {

@@ -134,10 +134,8 @@ fn alone<T>(
         select(pg_advisory_xact_lock(LOCK)).execute(conn)?;
         // Whoever waits for a lock on the table holds up everyone who comes after.
         set_local(conn, "lock_timeout", "5s")?;
-        if let Some(schema) = schema
-            && !has_schema(conn, schema)?
-        {
-            sql_query(format!("CREATE SCHEMA {}", schema.quoted())).execute(conn)?;
+        if let Some(schema) = schema {
+            make_schema(conn, schema)?;
         }
         if !says(conn, HAS_RECORD)? {
             sql_query(CREATE_RECORD).execute(conn)?;
@@ -217,9 +215,13 @@ fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
     }
 }
 
-/// Asked first, since `CREATE SCHEMA IF NOT EXISTS` is refused to whoever may not create one, needed or not.
-fn has_schema(conn: &mut PgConnection, schema: &Schema) -> QueryResult<bool> {
-    select(to_regnamespace(schema.quoted()).is_not_null()).get_result(conn)
+/// Asks first, since `CREATE SCHEMA IF NOT EXISTS` is refused to whoever may not create one, needed or not.
+fn make_schema(conn: &mut PgConnection, schema: &Schema) -> QueryResult<()> {
+    let name = schema.quoted();
+    if select(to_regnamespace(&name).is_not_null()).get_result(conn)? {
+        return Ok(());
+    }
+    sql_query(format!("CREATE SCHEMA {name}")).execute(conn).map(drop)
 }
 
 /// The answer to a question in SQL.

@@ -64,12 +64,9 @@ impl<C: Queries, V: AsRef<str>> Operation<C> for Generate<V> {
         let (Some(owner), Some(limit)) = (self.owner.clone(), self.owner_limit) else {
             return self.insert(conn, repeated);
         };
-        // Our own first run's session must not count against us.
-        if repeated && conn.load_live(&StoredKey::new(&self.key, self.storage))?.is_some() {
-            return Ok(self.key);
-        }
         in_transaction(conn, |conn| {
-            make_room(conn, &owner, limit, &StoredKey::NONE)?;
+            // Our own first run's session must not count against us.
+            make_room(conn, &owner, limit, &StoredKey::new(&self.key, self.storage))?;
             self.insert(conn, repeated)
         })
     }

@@ -29,9 +29,7 @@ impl<C: Queries> Operation<C> for Rotate {
 
     fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
         // Nobody but our own first run knows the new key.
-        if conn.rekey_live(&self.old, &self.new, self.lifetime)?
-            || repeated && conn.load_live(&self.new)?.is_some()
-        {
+        if conn.rekey_live(&self.old, &self.new, self.lifetime)? || repeated && conn.is_live(&self.new)? {
             Ok(self.key)
         } else {
             Err(Error::NotFound)
@@ -57,13 +55,15 @@ impl<C: Queries> Operation<C> for Touch {
     type Output = bool;
     const NAME: &'static str = "touch";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
+    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         if conn.prolong_live(&self.key, self.expiry, self.step)? {
             return Ok(true);
         }
-        match conn.load_live(&self.key)? {
-            Some(_long_enough) => Ok(false),
-            None => Err(Error::NotFound),
+        if conn.is_live(&self.key)? {
+            // Not worth a write; repeated, most likely since our own first run has written.
+            Ok(repeated)
+        } else {
+            Err(Error::NotFound)
         }
     }
 }

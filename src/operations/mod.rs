@@ -16,8 +16,8 @@ mod update;
 pub(crate) use basic::{Clear, Generate, Get, Set};
 pub(crate) use expired::{Count, DeleteExpired};
 pub(crate) use lifetime::{Rotate, Touch};
-pub(crate) use owner::{Bind, ClearListed, ClearOwner, SessionsOf};
-pub(crate) use update::{Change, NotMade, NotWritten, Replace, Update, make};
+pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
+pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
 
 /// One operation, ready to run.
 pub(crate) trait Operation<C> {

@@ -1,11 +1,16 @@
 //! Sessions of one owner.
 
+use diesel::QueryResult;
+
 use super::{Operation, in_transaction};
 use crate::backend::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
 use crate::rules::{Rules, check_owner};
+
+/// How often a DELETE may find nothing of what was seen before, until something else than a rotation is suspected.
+const ROUNDS: u32 = 10;
 
 /// Makes a session an owner's.
 pub(crate) struct Bind {
@@ -51,12 +56,54 @@ pub(super) fn make_room<C: Queries>(
 ) -> Result<(), Error> {
     // A statement of its own: what follows sees what others did before they let go of the lock.
     conn.lock_owner(owner)?;
+    end(
+        conn,
+        |conn| limit.excess(conn.count_owned(owner, but)?),
+        |conn, excess| conn.delete_oldest(owner, but, excess),
+    )
+    .map(drop)
+}
+
+/// Deletes until none is in excess, and returns how many it deleted. What is rotated at the same moment is not to be
+/// seen by the DELETE under its new key: so it looks again.
+fn end<C>(
+    conn: &mut C,
+    excess: impl Fn(&mut C) -> Result<i64, Error>,
+    delete: impl Fn(&mut C, i64) -> QueryResult<usize>,
+) -> Result<usize, Error> {
+    let (mut ended, mut in_vain) = (0, 0);
     loop {
-        match limit.excess(conn.count_owned(owner, but)?)? {
-            0 => return Ok(()),
-            // One that is rotated at the same moment lives on under another key, and is seen again.
-            excess => conn.delete_oldest(owner, but, excess)?,
-        };
+        let excess = excess(conn)?;
+        if excess == 0 {
+            return Ok(ended);
+        }
+        if in_vain == ROUNDS {
+            return Err(Error::NotDeleted { sessions: excess.unsigned_abs() });
+        }
+        let deleted = delete(conn, excess)?;
+        in_vain = if deleted == 0 { in_vain + 1 } else { 0 };
+        ended += deleted;
+    }
+}
+
+/// Says whose a session is.
+pub(crate) struct OwnerOf {
+    key: StoredKey,
+}
+
+impl OwnerOf {
+    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
+        Self { key: rules.stored_key(key) }
+    }
+}
+
+impl<C: Queries> Operation<C> for OwnerOf {
+    type Output = Option<String>;
+    const NAME: &'static str = "owner_of";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Option<String>, Error> {
+        let (owner,) = conn.load_owner(&self.key)?.ok_or(Error::NotFound)?;
+        Ok(owner)
     }
 }
 
@@ -108,14 +155,14 @@ impl<C: Queries> Operation<C> for ClearOwner {
     const NAME: &'static str = "clear_owner";
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
-        let mut ended = 0;
-        loop {
-            ended += conn.delete_owned(&self.owner, &self.keep)?;
-            // One that was rotated meanwhile was not to be seen under its new key.
-            if conn.count_owned(&self.owner, &self.keep)? == 0 {
-                return Ok(ended);
-            }
-        }
+        // Most have some: so it deletes before it looks.
+        let ended = conn.delete_owned(&self.owner, &self.keep)?;
+        let rest = end(
+            conn,
+            |conn| Ok(conn.count_owned(&self.owner, &self.keep)?),
+            |conn, _| conn.delete_owned(&self.owner, &self.keep),
+        )?;
+        Ok(ended + rest)
     }
 }
 
@@ -136,11 +183,12 @@ impl<C: Queries> Operation<C> for ClearListed {
     type Output = bool;
     const NAME: &'static str = "clear_listed";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
+    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         let listed = conn.load_owned(&self.owner)?;
         match listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
-            Some((key, ..)) => Ok(conn.delete(key)?),
-            None => Ok(false),
+            Some((key, ..)) => Ok(conn.delete_if_owned(key, &self.owner)?),
+            // Ended by our own first run, most likely.
+            None => Ok(repeated),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a value and writing another, with nobody in between: under a lock, or by comparing.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use chrono::TimeDelta;
 
@@ -9,7 +9,7 @@ use super::{Operation, abandon};
 use crate::backend::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::rules::{Expiry, Rules};
+use crate::rules::{Expiry, Rules, check_text};
 use crate::trace::Outcome;
 
 /// A read and a write in one transaction, step by step: whoever has a connection makes the new value in between.
@@ -69,28 +69,16 @@ impl Update {
     }
 }
 
-/// What a caller's function made of a value.
-pub(crate) enum Change<E> {
-    /// A value that the rules allow.
-    To(String),
-    /// It failed, or made what the rules forbid.
-    Failed(E),
-    /// To go on with when the transaction is undone.
-    Panicked(Box<dyn Any + Send>),
-}
-
+/// What a caller's function makes of a value, where the rules allow that.
 pub(crate) fn make<E: From<Error>>(
     rules: &Rules,
     value: Option<String>,
     change: &mut impl FnMut(Option<String>) -> Result<String, E>,
-) -> Change<E> {
+) -> Result<String, NotMade<E>> {
     match catch_unwind(AssertUnwindSafe(|| change(value))) {
-        Ok(Ok(made)) => match rules.check_value(&made) {
-            Ok(()) => Change::To(made),
-            Err(refused) => Change::Failed(refused.into()),
-        },
-        Ok(Err(failed)) => Change::Failed(failed),
-        Err(panic) => Change::Panicked(panic),
+        Ok(Ok(made)) => rules.check_value(&made).map(|()| made).map_err(NotMade::Ours),
+        Ok(Err(failed)) => Err(NotMade::Theirs(failed)),
+        Err(panic) => Err(NotMade::Panicked(panic)),
     }
 }
 
@@ -99,14 +87,17 @@ pub(crate) enum NotMade<E> {
     Ours(Error),
     /// By the caller's function.
     Theirs(E),
+    /// The caller's function panicked with this.
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl<E: From<Error>> NotMade<E> {
-    /// As the caller hears of it.
+    /// As the caller hears of it: a panic goes on.
     pub(crate) fn told(self) -> E {
         match self {
             Self::Ours(error) => error.into(),
             Self::Theirs(error) => error,
+            Self::Panicked(panic) => resume_unwind(panic),
         }
     }
 }
@@ -122,13 +113,14 @@ impl<E> Outcome for NotMade<E> {
         match self {
             Self::Ours(error) => error.outcome(),
             Self::Theirs(_) => "abandoned",
+            Self::Panicked(_) => "panicked",
         }
     }
 
     fn failure(&self) -> Option<&Error> {
         match self {
             Self::Ours(error) => error.failure(),
-            Self::Theirs(_) => None,
+            Self::Theirs(_) | Self::Panicked(_) => None,
         }
     }
 }
@@ -149,7 +141,8 @@ impl<V: AsRef<str>> Replace<V> {
         new: V,
         expiry: Option<TimeDelta>,
     ) -> Result<Self, Error> {
-        expected.as_ref().map_or(Ok(()), |expected| rules.check_value(expected.as_ref()))?;
+        // It may be from before the limit was lowered.
+        expected.as_ref().map_or(Ok(()), |expected| check_text(expected.as_ref()))?;
         rules.check_value(new.as_ref())?;
         Ok(Self { key: rules.stored_key(key), expected, new, expiry: rules.expiry(expiry)? })
     }
@@ -166,9 +159,6 @@ impl<C: Queries, V: AsRef<str>> Operation<C> for Replace<V> {
         if conn.replace_live(&self.key, expected, self.new.as_ref(), self.expiry)? {
             return Ok(());
         }
-        match conn.load_live(&self.key)? {
-            Some(_another) => Err(Error::Changed),
-            None => Err(Error::NotFound),
-        }
+        Err(if conn.is_live(&self.key)? { Error::Changed } else { Error::NotFound })
     }
 }

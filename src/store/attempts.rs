@@ -178,6 +178,13 @@ fn attempt<C: SessionConnection, O: Operation<C>>(
     repeated: bool,
 ) -> (O, Result<O::Output, Failure>) {
     let is_ours = !conn.is_in_transaction();
+    if C::REMOTE && is_ours && !O::REPEATABLE {
+        // A connection that broke in the pool must not make an unknown outcome of what was never sent.
+        if let Err(source) = conn.ping() {
+            status(&mut *conn).set_in_error();
+            return (operation, Err(Failure::Lost(source)));
+        }
+    }
     let result = operation.run(&mut conn, repeated).map_err(|error| {
         let failure = Failure::of(error, &mut *conn, is_ours);
         if O::REPEATABLE { failure } else { failure.for_good() }

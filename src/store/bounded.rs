@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::trace::in_this_span;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -36,6 +37,7 @@ impl Helpers {
         };
         let (done, outcome) = sync_channel(1);
         let (helpers, itself) = (self.clone(), helper.clone());
+        let job = in_this_span(job);
         let sent = helper.send(Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(job));
             helpers.idle().push(itself);

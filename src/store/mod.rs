@@ -14,8 +14,8 @@ use crate::key::SessionKey;
 use crate::migrations;
 use crate::now::Now;
 use crate::operations::{
-    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Replace, Rotate, SessionsOf,
-    Set, Touch, Update,
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, OwnerOf, Replace, Rotate,
+    SessionsOf, Set, Touch, Update,
 };
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
@@ -238,6 +238,10 @@ impl<C: SessionConnection> Sessions for DieselSession<C> {
 
     fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
         self.call(Bind::new(&self.rules, key, owner))
+    }
+
+    fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
+        self.call(Ok(OwnerOf::new(&self.rules, key)))
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {

@@ -1,7 +1,6 @@
 //! The store on a connection that the caller holds.
 
 use std::fmt;
-use std::panic::resume_unwind;
 
 use chrono::TimeDelta;
 
@@ -9,7 +8,7 @@ use crate::backend::SessionConnection;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{
-    Bind, Change, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, NotMade, Operation,
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, NotMade, Operation, OwnerOf,
     Replace, Rotate, SessionsOf, Set, Touch, Update, abandon, make,
 };
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
@@ -160,17 +159,13 @@ impl<C: SessionConnection> OnConnection<'_, C> {
             let update = Update::new(self.rules, key, expiry)?;
             let value = update.begin(self.conn)?;
             match make(self.rules, value, &mut change) {
-                Change::To(value) => match update.finish(self.conn, &value) {
+                Ok(value) => match update.finish(self.conn, &value) {
                     Ok(()) => Ok(value),
                     Err(reason) => Err(NotMade::Ours(reason.into())),
                 },
-                Change::Failed(error) => {
+                Err(reason) => {
                     abandon(self.conn);
-                    Err(NotMade::Theirs(error))
-                }
-                Change::Panicked(panic) => {
-                    abandon(self.conn);
-                    resume_unwind(panic)
+                    Err(reason)
                 }
             }
         });
@@ -214,6 +209,15 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     /// [`Error::NotFound`]; a refused owner; [`Error::OwnerLimit`]; [`Error::Database`]. Then nothing is written.
     pub fn bind(&mut self, key: &SessionKey, owner: &str) -> Result<(), Error> {
         self.run(Bind::new(self.rules, key, owner))
+    }
+
+    /// Whose a live session is: [`Sessions::owner_of`](crate::Sessions::owner_of).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Database`].
+    pub fn owner_of(&mut self, key: &SessionKey) -> Result<Option<String>, Error> {
+        self.run(Ok(OwnerOf::new(self.rules, key)))
     }
 
     /// An owner's live sessions: [`Sessions::sessions_of`](crate::Sessions::sessions_of).

@@ -1,13 +1,12 @@
 //! A pooled update, whose new value the caller makes.
 
-use std::panic::resume_unwind;
 use std::time::Instant;
 
 use super::DieselSession;
 use super::attempts::{Attempts, Failure, Pooled};
 use crate::backend::SessionConnection;
 use crate::error::Error;
-use crate::operations::{Change, NotMade, NotWritten, Update, abandon, make};
+use crate::operations::{NotMade, NotWritten, Update, abandon, make};
 use crate::trace::traced;
 
 impl<C: SessionConnection> DieselSession<C> {
@@ -46,16 +45,11 @@ impl<C: SessionConnection> DieselSession<C> {
         let made = make(&self.rules, value, change);
         attempts.deadline += started.elapsed();
         match made {
-            Change::To(value) => Ok(attempts.in_time(move || finish(update, conn, is_ours, value))?),
-            Change::Failed(error) => {
+            Ok(value) => Ok(attempts.in_time(move || finish(update, conn, is_ours, value))?),
+            Err(reason) => {
                 // A server that does not even take a rollback in time has lost the transaction.
                 let _undone = attempts.in_time(move || undo(conn));
-                Err(NotMade::Theirs(error))
-            }
-            Change::Panicked(panic) => {
-                // First: a connection that comes back to the pool while a thread panics is thrown away.
-                let _undone = attempts.in_time(move || undo(conn));
-                resume_unwind(panic)
+                Err(reason)
             }
         }
     }

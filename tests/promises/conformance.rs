@@ -9,17 +9,23 @@ use diesel_session::{
     SessionCount, SessionHandle, SessionKey, Sessions,
 };
 
-/// A store on a connection that the caller holds, in a transaction that the caller has opened.
-struct InTransaction<C: SessionConnection> {
+/// A store on one connection that the caller holds.
+pub(crate) struct OnOneConnection<C: SessionConnection> {
     store: DieselSession<C>,
     conn: Mutex<PooledConnection<ConnectionManager<C>>>,
 }
 
-impl<C: SessionConnection> InTransaction<C> {
-    fn new(store: DieselSession<C>) -> Self {
+impl<C: SessionConnection> OnOneConnection<C> {
+    /// In a transaction that the caller has opened.
+    pub(crate) fn in_transaction(store: DieselSession<C>) -> Self {
         let mut conn = store.pool().get().unwrap();
         conn.begin_test_transaction().unwrap();
         Self { store, conn: Mutex::new(conn) }
+    }
+
+    fn outside_transactions(store: DieselSession<C>) -> Self {
+        let conn = Mutex::new(store.pool().get().unwrap());
+        Self { store, conn }
     }
 
     fn on<T>(&self, work: impl FnOnce(OnConnection<'_, C>) -> T) -> T {
@@ -29,7 +35,7 @@ impl<C: SessionConnection> InTransaction<C> {
     }
 }
 
-impl<C: SessionConnection> Now for InTransaction<C> {
+impl<C: SessionConnection> Now for OnOneConnection<C> {
     type Key = SessionKey;
     type Value = String;
     type Period = TimeDelta;
@@ -60,7 +66,7 @@ impl<C: SessionConnection> Now for InTransaction<C> {
     }
 }
 
-impl<C: SessionConnection> Sessions for InTransaction<C> {
+impl<C: SessionConnection> Sessions for OnOneConnection<C> {
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
         self.on(|mut on| on.rotate(key))
     }
@@ -99,6 +105,10 @@ impl<C: SessionConnection> Sessions for InTransaction<C> {
 
     fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
         self.on(|mut on| on.bind(key, owner))
+    }
+
+    fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
+        self.on(|mut on| on.owner_of(key))
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
@@ -148,6 +158,25 @@ mod memory {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod behind_a_pointer {
+    use std::sync::Arc;
+
+    use diesel::SqliteConnection;
+    use diesel_session::{MemorySession, OwnerLimit};
+
+    fn with_store(law: impl FnOnce(&Box<Arc<MemorySession>>)) {
+        law(&Box::default());
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Box<Arc<MemorySession>>)) {
+        let rules = super::bounded::<SqliteConnection>(limit).rules().unwrap();
+        law(&Box::new(Arc::new(MemorySession::with_rules(rules))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 mod sqlite_pool {
     use diesel_session::OwnerLimit;
 
@@ -169,15 +198,34 @@ mod sqlite_transaction {
     use diesel::SqliteConnection;
     use diesel_session::OwnerLimit;
 
-    use super::InTransaction;
+    use super::OnOneConnection;
     use crate::support::File;
 
-    fn with_store(law: impl FnOnce(&InTransaction<SqliteConnection>)) {
-        law(&InTransaction::new(File::new().store()));
+    fn with_store(law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
+        law(&OnOneConnection::in_transaction(File::new().store()));
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&InTransaction<SqliteConnection>)) {
-        law(&InTransaction::new(File::new().store_with(super::bounded(limit))));
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
+        law(&OnOneConnection::in_transaction(File::new().store_with(super::bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod sqlite_connection {
+    use diesel::SqliteConnection;
+    use diesel_session::OwnerLimit;
+
+    use super::OnOneConnection;
+    use crate::support::File;
+
+    fn with_store(law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
+        law(&OnOneConnection::outside_transactions(File::new().store()));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
+        law(&OnOneConnection::outside_transactions(File::new().store_with(super::bounded(limit))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -207,17 +255,38 @@ mod postgres_transaction {
     use diesel::PgConnection;
     use diesel_session::OwnerLimit;
 
-    use super::InTransaction;
+    use super::OnOneConnection;
     use crate::support::Database;
 
-    fn with_store(law: impl FnOnce(&InTransaction<PgConnection>)) {
+    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
         let database = Database::new();
-        law(&InTransaction::new(database.store()));
+        law(&OnOneConnection::in_transaction(database.store()));
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&InTransaction<PgConnection>)) {
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
         let database = Database::new();
-        law(&InTransaction::new(database.store_with(super::bounded(limit))));
+        law(&OnOneConnection::in_transaction(database.store_with(super::bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod postgres_connection {
+    use diesel::PgConnection;
+    use diesel_session::OwnerLimit;
+
+    use super::OnOneConnection;
+    use crate::support::Database;
+
+    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+        let database = Database::new();
+        law(&OnOneConnection::outside_transactions(database.store()));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+        let database = Database::new();
+        law(&OnOneConnection::outside_transactions(database.store_with(super::bounded(limit))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -254,9 +323,11 @@ fn clones_share_the_default_period() {
 #[test]
 fn a_store_can_be_shared_between_threads() {
     fn shareable<T: Send + Sync + Clone + 'static>() {}
+    fn held_by_many<T: Send + Sync>() {}
     shareable::<crate::support::Postgres>();
     shareable::<crate::support::Sqlite>();
     shareable::<diesel_session::MemorySession>();
+    held_by_many::<diesel_session::Sweeper>();
     shareable::<diesel_session::Json<diesel_session::MemorySession, std::cell::RefCell<*const ()>>>();
 }
 

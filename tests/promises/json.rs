@@ -72,11 +72,25 @@ fn an_update_of_a_value_of_another_shape_or_to_no_json_changes_nothing() {
     let updated =
         carts.update(&key, None, |_| -> Result<Cart, JsonError<Error>> { panic!("asked for another shape") });
     assert!(matches!(updated, Err(JsonError::Deserialize { .. })));
+    assert_eq!(strings.get(&key).unwrap().0, "[7]");
     let maps = Json::<_, std::collections::HashMap<Vec<u8>, u8>>::new(strings.clone());
     strings.set(&key, "{}".to_owned(), None).unwrap();
     let updated = maps.update(&key, None, |_| Ok::<_, JsonError<Error>>([(vec![1], 1)].into()));
     assert!(matches!(updated, Err(JsonError::Serialize)));
     assert_eq!(strings.get(&key).unwrap().0, "{}");
+}
+
+/// With spaces, and with a field that this version does not know.
+#[test]
+fn a_value_that_was_written_in_other_words_can_be_replaced() {
+    let strings = MemorySession::new();
+    let carts = Json::<_, Cart>::new(strings.clone());
+    let key = strings.generate(Some(r#"{ "items": [1], "since": 7 }"#.to_owned()), None).unwrap();
+    let (cart, _) = carts.get(&key).unwrap();
+    let other = carts.replace(&key, Some(Cart { items: vec![2] }), Cart { items: vec![] }, None);
+    assert!(matches!(other, Err(JsonError::Store(Error::Changed))));
+    carts.replace(&key, Some(cart), Cart { items: vec![3] }, None).unwrap();
+    assert_eq!(carts.get(&key).unwrap().0, Cart { items: vec![3] });
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The absolute timeout: `max_lifetime` (its laws are among the conformance laws).
 
-use diesel_session::{Error, Now, TimeDelta};
+use diesel_session::{Error, MemorySession, TimeDelta};
 
-use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
+use crate::support::{Database, File, Postgres, Sql, Sqlite, Store, at_once};
 
 /// Sessions of a week under no limit, then read by a store with one of two hours.
 fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl Store) {
@@ -15,6 +15,12 @@ fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl
 
     let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
     limited.set(&key, "y".to_owned(), None).unwrap();
+    assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
+    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
+    limited.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+    assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
+    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
+    limited.replace(&key, Some("x".to_owned()), "y".to_owned(), None).unwrap();
     assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
 }
 
@@ -33,23 +39,64 @@ fn a_lowered_limit_acts_at_the_next_write_on_sqlite() {
 }
 
 /// As `Builder::max_lifetime` documents it.
-#[test]
-fn one_statement_applies_a_lowered_limit_to_all_sessions_at_once() {
-    let database = Database::new();
-    let store = database.store();
+fn one_statement_applies_a_lowered_limit(store: &impl Store, conn: &mut impl Sql, statement: &str) {
     let long = store.generate(Some("x".to_owned()), None).unwrap();
     let short = store.generate(Some("x".to_owned()), Some(TimeDelta::minutes(30))).unwrap();
-    database.conn().run(
-        "UPDATE session SET expire_date = created_on + interval '12 hours' \
-         WHERE expire_date > created_on + interval '12 hours'",
-    );
+    conn.run(statement);
     let left = store.get(&long).unwrap().1;
     assert!(left > TimeDelta::minutes(719) && left <= TimeDelta::hours(12), "{left}");
     let left = store.get(&short).unwrap().1;
     assert!(left > TimeDelta::minutes(29) && left <= TimeDelta::minutes(30), "{left}");
 }
 
-/// Another session of the same moment gets no more, however it is used.
+#[test]
+fn one_statement_applies_a_lowered_limit_to_all_sessions_at_once() {
+    let database = Database::new();
+    one_statement_applies_a_lowered_limit(
+        &database.store(),
+        &mut database.conn(),
+        "UPDATE session SET expire_date = created_on + interval '12 hours' \
+         WHERE expire_date > created_on + interval '12 hours'",
+    );
+    let file = File::new();
+    one_statement_applies_a_lowered_limit(
+        &file.store(),
+        &mut file.conn(),
+        "UPDATE session SET expire_date = created_on + 43200000 WHERE expire_date > created_on + 43200000",
+    );
+}
+
+fn a_touch_interval_can_be_longer(store: &impl Store) {
+    let period = TimeDelta::hours(10);
+    let key = store.generate(None, Some(period)).unwrap();
+    assert!(!store.touch(&key, Some(period + TimeDelta::minutes(5))).unwrap());
+    assert!(store.touch(&key, Some(period + TimeDelta::minutes(15))).unwrap());
+}
+
+#[test]
+fn a_touch_interval_can_be_longer_than_a_minute() {
+    let (database, file) = (Database::new(), File::new());
+    let interval = TimeDelta::minutes(10);
+    a_touch_interval_can_be_longer(&database.store_with(Postgres::builder().touch_interval(interval)));
+    a_touch_interval_can_be_longer(&file.store_with(Sqlite::builder().touch_interval(interval)));
+}
+
+/// Eight requests at once that touch one session cost one write.
+fn of_touches_at_once_one_writes(store: &impl Store) {
+    let key = store.generate(None, Some(TimeDelta::minutes(10))).unwrap();
+    let wrote = at_once(8, |_| store.touch(&key, None).unwrap());
+    assert_eq!(wrote.into_iter().filter(|wrote| *wrote).count(), 1);
+}
+
+#[test]
+fn of_touches_at_once_one_writes_on_every_store() {
+    let (database, file) = (Database::new(), File::new());
+    of_touches_at_once_one_writes(&database.store());
+    of_touches_at_once_one_writes(&file.store());
+    of_touches_at_once_one_writes(&MemorySession::new());
+}
+
+/// By the dates in the table, not by what is left.
 #[test]
 fn no_write_outlives_the_limit_by_the_databases_own_account() {
     let file = File::new();

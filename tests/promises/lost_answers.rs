@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use diesel_session::{Builder, Error, Now, OwnerLimit, SessionKey, Sessions};
+use diesel_session::{Builder, Error, Now, OwnerLimit, SessionKey, Sessions, TimeDelta};
 use throwaway_postgres::Server;
 
 use crate::proxy::{Cut, Proxy};
@@ -36,7 +36,11 @@ impl Setting {
         self.store.replace(&key, Some("1".to_owned()), "1".to_owned(), None).unwrap();
         let key = self.store.rotate(&key).unwrap();
         self.store.clear(&key).unwrap();
-        self.store.generate_for("prepared", None, None).unwrap();
+        let key = self.store.generate_for("prepared", None, None).unwrap();
+        self.store.touch(&key, Some(TimeDelta::weeks(2))).unwrap();
+        self.store.set(&key, "1".to_owned(), None).unwrap();
+        self.store.bind(&key, "prepared").unwrap();
+        self.store.clear_listed("prepared", &self.store.handle(&key)).unwrap();
         self.store.clear_owner("prepared", None).unwrap();
     }
 
@@ -98,7 +102,8 @@ fn a_replace_says_that_its_outcome_is_unknown() {
     let setting = Setting::new(Postgres::builder());
     for (cut, value) in [(Cut::Request, "1"), (Cut::Answer, "2")] {
         let key = setting.session();
-        setting.proxy.cut(1, cut);
+        // Behind the question whether the connection lives.
+        setting.proxy.cut(2, cut);
         let replaced = setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None);
         assert!(matches!(replaced, Err(Error::OutcomeUnknown { .. })), "{cut:?}: {replaced:?}");
         assert_eq!(setting.store.get(&key).unwrap().0, value, "{cut:?}");
@@ -132,6 +137,41 @@ fn an_update_is_made_again_before_its_commit_and_never_after_it() {
         assert_eq!(calls.get(), if request == 3 { 2 } else { 1 }, "{case}");
         setting.prepare();
     }
+}
+
+#[test]
+fn what_can_be_done_twice_says_what_it_did() {
+    let setting = Setting::new(Postgres::builder());
+    let store = &setting.store;
+    for cut in CUTS {
+        let key = setting.session();
+        setting.proxy.cut(1, cut);
+        assert!(store.touch(&key, Some(TimeDelta::weeks(2))).unwrap(), "{cut:?}");
+        setting.proxy.cut(1, cut);
+        store.set(&key, "2".to_owned(), None).unwrap();
+        setting.proxy.cut(1, cut);
+        store.bind(&key, "alice").unwrap();
+        assert_eq!(store.owner_of(&key).unwrap().as_deref(), Some("alice"));
+        // It lists, and then deletes.
+        setting.proxy.cut(2, cut);
+        assert!(store.clear_listed("alice", &store.handle(&key)).unwrap(), "{cut:?}");
+        assert!(setting.proxy.has_cut());
+        setting.proxy.cut(1, cut);
+        store.clear(&key).unwrap();
+        assert_eq!(setting.live(), 0);
+        setting.prepare();
+    }
+}
+
+/// A connection that broke while nobody used it is found out before anything is sent on it.
+#[test]
+fn a_replace_on_a_connection_that_broke_in_the_pool_is_made() {
+    let setting = Setting::new(Postgres::builder());
+    let key = setting.session();
+    setting.proxy.cut(1, Cut::Request);
+    setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None).unwrap();
+    assert!(setting.proxy.has_cut());
+    assert_eq!(setting.store.get(&key).unwrap().0, "2");
 }
 
 /// A transaction of the caller's is never made again, and what was rotated in it is not.

@@ -1,10 +1,13 @@
 //! Two writers of one session never lose an update, on committed databases and parallel connections.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use diesel_session::{Error, Now, Sessions};
+use diesel_session::{Error, MemorySession, Now, SessionKey, Sessions};
+use throwaway_postgres::Server;
 
-use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, LATE, Postgres, Sql, Store, at_once};
 
 /// Counters are numbers in decimal.
 fn plus_one(value: Option<String>) -> String {
@@ -77,6 +80,14 @@ fn replacing_loses_nothing_on_postgres() {
 fn replacing_loses_nothing_on_sqlite() {
     let file = File::new();
     replacing_loses_nothing(&file.store());
+}
+
+#[test]
+fn nothing_is_lost_in_memory() {
+    let store = MemorySession::new();
+    eight_threads_count_to_8_000(&store);
+    replacing_loses_nothing(&store);
+    of_rotations_at_once_one_wins(&MemorySession::new());
 }
 
 fn of_rotations_at_once_one_wins(store: &impl Store) {
@@ -168,4 +179,45 @@ fn a_panic_in_an_update_costs_the_pool_no_connection() {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).unwrap_err();
     assert_eq!(connection(&store), before);
     assert_eq!(store.get(&key).unwrap().0, "1");
+}
+
+/// Threads that rotate until their server is gone: afterwards there is one row a session, and no key works that a
+/// later one has replaced.
+#[test]
+fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
+    let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
+    let builder = Postgres::builder().connection_timeout(Duration::from_secs(1));
+    let store = builder.connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let rotated = AtomicUsize::new(0);
+    let keys: Vec<SessionKey> = (0..4).map(|_| store.generate(Some("x".to_owned()), None).unwrap()).collect();
+    let chains: Vec<Vec<SessionKey>> = thread::scope(|scope| {
+        let chains: Vec<_> = keys
+            .into_iter()
+            .map(|key| {
+                let (store, rotated) = (&store, &rotated);
+                scope.spawn(move || {
+                    let mut chain = vec![key];
+                    while let Ok(new) = store.rotate(&chain[chain.len() - 1]) {
+                        chain.push(new);
+                        rotated.fetch_add(1, Ordering::Relaxed);
+                    }
+                    chain
+                })
+            })
+            .collect();
+        while rotated.load(Ordering::Relaxed) < 200 {
+            thread::yield_now();
+        }
+        server.stop().unwrap();
+        chains.into_iter().map(|chain| chain.join().unwrap()).collect()
+    });
+    server.start_again().unwrap();
+    let store = Postgres::builder().connection_timeout(LATE).connect(&server.url("postgres")).unwrap();
+    assert_eq!(store.count().unwrap().live, 4);
+    for chain in &chains {
+        // The last one is dead where a rotation after it took effect and could not say so.
+        let replaced = &chain[..chain.len() - 1];
+        assert!(replaced.iter().all(|key| matches!(store.get(key), Err(Error::NotFound))));
+    }
 }

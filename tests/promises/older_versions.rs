@@ -1,6 +1,6 @@
 //! A table and programs of an earlier version of this crate, beside this one.
 
-use diesel_session::{KeyStorage, Now, Sessions, migrations};
+use diesel_session::{Error, KeyStorage, MigrationError, Now, Sessions, migrations};
 
 use crate::support::{File, Sql};
 
@@ -20,6 +20,10 @@ fn sessions_of_version_one_live_on_and_expire_as_they_would_have_on_sqlite() {
     let mut conn = file.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
     migrations::revert(&mut conn).unwrap();
+    let missing = migrations::check(&mut conn, KeyStorage::Hashed);
+    assert!(
+        matches!(missing, Err(Error::Migration(MigrationError::Missing { versions, .. })) if versions == ["20261125000002"])
+    );
     conn.run(OLD_INSERT);
     conn.run("INSERT INTO session (session_key, expire_date, session_data) VALUES ('$dead', 0, 'dead')");
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);

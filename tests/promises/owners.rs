@@ -4,10 +4,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use diesel::prelude::*;
-use diesel_session::{Error, OwnerLimit, SessionKey, Sessions};
+use diesel::PgConnection;
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel_session::{
+    Builder, Error, MemorySession, Now, OwnerLimit, SessionConnection, SessionKey, Sessions,
+};
 
-use crate::support::{Database, File, Postgres, Sql, Sqlite, Store, at_once};
+use crate::support::{Database, File, LATE, Postgres, Sql, Store, at_once};
+
+/// Sixteen writers wait for each other.
+fn sixteen<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
+    let builder = diesel_session::DieselSession::builder().owner_limit(limit).pool_size(16);
+    builder.statement_timeout(LATE).connection_timeout(LATE)
+}
 
 fn sixteen_logins_at_once(store: &impl Store) -> Vec<Result<SessionKey, Error>> {
     at_once(16, |number| {
@@ -36,15 +45,13 @@ fn of_sixteen_logins_three_are_let_in(store: &impl Store) {
 #[test]
 fn of_sixteen_logins_at_once_as_many_as_allowed_are_let_in_on_postgres() {
     let database = Database::new();
-    let builder = Postgres::builder().pool_size(16).owner_limit(OwnerLimit::Refuse(3));
-    of_sixteen_logins_three_are_let_in(&database.store_with(builder));
+    of_sixteen_logins_three_are_let_in(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
 #[test]
 fn of_sixteen_logins_at_once_as_many_as_allowed_are_let_in_on_sqlite() {
     let file = File::new();
-    let builder = Sqlite::builder().pool_size(16).owner_limit(OwnerLimit::Refuse(3));
-    of_sixteen_logins_three_are_let_in(&file.store_with(builder));
+    of_sixteen_logins_three_are_let_in(&file.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
 fn sixteen_logins_leave_three_sessions(store: &impl Store) {
@@ -59,15 +66,20 @@ fn sixteen_logins_leave_three_sessions(store: &impl Store) {
 #[test]
 fn sixteen_logins_at_once_end_all_but_the_allowed_on_postgres() {
     let database = Database::new();
-    let builder = Postgres::builder().pool_size(16).owner_limit(OwnerLimit::EndOldest(3));
-    sixteen_logins_leave_three_sessions(&database.store_with(builder));
+    sixteen_logins_leave_three_sessions(&database.store_with(sixteen(OwnerLimit::EndOldest(3))));
 }
 
 #[test]
 fn sixteen_logins_at_once_end_all_but_the_allowed_on_sqlite() {
     let file = File::new();
-    let builder = Sqlite::builder().pool_size(16).owner_limit(OwnerLimit::EndOldest(3));
-    sixteen_logins_leave_three_sessions(&file.store_with(builder));
+    sixteen_logins_leave_three_sessions(&file.store_with(sixteen(OwnerLimit::EndOldest(3))));
+}
+
+#[test]
+fn the_limit_holds_in_memory() {
+    let with = |limit| MemorySession::with_rules(sixteen::<PgConnection>(limit).rules().unwrap());
+    of_sixteen_logins_three_are_let_in(&with(OwnerLimit::Refuse(3)));
+    sixteen_logins_leave_three_sessions(&with(OwnerLimit::EndOldest(3)));
 }
 
 /// The database's default isolation is stricter; the store's own transactions are not the caller's.
@@ -78,8 +90,7 @@ fn the_limit_holds_under_a_stricter_default_isolation() {
         "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
         database.name()
     ));
-    let builder = Postgres::builder().pool_size(16).owner_limit(OwnerLimit::Refuse(3));
-    of_sixteen_logins_three_are_let_in(&database.store_with(builder));
+    of_sixteen_logins_three_are_let_in(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
 /// A session that is rotated at the same moment is ended under whatever key it has.
@@ -112,9 +123,10 @@ fn no_rotation_escapes_clear_owner_on_postgres() {
 }
 
 #[test]
-fn no_rotation_escapes_clear_owner_on_sqlite() {
+fn no_rotation_escapes_clear_owner_on_sqlite_nor_in_memory() {
     let file = File::new();
     no_rotation_escapes(&file.store());
+    no_rotation_escapes(&MemorySession::new());
 }
 
 /// A session that is rotated while others are ended counts as the one that it is.
@@ -143,53 +155,91 @@ fn no_rotation_escapes_the_limit() {
     }
 }
 
-/// Whose sessions they are is found by the partial index.
-#[test]
-fn an_owners_sessions_are_found_by_their_index() {
-    #[derive(QueryableByName)]
-    struct Line {
-        #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
-        text: String,
-    }
+/// A session whose rotation commits while it is waited for is ended under its new key.
+fn ended_under_its_new_key(builder: Builder<PgConnection>, end: impl Fn(&Postgres) + Sync) {
     let database = Database::new();
-    let store = database.store();
-    let mut conn = database.conn();
-    conn.run(
-        "INSERT INTO session (session_key, expire_date, owner) \
-         SELECT '$' || md5(n::text) || '0000000', now() + interval '1 hour', CASE WHEN n % 2 = 0 THEN 'user ' || n END \
-         FROM generate_series(1, 20000) AS n; ANALYZE session",
-    );
-    store.on(&mut conn).generate_for("alice", None, None).unwrap();
-    for statement in [
-        "SELECT session_key, created_on, expire_date FROM session \
-         WHERE owner = $1 AND expire_date > statement_timestamp() ORDER BY created_on, session_key",
-        "DELETE FROM session WHERE owner = $1 AND expire_date > statement_timestamp() AND session_key <> $2",
-    ] {
-        // A plan for any owner, as a prepared statement has after a few runs.
-        conn.run(&format!("SET plan_cache_mode = force_generic_plan; PREPARE by_owner AS {statement}"));
-        let parameters = if statement.contains("$2") { "('alice', '')" } else { "('alice')" };
-        let plan: Vec<Line> =
-            diesel::sql_query(format!("EXPLAIN EXECUTE by_owner{parameters}")).load(&mut conn).unwrap();
-        let plan: Vec<String> = plan.into_iter().map(|line| line.text).collect();
-        assert!(plan.iter().any(|line| line.contains("session_owner_idx")), "{plan:#?}");
-        conn.run("DEALLOCATE by_owner");
-    }
+    let store = database.store_with(builder.statement_timeout(LATE));
+    let old = store.generate_for("alice", None, None).unwrap();
+    let (mut rotating, mut watcher) = (database.conn(), database.conn());
+    AnsiTransactionManager::begin_transaction(&mut rotating).unwrap();
+    let new = store.on(&mut rotating).rotate(&old).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| end(&store));
+        watcher.wait_for_a_waiter();
+        AnsiTransactionManager::commit_transaction(&mut rotating).unwrap();
+    });
+    assert!(matches!(store.get(&new), Err(Error::NotFound)));
 }
 
 #[test]
-fn an_owners_sessions_are_found_by_their_index_on_sqlite() {
-    #[derive(QueryableByName)]
-    struct Line {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        detail: String,
+fn clear_owner_ends_what_is_being_rotated_under_its_new_key() {
+    ended_under_its_new_key(Postgres::builder(), |store| {
+        assert_eq!(store.clear_owner("alice", None).unwrap(), 1);
+    });
+}
+
+#[test]
+fn another_login_ends_what_is_being_rotated_under_its_new_key() {
+    ended_under_its_new_key(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)), |store| {
+        store.generate_for("alice", None, None).unwrap();
+    });
+}
+
+/// A session that becomes another owner's while it is waited for is not ended.
+#[test]
+fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
+    let database = Database::new();
+    let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)).statement_timeout(LATE);
+    let store = database.store_with(builder);
+    let shared = store.generate_for("alice", Some("x".to_owned()), None).unwrap();
+    let (mut binding, mut watcher) = (database.conn(), database.conn());
+    AnsiTransactionManager::begin_transaction(&mut binding).unwrap();
+    store.on(&mut binding).bind(&shared, "bob").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| store.generate_for("alice", None, None).unwrap());
+        watcher.wait_for_a_waiter();
+        AnsiTransactionManager::commit_transaction(&mut binding).unwrap();
+    });
+    assert_eq!(store.get(&shared).unwrap().0, "x");
+    assert_eq!(store.owner_of(&shared).unwrap().as_deref(), Some("bob"));
+    assert_eq!(store.sessions_of("alice").unwrap().len(), 1);
+}
+
+/// Whoever may see the rows and not delete them is told, and waits for nothing.
+#[test]
+fn a_database_that_keeps_what_is_deleted_is_found_out() {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)));
+    store.generate_for("alice", None, None).unwrap();
+    database.conn().run(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    for result in
+        [store.clear_owner("alice", None).map(drop), store.generate_for("alice", None, None).map(drop)]
+    {
+        assert!(matches!(result, Err(Error::NotDeleted { sessions: 1, .. })), "{result:?}");
     }
-    let file = File::new();
-    file.store();
-    let plan: Vec<Line> = diesel::sql_query(
-        "EXPLAIN QUERY PLAN SELECT session_key FROM session WHERE owner = ? AND expire_date > 0",
-    )
-    .bind::<diesel::sql_types::Text, _>("alice")
-    .load(&mut file.conn())
-    .unwrap();
-    assert!(plan.iter().any(|line| line.detail.contains("session_owner_idx")));
+}
+
+/// Whatever meets whatever, nobody sees a database error.
+#[test]
+fn logins_rotations_and_logouts_meet_without_an_error() {
+    let database = Database::new();
+    let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(3));
+    let store = database.store_with(builder.statement_timeout(LATE).connection_timeout(LATE));
+    at_once(6, |number| {
+        for _ in 0..100 {
+            let key = store.generate_for("alice", Some("x".to_owned()), None).unwrap();
+            let done = match number {
+                0 => store.clear_owner("alice", Some(&key)).map(drop),
+                1 => store.clear_listed("alice", &store.handle(&key)).map(drop),
+                2 => store.bind(&key, "bob"),
+                3 => store.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).map(drop),
+                _ => store.rotate(&key).map(drop),
+            };
+            assert!(matches!(done, Ok(()) | Err(Error::NotFound)), "{done:?}");
+        }
+    });
+    assert!(store.sessions_of("alice").unwrap().len() <= 3);
 }

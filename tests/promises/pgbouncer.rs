@@ -3,7 +3,7 @@
 use std::thread;
 
 use diesel::prelude::*;
-use diesel_session::Now;
+use diesel_session::{Error, Now, OwnerLimit, Sessions};
 use throwaway_postgres::{PgBouncer, Server};
 
 use crate::support::{Postgres, Sql};
@@ -12,7 +12,8 @@ use crate::support::{Postgres, Sql};
 fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
     let server = Server::start(&[]).unwrap();
     let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 2"]).unwrap();
-    let store = Postgres::builder().pgbouncer(true).connect(&bouncer.url("postgres")).unwrap();
+    let builder = Postgres::builder().pgbouncer(true).owner_limit(OwnerLimit::EndOldest(3));
+    let store = builder.connect(&bouncer.url("postgres")).unwrap();
     store.migrate().unwrap();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -21,6 +22,9 @@ fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
                     let key = store.generate(Some("x".to_owned()), None).unwrap();
                     store.set(&key, "y".to_owned(), None).unwrap();
                     assert_eq!(store.get(&key).unwrap().0, "y");
+                    store.update(&key, None, |_| Ok::<_, Error>("z".to_owned())).unwrap();
+                    let key = store.rotate(&key).unwrap();
+                    store.bind(&key, "alice").unwrap();
                     store.clear(&key).unwrap();
                 }
             });
@@ -30,5 +34,6 @@ fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
     through.set_prepared_statement_cache_size(diesel::connection::CacheSize::Disabled);
     for _ in 0..20 {
         assert_eq!(through.number("SELECT count(*) FROM pg_prepared_statements"), 0);
+        assert_eq!(through.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
     }
 }

@@ -4,15 +4,12 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
-use diesel_session::{ConnectOptions, DieselSession, Error, Now, SessionKey};
+use diesel_session::{ConnectOptions, DieselSession, Error, Now, SessionKey, Sessions};
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, Postgres, Sql};
+use crate::support::{Database, File, LATE, Postgres, Sql};
 
 const SHORT: Duration = Duration::from_secs(1);
-
-/// Far more than any bound of a test, and far less than for ever.
-const LATE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
@@ -20,9 +17,15 @@ enum Operation {
     Set,
     Generate,
     Clear,
+    Touch,
+    Update,
+    Replace,
+    Rotate,
+    Bind,
+    ClearOwner,
 }
 
-use Operation::{Clear, Generate, Get, Set};
+use Operation::{Bind, Clear, ClearOwner, Generate, Get, Replace, Rotate, Set, Touch, Update};
 
 fn run(store: &Postgres, operation: Operation, key: &SessionKey) -> Result<(), Error> {
     match operation {
@@ -30,6 +33,12 @@ fn run(store: &Postgres, operation: Operation, key: &SessionKey) -> Result<(), E
         Set => store.set(key, "y".to_owned(), None),
         Generate => store.generate(Some("x".to_owned()), None).map(drop),
         Clear => store.clear(key),
+        Touch => store.touch(key, None).map(drop),
+        Update => store.update(key, None, |_| Ok::<_, Error>("y".to_owned())).map(drop),
+        Replace => store.replace(key, Some("x".to_owned()), "y".to_owned(), None),
+        Rotate => store.rotate(key).map(drop),
+        Bind => store.bind(key, "alice"),
+        ClearOwner => store.clear_owner("alice", None).map(drop),
     }
 }
 
@@ -41,6 +50,12 @@ fn fill(store: &Postgres, cached: bool) {
             let key = store.on(conn).generate(Some("x"), None).unwrap();
             store.on(conn).set(&key, "y", None).unwrap();
             store.on(conn).get(&key).unwrap();
+            store.on(conn).touch(&key, None).unwrap();
+            store.on(conn).update(&key, None, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+            store.on(conn).replace(&key, Some("y"), "x", None).unwrap();
+            let key = store.on(conn).rotate(&key).unwrap();
+            store.on(conn).bind(&key, "bob").unwrap();
+            store.on(conn).clear_owner("bob", None).unwrap();
             store.on(conn).clear(&key).unwrap();
         }
     }
@@ -49,7 +64,7 @@ fn fill(store: &Postgres, cached: bool) {
 /// Breaks every connection of the pool by `break_all`, and sees each operation succeed at once.
 fn recovers(store: &Postgres, mut break_all: impl FnMut()) {
     for cached in [false, true] {
-        for operation in [Get, Set, Generate, Clear] {
+        for operation in [Get, Set, Generate, Clear, Touch, Update, Replace, Rotate, Bind, ClearOwner] {
             let key = store.generate(Some("x".to_owned()), None).unwrap();
             fill(store, cached);
             break_all();
@@ -182,6 +197,33 @@ fn a_slow_statement_ends_in_time() {
 }
 
 #[test]
+fn an_update_that_calls_the_store_meets_an_empty_pool() {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().pool_size(1).connection_timeout(SHORT));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let updated = store.update(&key, None, |_| store.get(&key).map(|(value, _)| value));
+    assert!(matches!(updated, Err(Error::PoolTimeout { .. })), "{updated:?}");
+    assert_eq!(store.get(&key).unwrap().0, "x");
+}
+
+/// What a call may take is two seconds here; what the caller's function takes does not count.
+#[test]
+fn a_slow_function_uses_up_none_of_an_updates_time() {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().connection_timeout(SHORT).statement_timeout(SHORT));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let updated = store.update(&key, None, |_| {
+        let started = Instant::now();
+        while started.elapsed() < 3 * SHORT {
+            std::thread::park_timeout(3 * SHORT);
+        }
+        Ok::<_, Error>("y".to_owned())
+    });
+    assert_eq!(updated.unwrap(), "y");
+    assert_eq!(store.get(&key).unwrap().0, "y");
+}
+
+#[test]
 fn an_exhausted_pool_is_a_typed_error() {
     fn exhausted<S: Now<Key = SessionKey, Value = String, Error = Error>>(store: &S) {
         let started = Instant::now();
@@ -232,10 +274,10 @@ fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
 #[test]
 fn a_conflict_between_single_statements_reaches_no_caller() {
     let database = Database::new();
-    let name = database.conn().text("SELECT current_database()::text");
-    database
-        .conn()
-        .run(&format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"));
+    database.conn().run(&format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
+        database.name()
+    ));
     let store = database.store();
     let key = store.generate(Some("x".to_owned()), None).unwrap();
     std::thread::scope(|scope| {

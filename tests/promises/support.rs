@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, LazyLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -155,6 +156,13 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
+/// Far more than any bound of a test, and far less than for ever.
+pub(crate) const LATE: Duration = Duration::from_secs(60);
+
+/// How many connections to this PostgreSQL database wait for a lock, in SQL.
+pub(crate) const WAITERS: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
@@ -181,6 +189,15 @@ pub(crate) trait Sql: SessionConnection {
     fn number(&mut self, sql: &str) -> i64;
     fn yes(&mut self, sql: &str) -> bool;
     fn text(&mut self, sql: &str) -> String;
+
+    /// Waits until some other connection to this PostgreSQL database waits for a lock.
+    fn wait_for_a_waiter(&mut self) {
+        let started = Instant::now();
+        while self.number(WAITERS) == 0 {
+            assert!(started.elapsed() < LATE, "nobody waits for a lock");
+            thread::yield_now();
+        }
+    }
 
     /// Kills every other connection to this PostgreSQL database, and waits until each is gone.
     fn end_other_connections(&mut self) {

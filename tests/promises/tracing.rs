@@ -1,15 +1,17 @@
 //! What is told of each operation with the feature `tracing`.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use diesel_session::{Error, Now, OwnerLimit};
+use diesel_session::{Error, Now, OwnerLimit, SessionKey};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::support::{Database, File, Postgres, Sql, Store};
+use crate::conformance::OnOneConnection;
+use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
 
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
@@ -61,8 +63,25 @@ fn event<'a>(log: &'a str, operation: &str) -> &'a str {
     log.lines().rfind(is_event).unwrap_or_else(|| panic!("{operation}: {log}"))
 }
 
+fn panicking(store: &impl Store, key: &SessionKey) {
+    let update = || store.update(key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+    catch_unwind(AssertUnwindSafe(update)).unwrap_err();
+}
+
+/// The keys that operations return are in no log either.
+fn no_new_key_is_told(store: &impl Store) {
+    let (mut keys, mut log) = (Vec::new(), String::new());
+    log += &logged(|| keys.push(store.generate(None, None).unwrap()));
+    log += &logged(|| keys.push(store.generate_for("bob", None, None).unwrap()));
+    let old = keys[0];
+    log += &logged(|| keys.push(store.rotate(&old).unwrap()));
+    assert!(keys.iter().all(|key| !log.contains(key.as_str())), "{log}");
+}
+
 fn each_operation_is_told(store: &impl Store, database: &str) {
     type Work<'a> = Box<dyn FnOnce() + 'a>;
+    store.clear_owner(OWNER, None).unwrap();
+    no_new_key_is_told(store);
     let key = store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap();
     let other = store.generate_for(OWNER, None, None).unwrap();
     let handle = store.handle(&other);
@@ -77,6 +96,13 @@ fn each_operation_is_told(store: &impl Store, database: &str) {
         ("set", "ok", Box::new(|| drop(store.set(&key, VALUE.to_owned(), None)))),
         ("touch", "ok", Box::new(|| drop(store.touch(&key, None)))),
         ("update", "ok", Box::new(|| drop(store.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned()))))),
+        (
+            "update",
+            "refused",
+            Box::new(|| drop(store.update(&key, None, |_| Ok::<_, Error>("\0".to_owned())))),
+        ),
+        ("update", "panicked", Box::new(|| panicking(store, &key))),
+        ("owner_of", "ok", Box::new(|| drop(store.owner_of(&key)))),
         ("update", "abandoned", Box::new(|| drop(store.update(&key, None, |_| Err(Error::NotSet))))),
         (
             "replace",
@@ -110,15 +136,17 @@ fn each_operation_is_told(store: &impl Store, database: &str) {
 #[test]
 fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
     let database = Database::new();
-    let builder = Postgres::builder().owner_limit(OwnerLimit::Refuse(2));
-    each_operation_is_told(&database.store_with(builder), "postgres");
+    let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(2)));
+    each_operation_is_told(&store, "postgres");
+    each_operation_is_told(&OnOneConnection::in_transaction(store), "postgres");
 }
 
 #[test]
 fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
     let file = File::new();
-    let builder = crate::support::Sqlite::builder().owner_limit(OwnerLimit::Refuse(2));
-    each_operation_is_told(&file.store_with(builder), "sqlite");
+    let store = file.store_with(Sqlite::builder().owner_limit(OwnerLimit::Refuse(2)));
+    each_operation_is_told(&store, "sqlite");
+    each_operation_is_told(&OnOneConnection::in_transaction(store), "sqlite");
 }
 
 #[test]

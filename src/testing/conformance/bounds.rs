@@ -53,6 +53,13 @@ pub fn touch_ends_at_the_lifetime(store: &impl SessionsSubject) -> Result<(), Er
     Ok(())
 }
 
+/// These stores have a touch interval of zero: then every gain is written.
+pub fn without_a_touch_interval_every_gain_is_written(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
+    assert!(store.touch(&key, Some(TimeDelta::minutes(10) + TimeDelta::seconds(1)))?);
+    Ok(())
+}
+
 /// The third session of an owner ends the oldest, at `generate_for` as at `bind`.
 pub fn another_session_of_an_owner_ends_the_oldest(store: &impl SessionsSubject) -> Result<(), Error> {
     let mut keys = Vec::new();
@@ -93,6 +100,8 @@ pub fn another_session_of_an_owner_is_refused(store: &impl SessionsSubject) -> R
     assert!(matches!(refused, Err(Error::OwnerLimit { limit: 2 })));
     assert!(matches!(store.bind(&visitor, "alice"), Err(Error::OwnerLimit { limit: 2 })));
     assert_eq!(store.count()?.live, 3);
+    assert_eq!(store.sessions_of("alice")?.len(), 2);
+    assert_eq!(store.owner_of(&visitor)?, None);
     assert!([&one, &two, &visitor].iter().all(|key| store.get(key).is_ok()));
     store.clear(&one)?;
     store.bind(&visitor, "alice")?;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{LONGEST, Subject, VALUE_LIMIT, is_about, is_absent, text};
+use super::{LONGEST, SessionsSubject, Subject, VALUE_LIMIT, is_about, is_absent, text};
 use crate::error::Error;
 
 /// An empty value is a value. (session-postgresql took it for none.)
@@ -94,5 +94,35 @@ pub fn the_longest_periods_are_held(store: &impl Subject) -> Result<(), Error> {
     assert!(is_about(store.get(&key)?.1, LONGEST));
     store.set(&key, text("y"), Some(-LONGEST))?;
     assert!(is_absent(store, &key));
+    Ok(())
+}
+
+/// What `set` refuses every other write refuses, and nothing is written.
+pub fn every_write_refuses_what_no_database_holds(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    let too_large = "v".repeat(VALUE_LIMIT + 1);
+    let replace = |new: &str, expiry| store.replace(&key, Some(text("x")), text(new), expiry);
+    assert!(matches!(replace("a\0", None), Err(Error::ValueHasNul { position: 1 })));
+    assert!(matches!(replace(&too_large, None), Err(Error::ValueTooLarge { .. })));
+    assert!(matches!(replace("y", Some(TimeDelta::MAX)), Err(Error::PeriodOutOfRange { .. })));
+    let expecting_nul = store.replace(&key, Some(text("\0")), text("y"), None);
+    assert!(matches!(expecting_nul, Err(Error::ValueHasNul { position: 0 })));
+    assert!(matches!(store.touch(&key, Some(TimeDelta::MAX)), Err(Error::PeriodOutOfRange { .. })));
+    let generate_for = |value: &str, expiry| store.generate_for("alice", Some(text(value)), expiry);
+    assert!(matches!(generate_for("\0", None), Err(Error::ValueHasNul { .. })));
+    assert!(matches!(generate_for(&too_large, None), Err(Error::ValueTooLarge { .. })));
+    assert!(matches!(generate_for("x", Some(TimeDelta::MIN)), Err(Error::PeriodOutOfRange { .. })));
+    let (value, left) = store.get(&key)?;
+    assert_eq!(value, "x");
+    assert!(is_about(left, TimeDelta::hours(1)));
+    assert_eq!(store.count()?.live, 1);
+    Ok(())
+}
+
+/// A value that could not be set today can still be expected.
+pub fn replace_can_expect_a_value_over_the_limit(store: &impl SessionsSubject) -> Result<(), Error> {
+    let key = store.generate(Some(text("x")), None)?;
+    let expecting = store.replace(&key, Some("v".repeat(VALUE_LIMIT + 1)), text("y"), None);
+    assert!(matches!(expecting, Err(Error::Changed)));
     Ok(())
 }

@@ -169,6 +169,9 @@ macro_rules! sessions_conformance_tests {
             a_handle_is_no_key
             an_owner_that_no_database_holds_is_refused
             an_owners_name_can_be_any_text
+            owner_of_says_whose_a_session_is
+            every_write_refuses_what_no_database_holds
+            replace_can_expect_a_value_over_the_limit
             count_tells_live_from_expired
             delete_expired_deletes_what_has_expired_and_nothing_else
         }
@@ -177,6 +180,7 @@ macro_rules! sessions_conformance_tests {
             EndOldest no_write_outlives_the_lifetime
             EndOldest a_shorter_period_than_the_lifetime_stands
             EndOldest touch_ends_at_the_lifetime
+            EndOldest without_a_touch_interval_every_gain_is_written
             EndOldest another_session_of_an_owner_ends_the_oldest
             EndOldest only_other_live_sessions_of_the_owner_count
             Refuse another_session_of_an_owner_is_refused

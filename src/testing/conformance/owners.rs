@@ -134,6 +134,7 @@ pub fn clear_listed_ends_the_session_of_that_handle(store: &impl SessionsSubject
 pub fn a_handle_is_no_key(store: &impl SessionsSubject) -> Result<(), Error> {
     let key = store.generate_for("alice", Some(text("x")), None)?;
     let handle = store.handle(&key).to_string();
+    assert!(!key.as_str().contains(&handle));
     assert!(matches!(handle.parse::<SessionKey>(), Err(Error::NotFound)));
     let padded: SessionKey = format!("{handle:0<40}").parse()?;
     assert!(is_absent(store, &padded));
@@ -170,6 +171,21 @@ pub fn an_owners_name_can_be_any_text(store: &impl SessionsSubject) -> Result<()
     {
         let key = store.generate_for(owner, None, None)?;
         assert_eq!(handles(store, owner)?, [store.handle(&key)], "{owner:?}");
+    }
+    Ok(())
+}
+
+/// Whose a session is can be asked by its key, as long as it lives.
+pub fn owner_of_says_whose_a_session_is(store: &impl SessionsSubject) -> Result<(), Error> {
+    let visitor = store.generate(Some(text("x")), None)?;
+    assert_eq!(store.owner_of(&visitor)?, None);
+    store.bind(&visitor, "alice")?;
+    assert_eq!(store.owner_of(&visitor)?.as_deref(), Some("alice"));
+    store.bind(&visitor, "bob")?;
+    let rotated = store.rotate(&visitor)?;
+    assert_eq!(store.owner_of(&rotated)?.as_deref(), Some("bob"));
+    for key in unusable_keys(store)? {
+        assert!(matches!(store.owner_of(&key), Err(Error::NotFound)));
     }
     Ok(())
 }

@@ -44,6 +44,9 @@ pub fn rotate_kills_the_old_key(store: &impl SessionsSubject) -> Result<(), Erro
     assert!(matches!(store.rotate(&old), Err(Error::NotFound)));
     assert!(matches!(store.touch(&old, None), Err(Error::NotFound)));
     assert!(matches!(store.bind(&old, "alice"), Err(Error::NotFound)));
+    assert!(matches!(store.update(&old, None, |_| Ok::<_, Error>(text("y"))), Err(Error::NotFound)));
+    assert!(matches!(store.replace(&old, Some(text("x")), text("y"), None), Err(Error::NotFound)));
+    assert!(matches!(store.set(&old, text("y"), None), Err(Error::NotFound)));
     assert_eq!(store.get(&new)?.0, "x", "and none of that touched the session");
     Ok(())
 }

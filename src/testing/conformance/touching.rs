@@ -33,10 +33,10 @@ pub fn touch_writes_only_what_is_worth_it(store: &impl SessionsSubject) -> Resul
     let key = store.generate(Some(text("x")), Some(long))?;
     assert!(!store.touch(&key, Some(long + TimeDelta::seconds(30)))?);
     assert!(store.touch(&key, Some(long + TimeDelta::seconds(90)))?);
-    let short = TimeDelta::minutes(2);
+    let short = TimeDelta::minutes(5);
     let key = store.generate(Some(text("x")), Some(short))?;
     assert!(!store.touch(&key, Some(short + TimeDelta::seconds(5)))?);
-    assert!(store.touch(&key, Some(short + TimeDelta::seconds(20)))?);
+    assert!(store.touch(&key, Some(short + TimeDelta::seconds(50)))?);
     Ok(())
 }
 
