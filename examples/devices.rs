@@ -19,8 +19,8 @@ fn main() -> Result<(), Box<dyn StdError>> {
         .connect(":memory:")?;
     sessions.migrate()?;
 
-    println!("1. Alice logs in on three devices. Each had a visitor's session, which gets a new key");
-    println!("   (whoever knew the old one is out) and an owner.");
+    println!("1. Alice logs in on three devices. Each had a visitor's session; what that held goes into a");
+    println!("   session of hers, and the visitor's key is dead.");
     let phone = log_in(&sessions, "phone")?;
     let tablet = log_in(&sessions, "tablet")?;
     let laptop = log_in(&sessions, "laptop")?;
@@ -47,8 +47,9 @@ fn main() -> Result<(), Box<dyn StdError>> {
 /// A visitor who proves to be Alice.
 fn log_in(sessions: &Store, device: &str) -> Result<SessionKey, Error> {
     let visitor = sessions.generate(Some(format!("cart of the {device}")), None)?;
-    let key = sessions.rotate(&visitor)?;
-    sessions.bind(&key, "alice")?;
+    let (cart, _left) = sessions.get(&visitor)?;
+    let key = sessions.generate_for("alice", Some(cart), None)?;
+    sessions.clear(&visitor)?;
     Ok(key)
 }
 
@@ -56,7 +57,7 @@ fn list(sessions: &Store, current: &SessionKey) -> Result<(), Error> {
     for session in sessions.sessions_of("alice")? {
         let mark = if session.handle == sessions.handle(current) { "  <- this device" } else { "" };
         println!(
-            "   {}  since {}, until {}{mark}",
+            "   {}  since {}, until {} UTC{mark}",
             session.handle,
             session.created.format("%H:%M:%S"),
             session.expires.format("%H:%M:%S")

@@ -45,14 +45,14 @@
 //!
 //! # Tracing
 //!
-//! With the feature `tracing` each operation on a database runs in a span `session` at level DEBUG and ends with an
+//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] on a database runs in a span `session` at level DEBUG and ends with an
 //! event: DEBUG, or WARN where something failed that should not. No key, no value, no owner and no address is in them.
 //!
 //! | field | what it holds |
 //! |---|---|
 //! | `operation` | the method's name: `generate`, `get`, `rotate`, ... |
 //! | `database` | `postgres` or `sqlite` |
-//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument, or by the owner's limit), `abandoned` (an update, by its function), `failed` |
+//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (a value, a period or an owner, or by the owner's limit), `abandoned` or `panicked` (an update, by its function), `failed` |
 //! | `elapsed_us` | how long it took with all its attempts, in microseconds |
 //! | `error` | of an event with the outcome `failed`: the error, without its source |
 

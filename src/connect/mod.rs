@@ -22,7 +22,7 @@ pub struct ConnectionSettings {
     pub(crate) schema: Option<Schema>,
 }
 
-/// The name of a schema that holds the session table and nothing else is looked for in.
+/// The name of the schema that a pool's connections look for tables in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema(String);
 

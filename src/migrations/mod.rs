@@ -145,7 +145,7 @@ pub fn check<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<
 /// let mut conn = SqliteConnection::establish(":memory:").unwrap();
 /// migrations::migrate(&mut conn, KeyStorage::Hashed)?;
 /// let version = migrations::revert(&mut conn)?;
-/// println!("{version} is undone, and the sessions are gone");
+/// println!("{version} is undone; once the first is, the sessions are gone");
 /// # }
 /// # Ok::<(), diesel_session::Error>(())
 /// ```

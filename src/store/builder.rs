@@ -68,16 +68,19 @@ impl<C: SessionConnection> Builder<C> {
     /// OWASP's session management cheat sheet. Defaults to no limit.
     ///
     /// No operation carries a session's expiry past it, so `get` reports what is left of the shorter one of both.
-    /// A session that was written under a higher limit, or none, keeps its expiry until its next write; this
-    /// applies a limit of twelve hours to all of them at once, on PostgreSQL: `UPDATE session SET expire_date =
-    /// created_on + interval '12 hours' WHERE expire_date > created_on + interval '12 hours'`.
+    /// At least 10 milliseconds; a session that was adopted counts from the adoption.
+    ///
+    /// A session that was written under a higher limit, or none, keeps its expiry until it is next set, updated,
+    /// replaced or rotated, which ends it where it is older than the limit by then. This applies a limit of twelve
+    /// hours to all of them at once, on PostgreSQL: `UPDATE session SET expire_date = created_on + interval '12 hours'
+    /// WHERE expire_date > created_on + interval '12 hours'`; on SQLite `created_on + 43200000`, in milliseconds.
     pub fn max_lifetime(mut self, lifetime: TimeDelta) -> Self {
         self.rules.max_lifetime = Some(lifetime);
         self
     }
 
-    /// What a [`touch`](crate::Sessions::touch) must gain to be worth a write, if a tenth of the period is not
-    /// less. Defaults to a minute. With zero every touch writes that gains 10 milliseconds.
+    /// What a [`touch`](crate::Sessions::touch) must gain to be worth a write; where a tenth of the period is less,
+    /// that. Defaults to a minute. With zero every touch writes that gains 10 milliseconds.
     pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
         self.rules.touch_interval = interval;
         self
@@ -87,9 +90,10 @@ impl<C: SessionConnection> Builder<C> {
     /// [`generate_for`](crate::Sessions::generate_for) and [`bind`](crate::Sessions::bind) (ASVS 7.1.2). Defaults to
     /// no limit.
     ///
-    /// Both then take a transaction and wait for others of the same owner: however many log in at once, the limit
-    /// holds. In a transaction of the caller's under an isolation stricter than READ COMMITTED they may miss
-    /// sessions that others made since it began.
+    /// Both then take a transaction and wait for others of the same owner, in a transaction of yours until its end:
+    /// however many log in at once, the limit holds, where all programs set the same one and use one server (with
+    /// Citus, one coordinator). In a transaction of yours under an isolation stricter than READ COMMITTED they may
+    /// miss sessions that others made since it began.
     pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
         self.rules.owner_limit = Some(limit);
         self
@@ -165,8 +169,8 @@ impl<C: SessionConnection> Builder<C> {
     /// # Errors
     ///
     /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
-    /// [`Error::PeriodOutOfRange`] for the default period; [`Error::PoolTimeout`] where no connection could be
-    /// made within the connection timeout.
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
+    /// connection could be made within the connection timeout.
     pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
         let address = C::address(url, &self.pool.connection)?;
         let set_up = C::set_up(&self.pool.connection);

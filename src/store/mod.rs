@@ -42,7 +42,8 @@ use bounded::Helpers;
 ///
 /// A connection that broke while it lay in the pool is replaced, and the call repeated on another: no
 /// caller sees a restart of the server that is over. So a repeated `set` may land after another writer's; what
-/// could be done twice by that is not repeated, and says so ([`Error::OutcomeUnknown`]).
+/// could be done twice by that is not repeated, and says so ([`Error::OutcomeUnknown`]): a `replace`, for which the
+/// connection is asked first whether it lives, and an `update` whose COMMIT was not answered.
 /// A connection that comes with an open transaction (a test's) is never replaced.
 ///
 /// # Examples

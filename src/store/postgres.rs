@@ -30,11 +30,11 @@ impl Builder<PgConnection> {
         self
     }
 
-    /// The schema of the session table and of its record of migrations, which this store's connections find
-    /// tables in, and in no other. [`DieselSession::migrate`] makes it where it is missing. Defaults to the
-    /// connections' `search_path`.
+    /// The schema that holds the session table and the record of its migrations. [`DieselSession::migrate`] makes it
+    /// where it is missing. Defaults to what the connections' `search_path` says.
     ///
-    /// Stores in different schemas of one database do not see each other's sessions. Not together with
+    /// The connections of this store's pool look for tables in this schema and in no other: give your own tables'
+    /// schema in your queries, or use a pool of your own for them. Stores in different schemas of one database do not see each other's sessions. Not together with
     /// [`pgbouncer`](Self::pgbouncer): give the role a `search_path` there.
     pub fn schema(mut self, name: &str) -> Self {
         self.pool.connection.schema = Some(Schema::new(name));

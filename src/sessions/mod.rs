@@ -3,6 +3,8 @@
 use crate::now::Now;
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 
+mod pointers;
+
 /// A store's operations beyond those of [`Now`]: what a login, a busy page, two requests at once and a page 'your
 /// devices' need.
 ///
@@ -23,11 +25,16 @@ use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 /// let sessions = MemorySession::new();
 /// let visitor = sessions.generate(Some("cart=3".to_owned()), None)?;
 ///
-/// // At login: a new key, for whoever planted or saw the old one, and an owner.
-/// let key = sessions.rotate(&visitor)?;
-/// sessions.bind(&key, "alice")?;
-/// assert!(matches!(sessions.get(&visitor), Err(Error::NotFound)));
+/// // At login: a session of the user's own, with what the visitor had; both timeouts begin anew.
+/// let (cart, _left) = sessions.get(&visitor)?;
+/// let key = sessions.generate_for("alice", Some(cart), None)?;
+/// sessions.clear(&visitor)?;
 ///
+/// // After a change of rights: a new key, for whoever planted or saw the old one.
+/// let key = sessions.rotate(&key)?;
+/// assert_eq!(sessions.owner_of(&key)?.as_deref(), Some("alice"));
+///
+/// // 'Log out everywhere else'.
 /// sessions.generate_for("alice", None, None)?;
 /// assert_eq!(sessions.sessions_of("alice")?.len(), 2);
 /// assert_eq!(sessions.clear_owner("alice", Some(&key))?, 1);
@@ -37,35 +44,47 @@ pub trait Sessions: Now {
     /// Gives a live session a new key, and returns it; the old one is dead for every later operation.
     ///
     /// For the moment of a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level
-    /// Change"). Value, owner, time of creation and expiry stay; columns that a host adds to the table do not.
-    /// Atomic: there is one working key at any time, and of two rotations at once one wins.
+    /// Change"). Value, owner, time of creation and expiry stay, so the absolute timeout goes on from where the
+    /// session began: to begin it anew at a login, [`generate_for`](Self::generate_for) another session and
+    /// [`clear`](Now::clear) this one. Atomic: there is one working key at any time, and of two rotations at once one
+    /// wins.
+    ///
+    /// On PostgreSQL the row is deleted and inserted again: columns that a host adds to the table are lost, and
+    /// foreign keys to it see a DELETE.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared, expired or just rotated by another request.
+    /// *Not found* for a session that is unknown, cleared, expired or just rotated by another request; a failure
+    /// of the store. A call that was lost may have taken effect, under a key that nobody knows: then the visitor
+    /// logs in again.
     fn rotate(&self, key: &Self::Key) -> Result<Self::Key, Self::Error>;
 
     /// Prolongs a live session to `expiry` from now, or the default period from now, and says whether it wrote.
     ///
-    /// Never shortens. It writes only where that gains the store's touch interval (a minute, unless set
-    /// otherwise) or a tenth of the period, whichever is less: a busy session costs no write a request.
+    /// Never shortens, and leaves the value where it is. It writes only what gains the store's
+    /// [touch interval](crate::Builder::touch_interval) (a minute, unless set otherwise) or a tenth of the period,
+    /// whichever is less: a busy session costs no write a request, and may expire by that much sooner than `expiry`
+    /// after its last request.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared or expired; an expiry that the store cannot hold.
+    /// *Not found* for a session that is unknown, cleared or expired; an expiry that the store cannot hold; a
+    /// failure of the store.
     fn touch(&self, key: &Self::Key, expiry: Option<Self::Period>) -> Result<bool, Self::Error>;
 
     /// Sets a live session's value to what `change` makes of it (`None` where it has none), and its expiry as
     /// [`set`](Now::set) does; returns the new value.
     ///
-    /// No other write to the session comes in between: it is locked meanwhile. So `change` should be quick, and
-    /// must not call the store, which would wait for itself: on a pool for another connection, in memory for
+    /// No other write to the session comes in between: it is locked meanwhile; on SQLite every write to the file
+    /// waits, in memory every call. So `change` should be quick, and must not call the store. That would wait for
+    /// another connection of the pool, or with it for the lock that this call holds, until a timeout; in memory for
     /// ever. It may run again after a lost connection or a conflict, and then sees the value anew.
     ///
     /// # Errors
     ///
     /// What `change` returns, and then nothing is written. *Not found*, also where the session expired
-    /// meanwhile; a value or an expiry that the store cannot hold.
+    /// meanwhile; a value or an expiry that the store cannot hold; a failure of the store. A connection that was
+    /// lost at the very end leaves the outcome unknown.
     ///
     /// # Panics
     ///
@@ -98,8 +117,8 @@ pub trait Sessions: Now {
     /// # Errors
     ///
     /// *Changed* where the value is another; *not found* for a session that is unknown, cleared or expired; a value
-    /// or an expiry that the store cannot hold. Then nothing is written. A connection that was lost meanwhile
-    /// leaves the outcome unknown, for the value alone does not tell whose write it was.
+    /// or an expiry that the store cannot hold; a failure of the store. Then nothing is written. A connection that was
+    /// lost meanwhile leaves the outcome unknown, for the value alone does not tell whose write it was.
     fn replace(
         &self,
         key: &Self::Key,
@@ -112,8 +131,8 @@ pub trait Sessions: Now {
     ///
     /// # Errors
     ///
-    /// As there; an owner's name that the store cannot hold (over 255 bytes, or with a NUL); and where the store
-    /// refuses more sessions than its limit, that.
+    /// As there; an owner's name that the store cannot hold (over 255 bytes, or with a NUL);
+    /// [`Error::OwnerLimit`](crate::Error::OwnerLimit) where the owner has as many live sessions as the store allows.
     fn generate_for(
         &self,
         owner: &str,
@@ -149,7 +168,8 @@ pub trait Sessions: Now {
     /// Ends an owner's live sessions, but the one to keep, and returns how many: 'log out everywhere else'.
     ///
     /// A session that is rotated at the same moment is ended under its new key. One that begins while this
-    /// runs may live on.
+    /// runs may live on. Where a lost connection made a repetition necessary, what was ended before it is missing
+    /// from the count.
     ///
     /// # Errors
     ///
@@ -174,7 +194,8 @@ pub trait Sessions: Now {
     /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
     ///
     /// Any number of callers may do so at once, and none ever deletes a live session; what another
-    /// deletes at the same time is missing from this one's count. In a database the longest expired go first, by the
+    /// deletes at the same time is missing from this one's count. One waits for another's batch; in a transaction of
+    /// yours a batch holds the others up until you end it. In a database the longest expired go first, by the
     /// hour, and those that expired in the current hour (UTC) are left for later, which keeps the writes of
     /// sessions off the index. A [`Sweeper`](crate::Sweeper) calls it again and again.
     ///
@@ -200,81 +221,3 @@ pub trait Sessions: Now {
     /// ```
     fn delete_expired(&self, limit: u32) -> Result<usize, Self::Error>;
 }
-
-macro_rules! through {
-    ($pointer:ty) => {
-        impl<S: Sessions> Sessions for $pointer {
-            fn rotate(&self, key: &S::Key) -> Result<S::Key, S::Error> {
-                (**self).rotate(key)
-            }
-
-            fn touch(&self, key: &S::Key, expiry: Option<S::Period>) -> Result<bool, S::Error> {
-                (**self).touch(key, expiry)
-            }
-
-            fn update<E: From<S::Error>>(
-                &self,
-                key: &S::Key,
-                expiry: Option<S::Period>,
-                change: impl FnMut(Option<S::Value>) -> Result<S::Value, E>,
-            ) -> Result<S::Value, E> {
-                (**self).update(key, expiry, change)
-            }
-
-            fn replace(
-                &self,
-                key: &S::Key,
-                expected: Option<S::Value>,
-                new: S::Value,
-                expiry: Option<S::Period>,
-            ) -> Result<(), S::Error> {
-                (**self).replace(key, expected, new, expiry)
-            }
-
-            fn generate_for(
-                &self,
-                owner: &str,
-                value: Option<S::Value>,
-                expiry: Option<S::Period>,
-            ) -> Result<S::Key, S::Error> {
-                (**self).generate_for(owner, value, expiry)
-            }
-
-            fn bind(&self, key: &S::Key, owner: &str) -> Result<(), S::Error> {
-                (**self).bind(key, owner)
-            }
-
-            fn owner_of(&self, key: &S::Key) -> Result<Option<String>, S::Error> {
-                (**self).owner_of(key)
-            }
-
-            fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {
-                (**self).sessions_of(owner)
-            }
-
-            fn handle(&self, key: &S::Key) -> SessionHandle {
-                (**self).handle(key)
-            }
-
-            fn clear_owner(&self, owner: &str, keep: Option<&S::Key>) -> Result<usize, S::Error> {
-                (**self).clear_owner(owner, keep)
-            }
-
-            fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, S::Error> {
-                (**self).clear_listed(owner, handle)
-            }
-
-            fn count(&self) -> Result<SessionCount, S::Error> {
-                (**self).count()
-            }
-
-            fn delete_expired(&self, limit: u32) -> Result<usize, S::Error> {
-                (**self).delete_expired(limit)
-            }
-        }
-    };
-}
-
-through!(&S);
-through!(Box<S>);
-through!(std::sync::Arc<S>);
