@@ -17,6 +17,8 @@ mod moved_row;
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "postgres")]
+mod utc_zone;
 
 /// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
 /// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cached_update::cached_update;
 use super::moved_row::{MovedRow, gone};
+use super::utc_zone::UtcZone;
 use super::{OwnedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
 use crate::rules::{Expiry, Period};
@@ -57,14 +58,14 @@ fn expire_date(expiry: Expiry) -> _ {
     let lifetime: PgInterval = interval_of_life(expiry.lifetime);
     // Column and interval are added without a time zone: with one `+` is only stable, and what is stable Citus
     // lets touch no column of an UPDATE.
-    let end_of_life = timezone("UTC", session::created_on.at_time_zone("UTC") + lifetime);
+    let end_of_life = timezone(UtcZone, session::created_on.at_time_zone(UtcZone) + lifetime);
     least(statement_timestamp() + period, end_of_life)
 }
 
 /// An expiry that is worth a write.
 #[auto_type(no_type_alias)]
 fn later_by(step: PgInterval) -> _ {
-    timezone("UTC", session::expire_date.at_time_zone("UTC") + step)
+    timezone(UtcZone, session::expire_date.at_time_zone(UtcZone) + step)
 }
 
 /// The column rounds to 10 ms: less half of that makes it a floor, so that no session outlives what was
@@ -166,7 +167,7 @@ impl Queries for PgConnection {
             session::owner,
         ));
         let lifetime = interval_of_life(lifetime).into_sql::<Interval>();
-        let end_of_life = timezone("UTC", gone::created_on.at_time_zone("UTC") + lifetime);
+        let end_of_life = timezone(UtcZone, gone::created_on.at_time_zone(UtcZone) + lifetime);
         let insert = gone::table
             .select((
                 KeyParameter::from(new).into_sql::<FixedChar>(),
@@ -255,7 +256,7 @@ impl Queries for PgConnection {
     fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
         // Only hours that are over, by the index on the hour. `expire_date` is judged again outside: on
         // Citus the subquery reads a worker's clock, the DELETE the coordinator's.
-        let this_hour = date_trunc("hour", statement_timestamp().at_time_zone("UTC"));
+        let this_hour = date_trunc("hour", statement_timestamp().at_time_zone(UtcZone));
         let expired = candidates
             .filter(candidates.field(session::expire_hour).lt(this_hour))
             .order(candidates.field(session::expire_hour))

@@ -100,8 +100,7 @@ impl PgBench {
             "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
         );
         let get = || self.script("get", get, &any, &[":key", ":one"]);
-        let set =
-            || self.script("set", set, &any, &[":value", ":period", ":zone", ":zone", ":lifetime", ":key"]);
+        let set = || self.script("set", set, &any, &[":value", ":period", ":lifetime", ":key"]);
         Ok(match operation {
             Operation::Get => vec![(get()?, 10)],
             Operation::Set => vec![(set()?, 10)],
@@ -150,7 +149,7 @@ impl Contender for PgBench {
             .arg(format!("--jobs={}", self.threads(clients)))
             .arg(format!("--define=value={}", self.value))
             .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
-            .args(["--define=lifetime=2000000 days", "--define=zone=UTC"])
+            .arg("--define=lifetime=2000000 days")
             .args(["--define=one=1", "--define=count=0"]);
         match amount {
             Amount::Time(time) => {
