@@ -31,7 +31,7 @@ const OPERATIONS: [Operation; 4] = [Operation::Generate, Operation::Get, Operati
 /// What is ours alone in a `get` and a `generate` on SQLite, by the functions' names.
 const PARTS: [(&str, Operation, &str); 4] = [
     ("a key's generation", Operation::Generate, "SessionKey::random"),
-    ("a key's digest", Operation::Get, "Rules::stored_key"),
+    ("a key's digest", Operation::Get, "sha256::compress256"),
     ("the query, Diesel and SQLite included", Operation::Get, "load_live"),
     ("get, all of it", Operation::Get, "DieselSession<C> as diesel_session::now::Now>::get"),
 ];
