@@ -27,6 +27,7 @@
 //! - Over your own pool: [`DieselSession::new`]; without a pool: [`Rules::on`]. Settings: [`DieselSession::builder`].
 //! - The table, and who may make it: [`migrations`].
 //! - Expired rows, in the background: [`Sweeper`].
+//! - In asynchronous programs: [`AsyncNow`] and [`AsyncSessions`], by `Blocking` (feature `tokio`).
 //! - Without a database: [`MemorySession`].
 //!
 //! # Features
@@ -40,6 +41,7 @@
 //! | `postgres-bundled` | `postgres` with a libpq compiled in, without TLS: for trying out, not for production |
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: `Json` |
+//! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `tracing` | a span and an event for each operation: see below |
 //! | `testing` | a transaction for each test, and the conformance suite |
 //!
@@ -67,7 +69,11 @@
     )
 )]
 
+mod async_now;
+mod async_sessions;
 mod backend;
+#[cfg(feature = "tokio")]
+mod blocking;
 mod connect;
 mod error;
 #[cfg(feature = "json")]
@@ -87,7 +93,11 @@ mod sweeper;
 pub mod testing;
 mod trace;
 
+pub use async_now::AsyncNow;
+pub use async_sessions::AsyncSessions;
 pub use backend::SessionConnection;
+#[cfg(feature = "tokio")]
+pub use blocking::Blocking;
 #[doc(no_inline)]
 pub use chrono::{DateTime, TimeDelta, Utc};
 #[cfg(feature = "postgres")]

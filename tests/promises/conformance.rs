@@ -137,7 +137,7 @@ impl<C: SessionConnection> Sessions for OnOneConnection<C> {
 }
 
 /// The rules that the laws of bounds are about.
-fn bounded<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
+pub(crate) fn bounded<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
     let builder = DieselSession::builder().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
     builder.touch_interval(TimeDelta::zero())
 }

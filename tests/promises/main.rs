@@ -7,6 +7,7 @@
 
 mod adoption;
 mod bad_input;
+mod blocking;
 mod clock;
 mod concurrency;
 mod conformance;
@@ -34,3 +35,4 @@ mod sweeper;
 mod table;
 mod test_transaction;
 mod tracing;
+mod waiting;

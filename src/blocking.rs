@@ -1,0 +1,233 @@
+//! Any store of `Now` in asynchronous programs: on tokio's threads for what blocks.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::async_now::AsyncNow;
+use crate::async_sessions::AsyncSessions;
+use crate::backend::SessionConnection;
+use crate::now::Now;
+use crate::owner::{OwnedSession, SessionCount, SessionHandle};
+use crate::sessions::Sessions;
+use crate::store::DieselSession;
+use crate::trace::in_this_span;
+
+/// A store for asynchronous programs, out of one that blocks: each call runs on tokio's blocking threads, as
+/// OCaml's `Lift.Thread_IO` did for any `Now` (feature `tokio`).
+///
+/// As many calls run at once as the store can serve, for a [`DieselSession`] as its pool has connections; the rest
+/// waits without a thread. A future that is dropped before its call began does nothing; a call that began goes
+/// on to its end, whoever waits for it, and gives its connection back.
+///
+/// Cheap to clone where the store is; clones share their bound.
+///
+/// # Panics
+///
+/// Its futures panic outside of a tokio runtime, and in one that shuts down before their call began.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use diesel::sqlite::SqliteConnection;
+/// use diesel_session::{AsyncNow, Blocking, DieselSession, Error};
+///
+/// async fn serve() -> Result<(), Error> {
+///     let store = DieselSession::<SqliteConnection>::connect(":memory:")?;
+///     store.migrate()?;
+///     let sessions = Blocking::from(store);
+///
+///     let key = sessions.generate(Some("cart=3".to_owned()), None).await?;
+///     assert_eq!(sessions.get(&key).await?.0, "cart=3");
+///     Ok(())
+/// }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(serve())?;
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Blocking<S> {
+    store: S,
+    permits: Arc<Semaphore>,
+}
+
+impl<S> Blocking<S> {
+    /// Lifts a store, of which at most `calls` run at once; at least one.
+    pub fn new(store: S, calls: usize) -> Self {
+        let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
+        Self { store, permits: Arc::new(Semaphore::new(calls)) }
+    }
+
+    /// The store beneath, for calls that block.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+/// As many calls run at once as the pool has connections.
+impl<C: SessionConnection> From<DieselSession<C>> for Blocking<DieselSession<C>> {
+    fn from(store: DieselSession<C>) -> Self {
+        let connections = store.pool().max_size();
+        Self::new(store, connections as usize)
+    }
+}
+
+impl<S: Clone + Send + 'static> Blocking<S> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&S) -> T + Send + 'static) -> T {
+        let store = self.store.clone();
+        let work = in_this_span(move || work(&store));
+        // Nobody ever closes the semaphore.
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let call = spawn_blocking(move || {
+            let _until_it_is_done = permit;
+            work()
+        });
+        match call.await {
+            Ok(done) => done,
+            // Or it was not begun, since the runtime shuts down: then this panics itself.
+            Err(panicked) => resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+impl<S> AsyncNow for Blocking<S>
+where
+    S: Now + Clone + Send + Sync + 'static,
+    S::Key: Clone + Send + Sync + 'static,
+    S::Value: Send + 'static,
+    S::Period: Send + 'static,
+{
+    type Key = S::Key;
+    type Value = S::Value;
+    type Period = S::Period;
+    type Error = S::Error;
+
+    fn default_period(&self) -> S::Period {
+        self.store.default_period()
+    }
+
+    fn set_default_period(&self, period: S::Period) -> Result<(), S::Error> {
+        self.store.set_default_period(period)
+    }
+
+    async fn generate(&self, value: Option<S::Value>, expiry: Option<S::Period>) -> Result<S::Key, S::Error> {
+        self.run(move |store| store.generate(value, expiry)).await
+    }
+
+    async fn clear(&self, key: &S::Key) -> Result<(), S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.clear(&key)).await
+    }
+
+    async fn get(&self, key: &S::Key) -> Result<(S::Value, S::Period), S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.get(&key)).await
+    }
+
+    async fn set(&self, key: &S::Key, value: S::Value, expiry: Option<S::Period>) -> Result<(), S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.set(&key, value, expiry)).await
+    }
+}
+
+impl<S> AsyncSessions for Blocking<S>
+where
+    S: Sessions + Clone + Send + Sync + 'static,
+    S::Key: Clone + Send + Sync + 'static,
+    S::Value: Send + 'static,
+    S::Period: Send + 'static,
+{
+    async fn rotate(&self, key: &S::Key) -> Result<S::Key, S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.rotate(&key)).await
+    }
+
+    async fn touch(&self, key: &S::Key, expiry: Option<S::Period>) -> Result<bool, S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.touch(&key, expiry)).await
+    }
+
+    async fn update<E>(
+        &self,
+        key: &S::Key,
+        expiry: Option<S::Period>,
+        change: impl FnMut(Option<S::Value>) -> Result<S::Value, E> + Send + 'static,
+    ) -> Result<S::Value, E>
+    where
+        E: From<S::Error> + Send + 'static,
+    {
+        let key = key.clone();
+        self.run(move |store| store.update(&key, expiry, change)).await
+    }
+
+    async fn replace(
+        &self,
+        key: &S::Key,
+        expected: Option<S::Value>,
+        new: S::Value,
+        expiry: Option<S::Period>,
+    ) -> Result<(), S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.replace(&key, expected, new, expiry)).await
+    }
+
+    async fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<S::Value>,
+        expiry: Option<S::Period>,
+    ) -> Result<S::Key, S::Error> {
+        let owner = owner.to_owned();
+        self.run(move |store| store.generate_for(&owner, value, expiry)).await
+    }
+
+    async fn bind(&self, key: &S::Key, owner: &str) -> Result<(), S::Error> {
+        let (key, owner) = (key.clone(), owner.to_owned());
+        self.run(move |store| store.bind(&key, &owner)).await
+    }
+
+    async fn owner_of(&self, key: &S::Key) -> Result<Option<String>, S::Error> {
+        let key = key.clone();
+        self.run(move |store| store.owner_of(&key)).await
+    }
+
+    async fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {
+        let owner = owner.to_owned();
+        self.run(move |store| store.sessions_of(&owner)).await
+    }
+
+    fn handle(&self, key: &S::Key) -> SessionHandle {
+        self.store.handle(key)
+    }
+
+    async fn clear_owner(&self, owner: &str, keep: Option<&S::Key>) -> Result<usize, S::Error> {
+        let (owner, keep) = (owner.to_owned(), keep.cloned());
+        self.run(move |store| store.clear_owner(&owner, keep.as_ref())).await
+    }
+
+    async fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, S::Error> {
+        let (owner, handle) = (owner.to_owned(), *handle);
+        self.run(move |store| store.clear_listed(&owner, &handle)).await
+    }
+
+    async fn count(&self) -> Result<SessionCount, S::Error> {
+        self.run(Sessions::count).await
+    }
+
+    async fn delete_expired(&self, limit: u32) -> Result<usize, S::Error> {
+        self.run(move |store| store.delete_expired(limit)).await
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Blocking<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking")
+            .field("store", &self.store)
+            .field("free", &self.permits.available_permits())
+            .finish()
+    }
+}

@@ -1,0 +1,132 @@
+//! Any store in asynchronous programs: every law, and what a future adds to it.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use diesel_session::{AsyncNow, AsyncSessions, Blocking, Error, MemorySession};
+
+use crate::support::{Database, LATE, Postgres};
+use crate::waiting::runtime;
+
+mod sqlite {
+    use diesel_session::{Blocking, OwnerLimit};
+
+    use crate::conformance::bounded;
+    use crate::support::{File, Sqlite};
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<Blocking<Sqlite>>)) {
+        law(&Waiting::new(Blocking::from(File::new().store())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<Blocking<Sqlite>>)) {
+        law(&Waiting::new(Blocking::from(File::new().store_with(bounded(limit)))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+/// Twelve tasks hold one of two connections for a while each, longer in all than a call waits for the pool: so
+/// those who wait do so before they ask it.
+#[test]
+fn no_more_calls_run_at_once_than_the_pool_has_connections() {
+    let database = Database::new();
+    let builder = Postgres::builder().pool_size(2).connection_timeout(Duration::from_secs(1));
+    let sessions = Blocking::from(database.store_with(builder));
+    runtime().block_on(async {
+        let tasks: Vec<_> = (0..12)
+            .map(|_| {
+                let sessions = sessions.clone();
+                tokio::spawn(async move {
+                    let key = sessions.generate(None, None).await?;
+                    let change = move |_| {
+                        thread::park_timeout(Duration::from_millis(300));
+                        Ok::<_, Error>("x".to_owned())
+                    };
+                    sessions.update(&key, None, change).await
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap().unwrap(), "x");
+        }
+    });
+}
+
+/// A call that began goes on to its end; its connection comes back.
+#[test]
+fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
+    let database = Database::new();
+    let sessions = Blocking::from(database.store_with(Postgres::builder().pool_size(1)));
+    let runtime = runtime();
+    let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
+    for number in 2..7 {
+        let (began, begun) = channel();
+        let (go_on, goes_on) = channel();
+        let updating = sessions.clone();
+        let task = runtime.spawn(async move {
+            let change = move |_| {
+                began.send(()).unwrap();
+                goes_on.recv().unwrap();
+                Ok::<_, Error>(number.to_string())
+            };
+            updating.update(&key, None, change).await
+        });
+        begun.recv_timeout(LATE).unwrap();
+        task.abort();
+        assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+        go_on.send(()).unwrap();
+        let (value, _left) = runtime.block_on(sessions.get(&key)).unwrap();
+        assert_eq!(value, number.to_string());
+    }
+}
+
+/// A call that did not begin is not made.
+#[test]
+fn a_future_that_is_dropped_before_its_turn_does_nothing() {
+    let sessions = Blocking::new(MemorySession::new(), 1);
+    let runtime = runtime();
+    let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
+    let (began, begun) = channel();
+    let (go_on, goes_on) = channel::<()>();
+    let updating = sessions.clone();
+    let first = runtime.spawn(async move {
+        let change = move |_| {
+            began.send(()).unwrap();
+            goes_on.recv().unwrap();
+            Ok::<_, Error>("2".to_owned())
+        };
+        updating.update(&key, None, change).await
+    });
+    begun.recv_timeout(LATE).unwrap();
+    let setting = sessions.clone();
+    let second = runtime.spawn(async move { setting.set(&key, "lost".to_owned(), None).await });
+    second.abort();
+    assert!(runtime.block_on(second).unwrap_err().is_cancelled());
+    go_on.send(()).unwrap();
+    assert_eq!(runtime.block_on(first).unwrap().unwrap(), "2");
+    assert_eq!(runtime.block_on(sessions.get(&key)).unwrap().0, "2");
+}
+
+/// While calls wait for the database, the runtime's one thread serves others.
+#[test]
+fn a_call_that_waits_blocks_no_other_task() {
+    let sessions = Blocking::new(MemorySession::new(), 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let key = sessions.generate(None, None).await.unwrap();
+        let (go_on, goes_on) = channel();
+        let update = sessions.update(&key, None, move |_| {
+            goes_on.recv_timeout(LATE).map_err(|_| Error::NotSet)?;
+            Ok::<_, Error>("x".to_owned())
+        });
+        let other = async {
+            // It would never come to this if the update blocked the thread.
+            tokio::task::yield_now().await;
+            go_on.send(()).unwrap();
+        };
+        assert_eq!(tokio::join!(update, other).0.unwrap(), "x");
+    });
+}
