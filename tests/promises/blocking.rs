@@ -63,18 +63,18 @@ fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
     let runtime = runtime();
     let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
     for number in 2..7 {
-        let (began, begun) = channel();
+        let (start, started) = channel();
         let (go_on, goes_on) = channel();
         let updating = sessions.clone();
         let task = runtime.spawn(async move {
             let change = move |_| {
-                began.send(()).unwrap();
+                start.send(()).unwrap();
                 goes_on.recv().unwrap();
                 Ok::<_, Error>(number.to_string())
             };
             updating.update(&key, None, change).await
         });
-        begun.recv_timeout(LATE).unwrap();
+        started.recv_timeout(LATE).unwrap();
         task.abort();
         assert!(runtime.block_on(task).unwrap_err().is_cancelled());
         go_on.send(()).unwrap();
@@ -89,18 +89,18 @@ fn a_future_that_is_dropped_before_its_turn_does_nothing() {
     let sessions = Blocking::new(MemorySession::new(), 1);
     let runtime = runtime();
     let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
-    let (began, begun) = channel();
+    let (start, started) = channel();
     let (go_on, goes_on) = channel::<()>();
     let updating = sessions.clone();
     let first = runtime.spawn(async move {
         let change = move |_| {
-            began.send(()).unwrap();
+            start.send(()).unwrap();
             goes_on.recv().unwrap();
             Ok::<_, Error>("2".to_owned())
         };
         updating.update(&key, None, change).await
     });
-    begun.recv_timeout(LATE).unwrap();
+    started.recv_timeout(LATE).unwrap();
     let setting = sessions.clone();
     let second = runtime.spawn(async move { setting.set(&key, "lost".to_owned(), None).await });
     second.abort();
