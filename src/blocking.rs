@@ -77,7 +77,7 @@ impl<C: SessionConnection> From<DieselSession<C>> for Blocking<DieselSession<C>>
 }
 
 impl<S: Clone + Send + 'static> Blocking<S> {
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&S) -> T + Send + 'static) -> T {
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&S) -> T + Send + 'static) -> T {
         let store = self.store.clone();
         let work = in_this_span(move || work(&store));
         // Nobody ever closes the semaphore.

@@ -49,9 +49,14 @@ impl SessionKey {
         SysRng
             .try_fill_bytes(&mut bits)
             .map_err(|source| Error::System { what: "random bits", source: source.into() })?;
+        Ok(Self::of(bits))
+    }
+
+    /// The key of these bits.
+    pub(crate) fn of(bits: [u8; Self::LENGTH / 2]) -> Self {
         let mut characters = [0; Self::LENGTH];
         hex::encode_to_slice(bits, &mut characters).expect("20 bytes are 40 hexadecimal digits");
-        Ok(Self(characters))
+        Self(characters)
     }
 
     /// The key in clear, for the cookie. Never log it.

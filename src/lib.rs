@@ -42,6 +42,7 @@
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: `Json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
+//! | `tower-sessions` | the store for tower-sessions, axum's session layer: `TowerSessionStore` |
 //! | `tracing` | a span and an event for each operation: see below |
 //! | `testing` | a transaction for each test, and the conformance suite |
 //!
@@ -91,7 +92,11 @@ mod store;
 mod sweeper;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tower-sessions")]
+mod tower_sessions;
 mod trace;
+#[cfg(feature = "tower-sessions")]
+mod web;
 
 pub use async_now::AsyncNow;
 pub use async_sessions::AsyncSessions;
@@ -113,6 +118,10 @@ pub use rules::Rules;
 pub use sessions::Sessions;
 pub use store::{Builder, DieselSession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
+#[cfg(feature = "tower-sessions")]
+pub use tower_sessions::{TowerSessionStore, Vanished};
+#[cfg(feature = "tower-sessions")]
+pub use web::WebStore;
 
 #[cfg(all(doctest, feature = "sqlite", feature = "testing"))]
 #[doc = include_str!("../README.md")]

@@ -119,6 +119,11 @@ impl Rules {
         self.settings.owner_limit
     }
 
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn has_max_lifetime(&self) -> bool {
+        self.settings.max_lifetime.is_some()
+    }
+
     /// The period of one write: what was asked for, or the default.
     fn period(&self, expiry: Option<TimeDelta>) -> Result<Period, Error> {
         match expiry {

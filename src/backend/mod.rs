@@ -35,7 +35,7 @@ mod utc_zone;
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
     note = "a pooled connection leads to its connection: pass `&mut *conn`"
 )]
-pub trait SessionConnection: Connect + Queries + Migrate {}
+pub trait SessionConnection: Connect + OwnerQueries + Migrate {}
 
 /// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
 /// nowhere else: `expire_date` after the database's clock, equal is dead.
@@ -64,6 +64,19 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
         period: Period,
     ) -> QueryResult<bool>;
 
+    /// Inserts a session that began at a given time, or now; `false` where the key is taken.
+    fn insert_since(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        since: Option<DateTime<Utc>>,
+        expiry: Expiry,
+    ) -> QueryResult<bool>;
+
+    /// The value of the live session under the key, when it was created, and what is left of its period.
+    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>>;
+
     /// Gives the live session under the key a value and an expiry; `false` where there is none.
     fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool>;
 
@@ -82,31 +95,6 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
 
     /// Moves the live session to another key; `false` where there is none.
     fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool>;
-
-    /// Gives the live session under the key an owner; `false` where there is none.
-    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
-
-    /// The owner of the live session under the key.
-    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
-
-    /// The live sessions of an owner, the oldest first.
-    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>>;
-
-    /// How many live sessions an owner has under other keys than this one.
-    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64>;
-
-    /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
-
-    /// Deletes the live sessions of an owner that are under other keys than this one.
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize>;
-
-    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
-    /// where one was moved to another key meanwhile.
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize>;
-
-    /// Until the transaction ends, nobody else locks this owner.
-    fn lock_owner(&mut self, owner: &str) -> QueryResult<()>;
 
     /// Deletes the session under the key, live or not; `false` where there is none.
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool>;
@@ -143,6 +131,37 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
         AnsiTransactionManager::rollback_transaction(self)
     }
 }
+
+/// The queries for sessions of one owner: likewise.
+pub trait OwnerQueries: Queries {
+    /// Gives the live session under the key an owner; `false` where there is none.
+    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
+
+    /// The owner of the live session under the key.
+    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
+
+    /// The live sessions of an owner, the oldest first.
+    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>>;
+
+    /// How many live sessions an owner has under other keys than this one.
+    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64>;
+
+    /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
+    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
+
+    /// Deletes the live sessions of an owner that are under other keys than this one.
+    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize>;
+
+    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
+    /// where one was moved to another key meanwhile.
+    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize>;
+
+    /// Until the transaction ends, nobody else locks this owner.
+    fn lock_owner(&mut self, owner: &str) -> QueryResult<()>;
+}
+
+/// A live session: its value, when it was generated, and what is left of its period.
+pub(crate) type InspectedRow = (Option<String>, DateTime<Utc>, TimeDelta);
 
 /// A session of an owner: its key, when it was generated and when it expires.
 pub(crate) type OwnedRow = (StoredKey, DateTime<Utc>, DateTime<Utc>);

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::owner::make_room;
 use super::{Operation, in_transaction};
-use crate::backend::Queries;
+use crate::backend::{OwnerQueries, Queries};
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
@@ -56,7 +56,7 @@ impl<V: AsRef<str>> Generate<V> {
     }
 }
 
-impl<C: Queries, V: AsRef<str>> Operation<C> for Generate<V> {
+impl<C: OwnerQueries, V: AsRef<str>> Operation<C> for Generate<V> {
     type Output = SessionKey;
     const NAME: &'static str = "generate";
 

@@ -12,12 +12,16 @@ mod expired;
 mod lifetime;
 mod owner;
 mod update;
+#[cfg(feature = "tower-sessions")]
+mod web;
 
 pub(crate) use basic::{Clear, Generate, Get, Set};
 pub(crate) use expired::{Count, DeleteExpired};
 pub(crate) use lifetime::{Rotate, Touch};
 pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
+#[cfg(feature = "tower-sessions")]
+pub(crate) use web::{Adopt, Inspect, Overwrite};
 
 /// One operation, ready to run.
 pub(crate) trait Operation<C> {

@@ -3,7 +3,7 @@
 use diesel::QueryResult;
 
 use super::{Operation, in_transaction};
-use crate::backend::Queries;
+use crate::backend::OwnerQueries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
@@ -25,12 +25,12 @@ impl Bind {
         Ok(Self { key: rules.stored_key(key), owner: owner.to_owned(), limit: rules.owner_limit() })
     }
 
-    fn bind<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
+    fn bind<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
         if conn.own_live(&self.key, &self.owner)? { Ok(()) } else { Err(Error::NotFound) }
     }
 }
 
-impl<C: Queries> Operation<C> for Bind {
+impl<C: OwnerQueries> Operation<C> for Bind {
     type Output = ();
     const NAME: &'static str = "bind";
 
@@ -48,7 +48,7 @@ impl<C: Queries> Operation<C> for Bind {
 /// Makes room for one more session of the owner, besides the one under `but`: until the transaction ends nobody
 /// else adds one. Under an isolation stricter than READ COMMITTED, which is then the caller's, it sees the
 /// sessions that there were when the transaction began.
-pub(super) fn make_room<C: Queries>(
+pub(super) fn make_room<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
@@ -97,7 +97,7 @@ impl OwnerOf {
     }
 }
 
-impl<C: Queries> Operation<C> for OwnerOf {
+impl<C: OwnerQueries> Operation<C> for OwnerOf {
     type Output = Option<String>;
     const NAME: &'static str = "owner_of";
 
@@ -119,7 +119,7 @@ impl SessionsOf {
     }
 }
 
-impl<C: Queries> Operation<C> for SessionsOf {
+impl<C: OwnerQueries> Operation<C> for SessionsOf {
     type Output = Vec<OwnedSession>;
     const NAME: &'static str = "sessions_of";
 
@@ -150,7 +150,7 @@ impl ClearOwner {
     }
 }
 
-impl<C: Queries> Operation<C> for ClearOwner {
+impl<C: OwnerQueries> Operation<C> for ClearOwner {
     type Output = usize;
     const NAME: &'static str = "clear_owner";
 
@@ -179,7 +179,7 @@ impl ClearListed {
     }
 }
 
-impl<C: Queries> Operation<C> for ClearListed {
+impl<C: OwnerQueries> Operation<C> for ClearListed {
     type Output = bool;
     const NAME: &'static str = "clear_listed";
 

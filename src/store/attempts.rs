@@ -17,7 +17,7 @@ pub(super) type Pooled<C> = PooledConnection<ConnectionManager<C>>;
 
 impl<C: SessionConnection> DieselSession<C> {
     /// Runs an operation on a pooled connection; on another where that one turns out to be lost.
-    pub(super) fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    pub(crate) fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
     where
         O: Operation<C> + Send + 'static,
         O::Output: Send + 'static,

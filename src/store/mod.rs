@@ -134,6 +134,11 @@ impl<C: SessionConnection> DieselSession<C> {
         Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The pool, for the application's own queries.
     #[must_use]
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {

@@ -34,5 +34,6 @@ mod support;
 mod sweeper;
 mod table;
 mod test_transaction;
+mod tower_sessions;
 mod tracing;
 mod waiting;

@@ -4,17 +4,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::data_types::PgInterval;
 use diesel::dsl::{array, auto_type, count, count_star, select};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Interval, Text, Timestamp, Timestamptz};
-use sha2::{Digest as _, Sha256};
+use diesel::sql_types::{Array, BigInt, Interval, Nullable, Text, Timestamp, Timestamptz};
 
 use super::cached_update::cached_update;
 use super::moved_row::{MovedRow, gone};
 use super::utc_zone::UtcZone;
-use super::{OwnedRow, Queries, SessionConnection};
+use super::{InspectedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
 use crate::rules::{Expiry, Period};
+use crate::schema::KeyParameter;
 use crate::schema::postgres::{FixedChar, session};
-use crate::schema::{KeyColumn, KeyParameter};
+
+mod owners;
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -23,6 +24,7 @@ extern "SQL" {
     fn statement_timestamp() -> Timestamptz;
     fn date_trunc(unit: Text, of: Timestamp) -> Timestamp;
     fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
+    fn coalesce(one: Nullable<Timestamptz>, other: Timestamptz) -> Timestamptz;
     fn timezone(zone: Text, of: Timestamp) -> Timestamptz;
     /// As a function, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, where
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
@@ -44,11 +46,6 @@ fn live() -> _ {
 fn live_under<'a>(key: &'a StoredKey) -> _ {
     let key: KeyParameter<'a> = KeyParameter::from(key);
     session::session_key.eq(key).and(live())
-}
-
-#[auto_type(no_type_alias)]
-fn live_of<'a>(owner: &'a str) -> _ {
-    session::owner.eq(owner).and(live())
 }
 
 /// The expiry of a live session that is written to.
@@ -128,6 +125,40 @@ impl Queries for PgConnection {
             .map(|rows| rows == 1)
     }
 
+    fn insert_since(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        since: Option<DateTime<Utc>>,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let begun = || coalesce(since.into_sql::<Nullable<Timestamptz>>(), statement_timestamp());
+        let lifetime = interval_of_life(expiry.lifetime);
+        let end_of_life = timezone(UtcZone, begun().at_time_zone(UtcZone) + lifetime);
+        diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::created_on.eq(begun()),
+                session::expire_date.eq(least(statement_timestamp() + interval(expiry.period), end_of_life)),
+                session::session_data.eq(value),
+                session::owner.eq(owner),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing()
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
+        session::table
+            .filter(live_under(key))
+            .select((session::session_data, session::created_on, session::expire_date, statement_timestamp()))
+            .first::<(Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)>(self)
+            .optional()
+            .map(|row| row.map(|(value, created, expire_date, now)| (value, created, expire_date - now)))
+    }
+
     fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
         let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
         cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
@@ -185,66 +216,6 @@ impl Queries for PgConnection {
                 session::owner,
             ));
         MovedRow { delete, insert }.execute(self).map(|rows| rows == 1)
-    }
-
-    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        cached_update(session::table, session::owner.eq(owner), live_under(key))
-            .execute(self)
-            .map(|rows| rows == 1)
-    }
-
-    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        session::table.filter(live_under(key)).select((session::owner,)).first(self).optional()
-    }
-
-    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
-        let rows = session::table
-            .filter(live_of(owner))
-            .order((session::created_on, session::session_key))
-            .select((session::session_key, session::created_on, session::expire_date))
-            .load::<(KeyColumn, DateTime<Utc>, DateTime<Utc>)>(self)?;
-        Ok(rows.into_iter().map(|(KeyColumn(key), created, expires)| (key, created, expires)).collect())
-    }
-
-    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
-        let others = session::session_key.ne(KeyParameter::from(but));
-        session::table.filter(live_of(owner).and(others)).count().get_result(self)
-    }
-
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
-            .execute(self)
-            .map(|rows| rows == 1)
-    }
-
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
-        let others = session::session_key.ne(KeyParameter::from(but));
-        diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
-    }
-
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
-        let oldest = candidates
-            .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(statement_timestamp()))
-            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
-            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
-            .select(candidates.field(session::session_key))
-            .limit(sessions);
-        // Whose it is and whether it lives is judged again outside: it may have changed meanwhile.
-        diesel::delete(
-            session::table
-                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest))))
-                .filter(live_of(owner)),
-        )
-        .execute(self)
-    }
-
-    fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {
-        // Two owners of one number wait for each other now and then, and nothing worse.
-        let digest = Sha256::new().chain_update("diesel-session owner:").chain_update(owner).finalize();
-        let mut number = [0; 8];
-        number.copy_from_slice(&digest[..8]);
-        select(pg_advisory_xact_lock(i64::from_be_bytes(number))).execute(self).map(drop)
     }
 
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {

@@ -3,14 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{auto_type, count, count_star, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::cached_update::cached_update;
-use super::{OwnedRow, Queries, SessionConnection};
+use super::{InspectedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
 use crate::rules::{Expiry, Period};
+use crate::schema::KeyParameter;
 use crate::schema::sqlite::session;
-use crate::schema::{KeyColumn, KeyParameter};
+
+mod owners;
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -18,6 +20,7 @@ extern "SQL" {
     fn julianday(time: Text) -> Double;
     #[sql_name = "min"]
     fn least(one: BigInt, other: BigInt) -> BigInt;
+    fn coalesce(one: Nullable<BigInt>, other: BigInt) -> BigInt;
 }
 
 diesel::table! {
@@ -47,11 +50,6 @@ fn live() -> _ {
 fn live_under<'a>(key: &'a StoredKey) -> _ {
     let key: KeyParameter<'a> = KeyParameter::from(key);
     session::session_key.eq(key).and(live())
-}
-
-#[auto_type(no_type_alias)]
-fn live_of<'a>(owner: &'a str) -> _ {
-    session::owner.eq(owner).and(live())
 }
 
 /// The expiry of a live session that is written to.
@@ -124,6 +122,46 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
+    fn insert_since(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        since: Option<DateTime<Utc>>,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let since = since.map(|since| since.timestamp_millis());
+        let begun = || coalesce(since.into_sql::<Nullable<BigInt>>(), milliseconds_now());
+        let end = || {
+            let end_of_life = begun() + milliseconds(expiry.lifetime);
+            least(milliseconds_now() + milliseconds(expiry.period), end_of_life)
+        };
+        diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::created_on.eq(begun()),
+                session::expire_date.eq(end()),
+                session::session_data.eq(value),
+                session::owner.eq(owner),
+                session::expire_hour.eq((end() / HOUR).nullable()),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing()
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
+        session::table
+            .filter(live_under(key))
+            .select((session::session_data, session::created_on, session::expire_date - milliseconds_now()))
+            .first::<(Option<String>, i64, i64)>(self)
+            .optional()
+            .map(|row| {
+                row.map(|(value, created, left)| (value, date(created), TimeDelta::milliseconds(left)))
+            })
+    }
+
     fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
         let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
         cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
@@ -161,60 +199,6 @@ impl Queries for SqliteConnection {
             session::expire_date.eq(least(session::expire_date, lifetime)),
         );
         cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)
-    }
-
-    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        cached_update(session::table, session::owner.eq(owner), live_under(key))
-            .execute(self)
-            .map(|rows| rows == 1)
-    }
-
-    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        session::table.filter(live_under(key)).select((session::owner,)).first(self).optional()
-    }
-
-    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
-        let rows = session::table
-            .filter(live_of(owner))
-            .order((session::created_on, session::session_key))
-            .select((session::session_key, session::created_on, session::expire_date))
-            .load::<(KeyColumn, i64, i64)>(self)?;
-        Ok(rows
-            .into_iter()
-            .map(|(KeyColumn(key), created, expires)| (key, date(created), date(expires)))
-            .collect())
-    }
-
-    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
-        let others = session::session_key.ne(KeyParameter::from(but));
-        session::table.filter(live_of(owner).and(others)).count().get_result(self)
-    }
-
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
-            .execute(self)
-            .map(|rows| rows == 1)
-    }
-
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
-        let others = session::session_key.ne(KeyParameter::from(but));
-        diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
-    }
-
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
-        let oldest = candidates
-            .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(milliseconds_now()))
-            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
-            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
-            .select(candidates.field(session::session_key))
-            .limit(sessions);
-        diesel::delete(session::table.filter(session::session_key.eq_any(oldest))).execute(self)
-    }
-
-    /// The whole database is locked, by `BEGIN`.
-    fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
-        Ok(())
     }
 
     fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {

@@ -1,0 +1,118 @@
+//! Sessions under keys that a web framework has drawn.
+
+use chrono::TimeDelta;
+
+use super::owner::make_room;
+use super::{Operation, in_transaction};
+use crate::backend::OwnerQueries;
+use crate::error::Error;
+use crate::key::{SessionKey, StoredKey};
+use crate::owner::OwnerLimit;
+use crate::rules::{Expiry, Rules, check_owner};
+use crate::web::{LoadedSession, NewSession};
+
+/// Starts a session under a given key; `false` where that is taken.
+pub(crate) struct Adopt {
+    key: StoredKey,
+    session: NewSession,
+    expiry: Expiry,
+    owner_limit: Option<OwnerLimit>,
+}
+
+impl Adopt {
+    pub(crate) fn new(rules: &Rules, session: NewSession) -> Result<Self, Error> {
+        session.owner.as_deref().map_or(Ok(()), check_owner)?;
+        rules.check_value(&session.value)?;
+        Ok(Self {
+            key: rules.stored_key(&session.key),
+            expiry: rules.expiry(Some(session.expiry))?,
+            owner_limit: rules.owner_limit(),
+            session,
+        })
+    }
+
+    fn insert<C: OwnerQueries>(&self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+        let NewSession { value, owner, since, .. } = &self.session;
+        // Repeated, a key that is taken was taken by our own first run.
+        Ok(conn.insert_since(&self.key, value, owner.as_deref(), *since, self.expiry)? || repeated)
+    }
+}
+
+impl<C: OwnerQueries> Operation<C> for Adopt {
+    type Output = bool;
+    const NAME: &'static str = "create";
+
+    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+        let (Some(owner), Some(limit)) = (&self.session.owner, self.owner_limit) else {
+            return self.insert(conn, repeated);
+        };
+        in_transaction(conn, |conn| {
+            make_room(conn, owner, limit, &self.key)?;
+            self.insert(conn, repeated)
+        })
+    }
+}
+
+/// A live session's value, when it began, and what is left of its period.
+pub(crate) struct Inspect {
+    key: StoredKey,
+}
+
+impl Inspect {
+    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
+        Self { key: rules.stored_key(key) }
+    }
+}
+
+impl<C: OwnerQueries> Operation<C> for Inspect {
+    type Output = LoadedSession;
+    const NAME: &'static str = "load";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<LoadedSession, Error> {
+        let (value, created, left) = conn.inspect_live(&self.key)?.ok_or(Error::NotFound)?;
+        Ok(LoadedSession { value: value.ok_or(Error::NotSet)?, created, left })
+    }
+}
+
+/// Sets a live session's value and expiry, and its owner where there is one.
+pub(crate) struct Overwrite {
+    key: StoredKey,
+    value: String,
+    owner: Option<String>,
+    owner_limit: Option<OwnerLimit>,
+    expiry: Expiry,
+}
+
+impl Overwrite {
+    pub(crate) fn new(
+        rules: &Rules,
+        key: &SessionKey,
+        value: String,
+        owner: Option<String>,
+        expiry: TimeDelta,
+    ) -> Result<Self, Error> {
+        owner.as_deref().map_or(Ok(()), check_owner)?;
+        rules.check_value(&value)?;
+        let (key, expiry) = (rules.stored_key(key), rules.expiry(Some(expiry))?);
+        Ok(Self { key, value, owner, owner_limit: rules.owner_limit(), expiry })
+    }
+}
+
+impl<C: OwnerQueries> Operation<C> for Overwrite {
+    type Output = ();
+    const NAME: &'static str = "save";
+
+    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        let written = |is_live: bool| if is_live { Ok(()) } else { Err(Error::NotFound) };
+        let Some(owner) = &self.owner else {
+            return written(conn.update_live(&self.key, &self.value, self.expiry)?);
+        };
+        in_transaction(conn, |conn| {
+            if let Some(limit) = self.owner_limit {
+                make_room(conn, owner, limit, &self.key)?;
+            }
+            written(conn.own_live(&self.key, owner)?)?;
+            written(conn.update_live(&self.key, &self.value, self.expiry)?)
+        })
+    }
+}

@@ -1,0 +1,391 @@
+//! The store behind tower-sessions and axum: what that layer's own route tests ask, and what they do not.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use axum::routing::get;
+use axum::{Router, extract::Path};
+use diesel_session::{
+    AsyncNow, Blocking, Builder, DieselSession, SessionConnection, Sessions, TimeDelta, TowerSessionStore,
+    Vanished,
+};
+use serde_json::json;
+use throwaway_postgres::Server;
+use time::{Duration, OffsetDateTime};
+use tower::ServiceExt as _;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error as StoreError, ExpiredDeletion as _};
+use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
+
+use crate::support::{Database, File, Postgres, Sql};
+use crate::waiting::runtime;
+
+type Store<C> = TowerSessionStore<Blocking<DieselSession<C>>>;
+
+fn over<C: SessionConnection>(store: &DieselSession<C>) -> Store<C> {
+    TowerSessionStore::new(Blocking::from(store.clone()))
+}
+
+/// An application's routes, each a step of a visit.
+fn routes(store: impl SessionStore + Clone) -> Router {
+    Router::new()
+        .route("/", get(async |_: Session| "hello"))
+        .route(
+            "/put/{value}",
+            get(async |session: Session, Path(value): Path<String>| put(session, &value).await),
+        )
+        .route(
+            "/get",
+            get(async |session: Session| session.get::<String>("value").await.unwrap().unwrap_or_default()),
+        )
+        .route(
+            "/remove",
+            get(async |session: Session| session.remove::<String>("value").await.map(drop).unwrap()),
+        )
+        .route(
+            "/login/{user}",
+            get(async |session: Session, Path(user): Path<String>| {
+                session.cycle_id().await.unwrap();
+                session.insert("user", user).await.unwrap();
+            }),
+        )
+        .route("/logout", get(async |session: Session| session.flush().await.unwrap()))
+        .route(
+            "/relogin/{user}",
+            get(async |session: Session, Path(user): Path<String>| {
+                session.flush().await.unwrap();
+                session.insert("user", user).await.unwrap();
+            }),
+        )
+        .route(
+            "/clear/{value}",
+            get(async |session: Session, Path(value): Path<String>| {
+                session.clear().await;
+                put(session, &value).await;
+            }),
+        )
+        .layer(SessionManagerLayer::new(store).with_expiry(Expiry::OnInactivity(Duration::hours(1))))
+}
+
+async fn put(session: Session, value: &str) {
+    session.insert("value", value).await.unwrap();
+}
+
+/// A browser, with the one cookie.
+struct Browser {
+    app: Router,
+    cookie: Option<String>,
+}
+
+impl Browser {
+    fn new(store: impl SessionStore + Clone) -> Self {
+        Self { app: routes(store), cookie: None }
+    }
+
+    async fn visit(&mut self, path: &str) -> String {
+        let response = self.ask(path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    async fn ask(&mut self, path: &str) -> Response<Body> {
+        let mut request = Request::builder().uri(path);
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, format!("id={cookie}"));
+        }
+        let response = self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        if let Some(set) = response.headers().get(header::SET_COOKIE) {
+            let set = set.to_str().unwrap();
+            let (cookie, attributes) = set.strip_prefix("id=").unwrap().split_once(';').unwrap();
+            self.cookie = (!attributes.contains("Max-Age=0")).then(|| cookie.to_owned());
+        }
+        response
+    }
+
+    fn id(&self) -> Id {
+        self.cookie.as_ref().unwrap().parse().unwrap()
+    }
+}
+
+/// A record as an application makes one, for an hour.
+fn record(field: &str, value: &str) -> Record {
+    let data = [(field.to_owned(), json!(value))].into();
+    Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
+}
+
+/// Each of the laws below, as a test on each database.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $law() {
+                    let file = super::File::new();
+                    super::runtime().block_on(super::$law(&|builder| file.store_with(builder)));
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[test]
+                fn $law() {
+                    let database = super::Database::new();
+                    super::runtime().block_on(super::$law(&|builder| database.store_with(builder)));
+                }
+            )*
+        }
+    };
+}
+
+laws! {
+    what_is_put_into_a_session_is_there_at_the_next_visit
+    a_login_changes_the_id_and_the_old_one_is_dead
+    a_logout_is_final
+    a_cookie_that_is_no_session_begins_an_anonymous_one
+    a_stale_cookie_and_flush_and_then_a_login_work
+    a_stale_cookie_and_clear_is_refused
+    a_request_that_outlives_the_logout_revives_nothing
+    no_record_chooses_its_id
+    the_records_expiry_is_kept_and_judged_in_the_database
+    the_longest_lifetime_survives_a_login
+    all_sessions_of_a_user_can_be_ended_but_one
+    a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted
+    expired_records_are_deleted_and_live_ones_stay
+}
+
+type Make<'a, C> = &'a dyn Fn(Builder<C>) -> DieselSession<C>;
+
+async fn what_is_put_into_a_session_is_there_at_the_next_visit<C: SessionConnection>(make: Make<'_, C>) {
+    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+    browser.visit("/").await;
+    assert_eq!(browser.cookie, None, "a visitor who does nothing gets no session");
+    browser.visit("/put/cart").await;
+    assert_eq!(browser.visit("/get").await, "cart");
+    browser.visit("/put/more").await;
+    assert_eq!(browser.visit("/get").await, "more");
+    browser.visit("/remove").await;
+    assert_eq!(browser.visit("/get").await, "");
+}
+
+async fn a_login_changes_the_id_and_the_old_one_is_dead<C: SessionConnection>(make: Make<'_, C>) {
+    let store = over(&make(DieselSession::builder()));
+    let mut browser = Browser::new(store.clone());
+    browser.visit("/put/cart").await;
+    let old = browser.id();
+    browser.visit("/login/alice").await;
+    assert_ne!(browser.id(), old);
+    assert_eq!(browser.visit("/get").await, "cart");
+    assert!(store.load(&old).await.unwrap().is_none());
+}
+
+async fn a_logout_is_final<C: SessionConnection>(make: Make<'_, C>) {
+    let store = over(&make(DieselSession::builder()));
+    let mut browser = Browser::new(store.clone());
+    browser.visit("/login/alice").await;
+    let id = browser.id();
+    browser.visit("/logout").await;
+    assert_eq!(browser.cookie, None);
+    assert!(store.load(&id).await.unwrap().is_none());
+    store.delete(&id).await.unwrap();
+}
+
+async fn a_cookie_that_is_no_session_begins_an_anonymous_one<C: SessionConnection>(make: Make<'_, C>) {
+    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+    let unknown = Id::default().to_string();
+    for cookie in ["", "garbage", "%00", &"x".repeat(10_000), &unknown, &format!("{unknown}; id=garbage")] {
+        browser.cookie = Some(cookie.to_owned());
+        assert_eq!(browser.visit("/get").await, "", "{cookie}");
+        browser.visit("/put/mine").await;
+        let begun = browser.cookie.clone().unwrap();
+        assert!(begun != unknown && begun != cookie, "a client chose the id {cookie}");
+        assert_eq!(browser.visit("/get").await, "mine");
+    }
+}
+
+async fn a_stale_cookie_and_flush_and_then_a_login_work<C: SessionConnection>(make: Make<'_, C>) {
+    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+    let stale = Id::default();
+    browser.cookie = Some(stale.to_string());
+    browser.visit("/relogin/alice").await;
+    assert_ne!(browser.id(), stale);
+    browser.cookie = Some(stale.to_string());
+    browser.visit("/login/alice").await;
+    assert_ne!(browser.id(), stale);
+}
+
+/// `Session::clear` before anything was loaded keeps the client's id: it must not become a session.
+async fn a_stale_cookie_and_clear_is_refused<C: SessionConnection>(make: Make<'_, C>) {
+    let store = over(&make(DieselSession::builder()));
+    let mut browser = Browser::new(store.clone());
+    let stale = Id::default();
+    browser.cookie = Some(stale.to_string());
+    let response = browser.ask("/clear/planted").await;
+    // Either the layer has looked first and begun anew, or the save is refused.
+    if response.status() == StatusCode::OK {
+        assert_ne!(browser.id(), stale);
+    } else {
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert!(store.load(&stale).await.unwrap().is_none());
+}
+
+async fn a_request_that_outlives_the_logout_revives_nothing<C: SessionConnection>(make: Make<'_, C>) {
+    let sessions = make(DieselSession::builder());
+    for vanished in [Vanished::Reject, Vanished::Ignore] {
+        let store = over(&sessions).vanished(vanished);
+        let mut record = record("user", "alice");
+        store.create(&mut record).await.unwrap();
+        // It has loaded its session, and then another request logs out.
+        let slow = Session::new(Some(record.id), Arc::new(store.clone()), None);
+        assert_eq!(slow.get::<String>("user").await.unwrap().unwrap(), "alice");
+        store.delete(&record.id).await.unwrap();
+        slow.insert("seen", true).await.unwrap();
+        let saved = slow.save().await;
+        assert_eq!(saved.is_err(), vanished == Vanished::Reject);
+        assert!(store.load(&record.id).await.unwrap().is_none(), "{vanished:?}");
+        assert_eq!(sessions.count().unwrap().live, 0);
+    }
+}
+
+/// Neither one that is taken nor one that a client has sent.
+async fn no_record_chooses_its_id<C: SessionConnection>(make: Make<'_, C>) {
+    let store = over(&make(DieselSession::builder()));
+    let mut theirs = record("value", "theirs");
+    store.create(&mut theirs).await.unwrap();
+    let mut ours = record("value", "ours");
+    ours.id = theirs.id;
+    store.create(&mut ours).await.unwrap();
+    assert_ne!(ours.id, theirs.id);
+    assert_eq!(store.load(&theirs.id).await.unwrap().unwrap().data["value"], "theirs");
+    assert_eq!(store.load(&ours.id).await.unwrap().unwrap().data["value"], "ours");
+}
+
+async fn the_records_expiry_is_kept_and_judged_in_the_database<C: SessionConnection>(make: Make<'_, C>) {
+    let store = over(&make(DieselSession::builder()));
+    let mut record = record("value", "x");
+    store.create(&mut record).await.unwrap();
+    let loaded = store.load(&record.id).await.unwrap().unwrap();
+    let difference = loaded.expiry_date - record.expiry_date;
+    assert!(difference.abs() < Duration::minutes(1), "{difference}");
+    record.expiry_date = OffsetDateTime::now_utc() + Duration::days(2);
+    store.save(&record).await.unwrap();
+    assert!(
+        store.load(&record.id).await.unwrap().unwrap().expiry_date > loaded.expiry_date + Duration::days(1)
+    );
+    record.expiry_date = OffsetDateTime::now_utc() - Duration::seconds(1);
+    store.save(&record).await.unwrap();
+    assert!(store.load(&record.id).await.unwrap().is_none());
+    assert!(store.save(&record).await.is_err(), "and nothing revives it");
+}
+
+async fn the_longest_lifetime_survives_a_login<C: SessionConnection>(make: Make<'_, C>) {
+    let sessions = make(DieselSession::builder().max_lifetime(TimeDelta::minutes(30)));
+    let store = over(&sessions).owner_from("user");
+    let mut begun = record("user", "alice");
+    store.create(&mut begun).await.unwrap();
+    let listed = || sessions.sessions_of("alice").unwrap();
+    let created = listed()[0].created;
+    let session =
+        Session::new(Some(begun.id), Arc::new(store.clone()), Some(Expiry::OnInactivity(Duration::hours(1))));
+    // As if it had begun twenty minutes earlier.
+    let earlier = created - TimeDelta::minutes(20);
+    session.insert("diesel-session.created", earlier.timestamp_millis()).await.unwrap();
+    session.cycle_id().await.unwrap();
+    session.save().await.unwrap();
+    assert_eq!(listed().len(), 1);
+    assert!((listed()[0].created - earlier).abs() < TimeDelta::milliseconds(20), "{:?}", listed());
+    let loaded = store.load(&session.id().unwrap()).await.unwrap().unwrap();
+    assert!(loaded.expiry_date < OffsetDateTime::now_utc() + Duration::minutes(11));
+}
+
+async fn all_sessions_of_a_user_can_be_ended_but_one<C: SessionConnection>(make: Make<'_, C>) {
+    let sessions = make(DieselSession::builder());
+    let store = over(&sessions).owner_from("user");
+    let [mut phone, mut laptop, mut other] = [(); 3].map(|()| Browser::new(store.clone()));
+    for browser in [&mut phone, &mut laptop] {
+        browser.visit("/put/cart").await;
+        browser.visit("/login/alice").await;
+    }
+    other.visit("/login/bob").await;
+    assert_eq!(sessions.sessions_of("alice").unwrap().len(), 2);
+    let mine = Store::<C>::key(&laptop.id());
+    assert!(
+        sessions.sessions_of("alice").unwrap().iter().any(|listed| listed.handle == sessions.handle(&mine))
+    );
+    assert_eq!(sessions.clear_owner("alice", Some(&mine)).unwrap(), 1);
+    assert_eq!(phone.visit("/get").await, "");
+    assert_eq!(laptop.visit("/get").await, "cart");
+    assert!(store.load(&other.id()).await.unwrap().is_some());
+}
+
+async fn a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted<C: SessionConnection>(
+    make: Make<'_, C>,
+) {
+    let sessions = make(DieselSession::builder());
+    let store = over(&sessions);
+    let mut record = record("value", "x");
+    store.create(&mut record).await.unwrap();
+    let strings = Blocking::from(sessions);
+    strings.set(&Store::<C>::key(&record.id), "hunter2".to_owned(), None).await.unwrap();
+    let error = store.load(&record.id).await.unwrap_err();
+    assert!(matches!(error, StoreError::Decode(_)));
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+    store.delete(&record.id).await.unwrap();
+    assert!(store.load(&record.id).await.unwrap().is_none());
+}
+
+async fn expired_records_are_deleted_and_live_ones_stay<C: SessionConnection>(make: Make<'_, C>) {
+    let sessions = make(DieselSession::builder());
+    let store = over(&sessions);
+    let mut live = record("value", "x");
+    store.create(&mut live).await.unwrap();
+    for _ in 0..3 {
+        let mut dead = record("value", "x");
+        dead.expiry_date = OffsetDateTime::now_utc() - Duration::hours(3);
+        store.create(&mut dead).await.unwrap();
+    }
+    assert_eq!(sessions.count().unwrap().expired, 3);
+    store.delete_expired().await.unwrap();
+    assert_eq!(sessions.count().unwrap().expired, 0);
+    assert!(store.load(&live.id).await.unwrap().is_some());
+}
+
+/// Neither as a cookie has it nor as a number.
+async fn no_id_lies_in(store: Store<impl SessionConnection>, dump: impl FnOnce() -> String) {
+    let mut record = record("value", "x");
+    store.create(&mut record).await.unwrap();
+    let dump = dump();
+    assert!(dump.contains("value"), "{dump}");
+    for id in [record.id.to_string(), record.id.0.to_string(), format!("{:x}", record.id.0)] {
+        assert!(!dump.contains(&id), "{dump}");
+    }
+}
+
+#[test]
+fn no_id_lies_in_the_table() {
+    let file = File::new();
+    let rows = || file.conn().text("SELECT group_concat(session_key || ' ' || session_data) FROM session");
+    runtime().block_on(no_id_lies_in(over(&file.store()), rows));
+    let database = Database::new();
+    let rows = || database.conn().text("SELECT string_agg(session::text, ' ') FROM session");
+    runtime().block_on(no_id_lies_in(over(&database.store()), rows));
+}
+
+/// What is malformed costs no query: seen from the server.
+#[test]
+fn a_malformed_cookie_costs_no_query() {
+    let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
+    let store = Postgres::builder().pool_size(1).connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let mut browser = Browser::new(over(&store));
+    runtime().block_on(async {
+        for cookie in ["garbage", "", "AAAA", &"x".repeat(10_000)] {
+            browser.cookie = Some(cookie.to_owned());
+            let before = server.log().unwrap().len();
+            browser.visit("/get").await;
+            assert_eq!(&server.log().unwrap()[before..], "", "{cookie}");
+        }
+    });
+}
