@@ -1,6 +1,8 @@
 //! The examples run as their first lines say.
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::{Database, example};
 
@@ -64,6 +66,49 @@ fn devices_logs_out_one_and_then_all_others() {
     assert!(output.contains("The phone's next request: there is no live session under this key"), "{output}");
     assert!(output.contains("The laptop's: welcome back, cart of the laptop."), "{output}");
     assert_eq!(lines.iter().filter(|line| line.contains("  since ")).count(), 3 + 1, "{output}");
+}
+
+/// A visitor comes twice, and another once.
+#[test]
+fn axum_min_counts_each_visitors_visits() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Running(
+        Command::new(example("axum_min"))
+            .env("PORT", "0")
+            .current_dir(directory.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut line = String::new();
+    BufReader::new(server.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    let visit = |cookie: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{cookie}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let first = visit("");
+    assert!(first.ends_with("Visit number 1\n"), "{first}");
+    let cookie = first.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite"), "{cookie}");
+    let (cookie, _attributes) = cookie.split_once(';').unwrap();
+    let second = visit(&format!("Cookie: {cookie}\r\n"));
+    assert!(second.ends_with("Visit number 2\n"), "{second}");
+    assert!(visit("").ends_with("Visit number 1\n"));
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let ended = self.0.kill().and_then(|()| self.0.wait());
+        assert!(ended.is_ok() || std::thread::panicking(), "{ended:?}");
+    }
 }
 
 #[test]
