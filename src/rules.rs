@@ -53,6 +53,13 @@ pub struct Expiry {
     pub(crate) lifetime: Period,
 }
 
+impl Expiry {
+    /// Whether no lifetime was set.
+    pub(crate) fn is_endless(self) -> bool {
+        self.lifetime == Period::ENDLESS
+    }
+}
+
 /// What a store accepts and how it writes. A [`DieselSession`](crate::DieselSession) has such rules; alone they
 /// serve a host with connections of its own ([`Rules::on`]). [`Builder`](crate::Builder) has a method for each, which
 /// says what it means and its default; [`Builder::rules`](crate::Builder::rules) gives the result.

@@ -112,7 +112,7 @@ fn compare(arguments: &Compare) -> Result<()> {
     println!("\n{}", report::tables::traffic(&measured.traffic));
     println!("\n{}", report::tables::figures(&figures));
     if let Some(file) = json {
-        report::json(file, &figures, &environment, scale, &plan, &measured)?;
+        report::json(file, &figures, &environment, bar.elapsed(), scale, &plan, &measured)?;
     }
     if let Some(directory) = &arguments.plots {
         report::plots::write(directory, &measured.rounds, scale.base_rows())?;

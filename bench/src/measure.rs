@@ -56,10 +56,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// One client's times.
 pub(crate) struct Stopwatch {
     amount: Amount,
-    /// Until then nothing counts.
+    /// What ends before that does not count.
     warm: Instant,
     /// When the first counted operation began.
-    started: Instant,
+    begun: Instant,
     last: Instant,
     nanoseconds: Vec<u64>,
     uncounted: usize,
@@ -73,7 +73,7 @@ impl Stopwatch {
             Amount::Operations(_) => now,
         };
         let nanoseconds = Vec::with_capacity(1 << 16);
-        Self { amount, warm, started: now, last: now, nanoseconds, uncounted: 0 }
+        Self { amount, warm, begun: now, last: now, nanoseconds, uncounted: 0 }
     }
 
     pub(crate) fn goes_on(&self) -> bool {
@@ -88,20 +88,27 @@ impl Stopwatch {
         self.nanoseconds.len()
     }
 
-    /// Operations per second: none of a client that waited from the warm-up to the end, for a lock say.
-    fn rate(&self) -> f64 {
-        match self.laps() {
-            0 => 0.0,
-            laps => laps as f64 / (self.last - self.started).as_secs_f64(),
-        }
+    /// From the end of the warm-up to the end of the last operation.
+    fn time(&self) -> Duration {
+        self.last.saturating_duration_since(self.warm)
+    }
+
+    /// How many operations ended within so much time after the warm-up.
+    fn laps_within(&self, time: Duration) -> usize {
+        let end = (self.warm + time).saturating_duration_since(self.begun).as_nanos();
+        let ends = self.nanoseconds.iter().scan(0, |sum, nanoseconds| {
+            *sum += u128::from(*nanoseconds);
+            Some(*sum)
+        });
+        ends.take_while(|ended| *ended <= end).count()
     }
 
     /// An operation is over.
     pub(crate) fn lap(&mut self) {
         let now = Instant::now();
-        if self.last < self.warm {
+        if now < self.warm {
             self.uncounted += 1;
-            self.started = now;
+            self.begun = now;
         } else {
             self.nanoseconds.push(u64::try_from((now - self.last).as_nanos()).unwrap_or(u64::MAX));
         }
@@ -120,7 +127,7 @@ pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
     pub(crate) operations: usize,
-    /// Each client's own, added up: that one ends before another does not count.
+    /// Of all clients together, until the first of them was done.
     pub(crate) operations_per_second: f64,
     /// Of a single operation, in microseconds.
     pub(crate) latency_p50: f64,
@@ -132,7 +139,9 @@ pub(crate) struct Sample {
 impl Sample {
     /// Out of the clients' stopwatches and the processor time that they took.
     pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
-        let operations_per_second = clients.iter().map(Stopwatch::rate).sum();
+        let time = clients.iter().map(Stopwatch::time).min().unwrap_or_default();
+        let together: usize = clients.iter().map(|client| client.laps_within(time)).sum();
+        let operations_per_second = together as f64 / time.as_secs_f64();
         let uncounted: usize = clients.iter().map(|client| client.uncounted).sum();
         let mut nanoseconds: Vec<u64> = clients.into_iter().flat_map(|client| client.nanoseconds).collect();
         nanoseconds.sort_unstable();
@@ -221,10 +230,16 @@ mod tests {
         assert!(median(Vec::new()).is_err());
     }
 
+    /// One that waited for a lock and then ran must not count as if it had run all the time.
     #[test]
-    fn a_client_that_waits_throughout_does_nothing_a_second() {
-        let watch = Stopwatch::start(Amount::Operations(1));
-        assert!(watch.rate().abs() < f64::EPSILON);
+    fn a_client_that_waited_counts_from_the_warm_up_on() {
+        let begun = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut watch = Stopwatch::start(Amount::Time(seconds(1)));
+        (watch.begun, watch.warm, watch.last) = (begun, begun + seconds(2), begun + seconds(12));
+        watch.nanoseconds = vec![11_000_000_000, 500_000_000, 500_000_000];
+        assert_eq!(watch.time(), seconds(10));
+        assert_eq!([8, 9, 10].map(|time| watch.laps_within(seconds(time))), [0, 1, 3]);
     }
 
     #[test]

@@ -13,13 +13,15 @@ use throwaway_postgres::{Server, with_database};
 
 /// What a server of our own is told besides the defaults. Nothing runs that was not asked for: no checkpoint
 /// comes in between, and tables are vacuumed by the program, all at the same times.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "fsync=on",
     "full_page_writes=on",
     "shared_buffers=2GB",
     "max_wal_size=16GB",
     "checkpoint_timeout=1h",
     "autovacuum=off",
+    // A parallel VACUUM takes more shared memory than a container may have.
+    "max_parallel_maintenance_workers=0",
 ];
 
 /// The server that `DATABASE_URL` names, or a throwaway one.
@@ -56,6 +58,9 @@ impl Postgres {
         };
         let setting = if synchronous_commit { "on" } else { "off" };
         sql_query(format!("ALTER DATABASE {} SET synchronous_commit = {setting}", database.name))
+            .execute(&mut conn)?;
+        // Ours would set one on its connections, where none is: so everybody has the same.
+        sql_query(format!("ALTER DATABASE {} SET statement_timeout = '1h'", database.name))
             .execute(&mut conn)?;
         let stands = format!("SELECT count(*) WHERE current_setting('synchronous_commit') = '{setting}'");
         let stands = number(&mut database.connect()?, &stands)? == 1;

@@ -26,7 +26,10 @@ const SETS: usize = 5;
 const INTERVAL: Duration = Duration::from_millis(1);
 
 /// How long gets are watched where nothing else says when it is enough.
-const PHASE: Duration = Duration::from_secs(1);
+const PHASE: Duration = Duration::from_secs(3);
+
+/// Before each phase, so that none bears what the one before has left.
+const REST: Duration = Duration::from_secs(1);
 
 /// Sessions to a batch and the pause after it, in times of what it took, as the documentation's example has it.
 const PACED: (u32, u32) = (200, 3);
@@ -212,6 +215,7 @@ fn sweep(
     let mut phases = [Phase::Idle, Phase::Paced, Phase::Unpaced];
     fastrand::shuffle(&mut phases);
     for phase in phases {
+        thread::sleep(REST);
         match phase {
             Phase::Idle => {
                 (idle, ()) = p99_while(store, keys, || {

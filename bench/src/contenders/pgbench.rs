@@ -99,8 +99,8 @@ impl PgBench {
         let next = format!(
             "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
         );
-        let get = || self.script("get", get, &any, &[":key", ":one"]);
-        let set = || self.script("set", set, &any, &[":value", ":period", ":lifetime", ":key"]);
+        let get = || self.script("get", get, &any, &[":key"]);
+        let set = || self.script("set", set, &any, &[":value", ":period", ":key"]);
         Ok(match operation {
             Operation::Get => vec![(get()?, 10)],
             Operation::Set => vec![(set()?, 10)],
@@ -149,8 +149,7 @@ impl Contender for PgBench {
             .arg(format!("--jobs={}", self.threads(clients)))
             .arg(format!("--define=value={}", self.value))
             .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
-            .arg("--define=lifetime=2000000 days")
-            .args(["--define=one=1", "--define=count=0"]);
+            .arg("--define=count=0");
         match amount {
             Amount::Time(time) => {
                 let seconds = 2 * time.max(Duration::from_secs(1)).as_secs();
@@ -173,16 +172,32 @@ impl Contender for PgBench {
             .find_map(|line| line.strip_prefix("number of transactions actually processed: "))
             .and_then(|line| line.split('/').next())
             .ok_or_else(|| anyhow!("pgbench does not say what it did:\n{said}"))?;
+        let logs = self.logs()?;
+        let measured = logs
+            .values()
+            .map(|logged| match &logged[warm_up(amount, logged.len())..] {
+                measured @ [_, .., _] => Ok(measured),
+                _ => bail!("a client of pgbench logged {} operations only", logged.len()),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // While all were at it: of each the first that was measured only says since when.
+        let begin = measured.iter().map(|logged| logged[0].end).max().unwrap_or(0);
+        let end = measured.iter().map(|logged| logged[logged.len() - 1].end).min().unwrap_or(0);
+        let during = |logged: &&Logged| logged.end > begin && logged.end <= end;
         let (mut operations, mut operations_per_second, mut latencies) = (0, 0.0, Vec::new());
-        for logged in self.logs()?.values() {
-            let measured = &logged[warm_up(amount, logged.len())..];
-            let [first, others @ .., last] = measured else {
-                bail!("a client of pgbench logged {} operations only", logged.len());
+        for logged in &measured {
+            let counted = |logged: &[Logged]| logged[logged.len() - 1].number - logged[0].number;
+            operations += usize::try_from(counted(logged))?;
+            operations_per_second += match amount {
+                Amount::Time(_) => {
+                    counted(logged) as f64 * 1e6 / (logged[logged.len() - 1].end - logged[0].end) as f64
+                }
+                Amount::Operations(_) => {
+                    let together = logged.iter().filter(during).count();
+                    together as f64 * 1e6 / end.saturating_sub(begin).max(1) as f64
+                }
             };
-            operations += usize::try_from(last.number - first.number)?;
-            operations_per_second +=
-                (last.number - first.number) as f64 * 1e6 / (last.end - first.end) as f64;
-            latencies.extend(others.iter().chain([last]).map(|logged| logged.latency));
+            latencies.extend(logged[1..].iter().map(|logged| logged.latency));
         }
         latencies.sort_unstable();
         Ok(Sample {

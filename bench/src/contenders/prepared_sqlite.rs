@@ -15,9 +15,6 @@ pub(crate) const NAME: &str = "prepared statements (the limit)";
 /// Milliseconds since 1970.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
 
-/// No limit, in milliseconds.
-const LIFETIME: i64 = 2_000_000 * 86_400_000;
-
 /// A connection of its own for each thread, over a file with the same table.
 pub(crate) struct Prepared {
     file: File,
@@ -57,10 +54,10 @@ impl Contender for Prepared {
             let conn = connections[client].lock().map_err(|_| anyhow!("a client panicked"))?;
             let mut get = conn.prepare(&format!(
                 "SELECT session_data, expire_date - {now} FROM session \
-                 WHERE session_key = ?1 AND expire_date > {now} LIMIT 1"
+                 WHERE session_key = ?1 AND expire_date > {now}"
             ))?;
             let mut set = conn.prepare(&format!(
-                "UPDATE session SET session_data = ?2, expire_date = min({now} + ?3, created_on + ?4) \
+                "UPDATE session SET session_data = ?2, expire_date = {now} + ?3 \
                  WHERE session_key = ?1 AND expire_date > {now}"
             ))?;
             let mut insert = conn.prepare(&format!(
@@ -77,7 +74,7 @@ impl Contender for Prepared {
                         get.query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
                         1
                     }
-                    Operation::Set => set.execute(params![key, value, period, LIFETIME])?,
+                    Operation::Set => set.execute(params![key, value, period])?,
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
                         insert.execute(params![made.last(), value, period])?

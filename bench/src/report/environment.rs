@@ -99,6 +99,8 @@ fn contenders() -> BTreeMap<&'static str, &'static str> {
     ])
 }
 
+const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+
 fn machine() -> Result<BTreeMap<&'static str, String>> {
     let cpu = fs::read_to_string("/proc/cpuinfo")?;
     let memory = fs::read_to_string("/proc/meminfo")?;
@@ -112,6 +114,11 @@ fn machine() -> Result<BTreeMap<&'static str, String>> {
         ("processors", std::thread::available_parallelism()?.to_string()),
         ("memory", field(&memory, "MemTotal")),
         ("kernel", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
+        // Whether each server process counts as much as all threads of the clients together.
+        (
+            "sched_autogroup",
+            fs::read_to_string(AUTOGROUP).map_or_else(|_| "none".to_owned(), |on| on.trim().to_owned()),
+        ),
     ]))
 }
 
@@ -126,6 +133,9 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
         .collect();
     let pgbench = Command::new(throwaway_postgres::binaries()?.join("pgbench")).arg("--version").output()?;
     versions.insert("pgbench, with its libpq", String::from_utf8(pgbench.stdout)?.trim().to_owned());
+    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit = commit.map_or_else(|_| Vec::new(), |said| said.stdout);
+    versions.insert("commit", String::from_utf8(commit)?.trim().to_owned());
     versions.insert("SQLite", rusqlite::version().to_owned());
     let profile = if cfg!(debug_assertions) { "debug: no figures to go by" } else { "release" };
     versions.insert("build", profile.to_owned());

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -23,6 +24,7 @@ struct Json<'a> {
     /// What each figure should be, and the rounds that it is the median of.
     by_round: &'a [Figure],
     environment: &'a Environment,
+    elapsed_seconds: u64,
     scale: Scale,
     plan: &'a [Group],
     measured: &'a Measured,
@@ -36,12 +38,15 @@ pub(crate) fn json(
     file: File,
     figures: &[Figure],
     environment: &Environment,
+    elapsed: Duration,
     scale: Scale,
     plan: &[Group],
     measured: &Measured,
 ) -> Result<()> {
     let by_name = figures.iter().map(|figure| (figure.name.as_str(), figure.value)).collect();
-    let json = Json { figures: by_name, by_round: figures, environment, scale, plan, measured };
+    let elapsed_seconds = elapsed.as_secs();
+    let json =
+        Json { figures: by_name, by_round: figures, environment, elapsed_seconds, scale, plan, measured };
     let mut file = BufWriter::new(file);
     serde_json::to_writer_pretty(&mut file, &json)?;
     writeln!(file)?;

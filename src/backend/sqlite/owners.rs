@@ -23,7 +23,7 @@ impl OwnerQueries for SqliteConnection {
     }
 
     fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        session::table.filter(live_under(key)).select((session::owner,)).first(self).optional()
+        session::table.filter(live_under(key)).select((session::owner,)).get_result(self).optional()
     }
 
     fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
