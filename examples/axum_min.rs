@@ -6,7 +6,7 @@
 
 use axum::{Router, http::StatusCode, routing::get};
 use diesel::SqliteConnection;
-use diesel_session::{Blocking, DieselSession, TowerSessionStore};
+use diesel_session::{Blocking, DieselSession, Sweeper, TowerSessionStore};
 use tower_sessions::{Session, SessionManagerLayer};
 
 async fn count(session: Session) -> Result<String, tower_sessions::session::Error> {
@@ -19,6 +19,7 @@ async fn count(session: Session) -> Result<String, tower_sessions::session::Erro
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sessions = DieselSession::<SqliteConnection>::connect("visits.db")?;
     sessions.migrate()?;
+    let _sweeper = Sweeper::builder(sessions.clone()).start()?;
     // Without TLS, for this example alone, the cookie must not be `Secure`.
     let store = TowerSessionStore::new(Blocking::from(sessions));
     let layer = SessionManagerLayer::new(store).with_secure(false);

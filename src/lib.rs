@@ -42,6 +42,7 @@
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: `Json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
+//! | `actix-session` | the store for actix-session: `ActixSessionStore` |
 //! | `tower-sessions` | the store for tower-sessions, axum's session layer: `TowerSessionStore` |
 //! | `tracing` | a span and an event for each operation: see below |
 //! | `testing` | a transaction for each test, and the conformance suite |
@@ -92,10 +93,8 @@ mod store;
 mod sweeper;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(feature = "tower-sessions")]
-mod tower_sessions;
 mod trace;
-#[cfg(feature = "tower-sessions")]
+#[cfg(feature = "tokio")]
 mod web;
 
 pub use async_now::AsyncNow;
@@ -118,11 +117,13 @@ pub use rules::Rules;
 pub use sessions::Sessions;
 pub use store::{Builder, DieselSession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
+#[cfg(feature = "actix-session")]
+pub use web::actix_session::ActixSessionStore;
 #[cfg(feature = "tower-sessions")]
-pub use tower_sessions::{TowerSessionStore, Vanished};
-#[cfg(feature = "tower-sessions")]
-pub use web::WebStore;
+pub use web::tower_sessions::TowerSessionStore;
+#[cfg(feature = "tokio")]
+pub use web::{Vanished, WebStore};
 
-#[cfg(all(doctest, feature = "sqlite", feature = "testing"))]
+#[cfg(all(doctest, feature = "sqlite", feature = "testing", feature = "tower-sessions"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -126,7 +126,7 @@ impl Rules {
         self.settings.owner_limit
     }
 
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn has_max_lifetime(&self) -> bool {
         self.settings.max_lifetime.is_some()
     }

@@ -134,8 +134,8 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
 
 /// The queries for sessions of one owner: likewise.
 pub trait OwnerQueries: Queries {
-    /// Gives the live session under the key an owner; `false` where there is none.
-    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
+    /// Gives the live session under the key an owner, or none; `false` where there is no session.
+    fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool>;
 
     /// The owner of the live session under the key.
     fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;

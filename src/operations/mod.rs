@@ -12,7 +12,7 @@ mod expired;
 mod lifetime;
 mod owner;
 mod update;
-#[cfg(feature = "tower-sessions")]
+#[cfg(feature = "tokio")]
 mod web;
 
 pub(crate) use basic::{Clear, Generate, Get, Set};
@@ -20,7 +20,7 @@ pub(crate) use expired::{Count, DeleteExpired};
 pub(crate) use lifetime::{Rotate, Touch};
 pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
-#[cfg(feature = "tower-sessions")]
+#[cfg(feature = "tokio")]
 pub(crate) use web::{Adopt, Inspect, Overwrite};
 
 /// One operation, ready to run.

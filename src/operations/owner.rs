@@ -26,7 +26,7 @@ impl Bind {
     }
 
     fn bind<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
-        if conn.own_live(&self.key, &self.owner)? { Ok(()) } else { Err(Error::NotFound) }
+        if conn.own_live(&self.key, Some(&self.owner))? { Ok(()) } else { Err(Error::NotFound) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
 use crate::rules::{Expiry, Rules, check_owner};
-use crate::web::{LoadedSession, NewSession};
+use crate::web::{LoadedSession, NewSession, SavedOwner};
 
 /// Starts a session under a given key; `false` where that is taken.
 pub(crate) struct Adopt {
@@ -74,11 +74,11 @@ impl<C: OwnerQueries> Operation<C> for Inspect {
     }
 }
 
-/// Sets a live session's value and expiry, and its owner where there is one.
+/// Sets a live session's value and expiry, and its owner where that is for the framework to say.
 pub(crate) struct Overwrite {
     key: StoredKey,
     value: String,
-    owner: Option<String>,
+    owner: SavedOwner,
     owner_limit: Option<OwnerLimit>,
     expiry: Expiry,
 }
@@ -88,13 +88,19 @@ impl Overwrite {
         rules: &Rules,
         key: &SessionKey,
         value: String,
-        owner: Option<String>,
+        owner: SavedOwner,
         expiry: TimeDelta,
     ) -> Result<Self, Error> {
-        owner.as_deref().map_or(Ok(()), check_owner)?;
+        if let SavedOwner::Is(Some(owner)) = &owner {
+            check_owner(owner)?;
+        }
         rules.check_value(&value)?;
         let (key, expiry) = (rules.stored_key(key), rules.expiry(Some(expiry))?);
         Ok(Self { key, value, owner, owner_limit: rules.owner_limit(), expiry })
+    }
+
+    fn write<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
+        if conn.update_live(&self.key, &self.value, self.expiry)? { Ok(()) } else { Err(Error::NotFound) }
     }
 }
 
@@ -103,16 +109,18 @@ impl<C: OwnerQueries> Operation<C> for Overwrite {
     const NAME: &'static str = "save";
 
     fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        let written = |is_live: bool| if is_live { Ok(()) } else { Err(Error::NotFound) };
-        let Some(owner) = &self.owner else {
-            return written(conn.update_live(&self.key, &self.value, self.expiry)?);
-        };
+        let SavedOwner::Is(owner) = &self.owner else { return self.write(conn) };
+        let (owned_by,) = conn.load_owner(&self.key)?.ok_or(Error::NotFound)?;
+        if owned_by == *owner {
+            return self.write(conn);
+        }
         in_transaction(conn, |conn| {
-            if let Some(limit) = self.owner_limit {
+            if let (Some(owner), Some(limit)) = (owner, self.owner_limit) {
                 make_room(conn, owner, limit, &self.key)?;
             }
-            written(conn.own_live(&self.key, owner)?)?;
-            written(conn.update_live(&self.key, &self.value, self.expiry)?)
+            // Where it has gone meanwhile the write says so.
+            let _is_live = conn.own_live(&self.key, owner.as_deref())?;
+            self.write(conn)
         })
     }
 }

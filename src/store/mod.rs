@@ -134,7 +134,7 @@ impl<C: SessionConnection> DieselSession<C> {
         Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
-    #[cfg(feature = "tower-sessions")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod actix_session;
 mod adoption;
 mod bad_input;
 mod blocking;

@@ -133,7 +133,10 @@ impl Queries for PgConnection {
         since: Option<DateTime<Utc>>,
         expiry: Expiry,
     ) -> QueryResult<bool> {
-        let begun = || coalesce(since.into_sql::<Nullable<Timestamptz>>(), statement_timestamp());
+        let begun = || {
+            let since = coalesce(since.into_sql::<Nullable<Timestamptz>>(), statement_timestamp());
+            least(since, statement_timestamp())
+        };
         let lifetime = interval_of_life(expiry.lifetime);
         let end_of_life = timezone(UtcZone, begun().at_time_zone(UtcZone) + lifetime);
         diesel::insert_into(session::table)

@@ -131,7 +131,8 @@ impl Queries for SqliteConnection {
         expiry: Expiry,
     ) -> QueryResult<bool> {
         let since = since.map(|since| since.timestamp_millis());
-        let begun = || coalesce(since.into_sql::<Nullable<BigInt>>(), milliseconds_now());
+        let begun =
+            || least(coalesce(since.into_sql::<Nullable<BigInt>>(), milliseconds_now()), milliseconds_now());
         let end = || {
             let end_of_life = begun() + milliseconds(expiry.lifetime);
             least(milliseconds_now() + milliseconds(expiry.period), end_of_life)

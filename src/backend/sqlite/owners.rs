@@ -16,7 +16,7 @@ fn live_of<'a>(owner: &'a str) -> _ {
 }
 
 impl OwnerQueries for SqliteConnection {
-    fn own_live(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+    fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
         cached_update(session::table, session::owner.eq(owner), live_under(key))
             .execute(self)
             .map(|rows| rows == 1)

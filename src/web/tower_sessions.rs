@@ -1,7 +1,7 @@
 //! The store for tower-sessions, the session layer of axum and other tower services.
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -10,13 +10,9 @@ use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, ExpiredDeletion, Result, SessionStore};
 
+use super::{CREATED, LoadedSession, NewSession, SavedOwner, Vanished, WebStore, created_on, owner, period};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::web::{LoadedSession, NewSession, WebStore};
-
-/// Where a record says when its session began, in milliseconds since 1970, so that a session whose id is cycled
-/// does not begin anew.
-const CREATED: &str = "diesel-session.created";
 
 /// How many ids are drawn before a database that takes none of them is given up.
 const DRAWS: u32 = 3;
@@ -25,21 +21,11 @@ const DRAWS: u32 = 3;
 const BATCH: u32 = 200;
 const PAUSE: u32 = 3;
 
-/// What a `save` does whose session was deleted, or expired, since the request has loaded it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Vanished {
-    /// It fails, and the middleware answers with an internal error: nothing is lost in silence.
-    #[default]
-    Reject,
-    /// It does nothing: a request that outlives a logout ends as if it had changed nothing.
-    Ignore,
-}
-
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
 ///
-/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout;
-/// `create` draws its own id, and so takes neither another session's nor one that a client has chosen; the id is
+/// What it adds to others: a session that was deleted is not brought back by the `save` of a request that outlives the
+/// logout (one that calls `cycle_id` at that moment still begins another, with what it had loaded: tower-sessions
+/// deletes and creates without a word between the two); `create` draws its own id, and so takes neither another session's nor one that a client has chosen; the id is
 /// hashed at rest; with [`owner_from`](Self::owner_from) all
 /// sessions of a user can be listed and ended.
 ///
@@ -49,7 +35,10 @@ pub enum Vanished {
 /// [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of your own.
 ///
 /// With [`owner_from`](Self::owner_from) or a [longest lifetime](crate::Builder::max_lifetime) the data of a loaded
-/// session have a field `diesel-session.created`, which carries the time of its creation through `cycle_id`.
+/// session have a field `diesel-session.created`, which carries the time of its creation through `cycle_id`; so a login
+/// does not begin the longest lifetime anew, where `Session::flush` before it does. Do not cache this store
+/// (`CachingSessionStore`): a cache knows nothing of logouts elsewhere. Delete expired sessions by a
+/// [`Sweeper`](crate::Sweeper), which survives a failure as `continuously_delete_expired` does not.
 ///
 /// # Examples
 ///
@@ -82,11 +71,13 @@ impl<S: WebStore> TowerSessionStore<S> {
         Self { store, owner_field: None, vanished: Vanished::default() }
     }
 
-    /// The field of a session's data that names its owner, text or a number: it is copied to the owner at each
-    /// `create` and `save` that has it.
+    /// The field of a session's data that names its owner, text or a number: each `create` and `save` copies it to
+    /// the owner, which is nobody where the field is missing.
     ///
     /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
-    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them.
+    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with
+    /// [`EndOldest`](crate::OwnerLimit::EndOldest), since the handler is over when a login would be refused, and the
+    /// visitor would see an internal error.
     pub fn owner_from(mut self, field: &str) -> Self {
         self.owner_field = Some(field.to_owned());
         self
@@ -98,10 +89,11 @@ impl<S: WebStore> TowerSessionStore<S> {
         self
     }
 
-    /// The key under which a framework's id is kept: to clear, list or rotate nothing by hand, but to
-    /// [`keep`](crate::Sessions::clear_owner) one session while all others of its owner end.
+    /// The key under which the session of an id is kept: to mark this device by its
+    /// [`handle`](crate::Sessions::handle), or to keep this session while [all others of its
+    /// owner](crate::Sessions::clear_owner) end.
     #[must_use]
-    pub fn key(id: &Id) -> SessionKey {
+    pub fn key(&self, id: &Id) -> SessionKey {
         let digest = Sha256::new()
             .chain_update("diesel-session tower-sessions:")
             .chain_update(id.0.to_le_bytes())
@@ -111,14 +103,10 @@ impl<S: WebStore> TowerSessionStore<S> {
         SessionKey::of(bytes)
     }
 
-    fn owner(&self, data: &HashMap<String, Value>) -> Result<Option<String>> {
-        let Some(field) = &self.owner_field else { return Ok(None) };
-        match data.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(owner)) => Ok(Some(owner.clone())),
-            Some(Value::Number(owner)) => Ok(Some(owner.to_string())),
-            Some(_) => Err(StoreError::Encode(format!("{field}, the owner, is neither text nor a number"))),
-        }
+    fn owner(&self, record: &Record) -> Result<SavedOwner> {
+        let Some(field) = &self.owner_field else { return Ok(SavedOwner::Stays) };
+        let owner = owner(record.data.get(field)).map_err(|error| StoreError::Encode(error.to_string()))?;
+        Ok(SavedOwner::Is(owner))
     }
 
     /// The data as they are kept: without what this adapter adds to them.
@@ -130,14 +118,8 @@ impl<S: WebStore> TowerSessionStore<S> {
 }
 
 /// What is left of a record's period, by this machine's clock, which has set it.
-fn left(record: &Record) -> Result<TimeDelta> {
-    let left = (record.expiry_date - OffsetDateTime::now_utc()).whole_milliseconds();
-    let left = i64::try_from(left).ok().and_then(TimeDelta::try_milliseconds);
-    left.ok_or_else(|| StoreError::Encode("a record's expiry is out of range".to_owned()))
-}
-
-fn since(record: &Record) -> Option<DateTime<Utc>> {
-    record.data.get(CREATED).and_then(Value::as_i64).and_then(DateTime::from_timestamp_millis)
+fn left(record: &Record) -> TimeDelta {
+    period((record.expiry_date - OffsetDateTime::now_utc()).whole_milliseconds())
 }
 
 /// As tower-sessions has it: a text.
@@ -148,13 +130,16 @@ fn backend(error: Error) -> StoreError {
 #[async_trait]
 impl<S: WebStore> SessionStore for TowerSessionStore<S> {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        let value = Self::encode(record)?;
-        let (owner, since, expiry) = (self.owner(&record.data)?, since(record), left(record)?);
+        let owner = match self.owner(record)? {
+            SavedOwner::Is(owner) => owner,
+            SavedOwner::Stays => None,
+        };
+        let (value, since) = (Self::encode(record)?, record.data.get(CREATED).and_then(created_on));
         for _ in 0..DRAWS {
             // Never the record's own: after `Session::flush` that is what the client's cookie said.
             record.id = Id::default();
-            let (key, value, owner) = (Self::key(&record.id), value.clone(), owner.clone());
-            let session = NewSession { key, value, owner, since, expiry };
+            let (key, value, owner) = (self.key(&record.id), value.clone(), owner.clone());
+            let session = NewSession { key, value, owner, since, expiry: left(record) };
             if self.store.create(session).await.map_err(backend)? {
                 return Ok(());
             }
@@ -163,15 +148,15 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let (value, owner, expiry) = (Self::encode(record)?, self.owner(&record.data)?, left(record)?);
-        match self.store.save(Self::key(&record.id), value, owner, expiry).await {
+        let (value, owner) = (Self::encode(record)?, self.owner(record)?);
+        match self.store.save(self.key(&record.id), value, owner, left(record)).await {
             Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(()),
             result => result.map_err(backend),
         }
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let LoadedSession { value, created, left } = match self.store.load(Self::key(id)).await {
+        let LoadedSession { value, created, left } = match self.store.load(self.key(id)).await {
             Ok(session) => session,
             Err(Error::NotFound | Error::NotSet) => return Ok(None),
             Err(other) => return Err(backend(other)),
@@ -183,11 +168,12 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
             data.insert(CREATED.to_owned(), created.timestamp_millis().into());
         }
         let left = time::Duration::milliseconds(left.num_milliseconds());
-        Ok(Some(Record { id: *id, data, expiry_date: OffsetDateTime::now_utc() + left }))
+        let expiry_date = OffsetDateTime::now_utc().saturating_add(left);
+        Ok(Some(Record { id: *id, data, expiry_date }))
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        self.store.delete(Self::key(id)).await.map_err(backend)
+        self.store.delete(self.key(id)).await.map_err(backend)
     }
 }
 

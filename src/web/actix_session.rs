@@ -1,0 +1,184 @@
+//! The store for actix-session.
+
+use std::collections::HashMap;
+
+use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, SessionStore, UpdateError};
+use actix_web::cookie::time::Duration;
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::{
+    CREATED, LoadedSession, NewSession, NoOwner, SavedOwner, Vanished, WebStore, created_on, owner, period,
+};
+use crate::error::Error;
+use crate::key::SessionKey;
+
+/// As actix-session 0.11 has it: JSON texts by name.
+type SessionState = HashMap<String, String>;
+
+/// How many keys are drawn before a database that takes none of them is given up.
+const DRAWS: u32 = 3;
+
+/// A [`SessionStore`] of actix-session (0.11) over this crate's table (feature `actix-session`).
+///
+/// What it adds to others: a session that was deleted is not brought back by the changes of a request that outlives the
+/// logout, under no key (one that calls `Session::renew` at that moment still begins another, with what it had loaded:
+/// actix-session deletes and saves without a word between the two); keys are this crate's, 160 bits from the operating system, and hashed at rest; `update_ttl` never
+/// shortens a session, and costs no write a request ([`touch`](crate::Sessions::touch)); with
+/// [`owner_from`](Self::owner_from) all sessions of a user can be listed and ended.
+///
+/// Two requests of one session that both change it overwrite each other's state, as with every store of
+/// actix-session: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session
+/// of your own.
+///
+/// With [`owner_from`](Self::owner_from) or a [longest lifetime](crate::Builder::max_lifetime) the state of a loaded
+/// session has an entry `diesel-session.created`, which carries the time of its creation through `Session::renew`.
+/// Delete expired sessions by a [`Sweeper`](crate::Sweeper).
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use diesel::sqlite::SqliteConnection;
+/// use diesel_session::{ActixSessionStore, Blocking, DieselSession, TimeDelta};
+///
+/// let sessions = DieselSession::<SqliteConnection>::builder()
+///     .max_lifetime(TimeDelta::hours(12))
+///     .connect(":memory:")?;
+/// sessions.migrate()?;
+///
+/// let store = ActixSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
+/// // App::new().wrap(actix_session::SessionMiddleware::new(store.clone(), cookie_key.clone()))
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ActixSessionStore<S> {
+    store: S,
+    owner_field: Option<String>,
+    vanished: Vanished,
+}
+
+impl<S: WebStore> ActixSessionStore<S> {
+    /// The store, without owners, and with [`Vanished::Reject`].
+    pub fn new(store: S) -> Self {
+        Self { store, owner_field: None, vanished: Vanished::default() }
+    }
+
+    /// The entry of a session's state that names its owner, text or a number: each save copies it to the owner, which
+    /// is nobody where the entry is missing.
+    ///
+    /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
+    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with
+    /// [`EndOldest`](crate::OwnerLimit::EndOldest), since the handler is over when a login would be refused, and the
+    /// visitor would see an internal error.
+    pub fn owner_from(mut self, entry: &str) -> Self {
+        self.owner_field = Some(entry.to_owned());
+        self
+    }
+
+    /// What an `update` does whose session is gone. Defaults to [`Vanished::Reject`].
+    pub fn vanished(mut self, vanished: Vanished) -> Self {
+        self.vanished = vanished;
+        self
+    }
+
+    fn owner(&self, state: &SessionState) -> Result<SavedOwner, NoOwner> {
+        let Some(field) = &self.owner_field else { return Ok(SavedOwner::Stays) };
+        let named = state.get(field).map(|text| json(text).ok_or(NoOwner)).transpose()?;
+        Ok(SavedOwner::Is(owner(named.as_ref())?))
+    }
+}
+
+/// An entry's text is JSON.
+fn json(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
+}
+
+/// The state as it is kept: without what this adapter adds to it.
+fn encode(mut state: SessionState) -> Result<String, serde_json::Error> {
+    state.remove(CREATED);
+    serde_json::to_string(&state)
+}
+
+fn expiry(ttl: &Duration) -> TimeDelta {
+    period(ttl.whole_milliseconds())
+}
+
+impl<S: WebStore> SessionStore for ActixSessionStore<S> {
+    async fn load(&self, key: &CookieKey) -> Result<Option<SessionState>, LoadError> {
+        let Ok(key) = key.as_ref().parse::<SessionKey>() else { return Ok(None) };
+        let LoadedSession { value, created, .. } = match self.store.load(key).await {
+            Ok(session) => session,
+            Err(Error::NotFound | Error::NotSet) => return Ok(None),
+            Err(other) => return Err(LoadError::Other(other.into())),
+        };
+        // serde_json's own error quotes the value.
+        let mut state: SessionState = serde_json::from_str(&value).map_err(|_| {
+            LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
+        })?;
+        if self.owner_field.is_some() || self.store.has_max_lifetime() {
+            state.insert(CREATED.to_owned(), created.timestamp_millis().to_string());
+        }
+        Ok(Some(state))
+    }
+
+    async fn save(&self, state: SessionState, ttl: &Duration) -> Result<CookieKey, SaveError> {
+        let owner = match self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))? {
+            SavedOwner::Is(owner) => owner,
+            SavedOwner::Stays => None,
+        };
+        let since = state.get(CREATED).and_then(|text| created_on(&json(text)?));
+        let value = encode(state).map_err(|error| SaveError::Serialization(error.into()))?;
+        for _ in 0..DRAWS {
+            let key = SessionKey::random().map_err(|error| SaveError::Other(error.into()))?;
+            let (value, owner) = (value.clone(), owner.clone());
+            let session = NewSession { key, value, owner, since, expiry: expiry(ttl) };
+            if self.store.create(session).await.map_err(|error| SaveError::Other(error.into()))? {
+                let key = CookieKey::try_from(key.as_str().to_owned());
+                return key.map_err(|error| SaveError::Other(error.into()));
+            }
+        }
+        Err(SaveError::Other(Error::NotInserted { draws: DRAWS }.into()))
+    }
+
+    async fn update(
+        &self,
+        key: CookieKey,
+        state: SessionState,
+        ttl: &Duration,
+    ) -> Result<CookieKey, UpdateError> {
+        let owner = self.owner(&state).map_err(|error| UpdateError::Serialization(error.into()))?;
+        let value = encode(state).map_err(|error| UpdateError::Serialization(error.into()))?;
+        let saved = match key.as_ref().parse() {
+            Ok(parsed) => self.store.save(parsed, value, owner, expiry(ttl)).await,
+            Err(malformed) => Err(malformed),
+        };
+        match saved {
+            // Never under another key: that would bring a session back that was logged out.
+            Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(key),
+            Err(error) => Err(UpdateError::Other(error.into())),
+            Ok(()) => Ok(key),
+        }
+    }
+
+    async fn update_ttl(&self, key: &CookieKey, ttl: &Duration) -> Result<(), anyhow::Error> {
+        let touched = match key.as_ref().parse() {
+            Ok(key) => self.store.touch(key, expiry(ttl)).await,
+            Err(malformed) => Err(malformed),
+        };
+        match touched {
+            // A session that is gone has nothing to prolong, and none is made.
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete(&self, key: &CookieKey) -> Result<(), anyhow::Error> {
+        match key.as_ref().parse() {
+            Ok(key) => Ok(self.store.delete(key).await?),
+            Err(_malformed) => Ok(()),
+        }
+    }
+}
