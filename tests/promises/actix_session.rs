@@ -13,17 +13,14 @@ use actix_web::http::StatusCode;
 use actix_web::{App, test as actix_test, web};
 use chrono::TimeDelta;
 use diesel_session::{
-    ActixSessionStore, AsyncNow, Blocking, Builder, DieselSession, SessionConnection, SessionKey, Sessions,
-    Vanished,
+    ActixSessionStore, AsyncNow, Blocking, DieselSession, SessionConnection, SessionKey, Sessions, Vanished,
 };
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, Postgres, Sql};
+use crate::support::{File, Make, Postgres, Sql, laws_on_both_databases};
 use crate::waiting::runtime;
 
 type Store<C> = ActixSessionStore<Blocking<DieselSession<C>>>;
-type Make<'a, C> = &'a dyn Fn(Builder<C>) -> DieselSession<C>;
-
 const HOUR: Duration = Duration::hours(1);
 
 fn over<C: SessionConnection>(store: &DieselSession<C>) -> Store<C> {
@@ -48,31 +45,7 @@ fn ours(key: &CookieKey) -> SessionKey {
     key.as_ref().parse().unwrap()
 }
 
-/// Each of the laws below, as a test on each database.
-macro_rules! laws {
-    ($($law:ident)*) => {
-        mod sqlite {
-            $(
-                #[test]
-                fn $law() {
-                    let file = super::File::new();
-                    super::runtime().block_on(super::$law(&|builder| file.store_with(builder)));
-                }
-            )*
-        }
-        mod postgres {
-            $(
-                #[test]
-                fn $law() {
-                    let database = super::Database::new();
-                    super::runtime().block_on(super::$law(&|builder| database.store_with(builder)));
-                }
-            )*
-        }
-    };
-}
-
-laws! {
+laws_on_both_databases! {
     a_state_that_was_saved_is_loaded_and_updated
     what_is_no_session_is_none_and_becomes_none
     a_deleted_session_is_gone_and_stays_gone

@@ -7,8 +7,8 @@ use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::get;
 use axum::{Router, extract::Path};
 use diesel_session::{
-    AsyncNow, Blocking, Builder, DieselSession, OwnerLimit, SessionConnection, Sessions, TimeDelta,
-    TowerSessionStore, Vanished,
+    AsyncNow, Blocking, DieselSession, OwnerLimit, SessionConnection, Sessions, TimeDelta, TowerSessionStore,
+    Vanished,
 };
 use serde_json::json;
 use throwaway_postgres::Server;
@@ -18,7 +18,7 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error as StoreError, ExpiredDeletion as _};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
 
-use crate::support::{Database, File, Postgres, Sql};
+use crate::support::{Database, File, Make, Postgres, Sql, laws_on_both_databases};
 use crate::waiting::runtime;
 
 type Store<C> = TowerSessionStore<Blocking<DieselSession<C>>>;
@@ -115,31 +115,7 @@ fn record(field: &str, value: &str) -> Record {
     Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
 }
 
-/// Each of the laws below, as a test on each database.
-macro_rules! laws {
-    ($($law:ident)*) => {
-        mod sqlite {
-            $(
-                #[test]
-                fn $law() {
-                    let file = super::File::new();
-                    super::runtime().block_on(super::$law(&|builder| file.store_with(builder)));
-                }
-            )*
-        }
-        mod postgres {
-            $(
-                #[test]
-                fn $law() {
-                    let database = super::Database::new();
-                    super::runtime().block_on(super::$law(&|builder| database.store_with(builder)));
-                }
-            )*
-        }
-    };
-}
-
-laws! {
+laws_on_both_databases! {
     what_is_put_into_a_session_is_there_at_the_next_visit
     a_login_changes_the_id_and_the_old_one_is_dead
     a_logout_is_final
@@ -156,8 +132,6 @@ laws! {
     a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted
     expired_records_are_deleted_and_live_ones_stay
 }
-
-type Make<'a, C> = &'a dyn Fn(Builder<C>) -> DieselSession<C>;
 
 async fn what_is_put_into_a_session_is_there_at_the_next_visit<C: SessionConnection>(make: Make<'_, C>) {
     let mut browser = Browser::new(over(&make(DieselSession::builder())));
