@@ -189,13 +189,11 @@ impl Contender for PgBench {
             let counted = |logged: &[Logged]| logged[logged.len() - 1].number - logged[0].number;
             operations += usize::try_from(counted(logged))?;
             operations_per_second += match amount {
-                Amount::Time(_) => {
-                    counted(logged) as f64 * 1e6 / (logged[logged.len() - 1].end - logged[0].end) as f64
+                Amount::Operations(_) if end > begin => {
+                    logged.iter().filter(during).count() as f64 * 1e6 / (end - begin) as f64
                 }
-                Amount::Operations(_) => {
-                    let together = logged.iter().filter(during).count();
-                    together as f64 * 1e6 / end.saturating_sub(begin).max(1) as f64
-                }
+                // Each client's own, where they end together; or never were at it together, in a very small run.
+                _ => counted(logged) as f64 * 1e6 / (logged[logged.len() - 1].end - logged[0].end) as f64,
             };
             latencies.extend(logged[1..].iter().map(|logged| logged.latency));
         }
