@@ -19,7 +19,7 @@ const DEFAULT_VALUE_LIMIT: usize = 1 << 20;
 const OWNER_LIMIT: usize = 255;
 
 /// Some 2,700 years: far inside what PostgreSQL (4713 BC to 294276 AD) and chrono can hold.
-const LONGEST_PERIOD: TimeDelta = TimeDelta::days(1_000_000);
+pub(crate) const LONGEST_PERIOD: TimeDelta = TimeDelta::days(1_000_000);
 
 /// What PostgreSQL's `timestamptz(2)` tells apart; SQLite tells milliseconds apart.
 const RESOLUTION: TimeDelta = TimeDelta::milliseconds(10);

@@ -18,9 +18,12 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a drop waits for a batch that is under way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Sessions to one DELETE, unless set otherwise.
+pub(crate) const BATCH: u32 = 200;
+
 /// After each batch a pause of so many times what it took: others have the processors and the disk meanwhile.
 /// In the comparison of `docs/benchmarks` the slowest gets stayed as fast as without a sweeper.
-const PAUSE: u32 = 3;
+pub(crate) const PAUSE: u32 = 3;
 
 /// A thread that deletes expired sessions again and again, until it is dropped.
 ///
@@ -72,7 +75,7 @@ impl Sweeper {
             store,
             interval: Duration::from_secs(5 * 60),
             jitter: Duration::from_secs(30),
-            batch: 200,
+            batch: BATCH,
             on_error: Box::new(|_| {}),
         }
     }

@@ -3,15 +3,12 @@
 use chrono::TimeDelta;
 
 use super::owner::make_room;
-use super::{Operation, in_transaction};
+use super::{DRAWS, Operation, in_transaction};
 use crate::backend::{OwnerQueries, Queries};
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
 use crate::rules::{Expiry, Period, Rules, check_owner};
-
-/// How many keys are drawn before a database that keeps none of them is given up.
-const DRAWS: u32 = 3;
 
 /// Starts a session and returns its key.
 pub(crate) struct Generate<V> {

@@ -23,6 +23,9 @@ pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
 #[cfg(feature = "tokio")]
 pub(crate) use web::{Adopt, Inspect, Overwrite};
 
+/// How many keys are drawn before a database that keeps none of them is given up.
+pub(crate) const DRAWS: u32 = 3;
+
 /// One operation, ready to run.
 pub(crate) trait Operation<C> {
     type Output;

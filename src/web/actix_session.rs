@@ -12,12 +12,10 @@ use super::{
 };
 use crate::error::Error;
 use crate::key::SessionKey;
+use crate::operations::DRAWS;
 
 /// As actix-session 0.11 has it: JSON texts by name.
 type SessionState = HashMap<String, String>;
-
-/// How many keys are drawn before a database that takes none of them is given up.
-const DRAWS: u32 = 3;
 
 /// A [`SessionStore`] of actix-session (0.11) over this crate's table (feature `actix-session`).
 ///
@@ -125,10 +123,8 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     }
 
     async fn save(&self, state: SessionState, ttl: &Duration) -> Result<CookieKey, SaveError> {
-        let owner = match self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))? {
-            SavedOwner::Is(owner) => owner,
-            SavedOwner::Stays => None,
-        };
+        let owner = self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))?;
+        let owner = owner.of_a_new_session();
         let since = state.get(CREATED).and_then(|text| created_on(&json(text)?));
         let value = encode(state).map_err(|error| SaveError::Serialization(error.into()))?;
         for _ in 0..DRAWS {

@@ -80,6 +80,16 @@ pub enum SavedOwner {
     Is(Option<String>),
 }
 
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+impl SavedOwner {
+    fn of_a_new_session(self) -> Option<String> {
+        match self {
+            Self::Is(owner) => owner,
+            Self::Stays => None,
+        }
+    }
+}
+
 /// A live session.
 #[allow(missing_debug_implementations, reason = "it holds a value")]
 #[cfg_attr(
@@ -154,10 +164,11 @@ fn owner(field: Option<&serde_json::Value>) -> Result<Option<String>, NoOwner> {
 /// A framework's period, as long as a database can hold: 'never' is a very long time.
 #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
 fn period(milliseconds: i128) -> TimeDelta {
-    const LONGEST: TimeDelta = TimeDelta::days(1_000_000);
-    let longest = i128::from(LONGEST.num_milliseconds());
+    use crate::rules::LONGEST_PERIOD;
+
+    let longest = i128::from(LONGEST_PERIOD.num_milliseconds());
     let milliseconds = i64::try_from(milliseconds.clamp(-longest, longest));
-    milliseconds.map_or(LONGEST, TimeDelta::milliseconds)
+    milliseconds.map_or(LONGEST_PERIOD, TimeDelta::milliseconds)
 }
 
 #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]

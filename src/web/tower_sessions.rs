@@ -13,13 +13,8 @@ use tower_sessions_core::session_store::{Error as StoreError, ExpiredDeletion, R
 use super::{CREATED, LoadedSession, NewSession, SavedOwner, Vanished, WebStore, created_on, owner, period};
 use crate::error::Error;
 use crate::key::SessionKey;
-
-/// How many ids are drawn before a database that takes none of them is given up.
-const DRAWS: u32 = 3;
-
-/// Sessions to one DELETE, and after it a pause of so many times what it took: as a [`Sweeper`](crate::Sweeper) does.
-const BATCH: u32 = 200;
-const PAUSE: u32 = 3;
+use crate::operations::DRAWS;
+use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
 ///
@@ -130,10 +125,7 @@ fn backend(error: Error) -> StoreError {
 #[async_trait]
 impl<S: WebStore> SessionStore for TowerSessionStore<S> {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        let owner = match self.owner(record)? {
-            SavedOwner::Is(owner) => owner,
-            SavedOwner::Stays => None,
-        };
+        let owner = self.owner(record)?.of_a_new_session();
         let (value, since) = (Self::encode(record)?, record.data.get(CREATED).and_then(created_on));
         for _ in 0..DRAWS {
             // Never the record's own: after `Session::flush` that is what the client's cookie said.
@@ -179,7 +171,7 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
 
 #[async_trait]
 impl<S: WebStore> ExpiredDeletion for TowerSessionStore<S> {
-    /// Until none is left, batch by batch.
+    /// Until none is left, batch by batch, as a [`Sweeper`](crate::Sweeper) does.
     async fn delete_expired(&self) -> Result<()> {
         loop {
             let started = Instant::now();
