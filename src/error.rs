@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-type BoxedError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxedError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation did not do what was asked.
 ///
@@ -107,7 +107,7 @@ pub enum Error {
         /// How long the call waited.
         waited: Duration,
         /// What the pool says, with the last failed connection's reason.
-        source: diesel::r2d2::PoolError,
+        source: BoxedError,
     },
 
     /// The connection was lost during the call, and no other was to be had in time. A write may have taken

@@ -27,7 +27,8 @@
 //! - Over your own pool: [`DieselSession::new`]; without a pool: [`Rules::on`]. Settings: [`DieselSession::builder`].
 //! - The table, and who may make it: [`migrations`].
 //! - Expired rows, in the background: [`Sweeper`].
-//! - In asynchronous programs: [`AsyncNow`] and [`AsyncSessions`], by `Blocking` (feature `tokio`).
+//! - In asynchronous programs: [`AsyncNow`] and [`AsyncSessions`], on PostgreSQL by
+//!   `AsyncDieselSession` (feature `diesel-async`), elsewhere by `Blocking` (feature `tokio`).
 //! - Without a database: [`MemorySession`].
 //!
 //! # Features
@@ -42,6 +43,7 @@
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: `Json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
+//! | `diesel-async` | sessions on PostgreSQL without blocking, over bb8 and without libpq: `AsyncDieselSession` |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
 //! | `tower-sessions` | the store for tower-sessions, axum's session layer: `TowerSessionStore` |
 //! | `tracing` | a span and an event for each operation: see below |
@@ -62,7 +64,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite")),
+    not(any(feature = "postgres", feature = "sqlite", feature = "diesel-async")),
     allow(
         dead_code,
         unused_imports,
@@ -71,11 +73,10 @@
     )
 )]
 
-mod async_now;
-mod async_sessions;
+mod asynchronous;
 mod backend;
-#[cfg(feature = "tokio")]
-mod blocking;
+mod builder;
+mod calls;
 mod connect;
 mod error;
 #[cfg(feature = "json")]
@@ -97,14 +98,16 @@ mod trace;
 #[cfg(feature = "tokio")]
 mod web;
 
-pub use async_now::AsyncNow;
-pub use async_sessions::AsyncSessions;
-pub use backend::SessionConnection;
 #[cfg(feature = "tokio")]
-pub use blocking::Blocking;
+pub use asynchronous::Blocking;
+#[cfg(feature = "diesel-async")]
+pub use asynchronous::{AsyncDieselSession, AsyncOnConnection, AsyncPool};
+pub use asynchronous::{AsyncNow, AsyncSessions};
+pub use backend::SessionConnection;
+pub use builder::Builder;
 #[doc(no_inline)]
 pub use chrono::{DateTime, TimeDelta, Utc};
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub use connect::postgres::ConnectOptions;
 pub use error::{Error, MigrationError};
 #[cfg(feature = "json")]
@@ -115,7 +118,7 @@ pub use now::Now;
 pub use owner::{OwnedSession, OwnerLimit, SessionCount, SessionHandle};
 pub use rules::Rules;
 pub use sessions::Sessions;
-pub use store::{Builder, DieselSession, OnConnection};
+pub use store::{DieselSession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
 #[cfg(feature = "actix-session")]
 pub use web::actix_session::ActixSessionStore;

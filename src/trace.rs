@@ -1,6 +1,7 @@
 //! What is told of each operation, with the feature `tracing`: its name, the database, how it ended and how long it
 //! took. Never a key, a value, an owner or an address.
 
+use std::future::Future;
 #[cfg(feature = "tracing")]
 use std::time::Instant;
 
@@ -39,17 +40,18 @@ impl Outcome for Error {
 
 /// Does `work`, in a span of its own.
 #[cfg(feature = "tracing")]
-pub(crate) fn traced<T, E: Outcome>(
+pub(crate) async fn traced<T, E: Outcome>(
     operation: &'static str,
     database: &'static str,
-    work: impl FnOnce() -> Result<T, E>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
+    use tracing::Instrument as _;
     use tracing::field::Empty;
 
     let span = tracing::debug_span!("session", operation, database, outcome = Empty, elapsed_us = Empty);
-    span.in_scope(|| {
+    let told = async {
         let started = Instant::now();
-        let result = work();
+        let result = work.await;
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let outcome = result.as_ref().err().map_or("ok", Outcome::outcome);
         span.record("outcome", outcome);
@@ -61,16 +63,17 @@ pub(crate) fn traced<T, E: Outcome>(
             tracing::debug!(operation, database, outcome, elapsed_us);
         }
         result
-    })
+    };
+    told.instrument(span.clone()).await
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) fn traced<T, E: Outcome>(
+pub(crate) async fn traced<T, E: Outcome>(
     _operation: &'static str,
     _database: &'static str,
-    work: impl FnOnce() -> Result<T, E>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    work()
+    work.await
 }
 
 /// Does `work` on another thread in the span of this one, for what is told on its way: by Diesel's instrumentation.

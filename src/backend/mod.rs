@@ -1,24 +1,26 @@
-//! What a database does for sessions: a few typed queries, one file a database, and nothing else.
+//! What a database does for sessions: a few typed queries, one folder a database, and nothing else.
+//!
+//! Each query is a future, so that it is written once for connections that block and for those that do not. On one
+//! that blocks it is ready as soon as it is asked: see [`blocking`].
+
+use std::future::Future;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryResult;
-use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
-use diesel::r2d2::R2D2Connection;
 
 use crate::connect::{Connect, Schema};
 use crate::error::MigrationError;
 use crate::key::{KeyStorage, StoredKey};
 use crate::rules::{Expiry, Period};
 
+pub(crate) mod blocking;
 mod cached_update;
-#[cfg(feature = "postgres")]
-mod moved_row;
-#[cfg(feature = "postgres")]
-mod postgres;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "postgres")]
-mod utc_zone;
+
+use blocking::Blocks;
 
 /// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
 /// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.
@@ -35,25 +37,27 @@ mod utc_zone;
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
     note = "a pooled connection leads to its connection: pass `&mut *conn`"
 )]
-pub trait SessionConnection: Connect + OwnerQueries + Migrate {}
+pub trait SessionConnection: Blocks + Connect + OwnerQueries + Migrate {}
+
+/// What a database answers, sooner or later.
+pub trait Answer<T>: Future<Output = QueryResult<T>> + Send {}
+
+impl<T, F: Future<Output = QueryResult<T>> + Send> Answer<T> for F {}
 
 /// The queries: each is one statement, and none judges what its answer means. *Live* is decided here and
 /// nowhere else: `expire_date` after the database's clock, equal is dead.
-pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> + Send + 'static {
+pub trait Queries: Send {
     /// The database's name, as its feature has it.
     const NAME: &'static str;
 
-    /// Begins a transaction in which a row that was read can be written.
-    const BEGIN: &'static str;
-
     /// The value of the live session under the key, and what is left of its period.
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>>;
+    fn load_live(&mut self, key: &StoredKey) -> impl Answer<Option<(Option<String>, TimeDelta)>>;
 
     /// Whether there is a live session under the key.
-    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool>;
+    fn is_live(&mut self, key: &StoredKey) -> impl Answer<bool>;
 
     /// The value of the live session under the key, which nobody else writes until the transaction ends.
-    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
+    fn lock_live(&mut self, key: &StoredKey) -> impl Answer<Option<(Option<String>,)>>;
 
     /// Inserts a session that expires after `period`; `false` where the key is taken.
     fn insert(
@@ -62,7 +66,7 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
         value: Option<&str>,
         owner: Option<&str>,
         period: Period,
-    ) -> QueryResult<bool>;
+    ) -> impl Answer<bool>;
 
     /// Inserts a session that began at a given time, or now; `false` where the key is taken.
     fn insert_since(
@@ -72,13 +76,13 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
         owner: Option<&str>,
         since: Option<DateTime<Utc>>,
         expiry: Expiry,
-    ) -> QueryResult<bool>;
+    ) -> impl Answer<bool>;
 
     /// The value of the live session under the key, when it was created, and what is left of its period.
-    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>>;
+    fn inspect_live(&mut self, key: &StoredKey) -> impl Answer<Option<InspectedRow>>;
 
     /// Gives the live session under the key a value and an expiry; `false` where there is none.
-    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool>;
+    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> impl Answer<bool>;
 
     /// The same where its value is the expected one; `false` where it is another, or there is no session.
     fn replace_live(
@@ -87,77 +91,79 @@ pub trait Queries: R2D2Connection<TransactionManager = AnsiTransactionManager> +
         expected: Option<&str>,
         value: &str,
         expiry: Expiry,
-    ) -> QueryResult<bool>;
+    ) -> impl Answer<bool>;
 
     /// Gives the live session under the key an expiry that is later by `step` at least; `false` where it would
     /// not be, or there is no session.
-    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool>;
+    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> impl Answer<bool>;
 
     /// Moves the live session to another key; `false` where there is none.
-    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool>;
+    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> impl Answer<bool>;
 
     /// Deletes the session under the key, live or not; `false` where there is none.
-    fn delete(&mut self, key: &StoredKey) -> QueryResult<bool>;
+    fn delete(&mut self, key: &StoredKey) -> impl Answer<bool>;
 
     /// Deletes at most `limit` expired sessions, the longest expired first.
-    fn delete_expired(&mut self, limit: u32) -> QueryResult<usize>;
+    fn delete_expired(&mut self, limit: u32) -> impl Answer<usize>;
 
     /// How many sessions there are, and how many of them are live.
-    fn count(&mut self) -> QueryResult<(i64, i64)>;
+    fn count(&mut self) -> impl Answer<(i64, i64)>;
 
     /// Whether there is a session table.
-    fn has_table(&mut self) -> QueryResult<bool>;
+    fn has_table(&mut self) -> impl Answer<bool>;
+}
+
+/// Transactions for what takes more than one statement.
+pub(crate) trait Transactions: Queries {
+    /// Begins a transaction in which a row that was read can be written; a savepoint in the caller's.
+    fn begin(&mut self) -> impl Answer<()>;
+
+    fn commit(&mut self) -> impl Answer<()>;
+
+    fn roll_back(&mut self) -> impl Answer<()>;
+}
+
+/// What a pool's user asks of a connection, which may be lost.
+pub(crate) trait Link: Queries {
+    /// Whether the database is at the far end of a connection that can be lost.
+    const REMOTE: bool;
 
     /// Whether the connection has an open transaction, or cannot tell.
-    fn is_in_transaction(&mut self) -> bool {
-        let status = AnsiTransactionManager::transaction_manager_status_mut(self);
-        !matches!(status.transaction_depth(), Ok(None))
-    }
+    fn is_in_transaction(&mut self) -> bool;
 
-    /// Begins a transaction in which a row that was read can be written; a savepoint in the caller's.
-    fn begin(&mut self) -> QueryResult<()> {
-        if self.is_in_transaction() {
-            AnsiTransactionManager::begin_transaction(self)
-        } else {
-            AnsiTransactionManager::begin_transaction_sql(self, Self::BEGIN)
-        }
-    }
+    /// Whether the database answers.
+    fn ping(&mut self) -> impl Answer<()>;
 
-    fn commit(&mut self) -> QueryResult<()> {
-        AnsiTransactionManager::commit_transaction(self)
-    }
-
-    fn roll_back(&mut self) -> QueryResult<()> {
-        AnsiTransactionManager::rollback_transaction(self)
-    }
+    /// Lets the pool drop the connection when it gets it back.
+    fn give_up(&mut self);
 }
 
 /// The queries for sessions of one owner: likewise.
 pub trait OwnerQueries: Queries {
     /// Gives the live session under the key an owner, or none; `false` where there is no session.
-    fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool>;
+    fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> impl Answer<bool>;
 
     /// The owner of the live session under the key.
-    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>>;
+    fn load_owner(&mut self, key: &StoredKey) -> impl Answer<Option<(Option<String>,)>>;
 
     /// The live sessions of an owner, the oldest first.
-    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>>;
+    fn load_owned(&mut self, owner: &str) -> impl Answer<Vec<OwnedRow>>;
 
     /// How many live sessions an owner has under other keys than this one.
-    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64>;
+    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> impl Answer<i64>;
 
     /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool>;
+    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> impl Answer<bool>;
 
     /// Deletes the live sessions of an owner that are under other keys than this one.
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize>;
+    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> impl Answer<usize>;
 
     /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
     /// where one was moved to another key meanwhile.
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize>;
+    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> impl Answer<usize>;
 
     /// Until the transaction ends, nobody else locks this owner.
-    fn lock_owner(&mut self, owner: &str) -> QueryResult<()>;
+    fn lock_owner(&mut self, owner: &str) -> impl Answer<()>;
 }
 
 /// A live session: its value, when it was generated, and what is left of its period.

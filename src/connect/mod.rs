@@ -6,9 +6,13 @@ use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
 
 use crate::error::Error;
 
-#[cfg(feature = "postgres")]
+#[cfg(feature = "diesel-async")]
+pub(crate) mod asynchronous;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 mod conninfo;
 #[cfg(feature = "postgres")]
+mod libpq;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -26,7 +30,7 @@ pub struct ConnectionSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema(String);
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 impl Schema {
     pub(crate) fn new(name: &str) -> Self {
         Self(name.to_owned())

@@ -1,12 +1,9 @@
 //! Connections to PostgreSQL.
 
-use diesel::connection::{CacheSize, SimpleConnection as _};
-use diesel::prelude::*;
-use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Connect, ConnectionSettings, Schema, conninfo};
+use super::{ConnectionSettings, Schema, conninfo};
 use crate::error::Error;
 
 /// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
@@ -124,7 +121,66 @@ impl ConnectOptions {
     /// # Errors
     ///
     /// [`Error::Configuration`] for a NUL, which would end the string early; for a schema that cannot be.
+    #[cfg(feature = "postgres")]
     pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
+        let options = self.with_limits("keepalives_count", settings)?;
+        conninfo::format(&options.parameters)
+    }
+
+    /// The string that tokio-postgres takes, likewise.
+    ///
+    /// # Errors
+    ///
+    /// As before; and for a parameter that libpq alone knows.
+    #[cfg(feature = "diesel-async")]
+    pub(crate) fn asynchronous_address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
+        /// Of `tokio_postgres::Config`, 0.7.
+        const KNOWN: [&str; 18] = [
+            "application_name",
+            "channel_binding",
+            "connect_timeout",
+            "dbname",
+            "host",
+            "hostaddr",
+            "keepalives",
+            "keepalives_idle",
+            "keepalives_interval",
+            "keepalives_retries",
+            "load_balance_hosts",
+            "options",
+            "password",
+            "port",
+            "sslmode",
+            "target_session_attrs",
+            "tcp_user_timeout",
+            "user",
+        ];
+        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
+        let mut options = self.with_limits("keepalives_retries", settings)?;
+        for (keyword, _) in &mut options.parameters {
+            if keyword == "keepalives_count" {
+                "keepalives_retries".clone_into(keyword);
+            }
+            if !KNOWN.contains(&keyword.as_str()) {
+                let reason =
+                    format!("diesel-async takes no {keyword}: that is for what establishes connections");
+                return refuse("connection", &reason);
+            }
+        }
+        if matches!(options.get("sslmode"), Some("verify-ca" | "verify-full" | "allow")) {
+            return refuse("sslmode", "disable, prefer or require: what is verified says `establish_with`");
+        }
+        if options.get("host").is_none() && options.get("hostaddr").is_none() {
+            return refuse(
+                "host",
+                "diesel-async has no default: give a name, or the directory of the socket",
+            );
+        }
+        conninfo::format(&options.parameters)
+    }
+
+    /// These options with limits where they have none, `keepalives_count` under the name that this client gives it.
+    fn with_limits(&self, keepalives_count: &str, settings: &ConnectionSettings) -> Result<Self, Error> {
         settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
         if settings.pgbouncer && settings.schema.is_some() {
             let reason = "in transaction mode a search_path leaks to other clients: give the role one";
@@ -144,7 +200,7 @@ impl ConnectOptions {
         default("keepalives", "1".to_owned());
         default("keepalives_idle", probe.clone());
         default("keepalives_interval", probe);
-        default("keepalives_count", "3".to_owned());
+        default(keepalives_count, "3".to_owned());
         default("tcp_user_timeout", statement_timeout.to_string());
         if self.require_ssl {
             let environment = std::env::var("PGSSLMODE").ok();
@@ -153,7 +209,7 @@ impl ConnectOptions {
                 options = options.with("sslmode", "require");
             }
         }
-        conninfo::format(&options.parameters)
+        Ok(options)
     }
 
     fn get(&self, keyword: &str) -> Option<&str> {
@@ -193,43 +249,21 @@ impl fmt::Debug for ConnectOptions {
     }
 }
 
-impl Connect for PgConnection {
-    const REMOTE: bool = true;
-
-    fn address(url: &str, settings: &ConnectionSettings) -> Result<String, Error> {
-        url.parse::<ConnectOptions>()?.address(settings)
+/// What each new connection is told: its statement timeout where the role, the environment or the caller's options
+/// have set none, and where it finds tables.
+pub(super) fn set_up(settings: &ConnectionSettings) -> String {
+    let mut statements = String::new();
+    if !settings.pgbouncer {
+        let milliseconds = settings.statement_timeout.as_millis();
+        statements = format!(
+            "SELECT set_config('statement_timeout', '{milliseconds}', false) \
+             WHERE current_setting('statement_timeout') = '0';"
+        );
     }
-
-    fn is_private(_address: &str) -> bool {
-        false
+    if let Some(schema) = &settings.schema {
+        statements += &format!("SET search_path = {};", schema.quoted());
     }
-
-    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
-        Box::new(SetUp(settings.clone()))
-    }
-}
-
-#[derive(Debug)]
-struct SetUp(ConnectionSettings);
-
-impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
-    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), ConnectionError> {
-        if self.0.pgbouncer {
-            // In transaction mode, what is prepared by name or set may be another client's by the next call.
-            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
-        } else {
-            // Where the role, the environment or the caller's options have set none.
-            let milliseconds = self.0.statement_timeout.as_millis();
-            conn.batch_execute(&format!(
-                "SELECT set_config('statement_timeout', '{milliseconds}', false) \
-                 WHERE current_setting('statement_timeout') = '0'"
-            ))?;
-        }
-        if let Some(schema) = &self.0.schema {
-            conn.batch_execute(&format!("SET search_path = {}", schema.quoted()))?;
-        }
-        Ok(())
-    }
+    statements
 }
 
 #[cfg(test)]

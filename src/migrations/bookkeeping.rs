@@ -5,6 +5,8 @@ use diesel::migration::{Migration, MigrationVersion, Result};
 use diesel::prelude::*;
 use diesel_migrations::MigrationHarness;
 
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+use super::postgres::OnPostgres;
 use crate::schema::__diesel_session_migrations as record;
 
 /// The versions of migrations, oldest first.
@@ -22,8 +24,8 @@ pub(super) const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS __diesel_sess
      version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
 macro_rules! harness {
-    ($connection:ty, $database:ty) => {
-        impl MigrationHarness<$database> for Recorded<'_, $connection> {
+    ([$($any:tt)*] $connection:ty, $database:ty) => {
+        impl<$($any)*> MigrationHarness<$database> for Recorded<'_, $connection> {
             fn run_migration(
                 &mut self,
                 migration: &dyn Migration<$database>,
@@ -51,7 +53,7 @@ macro_rules! harness {
     };
 }
 
-#[cfg(feature = "postgres")]
-harness!(PgConnection, diesel::pg::Pg);
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+harness!([C: OnPostgres] C, diesel::pg::Pg);
 #[cfg(feature = "sqlite")]
-harness!(SqliteConnection, diesel::sqlite::Sqlite);
+harness!([] SqliteConnection, diesel::sqlite::Sqlite);

@@ -13,13 +13,13 @@
 use diesel_migrations::EmbeddedMigrations;
 use diesel_migrations::embed_migrations;
 
-use crate::backend::SessionConnection;
+use crate::backend::{Migrate, SessionConnection};
 use crate::connect::Schema;
 use crate::error::{Error, MigrationError};
 use crate::key::KeyStorage;
 
 mod bookkeeping;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -34,7 +34,7 @@ pub use postgres::adopt;
 /// Then the record is the host's too, and [`migrate`], [`check`] and [`revert`] know nothing of it: do not mix
 /// them. Nor does anything ask what an existing `session` table is: it is taken for the one of OCaml's
 /// `session-postgresql`, and its keys stay in clear.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// The migrations for SQLite, for hosts that run them with a harness of their own: see `POSTGRES`.
@@ -83,7 +83,7 @@ pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Resul
 }
 
 /// The same where the connection looks into this schema, which is made where it is missing.
-pub(crate) fn migrate_in<C: SessionConnection>(
+pub(crate) fn migrate_in<C: Migrate>(
     schema: Option<&Schema>,
     conn: &mut C,
     storage: KeyStorage,
@@ -119,6 +119,10 @@ pub(crate) fn migrate_in<C: SessionConnection>(
 /// # }
 /// ```
 pub fn check<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
+    check_in(conn, storage)
+}
+
+pub(crate) fn check_in<C: Migrate>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
     let versions = conn.missing()?;
     if versions.is_empty() {
         Ok(conn.check_table(storage)?)

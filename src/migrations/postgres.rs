@@ -1,17 +1,23 @@
 //! Migrations on PostgreSQL, and the table of OCaml's `session-postgresql`.
 
+use diesel::connection::{DefaultLoadingMode, LoadConnection, TransactionManager as _};
 use diesel::dsl::select;
-use diesel::migration::MigrationSource as _;
+use diesel::migration::{MigrationConnection, MigrationSource as _};
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
+#[cfg(feature = "diesel-async")]
+use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
-use crate::backend::{Migrate, Queries as _};
+use crate::backend::Migrate;
 use crate::connect::Schema;
-use crate::error::{Error, MigrationError};
+#[cfg(feature = "postgres")]
+use crate::error::Error;
+use crate::error::MigrationError;
 use crate::key::KeyStorage;
 
 /// Brings the session table of OCaml's `session-postgresql` to this version's form, as
@@ -38,6 +44,7 @@ use crate::key::KeyStorage;
 /// println!("{hashed} sessions go on under hashed keys");
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
+#[cfg(feature = "postgres")]
 pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
     let hashed = alone(conn, None, |conn| {
@@ -48,12 +55,25 @@ pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     Ok(hashed)
 }
 
+/// A connection to PostgreSQL that blocks, or is made to.
+pub trait OnPostgres:
+    Connection<Backend = Pg> + LoadConnection<DefaultLoadingMode, Backend = Pg> + MigrationConnection + 'static
+{
+}
+
+#[cfg(feature = "postgres")]
+impl OnPostgres for PgConnection {}
+
+#[cfg(feature = "diesel-async")]
+impl<C: AsyncConnection<Backend = Pg> + 'static> OnPostgres for AsyncConnectionWrapper<C> {}
+
 /// Gives plain keys the form that `StoredKey` gives a hashed one.
+#[cfg(feature = "postgres")]
 const HASH_KEYS: &str = "UPDATE session SET session_key = \
      '$' || left(encode(sha256(convert_to(session_key::text, 'UTF8')), 'base64'), 39) \
      WHERE left(session_key::text, 1) <> '$'";
 
-impl Migrate for PgConnection {
+impl<C: OnPostgres> Migrate for C {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
         let pending = if says(self, HAS_RECORD)? {
             Recorded(self).pending_migrations(POSTGRES)
@@ -68,14 +88,14 @@ impl Migrate for PgConnection {
     }
 
     fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
-        if !self.has_table()? {
+        if !says(self, HAS_TABLE)? {
             return Err(MigrationError::TableDropped);
         }
         match storage {
             KeyStorage::Plain => {
                 // No index finds it in every collation, so it takes as long as the table is large.
                 let hashed = "EXISTS (SELECT FROM session WHERE left(session_key::text, 1) = '$')";
-                let hashed = self.transaction(|conn| {
+                let hashed = self.transaction(|conn: &mut C| {
                     let before = say(conn, "current_setting('statement_timeout')")?;
                     set_local(conn, "statement_timeout", "0")?;
                     let hashed = says(conn, hashed)?;
@@ -110,6 +130,8 @@ extern "SQL" {
 /// "diesses" in ASCII: the advisory lock of whoever changes the session table.
 const LOCK: i64 = 0x0064_6965_7373_6573;
 
+const HAS_TABLE: &str = "to_regclass('session') IS NOT NULL";
+
 /// The record is found as the session table is, along the `search_path`, and is the record of that table only
 /// if it lies beside it.
 const HAS_RECORD: &str = "EXISTS (SELECT FROM pg_class AS record \
@@ -119,12 +141,12 @@ const HAS_RECORD: &str = "EXISTS (SELECT FROM pg_class AS record \
 
 /// Runs `work` in one transaction, one process at a time. The lock is taken by a statement of its own,
 /// under READ COMMITTED: so `work` sees what the process before it did.
-fn alone<T>(
-    conn: &mut PgConnection,
+fn alone<C: OnPostgres, T>(
+    conn: &mut C,
     schema: Option<&Schema>,
-    work: impl FnOnce(&mut PgConnection) -> Result<T, MigrationError>,
+    work: impl FnOnce(&mut C) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
-    let locked = |conn: &mut PgConnection| {
+    let locked = |conn: &mut C| {
         // The transaction may be the caller's, and go on with the caller's settings.
         let statement_timeout = say(conn, "current_setting('statement_timeout')")?;
         let lock_timeout = say(conn, "current_setting('lock_timeout')")?;
@@ -145,14 +167,16 @@ fn alone<T>(
         set_local(conn, "lock_timeout", &lock_timeout)?;
         Ok(done)
     };
-    if conn.is_in_transaction() {
-        conn.transaction(locked)
-    } else {
-        conn.build_transaction().read_committed().run(locked)
-    }
+    let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
+    conn.transaction(|conn| {
+        if depth.is_none() {
+            sql_query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(conn)?;
+        }
+        locked(conn)
+    })
 }
 
-fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, MigrationError> {
+fn run_pending<C: OnPostgres>(conn: &mut C, storage: KeyStorage) -> Result<usize, MigrationError> {
     if lock_table(conn)? {
         conn.check_table(storage)?;
     }
@@ -161,8 +185,8 @@ fn run_pending(conn: &mut PgConnection, storage: KeyStorage) -> Result<usize, Mi
 
 /// Locks the table against everybody, if there is one, so that nothing comes between a look and what follows
 /// from it. A table that we did not make must be that of `session-postgresql`.
-fn lock_table(conn: &mut PgConnection) -> Result<bool, MigrationError> {
-    if !conn.has_table()? {
+fn lock_table<C: OnPostgres>(conn: &mut C) -> Result<bool, MigrationError> {
+    if !says(conn, HAS_TABLE)? {
         return Ok(false);
     }
     if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
@@ -173,7 +197,7 @@ fn lock_table(conn: &mut PgConnection) -> Result<bool, MigrationError> {
 }
 
 /// Refuses whatever is called `session` and is not the table of `session-postgresql`.
-fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
+fn check_shape<C: OnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
     #[derive(QueryableByName)]
     struct Column {
         #[diesel(sql_type = Text)]
@@ -216,7 +240,7 @@ fn check_shape(conn: &mut PgConnection) -> Result<(), MigrationError> {
 }
 
 /// Asks first, since `CREATE SCHEMA IF NOT EXISTS` is refused to whoever may not create one, needed or not.
-fn make_schema(conn: &mut PgConnection, schema: &Schema) -> QueryResult<()> {
+fn make_schema<C: OnPostgres>(conn: &mut C, schema: &Schema) -> QueryResult<()> {
     let name = schema.quoted();
     if select(to_regnamespace(&name).is_not_null()).get_result(conn)? {
         return Ok(());
@@ -225,7 +249,7 @@ fn make_schema(conn: &mut PgConnection, schema: &Schema) -> QueryResult<()> {
 }
 
 /// The answer to a question in SQL.
-fn says(conn: &mut PgConnection, question: &str) -> QueryResult<bool> {
+fn says<C: OnPostgres>(conn: &mut C, question: &str) -> QueryResult<bool> {
     #[derive(QueryableByName)]
     struct Answer {
         #[diesel(sql_type = Bool)]
@@ -235,7 +259,7 @@ fn says(conn: &mut PgConnection, question: &str) -> QueryResult<bool> {
 }
 
 /// The text that an SQL expression has.
-fn say(conn: &mut PgConnection, expression: &str) -> QueryResult<String> {
+fn say<C: OnPostgres>(conn: &mut C, expression: &str) -> QueryResult<String> {
     #[derive(QueryableByName)]
     struct Answer {
         #[diesel(sql_type = Text)]
@@ -245,6 +269,6 @@ fn say(conn: &mut PgConnection, expression: &str) -> QueryResult<String> {
 }
 
 /// Changes a setting for the rest of the transaction.
-fn set_local(conn: &mut PgConnection, setting: &str, value: &str) -> QueryResult<()> {
+fn set_local<C: OnPostgres>(conn: &mut C, setting: &str, value: &str) -> QueryResult<()> {
     sql_query(format!("SET LOCAL {setting} = '{value}'")).execute(conn).map(drop)
 }

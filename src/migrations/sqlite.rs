@@ -8,7 +8,8 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
-use crate::backend::{Migrate, Queries as _};
+use crate::backend::blocking::outcome;
+use crate::backend::{Link as _, Migrate, Queries as _};
 use crate::connect::Schema;
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
@@ -53,7 +54,7 @@ impl Migrate for SqliteConnection {
             }
         };
         patiently(self, |conn| {
-            if !conn.has_table()? {
+            if !outcome(conn.has_table())? {
                 return Err(MigrationError::TableDropped);
             }
             if says(conn, others)? { Err(refusal) } else { Ok(()) }

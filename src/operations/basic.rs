@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::owner::make_room;
-use super::{DRAWS, Operation, in_transaction};
-use crate::backend::{OwnerQueries, Queries};
+use super::{DRAWS, Operation, end};
+use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
@@ -20,7 +20,7 @@ pub(crate) struct Generate<V> {
     period: Period,
 }
 
-impl<V: AsRef<str>> Generate<V> {
+impl<V: AsRef<str> + Send + Sync> Generate<V> {
     pub(crate) fn new(
         rules: &Rules,
         owner: Option<&str>,
@@ -39,12 +39,12 @@ impl<V: AsRef<str>> Generate<V> {
         })
     }
 
-    fn insert<C: Queries>(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
+    async fn insert<C: Queries>(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
         let value = self.value.as_ref().map(AsRef::as_ref);
         for _ in 0..DRAWS {
             let stored = StoredKey::new(&self.key, self.storage);
             // Repeated, a key that is taken was taken by our own first run.
-            if conn.insert(&stored, value, self.owner.as_deref(), self.period)? || repeated {
+            if conn.insert(&stored, value, self.owner.as_deref(), self.period).await? || repeated {
                 return Ok(self.key);
             }
             self.key = SessionKey::random()?;
@@ -53,19 +53,23 @@ impl<V: AsRef<str>> Generate<V> {
     }
 }
 
-impl<C: OwnerQueries, V: AsRef<str>> Operation<C> for Generate<V> {
+impl<C: OwnerQueries + Transactions, V: AsRef<str> + Send + Sync> Operation<C> for Generate<V> {
     type Output = SessionKey;
     const NAME: &'static str = "generate";
 
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
         let (Some(owner), Some(limit)) = (self.owner.clone(), self.owner_limit) else {
-            return self.insert(conn, repeated);
+            return self.insert(conn, repeated).await;
         };
-        in_transaction(conn, |conn| {
-            // Our own first run's session must not count against us.
-            make_room(conn, &owner, limit, &StoredKey::new(&self.key, self.storage))?;
-            self.insert(conn, repeated)
-        })
+        conn.begin().await?;
+        // Our own first run's session must not count against us.
+        let key = StoredKey::new(&self.key, self.storage);
+        let inserted = async {
+            make_room(conn, &owner, limit, &key).await?;
+            self.insert(conn, repeated).await
+        };
+        let inserted = inserted.await;
+        end(conn, inserted).await
     }
 }
 
@@ -84,9 +88,9 @@ impl<C: Queries> Operation<C> for Clear {
     type Output = ();
     const NAME: &'static str = "clear";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         // Idempotent: a session that was not there is as gone as one that was.
-        let _was_there = conn.delete(&self.key)?;
+        let _was_there = conn.delete(&self.key).await?;
         Ok(())
     }
 }
@@ -106,8 +110,8 @@ impl<C: Queries> Operation<C> for Get {
     type Output = (String, TimeDelta);
     const NAME: &'static str = "get";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(String, TimeDelta), Error> {
-        let (value, left) = conn.load_live(&self.key)?.ok_or(Error::NotFound)?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(String, TimeDelta), Error> {
+        let (value, left) = conn.load_live(&self.key).await?.ok_or(Error::NotFound)?;
         Ok((value.ok_or(Error::NotSet)?, left))
     }
 }
@@ -131,12 +135,12 @@ impl<V: AsRef<str>> Set<V> {
     }
 }
 
-impl<C: Queries, V: AsRef<str>> Operation<C> for Set<V> {
+impl<C: Queries, V: AsRef<str> + Send + Sync> Operation<C> for Set<V> {
     type Output = ();
     const NAME: &'static str = "set";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        if conn.update_live(&self.key, self.value.as_ref(), self.expiry)? {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        if conn.update_live(&self.key, self.value.as_ref(), self.expiry).await? {
             Ok(())
         } else {
             Err(Error::NotFound)

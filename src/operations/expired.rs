@@ -14,11 +14,11 @@ impl<C: Queries> Operation<C> for DeleteExpired {
     type Output = usize;
     const NAME: &'static str = "delete_expired";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
         if self.limit == 0 {
             return Ok(0);
         }
-        Ok(conn.delete_expired(self.limit)?)
+        Ok(conn.delete_expired(self.limit).await?)
     }
 }
 
@@ -29,8 +29,8 @@ impl<C: Queries> Operation<C> for Count {
     type Output = SessionCount;
     const NAME: &'static str = "count";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<SessionCount, Error> {
-        let (all, live) = conn.count()?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<SessionCount, Error> {
+        let (all, live) = conn.count().await?;
         Ok(SessionCount { live: live.unsigned_abs(), expired: (all - live).unsigned_abs() })
     }
 }

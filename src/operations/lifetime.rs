@@ -27,9 +27,11 @@ impl<C: Queries> Operation<C> for Rotate {
     type Output = SessionKey;
     const NAME: &'static str = "rotate";
 
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
         // Nobody but our own first run knows the new key.
-        if conn.rekey_live(&self.old, &self.new, self.lifetime)? || repeated && conn.is_live(&self.new)? {
+        if conn.rekey_live(&self.old, &self.new, self.lifetime).await?
+            || repeated && conn.is_live(&self.new).await?
+        {
             Ok(self.key)
         } else {
             Err(Error::NotFound)
@@ -55,11 +57,11 @@ impl<C: Queries> Operation<C> for Touch {
     type Output = bool;
     const NAME: &'static str = "touch";
 
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        if conn.prolong_live(&self.key, self.expiry, self.step)? {
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+        if conn.prolong_live(&self.key, self.expiry, self.step).await? {
             return Ok(true);
         }
-        if conn.is_live(&self.key)? {
+        if conn.is_live(&self.key).await? {
             // Not worth a write; repeated, most likely since our own first run has written.
             Ok(repeated)
         } else {

@@ -4,7 +4,9 @@
 //! An operation is checked when it is made; then it runs on any connection, and again on another where a
 //! pool had to replace a lost one.
 
-use crate::backend::Queries;
+use std::future::Future;
+
+use crate::backend::Transactions;
 use crate::error::Error;
 
 mod basic;
@@ -27,8 +29,8 @@ pub(crate) use web::{Adopt, Inspect, Overwrite};
 pub(crate) const DRAWS: u32 = 3;
 
 /// One operation, ready to run.
-pub(crate) trait Operation<C> {
-    type Output;
+pub(crate) trait Operation<C>: Send {
+    type Output: Send + 'static;
 
     /// As logs call it.
     const NAME: &'static str;
@@ -37,28 +39,28 @@ pub(crate) trait Operation<C> {
     const REPEATABLE: bool = true;
 
     /// Runs it. `repeated` says that an earlier run may have taken effect without our knowing.
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<Self::Output, Error>;
+    fn run(
+        &mut self,
+        conn: &mut C,
+        repeated: bool,
+    ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }
 
-/// Runs `work` in a transaction of its own, or in a savepoint of the caller's.
-fn in_transaction<C: Queries, T>(
-    conn: &mut C,
-    work: impl FnOnce(&mut C) -> Result<T, Error>,
-) -> Result<T, Error> {
-    conn.begin()?;
-    match work(conn) {
+/// Ends what was begun: to stay, or as if it had never been.
+async fn end<C: Transactions, T>(conn: &mut C, done: Result<T, Error>) -> Result<T, Error> {
+    match done {
         Ok(done) => {
-            conn.commit()?;
+            conn.commit().await?;
             Ok(done)
         }
         Err(error) => {
-            abandon(conn);
+            abandon(conn).await;
             Err(error)
         }
     }
 }
 
 /// Undoes what was begun. Where even that fails the connection is lost, which Diesel remembers.
-pub(crate) fn abandon<C: Queries>(conn: &mut C) {
-    let _lost = conn.roll_back();
+pub(crate) async fn abandon<C: Transactions>(conn: &mut C) {
+    let _lost = conn.roll_back().await;
 }

@@ -1,9 +1,7 @@
 //! Sessions of one owner.
 
-use diesel::QueryResult;
-
-use super::{Operation, in_transaction};
-use crate::backend::OwnerQueries;
+use super::{Operation, end};
+use crate::backend::{OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
@@ -25,62 +23,59 @@ impl Bind {
         Ok(Self { key: rules.stored_key(key), owner: owner.to_owned(), limit: rules.owner_limit() })
     }
 
-    fn bind<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
-        if conn.own_live(&self.key, Some(&self.owner))? { Ok(()) } else { Err(Error::NotFound) }
+    async fn bind<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
+        if conn.own_live(&self.key, Some(&self.owner)).await? { Ok(()) } else { Err(Error::NotFound) }
     }
 }
 
-impl<C: OwnerQueries> Operation<C> for Bind {
+impl<C: OwnerQueries + Transactions> Operation<C> for Bind {
     type Output = ();
     const NAME: &'static str = "bind";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        match self.limit {
-            None => self.bind(conn),
-            Some(limit) => in_transaction(conn, |conn| {
-                make_room(conn, &self.owner, limit, &self.key)?;
-                self.bind(conn)
-            }),
-        }
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        let Some(limit) = self.limit else { return self.bind(conn).await };
+        conn.begin().await?;
+        let bound = async {
+            make_room(conn, &self.owner, limit, &self.key).await?;
+            self.bind(conn).await
+        };
+        let bound = bound.await;
+        end(conn, bound).await
     }
 }
 
 /// Makes room for one more session of the owner, besides the one under `but`: until the transaction ends nobody
 /// else adds one. Under an isolation stricter than READ COMMITTED, which is then the caller's, it sees the
 /// sessions that there were when the transaction began.
-pub(super) fn make_room<C: OwnerQueries>(
+pub(super) async fn make_room<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
     but: &StoredKey,
 ) -> Result<(), Error> {
     // A statement of its own: what follows sees what others did before they let go of the lock.
-    conn.lock_owner(owner)?;
-    end(
-        conn,
-        |conn| limit.excess(conn.count_owned(owner, but)?),
-        |conn, excess| conn.delete_oldest(owner, but, excess),
-    )
-    .map(drop)
+    conn.lock_owner(owner).await?;
+    delete_excess(conn, owner, but, |owned| limit.excess(owned)).await.map(drop)
 }
 
-/// Deletes until none is in excess, and returns how many it deleted. What is rotated at the same moment is not to be
-/// seen by the DELETE under its new key: so it looks again.
-fn end<C>(
+/// Deletes an owner's oldest sessions, but one, until none is in excess, and returns how many it deleted. What is
+/// rotated at the same moment is not to be seen by the DELETE under its new key: so it looks again.
+async fn delete_excess<C: OwnerQueries>(
     conn: &mut C,
-    excess: impl Fn(&mut C) -> Result<i64, Error>,
-    delete: impl Fn(&mut C, i64) -> QueryResult<usize>,
+    owner: &str,
+    but: &StoredKey,
+    excess: impl Fn(i64) -> Result<i64, Error> + Send,
 ) -> Result<usize, Error> {
     let (mut ended, mut in_vain) = (0, 0);
     loop {
-        let excess = excess(conn)?;
+        let excess = excess(conn.count_owned(owner, but).await?)?;
         if excess == 0 {
             return Ok(ended);
         }
         if in_vain == ROUNDS {
             return Err(Error::NotDeleted { sessions: excess.unsigned_abs() });
         }
-        let deleted = delete(conn, excess)?;
+        let deleted = conn.delete_oldest(owner, but, excess).await?;
         in_vain = if deleted == 0 { in_vain + 1 } else { 0 };
         ended += deleted;
     }
@@ -101,8 +96,8 @@ impl<C: OwnerQueries> Operation<C> for OwnerOf {
     type Output = Option<String>;
     const NAME: &'static str = "owner_of";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Option<String>, Error> {
-        let (owner,) = conn.load_owner(&self.key)?.ok_or(Error::NotFound)?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Option<String>, Error> {
+        let (owner,) = conn.load_owner(&self.key).await?.ok_or(Error::NotFound)?;
         Ok(owner)
     }
 }
@@ -123,8 +118,8 @@ impl<C: OwnerQueries> Operation<C> for SessionsOf {
     type Output = Vec<OwnedSession>;
     const NAME: &'static str = "sessions_of";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Vec<OwnedSession>, Error> {
-        let rows = conn.load_owned(&self.owner)?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Vec<OwnedSession>, Error> {
+        let rows = conn.load_owned(&self.owner).await?;
         let newest_first = rows.into_iter().rev();
         Ok(newest_first
             .map(|(key, created, expires)| OwnedSession {
@@ -154,14 +149,10 @@ impl<C: OwnerQueries> Operation<C> for ClearOwner {
     type Output = usize;
     const NAME: &'static str = "clear_owner";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
         // Most have some: so it deletes before it looks.
-        let ended = conn.delete_owned(&self.owner, &self.keep)?;
-        let rest = end(
-            conn,
-            |conn| Ok(conn.count_owned(&self.owner, &self.keep)?),
-            |conn, _| conn.delete_owned(&self.owner, &self.keep),
-        )?;
+        let ended = conn.delete_owned(&self.owner, &self.keep).await?;
+        let rest = delete_excess(conn, &self.owner, &self.keep, Ok).await?;
         Ok(ended + rest)
     }
 }
@@ -183,10 +174,10 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
     type Output = bool;
     const NAME: &'static str = "clear_listed";
 
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        let listed = conn.load_owned(&self.owner)?;
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+        let listed = conn.load_owned(&self.owner).await?;
         match listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
-            Some((key, ..)) => Ok(conn.delete_if_owned(key, &self.owner)?),
+            Some((key, ..)) => Ok(conn.delete_if_owned(key, &self.owner).await?),
             // Ended by our own first run, most likely.
             None => Ok(repeated),
         }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use chrono::TimeDelta;
 
 use super::{Operation, abandon};
-use crate::backend::Queries;
+use crate::backend::{Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::rules::{Expiry, Rules, check_text};
@@ -45,26 +45,26 @@ impl Update {
 
     /// Begins a transaction and reads the value, which nobody else writes from now on. After an error nothing is
     /// begun.
-    pub(crate) fn begin<C: Queries>(&self, conn: &mut C) -> Result<Option<String>, Error> {
-        conn.begin()?;
-        let unread = match conn.lock_live(&self.key) {
+    pub(crate) async fn begin<C: Transactions>(&self, conn: &mut C) -> Result<Option<String>, Error> {
+        conn.begin().await?;
+        let unread = match conn.lock_live(&self.key).await {
             Ok(Some((value,))) => return Ok(value),
             Ok(None) => Error::NotFound,
             Err(error) => error.into(),
         };
-        abandon(conn);
+        abandon(conn).await;
         Err(unread)
     }
 
     /// Writes the value and ends the transaction.
-    pub(crate) fn finish<C: Queries>(&self, conn: &mut C, value: &str) -> Result<(), NotWritten> {
-        let unwritten = match conn.update_live(&self.key, value, self.expiry) {
-            Ok(true) => return conn.commit().map_err(NotWritten::AtCommit),
+    pub(crate) async fn finish<C: Transactions>(&self, conn: &mut C, value: &str) -> Result<(), NotWritten> {
+        let unwritten = match conn.update_live(&self.key, value, self.expiry).await {
+            Ok(true) => return conn.commit().await.map_err(NotWritten::AtCommit),
             // It expired meanwhile.
             Ok(false) => Error::NotFound,
             Err(error) => error.into(),
         };
-        abandon(conn);
+        abandon(conn).await;
         Err(NotWritten::Undone(unwritten))
     }
 }
@@ -148,17 +148,17 @@ impl<V: AsRef<str>> Replace<V> {
     }
 }
 
-impl<C: Queries, V: AsRef<str>> Operation<C> for Replace<V> {
+impl<C: Queries, V: AsRef<str> + Send + Sync> Operation<C> for Replace<V> {
     type Output = ();
     const NAME: &'static str = "replace";
     /// A value that is the new one already may be another's.
     const REPEATABLE: bool = false;
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         let expected = self.expected.as_ref().map(AsRef::as_ref);
-        if conn.replace_live(&self.key, expected, self.new.as_ref(), self.expiry)? {
+        if conn.replace_live(&self.key, expected, self.new.as_ref(), self.expiry).await? {
             return Ok(());
         }
-        Err(if conn.is_live(&self.key)? { Error::Changed } else { Error::NotFound })
+        Err(if conn.is_live(&self.key).await? { Error::Changed } else { Error::NotFound })
     }
 }

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::owner::make_room;
-use super::{Operation, in_transaction};
-use crate::backend::OwnerQueries;
+use super::{Operation, end};
+use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
@@ -31,25 +31,28 @@ impl Adopt {
         })
     }
 
-    fn insert<C: OwnerQueries>(&self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+    async fn insert<C: Queries>(&self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         let NewSession { value, owner, since, .. } = &self.session;
         // Repeated, a key that is taken was taken by our own first run.
-        Ok(conn.insert_since(&self.key, value, owner.as_deref(), *since, self.expiry)? || repeated)
+        Ok(conn.insert_since(&self.key, value, owner.as_deref(), *since, self.expiry).await? || repeated)
     }
 }
 
-impl<C: OwnerQueries> Operation<C> for Adopt {
+impl<C: OwnerQueries + Transactions> Operation<C> for Adopt {
     type Output = bool;
     const NAME: &'static str = "create";
 
-    fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         let (Some(owner), Some(limit)) = (&self.session.owner, self.owner_limit) else {
-            return self.insert(conn, repeated);
+            return self.insert(conn, repeated).await;
         };
-        in_transaction(conn, |conn| {
-            make_room(conn, owner, limit, &self.key)?;
-            self.insert(conn, repeated)
-        })
+        conn.begin().await?;
+        let inserted = async {
+            make_room(conn, owner, limit, &self.key).await?;
+            self.insert(conn, repeated).await
+        };
+        let inserted = inserted.await;
+        end(conn, inserted).await
     }
 }
 
@@ -64,12 +67,12 @@ impl Inspect {
     }
 }
 
-impl<C: OwnerQueries> Operation<C> for Inspect {
+impl<C: Queries> Operation<C> for Inspect {
     type Output = LoadedSession;
     const NAME: &'static str = "load";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<LoadedSession, Error> {
-        let (value, created, left) = conn.inspect_live(&self.key)?.ok_or(Error::NotFound)?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<LoadedSession, Error> {
+        let (value, created, left) = conn.inspect_live(&self.key).await?.ok_or(Error::NotFound)?;
         Ok(LoadedSession { value: value.ok_or(Error::NotSet)?, created, left })
     }
 }
@@ -99,28 +102,37 @@ impl Overwrite {
         Ok(Self { key, value, owner, owner_limit: rules.owner_limit(), expiry })
     }
 
-    fn write<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
-        if conn.update_live(&self.key, &self.value, self.expiry)? { Ok(()) } else { Err(Error::NotFound) }
+    /// Writes for another owner than before.
+    async fn write_for<C: OwnerQueries>(&self, conn: &mut C, owner: Option<&str>) -> Result<(), Error> {
+        if let (Some(owner), Some(limit)) = (owner, self.owner_limit) {
+            make_room(conn, owner, limit, &self.key).await?;
+        }
+        // Where it has gone meanwhile the write says so.
+        let _is_live = conn.own_live(&self.key, owner).await?;
+        self.write(conn).await
+    }
+
+    async fn write<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
+        if conn.update_live(&self.key, &self.value, self.expiry).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound)
+        }
     }
 }
 
-impl<C: OwnerQueries> Operation<C> for Overwrite {
+impl<C: OwnerQueries + Transactions> Operation<C> for Overwrite {
     type Output = ();
     const NAME: &'static str = "save";
 
-    fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        let SavedOwner::Is(owner) = &self.owner else { return self.write(conn) };
-        let (owned_by,) = conn.load_owner(&self.key)?.ok_or(Error::NotFound)?;
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        let SavedOwner::Is(owner) = &self.owner else { return self.write(conn).await };
+        let (owned_by,) = conn.load_owner(&self.key).await?.ok_or(Error::NotFound)?;
         if owned_by == *owner {
-            return self.write(conn);
+            return self.write(conn).await;
         }
-        in_transaction(conn, |conn| {
-            if let (Some(owner), Some(limit)) = (owner, self.owner_limit) {
-                make_room(conn, owner, limit, &self.key)?;
-            }
-            // Where it has gone meanwhile the write says so.
-            let _is_live = conn.own_live(&self.key, owner.as_deref())?;
-            self.write(conn)
-        })
+        conn.begin().await?;
+        let written = self.write_for(conn, owner.as_deref()).await;
+        end(conn, written).await
     }
 }

@@ -1,6 +1,6 @@
 //! The tables as Diesel sees them, one file a database.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
@@ -11,13 +11,13 @@ use diesel::expression::AsExpression;
 use crate::key::StoredKey;
 
 /// A key on its way to the database. Diesel's logs show parameters by `Debug`, and this one shows nothing.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "diesel-async"))]
 #[derive(Debug, AsExpression)]
-#[cfg_attr(feature = "postgres", diesel(sql_type = postgres::FixedChar))]
+#[cfg_attr(any(feature = "postgres", feature = "diesel-async"), diesel(sql_type = postgres::FixedChar))]
 #[cfg_attr(feature = "sqlite", diesel(sql_type = diesel::sql_types::Text))]
 pub(crate) struct KeyParameter<'a>(&'a StoredKey);
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "diesel-async"))]
 impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
     fn from(key: &'a StoredKey) -> Self {
         Self(key)
@@ -25,11 +25,11 @@ impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
 }
 
 /// A key out of the database.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "diesel-async"))]
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct KeyColumn(pub(crate) StoredKey);
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "diesel-async"))]
 impl KeyColumn {
     fn read(text: &str) -> deserialize::Result<Self> {
         Ok(Self(StoredKey::read(text).ok_or("a session's key has no 40 characters of ASCII")?))

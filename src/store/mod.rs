@@ -8,32 +8,33 @@ use chrono::TimeDelta;
 use diesel::r2d2::{ConnectionManager, Pool};
 
 use crate::backend::SessionConnection;
+use crate::backend::blocking::outcome;
+use crate::builder::Builder;
+use crate::calls;
 use crate::connect::Schema;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::migrations;
 use crate::now::Now;
 use crate::operations::{
-    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, OwnerOf, Replace, Rotate,
-    SessionsOf, Set, Touch, Update,
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Operation, OwnerOf, Replace,
+    Rotate, SessionsOf, Set, Touch, Update,
 };
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
 use crate::sessions::Sessions;
 
-mod attempts;
 mod bounded;
-mod builder;
+mod build;
 mod on_connection;
-mod pool_settings;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod update;
+mod source;
 
-pub use builder::Builder;
 pub use on_connection::OnConnection;
 
 use bounded::Helpers;
+use source::Pooled;
 
 /// A store of sessions in a database, over an r2d2 pool of Diesel connections.
 ///
@@ -134,6 +135,18 @@ impl<C: SessionConnection> DieselSession<C> {
         Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
+    pub(crate) fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    where
+        O: Operation<C> + 'static,
+    {
+        outcome(calls::call(self, operation))
+    }
+
+    /// A connection that answers.
+    pub(crate) fn connection(&self) -> Result<Pooled<C>, Error> {
+        outcome(calls::connection(self))
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
@@ -220,7 +233,8 @@ impl<C: SessionConnection> Sessions for DieselSession<C> {
         expiry: Option<TimeDelta>,
         change: impl FnMut(Option<String>) -> Result<String, E>,
     ) -> Result<String, E> {
-        self.call_update(Update::new(&self.rules, key, expiry), change)
+        let update = Update::new(&self.rules, key, expiry);
+        outcome(calls::call_update(self, &self.rules, update, change))
     }
 
     fn replace(

@@ -5,15 +5,16 @@ use std::fmt;
 use chrono::TimeDelta;
 
 use crate::backend::SessionConnection;
+use crate::backend::blocking::outcome;
+use crate::calls::{run_on, update_on};
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{
-    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, NotMade, Operation, OwnerOf,
-    Replace, Rotate, SessionsOf, Set, Touch, Update, abandon, make,
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Operation, OwnerOf, Replace,
+    Rotate, SessionsOf, Set, Touch, Update,
 };
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
-use crate::trace::traced;
 
 /// The operations of a store on a connection that the caller holds: from [`DieselSession::on`], or without a
 /// pool from [`Rules::on`].
@@ -153,23 +154,9 @@ impl<C: SessionConnection> OnConnection<'_, C> {
         &mut self,
         key: &SessionKey,
         expiry: Option<TimeDelta>,
-        mut change: impl FnMut(Option<String>) -> Result<String, E>,
+        change: impl FnMut(Option<String>) -> Result<String, E>,
     ) -> Result<String, E> {
-        let updated = traced(Update::NAME, C::NAME, || {
-            let update = Update::new(self.rules, key, expiry)?;
-            let value = update.begin(self.conn)?;
-            match make(self.rules, value, &mut change) {
-                Ok(value) => match update.finish(self.conn, &value) {
-                    Ok(()) => Ok(value),
-                    Err(reason) => Err(NotMade::Ours(reason.into())),
-                },
-                Err(reason) => {
-                    abandon(self.conn);
-                    Err(reason)
-                }
-            }
-        });
-        updated.map_err(NotMade::told)
+        outcome(update_on(self.conn, self.rules, Update::new(self.rules, key, expiry), change))
     }
 
     /// Sets a live session's value if it is the expected one: [`Sessions::replace`](crate::Sessions::replace).
@@ -266,7 +253,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     }
 
     fn run<O: Operation<C>>(&mut self, operation: Result<O, Error>) -> Result<O::Output, Error> {
-        traced(O::NAME, C::NAME, || operation?.run(self.conn, false))
+        outcome(run_on(self.conn, operation))
     }
 }
 

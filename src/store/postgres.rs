@@ -1,10 +1,11 @@
-//! What a pool of our own on PostgreSQL has besides.
+//! What a pool of our own on libpq's connections has besides.
 
 use diesel::prelude::*;
 
-use super::{Builder, DieselSession};
+use super::DieselSession;
+use crate::builder::Builder;
+use crate::connect::Connect as _;
 use crate::connect::postgres::ConnectOptions;
-use crate::connect::{Connect as _, Schema};
 use crate::error::Error;
 
 impl Builder<PgConnection> {
@@ -27,17 +28,6 @@ impl Builder<PgConnection> {
     /// machines that are gone.
     pub fn bounded_calls(mut self, bounded: bool) -> Self {
         self.pool.bounded_calls = bounded;
-        self
-    }
-
-    /// The schema that holds the session table and the record of its migrations. [`DieselSession::migrate`] makes it
-    /// where it is missing. Defaults to what the connections' `search_path` says.
-    ///
-    /// The connections of this store's pool look for tables in this schema and in no other: give your own tables'
-    /// schema in your queries, or use a pool of your own for them. Stores in different schemas of one database do not see each other's sessions. Not together with
-    /// [`pgbouncer`](Self::pgbouncer): give the role a `search_path` there.
-    pub fn schema(mut self, name: &str) -> Self {
-        self.pool.connection.schema = Some(Schema::new(name));
         self
     }
 

@@ -7,8 +7,9 @@ use diesel::ConnectionError;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 
 use crate::backend::SessionConnection;
+use crate::builder::Builder;
 use crate::error::Error;
-use crate::store::{Builder, DieselSession};
+use crate::store::DieselSession;
 
 impl<C: SessionConnection> Builder<C> {
     /// A store for one test (feature `testing`): a pool of one connection, in a transaction that is never

@@ -5,8 +5,8 @@ use std::future::Future;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::asynchronous::Blocking;
 use crate::backend::SessionConnection;
-use crate::blocking::Blocking;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{Adopt, Clear, DeleteExpired, Inspect, Overwrite, Touch};

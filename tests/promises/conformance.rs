@@ -137,8 +137,8 @@ impl<C: SessionConnection> Sessions for OnOneConnection<C> {
 }
 
 /// The rules that the laws of bounds are about.
-pub(crate) fn bounded<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
-    let builder = DieselSession::builder().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
+pub(crate) fn bounded<C>(limit: OwnerLimit) -> Builder<C> {
+    let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
     builder.touch_interval(TimeDelta::zero())
 }
 

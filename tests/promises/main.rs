@@ -7,6 +7,7 @@
 
 mod actix_session;
 mod adoption;
+mod asynchronous;
 mod bad_input;
 mod blocking;
 mod clock;

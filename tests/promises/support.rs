@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel_session::{Builder, DieselSession, Error, SessionConnection, SessionKey, Sessions, TimeDelta};
+use diesel_async::AsyncPgConnection;
+use diesel_session::{
+    AsyncDieselSession, Builder, DieselSession, Error, SessionConnection, SessionKey, Sessions, TimeDelta,
+};
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
@@ -72,6 +75,15 @@ impl Database {
     pub(crate) fn store_with(&self, settings: Builder<PgConnection>) -> Postgres {
         let store = settings.connect(&self.url).unwrap();
         store.migrate().unwrap();
+        store
+    }
+}
+
+impl Database {
+    /// A migrated store that does not block, with these settings.
+    pub(crate) async fn async_store_with(&self, settings: Builder<AsyncPgConnection>) -> AsyncDieselSession {
+        let store = settings.connect(&self.url).await.unwrap();
+        store.migrate().await.unwrap();
         store
     }
 }

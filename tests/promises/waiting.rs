@@ -19,11 +19,25 @@ impl<S> Waiting<S> {
     pub(crate) fn new(store: S) -> Self {
         Self { store, runtime: runtime() }
     }
+
+    /// A store that is made on the runtime.
+    pub(crate) fn made(store: impl Future<Output = S>) -> Self {
+        let runtime = runtime();
+        Self { store: runtime.block_on(store), runtime }
+    }
+
+    pub(crate) fn store(&self) -> &S {
+        &self.store
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
 }
 
-/// Two threads, a clock, and as many blocking threads as are asked for.
+/// Two threads, a clock, sockets, and as many blocking threads as are asked for.
 pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 macro_rules! wait {

@@ -7,15 +7,29 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Interval, Nullable, Text, Timestamp, Timestamptz};
 
 use super::cached_update::cached_update;
-use super::moved_row::{MovedRow, gone};
-use super::utc_zone::UtcZone;
-use super::{InspectedRow, Queries, SessionConnection};
+use super::{InspectedRow, Queries};
 use crate::key::StoredKey;
 use crate::rules::{Expiry, Period};
 use crate::schema::KeyParameter;
 use crate::schema::postgres::{FixedChar, session};
 
+#[cfg(feature = "diesel-async")]
+mod asynchronous;
+#[cfg(feature = "postgres")]
+mod libpq;
+mod moved_row;
 mod owners;
+mod run;
+mod utc_zone;
+
+#[cfg(feature = "diesel-async")]
+pub(crate) use asynchronous::rows;
+use moved_row::{MovedRow, gone};
+pub(crate) use run::Run;
+use utc_zone::UtcZone;
+
+/// What another transaction committed is seen once its lock is had.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -76,43 +90,37 @@ fn interval_of_life(lifetime: Period) -> PgInterval {
     PgInterval::from_microseconds(lifetime.microseconds() - 10_000)
 }
 
-impl SessionConnection for PgConnection {}
-
-impl Queries for PgConnection {
+impl<C: Run> Queries for C {
     const NAME: &'static str = "postgres";
-    /// What another transaction committed is seen once its lock is had.
-    const BEGIN: &'static str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
-        session::table
-            .filter(live_under(key))
-            .select((session::session_data, session::expire_date, statement_timestamp()))
-            .get_result::<(Option<String>, DateTime<Utc>, DateTime<Utc>)>(self)
-            .optional()
-            .map(|row| row.map(|(value, expire_date, now)| (value, expire_date - now)))
+    async fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
+        let query = session::table.filter(live_under(key)).select((
+            session::session_data,
+            session::expire_date,
+            statement_timestamp(),
+        ));
+        let row: Option<(Option<String>, DateTime<Utc>, DateTime<Utc>)> = self.row(query).await?;
+        Ok(row.map(|(value, expire_date, now)| (value, expire_date - now)))
     }
 
-    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
-        session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
+    async fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        let rows: i64 = self.only_row(session::table.filter(live_under(key)).count()).await?;
+        Ok(rows == 1)
     }
 
-    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        session::table
-            .filter(live_under(key))
-            .select((session::session_data,))
-            .for_update()
-            .get_result(self)
-            .optional()
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        let query = session::table.filter(live_under(key)).select((session::session_data,)).for_update();
+        self.row(query).await
     }
 
-    fn insert(
+    async fn insert(
         &mut self,
         key: &StoredKey,
         value: Option<&str>,
         owner: Option<&str>,
         period: Period,
     ) -> QueryResult<bool> {
-        diesel::insert_into(session::table)
+        let insert = diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
                 session::expire_date.eq(statement_timestamp() + interval(period)),
@@ -120,12 +128,11 @@ impl Queries for PgConnection {
                 session::owner.eq(owner),
             ))
             .on_conflict(session::session_key)
-            .do_nothing()
-            .execute(self)
-            .map(|rows| rows == 1)
+            .do_nothing();
+        Ok(self.execute(insert).await? == 1)
     }
 
-    fn insert_since(
+    async fn insert_since(
         &mut self,
         key: &StoredKey,
         value: &str,
@@ -139,7 +146,7 @@ impl Queries for PgConnection {
         };
         let lifetime = interval_of_life(expiry.lifetime);
         let end_of_life = timezone(UtcZone, begun().at_time_zone(UtcZone) + lifetime);
-        diesel::insert_into(session::table)
+        let insert = diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
                 session::created_on.eq(begun()),
@@ -148,35 +155,37 @@ impl Queries for PgConnection {
                 session::owner.eq(owner),
             ))
             .on_conflict(session::session_key)
-            .do_nothing()
-            .execute(self)
-            .map(|rows| rows == 1)
+            .do_nothing();
+        Ok(self.execute(insert).await? == 1)
     }
 
-    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
-        session::table
-            .filter(live_under(key))
-            .select((session::session_data, session::created_on, session::expire_date, statement_timestamp()))
-            .get_result::<(Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)>(self)
-            .optional()
-            .map(|row| row.map(|(value, created, expire_date, now)| (value, created, expire_date - now)))
+    async fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
+        let query = session::table.filter(live_under(key)).select((
+            session::session_data,
+            session::created_on,
+            session::expire_date,
+            statement_timestamp(),
+        ));
+        let row: Option<(Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> =
+            self.row(query).await?;
+        Ok(row.map(|(value, created, expire_date, now)| (value, created, expire_date - now)))
     }
 
-    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
+    async fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
         let rows = if expiry.is_endless() {
             let expire_date = statement_timestamp() + interval(expiry.period);
             let changes = (value, session::expire_date.eq(expire_date));
-            cached_update(session::table, changes, live_under(key)).execute(self)?
+            self.execute(cached_update(session::table, changes, live_under(key))).await?
         } else {
             let changes = (value, session::expire_date.eq(expire_date(expiry)));
-            cached_update(session::table, changes, live_under(key)).execute(self)?
+            self.execute(cached_update(session::table, changes, live_under(key))).await?
         };
         Ok(rows == 1)
     }
 
-    fn replace_live(
+    async fn replace_live(
         &mut self,
         key: &StoredKey,
         expected: Option<&str>,
@@ -185,24 +194,22 @@ impl Queries for PgConnection {
     ) -> QueryResult<bool> {
         let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
         let expected = session::session_data.is_not_distinct_from(expected);
-        cached_update(session::table, changes, live_under(key).and(expected))
-            .execute(self)
-            .map(|rows| rows == 1)
+        let update = cached_update(session::table, changes, live_under(key).and(expected));
+        Ok(self.execute(update).await? == 1)
     }
 
-    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
+    async fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
         let step = PgInterval::from_microseconds(step.microseconds());
         let is_worth_it = expire_date(expiry).ge(later_by(step));
-        cached_update(
+        let update = cached_update(
             session::table,
             session::expire_date.eq(expire_date(expiry)),
             live_under(key).and(is_worth_it),
-        )
-        .execute(self)
-        .map(|rows| rows == 1)
+        );
+        Ok(self.execute(update).await? == 1)
     }
 
-    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+    async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
         let delete = diesel::delete(session::table.filter(live_under(old))).returning((
             session::created_on,
             session::expire_date,
@@ -227,16 +234,15 @@ impl Queries for PgConnection {
                 session::session_data,
                 session::owner,
             ));
-        MovedRow { delete, insert }.execute(self).map(|rows| rows == 1)
+        Ok(self.execute(MovedRow { delete, insert }).await? == 1)
     }
 
-    fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
-        diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))))
-            .execute(self)
-            .map(|rows| rows == 1)
+    async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        let delete = diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))));
+        Ok(self.execute(delete).await? == 1)
     }
 
-    fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
+    async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
         // Only hours that are over, by the index on the hour. `expire_date` is judged again outside: on
         // Citus the subquery reads a worker's clock, the DELETE the coordinator's.
         let this_hour = date_trunc("hour", statement_timestamp().at_time_zone(UtcZone));
@@ -245,21 +251,20 @@ impl Queries for PgConnection {
             .order(candidates.field(session::expire_hour))
             .select(candidates.field(session::session_key))
             .limit(limit.into());
-        diesel::delete(
+        let delete = diesel::delete(
             session::table
                 .filter(session::session_key.eq(any_of(array::<FixedChar, _>(expired))))
                 .filter(session::expire_date.le(statement_timestamp())),
-        )
-        .execute(self)
+        );
+        self.execute(delete).await
     }
 
-    fn count(&mut self) -> QueryResult<(i64, i64)> {
-        session::table
-            .select((count_star(), count(session::session_key).aggregate_filter(live())))
-            .get_result(self)
+    async fn count(&mut self) -> QueryResult<(i64, i64)> {
+        let counts = (count_star(), count(session::session_key).aggregate_filter(live()));
+        self.only_row(session::table.select(counts)).await
     }
 
-    fn has_table(&mut self) -> QueryResult<bool> {
-        select(to_regclass("session").is_not_null()).get_result(self)
+    async fn has_table(&mut self) -> QueryResult<bool> {
+        self.only_row(select(to_regclass("session").is_not_null())).await
     }
 }

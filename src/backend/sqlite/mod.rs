@@ -5,6 +5,7 @@ use diesel::dsl::{auto_type, count, count_star, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
+use super::blocking::Blocks;
 use super::cached_update::cached_update;
 use super::{InspectedRow, Queries, SessionConnection};
 use crate::key::StoredKey;
@@ -76,12 +77,15 @@ fn milliseconds(period: Period) -> i64 {
 
 impl SessionConnection for SqliteConnection {}
 
-impl Queries for SqliteConnection {
-    const NAME: &'static str = "sqlite";
+impl Blocks for SqliteConnection {
     /// A transaction that reads first is refused its first write where another has written meanwhile.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+}
 
-    fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
+impl Queries for SqliteConnection {
+    const NAME: &'static str = "sqlite";
+
+    async fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
             .filter(live_under(key))
             .select((session::session_data, session::expire_date - milliseconds_now()))
@@ -90,16 +94,16 @@ impl Queries for SqliteConnection {
             .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
     }
 
-    fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+    async fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
         session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
     }
 
     /// The whole database is locked, by `BEGIN`.
-    fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
         session::table.filter(live_under(key)).select((session::session_data,)).get_result(self).optional()
     }
 
-    fn insert(
+    async fn insert(
         &mut self,
         key: &StoredKey,
         value: Option<&str>,
@@ -122,7 +126,7 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    fn insert_since(
+    async fn insert_since(
         &mut self,
         key: &StoredKey,
         value: &str,
@@ -152,7 +156,7 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
+    async fn inspect_live(&mut self, key: &StoredKey) -> QueryResult<Option<InspectedRow>> {
         session::table
             .filter(live_under(key))
             .select((session::session_data, session::created_on, session::expire_date - milliseconds_now()))
@@ -163,7 +167,7 @@ impl Queries for SqliteConnection {
             })
     }
 
-    fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
+    async fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
         let rows = if expiry.is_endless() {
@@ -177,7 +181,7 @@ impl Queries for SqliteConnection {
         Ok(rows == 1)
     }
 
-    fn replace_live(
+    async fn replace_live(
         &mut self,
         key: &StoredKey,
         expected: Option<&str>,
@@ -191,7 +195,7 @@ impl Queries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
+    async fn prolong_live(&mut self, key: &StoredKey, expiry: Expiry, step: Period) -> QueryResult<bool> {
         let is_worth_it = || live_under(key).and(expire_date(expiry).ge(later_by(step)));
         // An UPDATE waits for the one writer, also where it finds nothing to write.
         if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
@@ -202,7 +206,7 @@ impl Queries for SqliteConnection {
     }
 
     /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
-    fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+    async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
         let lifetime = session::created_on + milliseconds(lifetime);
         let changes = (
             session::session_key.eq(KeyParameter::from(new)),
@@ -211,13 +215,13 @@ impl Queries for SqliteConnection {
         cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)
     }
 
-    fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
+    async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
         diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))))
             .execute(self)
             .map(|rows| rows == 1)
     }
 
-    fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
+    async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
         // Only hours that are over, by the index on the hour. `expire_date` alone says what has expired: the
         // hour is a column that anybody can write. SQLite runs the subquery once, and nobody writes meanwhile.
         let expired = candidates
@@ -229,13 +233,13 @@ impl Queries for SqliteConnection {
         diesel::delete(session::table.filter(session::session_key.eq_any(expired))).execute(self)
     }
 
-    fn count(&mut self) -> QueryResult<(i64, i64)> {
+    async fn count(&mut self) -> QueryResult<(i64, i64)> {
         session::table
             .select((count_star(), count(session::session_key).aggregate_filter(live())))
             .get_result(self)
     }
 
-    fn has_table(&mut self) -> QueryResult<bool> {
+    async fn has_table(&mut self) -> QueryResult<bool> {
         let tables = sqlite_master::table
             .filter(sqlite_master::kind.eq("table"))
             .filter(sqlite_master::name.eq("session"));

@@ -16,17 +16,17 @@ fn live_of<'a>(owner: &'a str) -> _ {
 }
 
 impl OwnerQueries for SqliteConnection {
-    fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
+    async fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
         cached_update(session::table, session::owner.eq(owner), live_under(key))
             .execute(self)
             .map(|rows| rows == 1)
     }
 
-    fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+    async fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
         session::table.filter(live_under(key)).select((session::owner,)).get_result(self).optional()
     }
 
-    fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
+    async fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
         let rows = session::table
             .filter(live_of(owner))
             .order((session::created_on, session::session_key))
@@ -38,23 +38,23 @@ impl OwnerQueries for SqliteConnection {
             .collect())
     }
 
-    fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
+    async fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
         let others = session::session_key.ne(KeyParameter::from(but));
         session::table.filter(live_of(owner).and(others)).count().get_result(self)
     }
 
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+    async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
         diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
             .execute(self)
             .map(|rows| rows == 1)
     }
 
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
+    async fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
         let others = session::session_key.ne(KeyParameter::from(but));
         diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
     }
 
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
+    async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
         let oldest = candidates
             .filter(candidates.field(session::owner).eq(owner))
             .filter(candidates.field(session::expire_date).gt(milliseconds_now()))
@@ -66,7 +66,7 @@ impl OwnerQueries for SqliteConnection {
     }
 
     /// The whole database is locked, by `BEGIN`.
-    fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
+    async fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
         Ok(())
     }
 }

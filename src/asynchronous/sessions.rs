@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::async_now::AsyncNow;
+use super::AsyncNow;
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 
 /// The twin of [`Sessions`](crate::Sessions): the same operations, each a future. What each does, and its errors,

@@ -11,16 +11,16 @@ const POOL_SIZE: u32 = 8;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PoolSettings {
-    pub(super) size: Option<u32>,
-    pub(super) min_idle: u32,
-    pub(super) bounded_calls: bool,
-    pub(super) connection: ConnectionSettings,
+pub(crate) struct PoolSettings {
+    pub(crate) size: Option<u32>,
+    pub(crate) min_idle: u32,
+    pub(crate) bounded_calls: bool,
+    pub(crate) connection: ConnectionSettings,
 }
 
 impl PoolSettings {
     /// The pool's size, if all settings fit: where they do not, r2d2 panics.
-    pub(super) fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
+    pub(crate) fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         let size = self.size.unwrap_or(if is_private { 1 } else { POOL_SIZE });
         let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.connection.clone();

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::async_now::AsyncNow;
-use crate::async_sessions::AsyncSessions;
+use super::{AsyncNow, AsyncSessions};
 use crate::backend::SessionConnection;
 use crate::now::Now;
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};

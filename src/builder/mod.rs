@@ -2,21 +2,22 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as ConnectionError, Pool};
 
-use super::DieselSession;
-use super::bounded::Helpers;
-use super::pool_settings::PoolSettings;
-use crate::backend::SessionConnection;
-use crate::connect::ConnectionSettings;
+#[cfg(feature = "diesel-async")]
+use crate::connect::asynchronous::Establish;
 use crate::error::Error;
 use crate::key::KeyStorage;
 use crate::owner::OwnerLimit;
 use crate::rules::{Rules, Settings};
+
+mod pool_settings;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+mod postgres;
+
+pub(crate) use pool_settings::PoolSettings;
 
 /// Settings for a [`DieselSession`], from [`DieselSession::builder`]; each has a default.
 ///
@@ -39,11 +40,16 @@ use crate::rules::{Rules, Settings};
 pub struct Builder<C> {
     default_period: Option<TimeDelta>,
     rules: Settings,
-    pub(super) pool: PoolSettings,
+    pub(crate) pool: PoolSettings,
+    /// How many connections reads share.
+    #[cfg(feature = "diesel-async")]
+    pub(crate) pipelines: Option<u32>,
+    #[cfg(feature = "diesel-async")]
+    pub(crate) establish: Option<Establish>,
     marker: PhantomData<fn(C)>,
 }
 
-impl<C: SessionConnection> Builder<C> {
+impl<C> Builder<C> {
     /// The period of sessions that are generated or set without an expiry of their own.
     ///
     /// Defaults to one week, as in OCaml's `session-postgresql`.
@@ -130,23 +136,6 @@ impl<C: SessionConnection> Builder<C> {
         self
     }
 
-    /// A store with these rules over the application's own pool, as [`DieselSession::new`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] where a setting of the pool was changed here: the pool has its own.
-    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for rules that do not fit.
-    pub fn over(self, pool: Pool<ConnectionManager<C>>) -> Result<DieselSession<C>, Error> {
-        if self.pool != PoolSettings::default() {
-            return Err(Error::Configuration {
-                setting: "pool",
-                reason: "settings of connections do not apply to a pool that exists: make them there"
-                    .to_owned(),
-            });
-        }
-        Ok(DieselSession::over(pool, self.rules()?))
-    }
-
     /// These rules alone, for connections that you hold.
     ///
     /// # Errors
@@ -156,80 +145,6 @@ impl<C: SessionConnection> Builder<C> {
     pub fn rules(&self) -> Result<Rules, Error> {
         Rules::new(self.default_period, self.rules.clone())
     }
-
-    /// The store, over a pool of its own.
-    ///
-    /// On PostgreSQL `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual
-    /// ("Connection Strings").
-    ///
-    /// On SQLite it is a file, made when it is missing; a `file:` URI; or `:memory:`. Connections write ahead
-    /// (`journal_mode = WAL`) with `synchronous = NORMAL`: a crash of the process loses nothing, a loss of
-    /// power may lose the last writes and never damages the file (SQLite's manual, "Write-Ahead Logging").
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
-    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
-    /// connection could be made within the connection timeout.
-    pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
-        let address = C::address(url, &self.pool.connection)?;
-        let set_up = C::set_up(&self.pool.connection);
-        self.build(&address, set_up, true)
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn connection_settings(&self) -> &ConnectionSettings {
-        &self.pool.connection
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn only_one_connection(mut self) -> Result<Self, Error> {
-        match self.pool.size.replace(1) {
-            None | Some(1) => Ok(self),
-            Some(_) => Err(Error::Configuration {
-                setting: "pool_size",
-                reason: "a test's transaction is private to its one connection".to_owned(),
-            }),
-        }
-    }
-
-    /// The store over a new pool; `wait` says to wait for its first connection.
-    pub(crate) fn build(
-        self,
-        address: &str,
-        set_up: Box<dyn CustomizeConnection<C, ConnectionError>>,
-        wait: bool,
-    ) -> Result<DieselSession<C>, Error> {
-        let rules = self.rules()?;
-        let ConnectionSettings { connection_timeout, statement_timeout, schema, .. } =
-            self.pool.connection.clone();
-        let is_private = C::is_private(address);
-        let size = self.pool.checked_size(is_private)?;
-        let mut builder = Pool::builder()
-            .max_size(size)
-            .min_idle(Some(self.pool.min_idle))
-            .connection_timeout(connection_timeout)
-            .test_on_check_out(false)
-            .connection_customizer(set_up);
-        if is_private {
-            // The database lives as long as its connection.
-            builder = builder.idle_timeout(None).max_lifetime(None);
-        }
-        let manager = ConnectionManager::new(address);
-        let pool = if wait {
-            let timeout = |source| Error::PoolTimeout { waited: connection_timeout, source };
-            builder.build(manager).map_err(timeout)?
-        } else {
-            builder.build_unchecked(manager)
-        };
-        Ok(DieselSession {
-            pool,
-            schema,
-            rules: Arc::new(rules),
-            call_timeout: connection_timeout + statement_timeout,
-            helpers: (C::REMOTE && self.pool.bounded_calls).then(Helpers::default),
-        })
-    }
 }
 
 impl<C> Default for Builder<C> {
@@ -238,6 +153,10 @@ impl<C> Default for Builder<C> {
             default_period: None,
             rules: Settings::default(),
             pool: PoolSettings::default(),
+            #[cfg(feature = "diesel-async")]
+            pipelines: None,
+            #[cfg(feature = "diesel-async")]
+            establish: None,
             marker: PhantomData,
         }
     }

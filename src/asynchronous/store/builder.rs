@@ -1,0 +1,173 @@
+//! A store out of its settings.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use diesel::ConnectionResult;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::PoolError;
+use diesel_async::pooled_connection::bb8::Pool;
+use futures_util::FutureExt as _;
+
+use super::pipelines::Pipelines;
+use super::pool::{LastFailure, Pooled};
+use super::{AsyncDieselSession, AsyncPool};
+use crate::builder::{Builder, PoolSettings};
+use crate::connect::asynchronous::{Establish, establish_in_clear, manager};
+use crate::connect::postgres::ConnectOptions;
+use crate::error::Error;
+use crate::rules::Rules;
+
+impl Builder<AsyncPgConnection> {
+    /// Lets [`get`](crate::AsyncNow::get), and the load of web frameworks' stores, share so many of the pool's
+    /// connections: reads that are asked at once travel together, where else each takes a connection of its own.
+    /// Defaults to none that are shared.
+    ///
+    /// With more tasks at once than the pool has connections that is faster. Whatever writes takes a connection of its
+    /// own, out of those that are left: fewer than the pool holds, then. Not through PgBouncer in transaction mode.
+    pub fn pipelined(mut self, connections: u32) -> Self {
+        self.pipelines = Some(connections);
+        self
+    }
+
+    /// What establishes the connections of a pool that is made here, TLS included, out of an address of
+    /// `keyword='value'` pairs that `tokio_postgres::Config` reads. Defaults to
+    /// `AsyncPgConnection::establish`, which has no TLS.
+    ///
+    /// Each connection is set up afterwards, and given up where both took longer than the connection timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use diesel::ConnectionError;
+    /// use diesel_async::AsyncPgConnection;
+    /// use diesel_session::AsyncDieselSession;
+    ///
+    /// # async fn serve() -> Result<(), diesel_session::Error> {
+    /// let sessions = AsyncDieselSession::builder()
+    ///     .establish_with(|address| async move {
+    ///         // `MakeRustlsConnect` of tokio-postgres-rustls, for example, in the place of `NoTls`.
+    ///         let (client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls)
+    ///             .await
+    ///             .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    ///         AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    ///     })
+    ///     .connect("postgres://app@db.example/shop?sslmode=require")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn establish_with<F>(mut self, establish: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ConnectionResult<AsyncPgConnection>> + Send + 'static,
+    {
+        self.establish = Some(Arc::new(move |address| establish(address).boxed()));
+        self
+    }
+
+    /// The store, over a pool of its own: bb8's.
+    ///
+    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"), with a
+    /// host, since there is no libpq that has a default, and without what only libpq knows: files of passwords,
+    /// services and certificates, and the environment's variables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
+    /// connection could be made within the connection timeout.
+    pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
+        self.connect_with(&url.parse()?).await
+    }
+
+    /// The store, over a pool of its own, which is not waited for where the options say
+    /// [`startonly`](ConnectOptions::startonly).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
+        let establish = self.establish.take().unwrap_or_else(establish_in_clear);
+        self.build(options, establish).await
+    }
+
+    /// A store with these rules over the application's own pool, as [`AsyncDieselSession::new`]. A call ends after the
+    /// connection timeout and the statement timeout together, as with a pool of its own; the statement timeout of the
+    /// server is the pool's to set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] where another setting of the pool was changed here: the pool has its own.
+    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for rules that do not fit.
+    pub fn over<P: AsyncPool>(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
+        let mut ours = self.pool.clone();
+        let defaults = PoolSettings::default();
+        ours.connection.connection_timeout = defaults.connection.connection_timeout;
+        ours.connection.statement_timeout = defaults.connection.statement_timeout;
+        if ours != defaults || self.establish.is_some() {
+            return Err(Error::Configuration {
+                setting: "pool",
+                reason: "settings of connections do not apply to a pool that exists: make them there"
+                    .to_owned(),
+            });
+        }
+        self.pool.checked_size(false)?;
+        self.check_pipelines(pool.size())?;
+        let rules = self.rules()?;
+        Ok(over(pool, &self, rules, LastFailure::default()))
+    }
+
+    async fn build(
+        self,
+        options: &ConnectOptions,
+        establish: Establish,
+    ) -> Result<AsyncDieselSession, Error> {
+        let (rules, settings) = (self.rules()?, &self.pool.connection);
+        let size = self.pool.checked_size(false)?;
+        self.check_pipelines(size)?;
+        let manager = manager(options.asynchronous_address(settings)?, settings, establish);
+        let last_failure = LastFailure::default();
+        let builder = Pool::builder()
+            .max_size(size)
+            .min_idle(self.pool.min_idle)
+            .connection_timeout(settings.connection_timeout)
+            .error_sink(Box::new(last_failure.clone()))
+            .test_on_check_out(false);
+        let pool = if options.is_start_only() {
+            builder.build_unchecked(manager)
+        } else {
+            let waited = settings.connection_timeout;
+            let failed = |source: PoolError| Error::PoolTimeout { waited, source: source.into() };
+            builder.build(manager).await.map_err(failed)?
+        };
+        let mut store = over(pool, &self, rules, last_failure);
+        store.schema.clone_from(&settings.schema);
+        Ok(store)
+    }
+
+    fn check_pipelines(&self, size: u32) -> Result<(), Error> {
+        if self.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
+            return Ok(());
+        }
+        let reason = "at least one connection, and fewer than the pool holds: writes take the others";
+        Err(Error::Configuration { setting: "pipelined", reason: reason.to_owned() })
+    }
+}
+
+/// A store over a pool that exists.
+pub(super) fn over<P: AsyncPool>(
+    pool: P,
+    settings: &Builder<AsyncPgConnection>,
+    rules: Rules,
+    last_failure: LastFailure,
+) -> AsyncDieselSession<P> {
+    let connection = &settings.pool.connection;
+    let pool = Pooled {
+        pool,
+        connection_timeout: connection.connection_timeout,
+        call_timeout: connection.connection_timeout + connection.statement_timeout,
+        last_failure,
+    };
+    let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
+    AsyncDieselSession { pool, pipelines, schema: None, rules: Arc::new(rules) }
+}

@@ -1,0 +1,319 @@
+//! The store over a pool of diesel-async's connections: it hands each call to the operations.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use diesel_async::AsyncPgConnection;
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::pooled_connection::bb8::Pool;
+use tokio::task::spawn_blocking;
+
+use super::{AsyncNow, AsyncSessions};
+use crate::builder::Builder;
+use crate::calls;
+use crate::connect::Schema;
+use crate::error::Error;
+use crate::key::{KeyStorage, SessionKey};
+use crate::migrations;
+use crate::operations::{
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Operation, OwnerOf, Replace,
+    Rotate, SessionsOf, Set, Touch, Update,
+};
+use crate::owner::{OwnedSession, SessionCount, SessionHandle};
+use crate::rules::Rules;
+
+mod builder;
+mod on_connection;
+mod pipelines;
+mod pool;
+
+pub use on_connection::AsyncOnConnection;
+pub use pool::AsyncPool;
+
+use pipelines::{Pipeline, Pipelines};
+use pool::{LastFailure, Pooled};
+
+/// A store of sessions on PostgreSQL that does not block, over a pool of diesel-async's connections (feature
+/// `diesel-async`).
+///
+/// Cheap to clone; clones share pool, rules and default period. It implements [`AsyncNow`] and [`AsyncSessions`];
+/// [`on`](Self::on) gives the same operations on a connection that you hold, inside your open transaction. What it
+/// does is what [`DieselSession`](crate::DieselSession) does, by the same statements on the same table: both may serve
+/// one application. It needs no libpq.
+///
+/// No connection is tested before it is used: one that broke while it lay in the pool is replaced, and the call
+/// repeated on another, as there. Every call ends in time ([`Error::ServerTimeout`]). A future that is dropped before it
+/// is ready gives its connection back; a transaction that it began is undone, with its connection.
+///
+/// # Panics
+///
+/// Its futures panic outside of a tokio runtime with time and I/O enabled.
+///
+/// # Examples
+///
+/// ```no_run
+/// use diesel_session::{AsyncDieselSession, AsyncNow, AsyncSessions, Error, TimeDelta};
+///
+/// async fn serve() -> Result<(), Error> {
+///     let sessions = AsyncDieselSession::connect("postgres://app@db.example/shop").await?;
+///     sessions.migrate().await?;
+///
+///     let key = sessions.generate(Some("cart=3".to_owned()), Some(TimeDelta::minutes(30))).await?;
+///     let key = sessions.rotate(&key).await?;
+///     assert_eq!(sessions.get(&key).await?.0, "cart=3");
+///     Ok(())
+/// }
+/// ```
+pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
+    pool: Pooled<P>,
+    /// For reads, where they are shared.
+    pipelines: Option<Arc<Pipelines<P>>>,
+    /// The schema that the pool's connections look into, where it was set.
+    schema: Option<Schema>,
+    rules: Arc<Rules>,
+}
+
+impl AsyncDieselSession {
+    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`]. Without TLS.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().connect(url).await
+    }
+
+    /// Settings for a store: rules, and a pool of its own.
+    pub fn builder() -> Builder<AsyncPgConnection> {
+        Builder::default()
+    }
+}
+
+impl<P: AsyncPool> AsyncDieselSession<P> {
+    /// A store over the application's own pool, with the default rules; [`Builder::over`] takes others.
+    ///
+    /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
+    /// off. The session table is found as the pool's connections find tables.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use diesel_async::AsyncPgConnection;
+    /// use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8::Pool};
+    /// use diesel_session::AsyncDieselSession;
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new("host=db.example user=app dbname=shop");
+    /// let pool = Pool::builder().test_on_check_out(false).build(manager).await?;
+    /// let sessions = AsyncDieselSession::new(pool);
+    /// sessions.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn new(pool: P) -> Self {
+        builder::over(pool, &Builder::default(), Rules::default(), LastFailure::default())
+    }
+
+    /// The pool, for the application's own queries.
+    #[must_use]
+    pub fn pool(&self) -> &P {
+        &self.pool.pool
+    }
+
+    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
+    /// see [`AsyncOnConnection`].
+    pub fn on<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
+        self.rules.on_async(conn)
+    }
+
+    /// Brings the session table to this version's form, and returns how many migrations that took.
+    ///
+    /// See [`migrations::migrate`], which this does with the store's key storage, on one of tokio's blocking threads.
+    /// It is bound by the locks that it waits for and by the size of an adopted table, not by the store's timeouts;
+    /// once begun it goes on to its end, whoever waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
+    pub async fn migrate(&self) -> Result<usize, Error> {
+        let schema = self.schema.clone();
+        self.with_migrations(move |conn, storage| migrations::migrate_in(schema.as_ref(), conn, storage))
+            .await
+    }
+
+    /// Checks, without changing anything, that the session table is up to date: [`migrations::check`] with
+    /// the store's key storage.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
+    pub async fn check(&self) -> Result<(), Error> {
+        self.with_migrations(migrations::check_in).await
+    }
+}
+
+impl<P: AsyncPool> AsyncDieselSession<P> {
+    async fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    where
+        O: Operation<AsyncPgConnection> + 'static,
+    {
+        calls::call(&self.pool, operation).await
+    }
+
+    /// A read, on a shared connection where there are some.
+    async fn read<O, T>(&self, operation: O) -> Result<T, Error>
+    where
+        O: Operation<AsyncPgConnection, Output = T>
+            + Operation<Pipeline<P::Connection>, Output = T>
+            + 'static,
+    {
+        match &self.pipelines {
+            Some(pipelines) => calls::call(&**pipelines, Ok(operation)).await,
+            None => calls::call(&self.pool, Ok(operation)).await,
+        }
+    }
+
+    /// Does what blocks and waits for locks, on one of tokio's threads that may.
+    async fn with_migrations<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut AsyncConnectionWrapper<P::Connection>, KeyStorage) -> Result<T, Error>
+        + Send
+        + 'static,
+    ) -> Result<T, Error> {
+        let storage = self.rules.key_storage();
+        let mut conn = AsyncConnectionWrapper::from(calls::connection(&self.pool).await?);
+        match spawn_blocking(move || work(&mut conn, storage)).await {
+            Ok(done) => done,
+            Err(panicked) => resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+impl<P: AsyncPool> AsyncNow for AsyncDieselSession<P> {
+    type Key = SessionKey;
+    type Value = String;
+    type Period = TimeDelta;
+    type Error = Error;
+
+    fn default_period(&self) -> TimeDelta {
+        self.rules.default_period()
+    }
+
+    fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
+        self.rules.set_default_period(period)
+    }
+
+    async fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
+        self.call(Generate::new(&self.rules, None, value, expiry)).await
+    }
+
+    async fn clear(&self, key: &SessionKey) -> Result<(), Error> {
+        self.call(Ok(Clear::new(&self.rules, key))).await
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+        self.read(Get::new(&self.rules, key)).await
+    }
+
+    async fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
+        self.call(Set::new(&self.rules, key, value, expiry)).await
+    }
+}
+
+impl<P: AsyncPool> AsyncSessions for AsyncDieselSession<P> {
+    async fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
+        self.call(Rotate::new(&self.rules, key)).await
+    }
+
+    async fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
+        self.call(Touch::new(&self.rules, key, expiry)).await
+    }
+
+    async fn update<E>(
+        &self,
+        key: &SessionKey,
+        expiry: Option<TimeDelta>,
+        change: impl FnMut(Option<String>) -> Result<String, E> + Send + 'static,
+    ) -> Result<String, E>
+    where
+        E: From<Error> + Send + 'static,
+    {
+        let update = Update::new(&self.rules, key, expiry);
+        calls::call_update(&self.pool, &self.rules, update, change).await
+    }
+
+    async fn replace(
+        &self,
+        key: &SessionKey,
+        expected: Option<String>,
+        new: String,
+        expiry: Option<TimeDelta>,
+    ) -> Result<(), Error> {
+        self.call(Replace::new(&self.rules, key, expected, new, expiry)).await
+    }
+
+    async fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<String>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<SessionKey, Error> {
+        self.call(Generate::new(&self.rules, Some(owner), value, expiry)).await
+    }
+
+    async fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+        self.call(Bind::new(&self.rules, key, owner)).await
+    }
+
+    async fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
+        self.call(Ok(OwnerOf::new(&self.rules, key))).await
+    }
+
+    async fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+        self.call(SessionsOf::new(owner)).await
+    }
+
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.rules.handle(key)
+    }
+
+    async fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+        self.call(ClearOwner::new(&self.rules, owner, keep)).await
+    }
+
+    async fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+        self.call(ClearListed::new(owner, handle)).await
+    }
+
+    async fn count(&self) -> Result<SessionCount, Error> {
+        self.call(Ok(Count)).await
+    }
+
+    async fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
+        self.call(Ok(DeleteExpired { limit })).await
+    }
+}
+
+impl<P: AsyncPool> Clone for AsyncDieselSession<P> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            pipelines: self.pipelines.clone(),
+            schema: self.schema.clone(),
+            rules: Arc::clone(&self.rules),
+        }
+    }
+}
+
+impl<P: AsyncPool> fmt::Debug for AsyncDieselSession<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncDieselSession")
+            .field("pool", &self.pool)
+            .field("is_pipelined", &self.pipelines.is_some())
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! A few connections that reads share: those that are asked at once travel together.
+
+use std::ops::DerefMut;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use diesel::QueryResult;
+use diesel::deserialize::FromSqlRow;
+use diesel::dsl::select;
+use diesel::expression::{IntoSql as _, QueryMetadata};
+use diesel::pg::Pg;
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::sql_types::Bool;
+use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
+use futures_util::TryStreamExt as _;
+use tokio::time::timeout;
+
+use super::pool::{AsyncPool, Pooled};
+use crate::backend::Link;
+use crate::backend::postgres::{Run, rows};
+use crate::calls::Source;
+use crate::error::{BoxedError, Error};
+
+/// The shared connections, each made when it is first wanted, and again when it was lost.
+pub(super) struct Pipelines<P: AsyncPool> {
+    pool: Pooled<P>,
+    slots: Box<[Slot<P::Connection>]>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+}
+
+struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
+    current: Mutex<Option<Arc<Shared<L>>>>,
+    /// Held by the one who takes a connection out of the pool.
+    making: tokio::sync::Mutex<()>,
+}
+
+/// A connection out of the pool.
+struct Shared<L: DerefMut<Target = AsyncPgConnection>> {
+    conn: L,
+    since: Instant,
+    /// When it last answered, in microseconds from then.
+    answered: AtomicU64,
+    is_lost: AtomicBool,
+}
+
+/// A shared connection, for one read.
+pub(crate) struct Pipeline<L: DerefMut<Target = AsyncPgConnection>>(Arc<Shared<L>>);
+
+impl<P: AsyncPool> Pipelines<P> {
+    pub(super) fn new(pool: Pooled<P>, connections: u32) -> Self {
+        let slot = |_| Slot { current: Mutex::new(None), making: tokio::sync::Mutex::new(()) };
+        Self { pool, slots: (0..connections).map(slot).collect(), turn: AtomicUsize::new(0) }
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
+    fn current(&self) -> Option<Arc<Shared<L>>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|shared| shared.is_lost.load(Ordering::Relaxed)) {
+            *current = None;
+        }
+        current.clone()
+    }
+}
+
+impl<P: AsyncPool> Source for Pipelines<P> {
+    type Connection = Pipeline<P::Connection>;
+    type Lease = Box<Self::Connection>;
+
+    async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
+        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        if let Some(shared) = slot.current() {
+            return Ok(Box::new(Pipeline(shared)));
+        }
+        let started = Instant::now();
+        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
+        let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
+        // Perhaps another has made it meanwhile.
+        let shared = match slot.current() {
+            Some(shared) => shared,
+            None => {
+                let conn = self.pool.connection(within.saturating_sub(started.elapsed())).await?;
+                let shared = Arc::new(Shared::new(conn));
+                *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+                shared
+            }
+        };
+        Ok(Box::new(Pipeline(shared)))
+    }
+
+    async fn in_time<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Error> {
+        let started = Instant::now();
+        let done = self.pool.in_time(deadline, job).await;
+        if done.is_err() {
+            // Another connection may answer.
+            for shared in self.slots.iter().filter_map(Slot::current) {
+                shared.lose_if_silent_since(started);
+            }
+        }
+        done
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.pool.call_timeout()
+    }
+
+    fn size(&self) -> u32 {
+        self.pool.size()
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
+    fn new(conn: L) -> Self {
+        Self { conn, since: Instant::now(), answered: AtomicU64::new(0), is_lost: AtomicBool::new(false) }
+    }
+
+    fn has_answered(&self) {
+        let now = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.answered.store(now, Ordering::Relaxed);
+    }
+
+    /// It answered nobody since.
+    fn lose_if_silent_since(&self, time: Instant) {
+        if self.since + Duration::from_micros(self.answered.load(Ordering::Relaxed)) < time {
+            self.lose();
+        }
+    }
+
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
+    fn drop(&mut self) {
+        if *self.is_lost.get_mut() {
+            Link::give_up(&mut *self.conn);
+        }
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Run for Pipeline<L> {
+    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send,
+    {
+        let done = (&mut &*self.0.conn).execute_returning_count(query).await?;
+        self.0.has_answered();
+        Ok(done)
+    }
+
+    async fn row<R, Q>(&mut self, query: Q) -> QueryResult<Option<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        let row = rows(&mut &*self.0.conn, query).await?.try_next().await?;
+        self.0.has_answered();
+        Ok(row)
+    }
+
+    async fn rows<R, Q>(&mut self, query: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        let rows = rows(&mut &*self.0.conn, query).await?.try_collect().await?;
+        self.0.has_answered();
+        Ok(rows)
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Link for Pipeline<L> {
+    const REMOTE: bool = true;
+
+    /// Reads need none.
+    fn is_in_transaction(&mut self) -> bool {
+        false
+    }
+
+    async fn ping(&mut self) -> QueryResult<()> {
+        self.execute(select(true.into_sql::<Bool>())).await.map(drop)
+    }
+
+    fn give_up(&mut self) {
+        self.0.lose();
+    }
+}

@@ -1,0 +1,149 @@
+//! The pool that lends connections.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::ops::DerefMut;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bb8::ErrorSink;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::PoolError;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
+use tokio::time::{timeout, timeout_at};
+
+use crate::calls::Source;
+use crate::error::{BoxedError, Error};
+
+/// A pool of diesel-async's connections to PostgreSQL: bb8's, or another by these methods.
+///
+/// # Examples
+///
+/// ```
+/// use diesel_async::AsyncPgConnection;
+/// use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
+/// use diesel_session::AsyncPool;
+///
+/// #[derive(Clone)]
+/// struct Watched(Pool<AsyncPgConnection>);
+///
+/// impl AsyncPool for Watched {
+///     type Connection = PooledConnection<'static, AsyncPgConnection>;
+///     type Error = RunError;
+///
+///     async fn connection(&self) -> Result<Self::Connection, RunError> {
+///         println!("{} connections", self.0.state().connections);
+///         self.0.get_owned().await
+///     }
+///
+///     fn size(&self) -> u32 {
+///         AsyncPool::size(&self.0)
+///     }
+/// }
+/// ```
+pub trait AsyncPool: Clone + Send + Sync + 'static {
+    /// A connection that goes back to the pool when it is dropped. The pool must not lend it again where a
+    /// transaction is open on it or its transaction manager is in error, as diesel-async's own support of pools
+    /// sees to: so a call that is dropped half way leaves nothing behind.
+    type Connection: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static;
+
+    /// Why there is none.
+    type Error: StdError + Send + Sync + 'static;
+
+    /// Lends a connection. It need not be tested: the store replaces one that turns out to be broken.
+    fn connection(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
+
+    /// The most connections that the pool holds.
+    fn size(&self) -> u32;
+}
+
+impl AsyncPool for Pool<AsyncPgConnection> {
+    type Connection = PooledConnection<'static, AsyncPgConnection>;
+    type Error = RunError;
+
+    async fn connection(&self) -> Result<Self::Connection, RunError> {
+        self.get_owned().await
+    }
+
+    fn size(&self) -> u32 {
+        self.config().max_size
+    }
+}
+
+/// A pool as those who call see it.
+#[derive(Clone)]
+pub(super) struct Pooled<P> {
+    pub(super) pool: P,
+    pub(super) connection_timeout: Duration,
+    pub(super) call_timeout: Duration,
+    /// Of a pool of our own.
+    pub(super) last_failure: LastFailure,
+}
+
+impl<P: AsyncPool> Source for Pooled<P> {
+    type Connection = AsyncPgConnection;
+    type Lease = P::Connection;
+
+    async fn connection(&self, within: Duration) -> Result<P::Connection, Error> {
+        let started = Instant::now();
+        let source = match timeout(within.min(self.connection_timeout), self.pool.connection()).await {
+            Ok(Ok(conn)) => return Ok(conn),
+            Ok(Err(source)) => source.into(),
+            Err(late) => late.into(),
+        };
+        let source = self.last_failure.or(source);
+        Err(Error::PoolTimeout { waited: started.elapsed(), source })
+    }
+
+    async fn in_time<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Error> {
+        let started = Instant::now();
+        let mut job = Box::pin(job);
+        if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
+            return Ok(done);
+        }
+        // It keeps its connection until the server answers or the connection breaks.
+        tokio::spawn(job);
+        Err(Error::ServerTimeout { waited: started.elapsed() })
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    fn size(&self) -> u32 {
+        self.pool.size()
+    }
+}
+
+/// Why a pool of our own last had no connection: bb8 itself says no more than that it took too long.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
+
+impl LastFailure {
+    /// That failure, if there was one since the last look.
+    fn or(&self, other: BoxedError) -> BoxedError {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        last.map_or(other, BoxedError::from)
+    }
+}
+
+impl ErrorSink<PoolError> for LastFailure {
+    fn sink(&self, error: PoolError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<PoolError>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<P> fmt::Debug for Pooled<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pooled").field("call_timeout", &self.call_timeout).finish_non_exhaustive()
+    }
+}

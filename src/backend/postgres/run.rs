@@ -1,0 +1,40 @@
+//! How a typed query is run: the one place that tells connections which block from those which do not.
+
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::QueryMetadata;
+use diesel::pg::Pg;
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+
+use crate::backend::Answer;
+
+/// A connection to PostgreSQL.
+pub trait Run: Send {
+    /// Runs what returns no rows, and says how many it touched.
+    fn execute<Q>(&mut self, query: Q) -> impl Answer<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send;
+
+    /// The first row.
+    fn row<R, Q>(&mut self, query: Q) -> impl Answer<Option<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>;
+
+    /// All rows.
+    fn rows<R, Q>(&mut self, query: Q) -> impl Answer<Vec<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>;
+
+    /// The one row of a query that always has one.
+    fn only_row<R, Q>(&mut self, query: Q) -> impl Answer<R>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        async { self.row(query).await?.ok_or(diesel::NotFound) }
+    }
+}

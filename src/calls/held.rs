@@ -1,0 +1,44 @@
+//! Calls on a connection that the caller holds: once, for nothing is known of the caller's transaction.
+
+use crate::backend::{Queries, Transactions};
+use crate::error::Error;
+use crate::operations::{NotMade, Operation, Update, abandon, make};
+use crate::rules::Rules;
+use crate::trace::traced;
+
+/// Runs an operation.
+pub(crate) async fn run_on<C, O>(conn: &mut C, operation: Result<O, Error>) -> Result<O::Output, Error>
+where
+    C: Queries,
+    O: Operation<C>,
+{
+    traced(O::NAME, C::NAME, async { operation?.run(conn, false).await }).await
+}
+
+/// Updates by the caller's function.
+pub(crate) async fn update_on<C, E>(
+    conn: &mut C,
+    rules: &Rules,
+    update: Result<Update, Error>,
+    mut change: impl FnMut(Option<String>) -> Result<String, E>,
+) -> Result<String, E>
+where
+    C: Transactions,
+    E: From<Error>,
+{
+    let work = async {
+        let update = update?;
+        let value = update.begin(conn).await?;
+        match make(rules, value, &mut change) {
+            Ok(value) => match update.finish(conn, &value).await {
+                Ok(()) => Ok(value),
+                Err(reason) => Err(NotMade::Ours(reason.into())),
+            },
+            Err(reason) => {
+                abandon(conn).await;
+                Err(reason)
+            }
+        }
+    };
+    traced(Update::NAME, C::NAME, work).await.map_err(NotMade::told)
+}

@@ -1,0 +1,209 @@
+//! Calls on connections that a pool lends, any of which may be lost: as many attempts as it takes, until the
+//! deadline. Written once for pools that block and for those that do not.
+
+use std::future::Future;
+use std::ops::DerefMut;
+use std::time::{Duration, Instant};
+
+use diesel::result::DatabaseErrorKind::SerializationFailure;
+use diesel::result::Error::DatabaseError;
+
+use crate::backend::{Link, Queries as _};
+use crate::error::Error;
+use crate::operations::Operation;
+use crate::trace::traced;
+
+mod held;
+mod update;
+
+pub(crate) use held::{run_on, update_on};
+pub(crate) use update::call_update;
+
+/// Who lends connections, and waits for what is done on them.
+pub(crate) trait Source: Sync {
+    type Connection: Link + 'static;
+
+    /// Goes back to the pool when it is dropped.
+    type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+
+    /// Lends a connection, or says within that time why it cannot.
+    fn connection(&self, within: Duration) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
+
+    /// Does what waits for the database; leaves it alone at the deadline, with `Error::ServerTimeout`.
+    fn in_time<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> impl Future<Output = Result<R, Error>> + Send;
+
+    /// How long one call may take, all attempts together.
+    fn call_timeout(&self) -> Duration;
+
+    /// How many connections there are at most: when so many were lost, the next is new.
+    fn size(&self) -> u32;
+}
+
+/// Runs an operation on a lent connection; on another where that one turns out to be lost.
+pub(crate) async fn call<S, O>(source: &S, operation: Result<O, Error>) -> Result<O::Output, Error>
+where
+    S: Source,
+    O: Operation<S::Connection> + 'static,
+{
+    let work = async {
+        let mut operation = operation?;
+        let mut attempts = Attempts::of(source);
+        loop {
+            let conn = attempts.connection().await?;
+            let repeated = attempts.lost.is_some();
+            let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
+            match result {
+                Ok(output) => return Ok(output),
+                Err(failure) => attempts.go_on_after(failure)?,
+            }
+            operation = back;
+        }
+    };
+    traced(O::NAME, S::Connection::NAME, work).await
+}
+
+/// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
+async fn attempt<C, O>(
+    mut operation: O,
+    mut conn: impl DerefMut<Target = C> + Send,
+    repeated: bool,
+) -> (O, Result<O::Output, Failure>)
+where
+    C: Link,
+    O: Operation<C>,
+{
+    let is_ours = !conn.is_in_transaction();
+    if C::REMOTE && is_ours && !O::REPEATABLE {
+        // A connection that broke in the pool must not make an unknown outcome of what was never sent.
+        if let Err(source) = conn.ping().await {
+            conn.give_up();
+            return (operation, Err(Failure::Lost(source)));
+        }
+    }
+    let result = match operation.run(&mut *conn, repeated).await {
+        Ok(output) => Ok(output),
+        Err(error) => {
+            let failure = Failure::of(error, &mut *conn, is_ours).await;
+            Err(if O::REPEATABLE { failure } else { failure.for_good() })
+        }
+    };
+    (operation, result)
+}
+
+/// A connection that answers.
+pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error> {
+    let mut replacements = source.size();
+    loop {
+        let mut conn = source.connection(source.call_timeout()).await?;
+        // A test's transaction has no other connection.
+        if !S::Connection::REMOTE || conn.is_in_transaction() {
+            return Ok(conn);
+        }
+        match conn.ping().await {
+            Ok(()) => return Ok(conn),
+            Err(_) if replacements > 0 => conn.give_up(),
+            Err(source) => return Err(Error::ConnectionLost { source }),
+        }
+        replacements -= 1;
+    }
+}
+
+/// The attempts of one call.
+struct Attempts<'a, S> {
+    source: &'a S,
+    deadline: Instant,
+    /// At worst every connection in the pool is lost, and the next is new.
+    replacements: u32,
+    /// What the last lost connection said.
+    lost: Option<diesel::result::Error>,
+}
+
+impl<'a, S: Source> Attempts<'a, S> {
+    fn of(source: &'a S) -> Self {
+        let deadline = Instant::now() + source.call_timeout();
+        Self { source, deadline, replacements: source.size(), lost: None }
+    }
+
+    async fn connection(&mut self) -> Result<S::Lease, Error> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let lent = self.source.connection(left).await;
+        lent.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
+    }
+
+    async fn in_time<R: Send + 'static>(
+        &self,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.source.in_time(self.deadline, job).await
+    }
+
+    /// Whether another attempt makes sense; if not, what to tell the caller.
+    fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
+        let in_time = Instant::now() < self.deadline;
+        match failure {
+            Failure::Lost(source) if in_time && self.replacements > 0 => {
+                self.replacements -= 1;
+                self.lost = Some(source);
+                Ok(())
+            }
+            Failure::Lost(source) => Err(Error::ConnectionLost { source }),
+            Failure::Unknown(source) => Err(Error::OutcomeUnknown { source }),
+            Failure::Conflict(_) if in_time => Ok(()),
+            Failure::Conflict(source) => Err(Error::Database(source)),
+            Failure::Other(error) => Err(error),
+        }
+    }
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// The connection is of no use any more; the operation may have taken effect, and can be repeated.
+    Lost(diesel::result::Error),
+    /// The same of an operation that cannot be repeated.
+    Unknown(diesel::result::Error),
+    /// Another transaction was in the way, under a stricter isolation than the default; nothing was done.
+    Conflict(diesel::result::Error),
+    Other(Error),
+}
+
+impl Failure {
+    /// What an error means that an operation on this connection gave; `is_ours` says that there was no open
+    /// transaction before it.
+    async fn of<C: Link>(error: Error, conn: &mut C, is_ours: bool) -> Self {
+        match error {
+            // Else a test's transaction: a new connection would have a new, empty one.
+            Error::Database(source) if is_ours => Self::explain(source, conn).await,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The same after what cannot be repeated.
+    fn for_good(self) -> Self {
+        match self {
+            Self::Lost(source) => Self::Unknown(source),
+            other => other,
+        }
+    }
+
+    /// What a database error means, outside a transaction.
+    async fn explain<C: Link>(source: diesel::result::Error, conn: &mut C) -> Self {
+        if matches!(source, DatabaseError(SerializationFailure, _)) {
+            return Self::Conflict(source);
+        }
+        // Diesel hides the SQLSTATE of a missing table, now and then takes a lost connection for something else,
+        // and something else for a lost connection. So ask.
+        match conn.has_table().await {
+            Ok(false) => Self::Other(Error::MissingTable { source }),
+            Err(_) if C::REMOTE => {
+                // Else the pool may keep it: a statement that fails before it is sent leaves no mark.
+                conn.give_up();
+                Self::Lost(source)
+            }
+            Ok(true) | Err(_) => Self::Other(Error::Database(source)),
+        }
+    }
+}

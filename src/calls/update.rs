@@ -1,0 +1,95 @@
+//! An update, whose new value the caller makes.
+
+use std::ops::DerefMut;
+use std::time::Instant;
+
+use super::{Attempts, Failure, Source};
+use crate::backend::{Link, Queries as _, Transactions};
+use crate::error::Error;
+use crate::operations::{NotMade, NotWritten, Update, abandon, make};
+use crate::rules::Rules;
+use crate::trace::traced;
+
+/// Updates by the caller's function, which stays where the caller is; its time does not count.
+pub(crate) async fn call_update<S, E>(
+    source: &S,
+    rules: &Rules,
+    update: Result<Update, Error>,
+    mut change: impl FnMut(Option<String>) -> Result<String, E>,
+) -> Result<String, E>
+where
+    S: Source<Connection: Transactions>,
+    E: From<Error>,
+{
+    let work = async {
+        let update = update?;
+        let mut attempts = Attempts::of(source);
+        loop {
+            match attempt(rules, update, &mut attempts, &mut change).await? {
+                Ok(value) => return Ok(value),
+                Err(failure) => attempts.go_on_after(failure)?,
+            }
+        }
+    };
+    traced(Update::NAME, S::Connection::NAME, work).await.map_err(NotMade::told)
+}
+
+async fn attempt<S, E>(
+    rules: &Rules,
+    update: Update,
+    attempts: &mut Attempts<'_, S>,
+    change: &mut impl FnMut(Option<String>) -> Result<String, E>,
+) -> Result<Result<String, Failure>, NotMade<E>>
+where
+    S: Source<Connection: Transactions>,
+    E: From<Error>,
+{
+    let conn = attempts.connection().await?;
+    let (conn, is_ours, begun) = attempts.in_time(begin(update, conn)).await?;
+    let value = match begun {
+        Ok(value) => value,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let started = Instant::now();
+    let made = make(rules, value, change);
+    attempts.deadline += started.elapsed();
+    match made {
+        Ok(value) => Ok(attempts.in_time(finish(update, conn, is_ours, value)).await?),
+        Err(reason) => {
+            // A server that does not even take a rollback in time has lost the transaction.
+            let _undone = attempts.in_time(undo(conn)).await;
+            Err(reason)
+        }
+    }
+}
+
+async fn begin<C: Link + Transactions, L: DerefMut<Target = C> + Send>(
+    update: Update,
+    mut conn: L,
+) -> (L, bool, Result<Option<String>, Failure>) {
+    let is_ours = !conn.is_in_transaction();
+    let begun = match update.begin(&mut *conn).await {
+        Ok(value) => Ok(value),
+        Err(error) => Err(Failure::of(error, &mut *conn, is_ours).await),
+    };
+    (conn, is_ours, begun)
+}
+
+async fn finish<C: Link + Transactions>(
+    update: Update,
+    mut conn: impl DerefMut<Target = C> + Send,
+    is_ours: bool,
+    value: String,
+) -> Result<String, Failure> {
+    match update.finish(&mut *conn, &value).await {
+        Ok(()) => Ok(value),
+        Err(NotWritten::Undone(error)) => Err(Failure::of(error, &mut *conn, is_ours).await),
+        Err(NotWritten::AtCommit(error)) => {
+            Err(Failure::of(error.into(), &mut *conn, is_ours).await.for_good())
+        }
+    }
+}
+
+async fn undo<C: Transactions>(mut conn: impl DerefMut<Target = C> + Send) {
+    abandon(&mut *conn).await;
+}

@@ -1,0 +1,106 @@
+//! A store out of its settings.
+
+use std::sync::Arc;
+
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as ConnectionError, Pool, PoolError};
+
+use super::DieselSession;
+use super::bounded::Helpers;
+use crate::backend::SessionConnection;
+use crate::builder::{Builder, PoolSettings};
+use crate::connect::ConnectionSettings;
+use crate::error::Error;
+
+impl<C: SessionConnection> Builder<C> {
+    /// A store with these rules over the application's own pool, as [`DieselSession::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] where a setting of the pool was changed here: the pool has its own.
+    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for rules that do not fit.
+    pub fn over(self, pool: Pool<ConnectionManager<C>>) -> Result<DieselSession<C>, Error> {
+        if self.pool != PoolSettings::default() {
+            return Err(Error::Configuration {
+                setting: "pool",
+                reason: "settings of connections do not apply to a pool that exists: make them there"
+                    .to_owned(),
+            });
+        }
+        Ok(DieselSession::over(pool, self.rules()?))
+    }
+
+    /// The store, over a pool of its own.
+    ///
+    /// On PostgreSQL `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual
+    /// ("Connection Strings").
+    ///
+    /// On SQLite it is a file, made when it is missing; a `file:` URI; or `:memory:`. Connections write ahead
+    /// (`journal_mode = WAL`) with `synchronous = NORMAL`: a crash of the process loses nothing, a loss of
+    /// power may lose the last writes and never damages the file (SQLite's manual, "Write-Ahead Logging").
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
+    /// connection could be made within the connection timeout.
+    pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
+        let address = C::address(url, &self.pool.connection)?;
+        let set_up = C::set_up(&self.pool.connection);
+        self.build(&address, set_up, true)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn connection_settings(&self) -> &ConnectionSettings {
+        &self.pool.connection
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn only_one_connection(mut self) -> Result<Self, Error> {
+        match self.pool.size.replace(1) {
+            None | Some(1) => Ok(self),
+            Some(_) => Err(Error::Configuration {
+                setting: "pool_size",
+                reason: "a test's transaction is private to its one connection".to_owned(),
+            }),
+        }
+    }
+
+    /// The store over a new pool; `wait` says to wait for its first connection.
+    pub(crate) fn build(
+        self,
+        address: &str,
+        set_up: Box<dyn CustomizeConnection<C, ConnectionError>>,
+        wait: bool,
+    ) -> Result<DieselSession<C>, Error> {
+        let rules = self.rules()?;
+        let ConnectionSettings { connection_timeout, statement_timeout, schema, .. } =
+            self.pool.connection.clone();
+        let is_private = C::is_private(address);
+        let size = self.pool.checked_size(is_private)?;
+        let mut builder = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(self.pool.min_idle))
+            .connection_timeout(connection_timeout)
+            .test_on_check_out(false)
+            .connection_customizer(set_up);
+        if is_private {
+            // The database lives as long as its connection.
+            builder = builder.idle_timeout(None).max_lifetime(None);
+        }
+        let manager = ConnectionManager::new(address);
+        let pool = if wait {
+            let timeout =
+                |source: PoolError| Error::PoolTimeout { waited: connection_timeout, source: source.into() };
+            builder.build(manager).map_err(timeout)?
+        } else {
+            builder.build_unchecked(manager)
+        };
+        Ok(DieselSession {
+            pool,
+            schema,
+            rules: Arc::new(rules),
+            call_timeout: connection_timeout + statement_timeout,
+            helpers: (C::REMOTE && self.pool.bounded_calls).then(Helpers::default),
+        })
+    }
+}

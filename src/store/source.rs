@@ -1,0 +1,45 @@
+//! The pool as those who call see it.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use diesel::r2d2::{ConnectionManager, PooledConnection};
+
+use super::DieselSession;
+use crate::backend::SessionConnection;
+use crate::backend::blocking::outcome;
+use crate::calls::Source;
+use crate::error::Error;
+
+pub(super) type Pooled<C> = PooledConnection<ConnectionManager<C>>;
+
+impl<C: SessionConnection> Source for DieselSession<C> {
+    type Connection = C;
+    type Lease = Pooled<C>;
+
+    async fn connection(&self, within: Duration) -> Result<Pooled<C>, Error> {
+        let started = Instant::now();
+        self.pool
+            .get_timeout(within.min(self.pool.connection_timeout()))
+            .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })
+    }
+
+    async fn in_time<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Error> {
+        match &self.helpers {
+            Some(helpers) => helpers.run(deadline, move || outcome(job)),
+            None => Ok(job.await),
+        }
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    fn size(&self) -> u32 {
+        self.pool.max_size()
+    }
+}

@@ -1,0 +1,399 @@
+//! The store that does not block: every law, over a pool, with shared connections, and in a caller's transaction.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use diesel_session::{
+    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Now as _, OwnedSession, SessionCount,
+    SessionHandle, SessionKey,
+};
+
+use crate::support::{Database, Sql as _};
+use crate::waiting::runtime;
+
+/// A store on one connection that the caller holds, in a transaction that the caller has opened.
+#[derive(Clone)]
+struct InOneTransaction {
+    store: AsyncDieselSession,
+    conn: Arc<tokio::sync::Mutex<PooledConnection<'static, AsyncPgConnection>>>,
+}
+
+impl InOneTransaction {
+    async fn begin(store: AsyncDieselSession) -> Self {
+        let mut conn = store.pool().connection().await.unwrap();
+        conn.begin_test_transaction().await.unwrap();
+        Self { store, conn: Arc::new(tokio::sync::Mutex::new(conn)) }
+    }
+}
+
+impl AsyncNow for InOneTransaction {
+    type Key = SessionKey;
+    type Value = String;
+    type Period = TimeDelta;
+    type Error = Error;
+
+    fn default_period(&self) -> TimeDelta {
+        self.store.default_period()
+    }
+
+    fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
+        self.store.set_default_period(period)
+    }
+
+    async fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
+        self.store.on(&mut *self.conn.lock().await).generate(value.as_deref(), expiry).await
+    }
+
+    async fn clear(&self, key: &SessionKey) -> Result<(), Error> {
+        self.store.on(&mut *self.conn.lock().await).clear(key).await
+    }
+
+    async fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+        self.store.on(&mut *self.conn.lock().await).get(key).await
+    }
+
+    async fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
+        self.store.on(&mut *self.conn.lock().await).set(key, &value, expiry).await
+    }
+}
+
+impl AsyncSessions for InOneTransaction {
+    async fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
+        self.store.on(&mut *self.conn.lock().await).rotate(key).await
+    }
+
+    async fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
+        self.store.on(&mut *self.conn.lock().await).touch(key, expiry).await
+    }
+
+    async fn update<E>(
+        &self,
+        key: &SessionKey,
+        expiry: Option<TimeDelta>,
+        change: impl FnMut(Option<String>) -> Result<String, E> + Send + 'static,
+    ) -> Result<String, E>
+    where
+        E: From<Error> + Send + 'static,
+    {
+        self.store.on(&mut *self.conn.lock().await).update(key, expiry, change).await
+    }
+
+    async fn replace(
+        &self,
+        key: &SessionKey,
+        expected: Option<String>,
+        new: String,
+        expiry: Option<TimeDelta>,
+    ) -> Result<(), Error> {
+        self.store.on(&mut *self.conn.lock().await).replace(key, expected.as_deref(), &new, expiry).await
+    }
+
+    async fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<String>,
+        expiry: Option<TimeDelta>,
+    ) -> Result<SessionKey, Error> {
+        self.store.on(&mut *self.conn.lock().await).generate_for(owner, value.as_deref(), expiry).await
+    }
+
+    async fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+        self.store.on(&mut *self.conn.lock().await).bind(key, owner).await
+    }
+
+    async fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
+        self.store.on(&mut *self.conn.lock().await).owner_of(key).await
+    }
+
+    async fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+        self.store.on(&mut *self.conn.lock().await).sessions_of(owner).await
+    }
+
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.store.handle(key)
+    }
+
+    async fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+        self.store.on(&mut *self.conn.lock().await).clear_owner(owner, keep).await
+    }
+
+    async fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+        self.store.on(&mut *self.conn.lock().await).clear_listed(owner, handle).await
+    }
+
+    async fn count(&self) -> Result<SessionCount, Error> {
+        self.store.on(&mut *self.conn.lock().await).count().await
+    }
+
+    async fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
+        self.store.on(&mut *self.conn.lock().await).delete_expired(limit).await
+    }
+}
+
+mod pool {
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
+
+    use crate::conformance::bounded;
+    use crate::support::Database;
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::new();
+        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::new();
+        law(&Waiting::made(database.async_store_with(bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod pipelined {
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
+
+    use crate::conformance::bounded;
+    use crate::support::Database;
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::new();
+        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder().pipelined(2))));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::new();
+        law(&Waiting::made(database.async_store_with(bounded(limit).pipelined(2))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod in_one_transaction {
+    use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
+
+    use super::{AsyncPgConnection, InOneTransaction};
+    use crate::conformance::bounded;
+    use crate::support::Database;
+    use crate::waiting::Waiting;
+
+    async fn begun(database: &Database, settings: Builder<AsyncPgConnection>) -> InOneTransaction {
+        InOneTransaction::begin(database.async_store_with(settings).await).await
+    }
+
+    fn with_store(law: impl FnOnce(&Waiting<InOneTransaction>)) {
+        let database = Database::new();
+        law(&Waiting::made(begun(&database, AsyncDieselSession::builder())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<InOneTransaction>)) {
+        let database = Database::new();
+        law(&Waiting::made(begun(&database, bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+/// A pool that the store does not know, and that lends no more than it was told to.
+#[derive(Clone)]
+struct Another(Pool<AsyncPgConnection>);
+
+impl AsyncPool for Another {
+    type Connection = PooledConnection<'static, AsyncPgConnection>;
+    type Error = diesel_async::pooled_connection::bb8::RunError;
+
+    async fn connection(&self) -> Result<Self::Connection, Self::Error> {
+        self.0.get_owned().await
+    }
+
+    fn size(&self) -> u32 {
+        self.0.config().max_size
+    }
+}
+
+async fn applications_pool(url: &str, size: u32) -> Pool<AsyncPgConnection> {
+    let manager = AsyncDieselConnectionManager::new(url);
+    Pool::builder().max_size(size).test_on_check_out(false).build(manager).await.unwrap()
+}
+
+#[test]
+fn it_serves_over_the_applications_pool_and_over_any_other() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let pool = applications_pool(&database.url, 3).await;
+        let sessions = AsyncDieselSession::new(pool.clone());
+        assert!(sessions.migrate().await.unwrap() > 0);
+        sessions.check().await.unwrap();
+        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let others = AsyncDieselSession::builder().pipelined(1).over(Another(pool)).unwrap();
+        assert_eq!(others.get(&key).await.unwrap().0, "x");
+        others.set(&key, "y".to_owned(), None).await.unwrap();
+        assert_eq!(sessions.get(&key).await.unwrap().0, "y");
+    });
+}
+
+#[test]
+fn the_blocking_store_and_it_share_one_table() {
+    let database = Database::new();
+    let blocking = database.store();
+    let key = blocking.generate(Some("x".to_owned()), None).unwrap();
+    runtime().block_on(async {
+        let sessions = AsyncDieselSession::connect(&database.url).await.unwrap();
+        assert_eq!(sessions.migrate().await.unwrap(), 0);
+        assert_eq!(sessions.get(&key).await.unwrap().0, "x");
+        sessions.clear(&key).await.unwrap();
+    });
+    assert!(matches!(blocking.get(&key), Err(Error::NotFound)));
+}
+
+#[test]
+fn its_migrations_are_the_blocking_stores() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let builder = || AsyncDieselSession::builder().schema("Visitors' own");
+        let sessions = builder().connect(&database.url).await.unwrap();
+        let missing = sessions.check().await.unwrap_err();
+        assert!(matches!(missing, Error::Migration(_)), "{missing:?}");
+        let migrating = (0..8).map(|_| {
+            let sessions = sessions.clone();
+            tokio::spawn(async move { sessions.migrate().await.unwrap() })
+        });
+        let mut runs = Vec::new();
+        for run in migrating.collect::<Vec<_>>() {
+            runs.push(run.await.unwrap());
+        }
+        runs.sort_unstable();
+        assert!(runs[7] > 0 && runs[..7].iter().all(|run| *run == 0), "{runs:?}");
+        sessions.check().await.unwrap();
+        sessions.generate(None, None).await.unwrap();
+    });
+    let there = "SELECT count(*) FROM \"Visitors' own\".session";
+    assert_eq!(database.conn().number(there), 1);
+}
+
+#[test]
+fn what_it_did_in_the_callers_transaction_is_undone_with_it() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
+        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let mut conn = sessions.pool().connection().await.unwrap();
+        let undone = conn
+            .transaction(async |conn| {
+                sessions.on(conn).set(&key, "y", None).await?;
+                let missing = sessions.on(conn).get(&"A".repeat(40).parse()?).await;
+                assert!(matches!(missing, Err(Error::NotFound)));
+                assert_eq!(sessions.on(conn).get(&key).await?.0, "y");
+                Err::<(), Error>(Error::Changed)
+            })
+            .await;
+        assert!(matches!(undone, Err(Error::Changed)));
+        assert_eq!(sessions.get(&key).await.unwrap().0, "x");
+    });
+}
+
+/// Dropped wherever it waits, an update leaves no transaction, no lock and no lent connection.
+#[test]
+fn a_future_that_is_dropped_leaves_nothing_behind() {
+    let database = Database::new();
+    let mut locker = database.conn();
+    runtime().block_on(async {
+        let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
+        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        for _ in 0..6 {
+            locker.run("BEGIN; SELECT FROM session FOR UPDATE");
+            let updating = sessions.clone();
+            let task =
+                tokio::spawn(
+                    async move { updating.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).await },
+                );
+            locker.wait_for_a_waiter();
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+            locker.run("ROLLBACK");
+            assert_eq!(sessions.get(&key).await.unwrap().0, "x");
+        }
+        sessions.set(&key, "z".to_owned(), None).await.unwrap();
+        assert_eq!(sessions.get(&key).await.unwrap().0, "z");
+        let lent = sessions.pool().state();
+        assert_eq!(lent.connections, lent.idle_connections);
+    });
+}
+
+/// One that waits for a lock holds up nobody who reads.
+#[test]
+fn reads_travel_beside_writes_that_wait() {
+    let database = Database::new();
+    let mut locker = database.conn();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder().pool_size(3).pipelined(1);
+        let sessions = database.async_store_with(builder).await;
+        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        locker.run("BEGIN; SELECT FROM session FOR UPDATE");
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                let sessions = sessions.clone();
+                tokio::spawn(async move { sessions.set(&key, "y".to_owned(), None).await })
+            })
+            .collect();
+        locker.wait_for_a_waiter();
+        for _ in 0..100 {
+            assert_eq!(sessions.get(&key).await.unwrap().0, "x");
+        }
+        locker.run("COMMIT");
+        for writer in writers {
+            writer.await.unwrap().unwrap();
+        }
+        assert_eq!(sessions.get(&key).await.unwrap().0, "y");
+    });
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder;
+        let refused = |result: Result<AsyncDieselSession, Error>| match result.unwrap_err() {
+            Error::Configuration { setting, .. } => setting,
+            other => panic!("{other:?}"),
+        };
+        let url = &database.url;
+        assert_eq!(refused(builder().pool_size(0).connect(url).await), "pool_size");
+        assert_eq!(refused(builder().pool_size(2).pipelined(2).connect(url).await), "pipelined");
+        assert_eq!(refused(builder().pipelined(0).connect(url).await), "pipelined");
+        assert_eq!(refused(builder().connect("dbname=shop").await), "host");
+        assert_eq!(refused(builder().connect("host=/tmp sslmode=verify-full").await), "sslmode");
+        assert_eq!(refused(builder().connect("host=/tmp passfile=/x").await), "connection");
+        assert_eq!(refused(builder().connect("nonsense").await), "conninfo");
+        let pool = applications_pool(url, 2).await;
+        assert_eq!(refused(builder().pool_size(3).over(pool.clone())), "pool");
+        assert_eq!(refused(builder().schema("x").over(pool.clone())), "pool");
+        assert_eq!(refused(builder().pipelined(2).over(pool.clone())), "pipelined");
+        builder().statement_timeout(Duration::from_secs(1)).over(pool).unwrap();
+    });
+}
+
+#[test]
+fn connections_come_from_the_applications_factory() {
+    let database = Database::new();
+    let (made, makings) = channel();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder().establish_with(move |address| {
+            made.send(()).unwrap();
+            async move { AsyncPgConnection::establish(&address).await }
+        });
+        let sessions = database.async_store_with(builder).await;
+        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        assert_eq!(sessions.get(&key).await.unwrap().0, "x");
+    });
+    assert!(makings.try_iter().count() > 0);
+}
