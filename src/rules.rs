@@ -126,11 +126,6 @@ impl Rules {
         self.settings.owner_limit
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_max_lifetime(&self) -> bool {
-        self.settings.max_lifetime.is_some()
-    }
-
     /// The period of one write: what was asked for, or the default.
     fn period(&self, expiry: Option<TimeDelta>) -> Result<Period, Error> {
         match expiry {

@@ -1,5 +1,6 @@
 //! Expired sessions, deleted in the background.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
+#[cfg(feature = "tokio")]
+use crate::asynchronous::AsyncSessions;
 use crate::error::Error;
 use crate::sessions::Sessions;
 
@@ -60,28 +63,45 @@ type Report<E> = Box<dyn FnMut(&E) + Send>;
 
 /// Settings for a [`Sweeper`]; each has a default.
 #[must_use]
-pub struct SweeperBuilder<S: Sessions> {
-    store: S,
+pub struct SweeperBuilder<E> {
+    /// Deletes a batch of at most so many sessions.
+    delete: Box<dyn FnMut(u32) -> Result<usize, E> + Send>,
     interval: Duration,
     jitter: Duration,
     batch: u32,
-    on_error: Report<S::Error>,
+    on_error: Report<E>,
 }
 
 impl Sweeper {
     /// Settings for a sweeper of this store.
-    pub fn builder<S: Sessions>(store: S) -> SweeperBuilder<S> {
-        SweeperBuilder {
-            store,
+    pub fn builder<S: Sessions + Send + 'static>(store: S) -> SweeperBuilder<S::Error> {
+        SweeperBuilder::new(move |sessions| store.delete_expired(sessions))
+    }
+
+    /// Settings for a sweeper of a store that does not block: it has a thread all the same, and waits there for what the
+    /// runtime does.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub fn builder_async<S: AsyncSessions + Send + 'static>(store: S) -> SweeperBuilder<S::Error> {
+        let runtime = tokio::runtime::Handle::current();
+        SweeperBuilder::new(move |sessions| runtime.block_on(store.delete_expired(sessions)))
+    }
+}
+
+impl<E: StdError + 'static> SweeperBuilder<E> {
+    fn new(delete: impl FnMut(u32) -> Result<usize, E> + Send + 'static) -> Self {
+        Self {
+            delete: Box::new(delete),
             interval: Duration::from_secs(5 * 60),
             jitter: Duration::from_secs(30),
             batch: BATCH,
             on_error: Box::new(|_| {}),
         }
     }
-}
 
-impl<S: Sessions> SweeperBuilder<S> {
     /// How long it waits after a sweep, and after a failure. Defaults to five minutes.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -103,7 +123,7 @@ impl<S: Sessions> SweeperBuilder<S> {
 
     /// What is told of each failure, on the sweeper's thread; with the feature `tracing` each is an event besides.
     /// Defaults to nothing. It must not panic: that would end the sweeper.
-    pub fn on_error(mut self, report: impl FnMut(&S::Error) + Send + 'static) -> Self {
+    pub fn on_error(mut self, report: impl FnMut(&E) + Send + 'static) -> Self {
         self.on_error = Box::new(report);
         self
     }
@@ -114,10 +134,7 @@ impl<S: Sessions> SweeperBuilder<S> {
     ///
     /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30 days; [`Error::System`] where
     /// there is no thread to be had.
-    pub fn start(self) -> Result<Sweeper, Error>
-    where
-        S: Send + 'static,
-    {
+    pub fn start(self) -> Result<Sweeper, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.interval.is_zero() || self.interval > LONGEST {
             return refuse("interval", "more than nothing, and at most 30 days");
@@ -144,7 +161,7 @@ impl<S: Sessions> SweeperBuilder<S> {
         let mut wait = self.by_chance();
         while goes_on_after(wait, stopping) {
             let started = Instant::now();
-            wait = match self.store.delete_expired(self.batch) {
+            wait = match (self.delete)(self.batch) {
                 Ok(0) => self.interval + self.by_chance(),
                 Ok(_) => started.elapsed() * PAUSE,
                 Err(error) => {
@@ -179,7 +196,7 @@ impl Drop for Sweeper {
     }
 }
 
-impl<S: Sessions> fmt::Debug for SweeperBuilder<S> {
+impl<E> fmt::Debug for SweeperBuilder<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SweeperBuilder")
             .field("interval", &self.interval)

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{AsyncNow, AsyncSessions};
 use crate::backend::SessionConnection;
+use crate::calls::Source as _;
+use crate::error::Error;
 use crate::now::Now;
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::sessions::Sessions;
@@ -19,14 +23,14 @@ use crate::trace::in_this_span;
 /// OCaml's `Lift.Thread_IO` did for any `Now` (feature `tokio`).
 ///
 /// As many calls run at once as the store can serve, for a [`DieselSession`] as its pool has connections; the rest
-/// waits without a thread. A future that is dropped before its call began does nothing; a call that began goes
+/// waits without a thread, and not for ever ([`patience`](Self::patience)). A future that is dropped before its call began does nothing; a call that began goes
 /// on to its end, whoever waits for it, and gives its connection back.
 ///
 /// Cheap to clone where the store is; clones share their bound.
 ///
 /// # Panics
 ///
-/// Its futures panic outside of a tokio runtime, and in one that shuts down before their call began.
+/// Its futures panic outside of a tokio runtime with time enabled, and in one that shuts down before their call began.
 ///
 /// # Examples
 ///
@@ -44,21 +48,36 @@ use crate::trace::in_this_span;
 ///     assert_eq!(sessions.get(&key).await?.0, "cart=3");
 ///     Ok(())
 /// }
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(serve())?;
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(serve())?;
 /// # }
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct Blocking<S> {
+pub struct Blocking<S: Now> {
     store: S,
     permits: Arc<Semaphore>,
+    patience: Option<Patience<S::Error>>,
 }
 
-impl<S> Blocking<S> {
-    /// Lifts a store, of which at most `calls` run at once; at least one.
+/// How long a call waits for its turn, and what becomes of it then.
+struct Patience<E> {
+    limit: Duration,
+    late: fn(Duration) -> E,
+}
+
+impl<S: Now> Blocking<S> {
+    /// Lifts a store, of which at most `calls` run at once; at least one. The rest waits without a limit, but for
+    /// [`patience`](Self::patience).
     pub fn new(store: S, calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
-        Self { store, permits: Arc::new(Semaphore::new(calls)) }
+        Self { store, permits: Arc::new(Semaphore::new(calls)), patience: None }
+    }
+
+    /// How long a call waits for its turn, and the error after so long a wait. Over a [`DieselSession`] it is as long as
+    /// one of its calls may take, and [`Error::PoolTimeout`].
+    #[must_use]
+    pub fn patience(mut self, limit: Duration, late: fn(Duration) -> S::Error) -> Self {
+        self.patience = Some(Patience { limit, late });
+        self
     }
 
     /// The store beneath, for calls that block.
@@ -70,17 +89,26 @@ impl<S> Blocking<S> {
 /// As many calls run at once as the pool has connections.
 impl<C: SessionConnection> From<DieselSession<C>> for Blocking<DieselSession<C>> {
     fn from(store: DieselSession<C>) -> Self {
-        let connections = store.pool().max_size();
-        Self::new(store, connections as usize)
+        let (connections, limit) = (store.pool().max_size(), store.call_timeout());
+        Self::new(store, connections as usize).patience(limit, |waited| {
+            let source = "all of the pool's connections are in use".into();
+            Error::PoolTimeout { waited, source }
+        })
     }
 }
 
-impl<S: Clone + Send + 'static> Blocking<S> {
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&S) -> T + Send + 'static) -> T {
+impl<S: Now + Clone + Send + 'static> Blocking<S> {
+    pub(crate) async fn run<T, E>(
+        &self,
+        work: impl FnOnce(&S) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<S::Error> + Send + 'static,
+    {
         let store = self.store.clone();
         let work = in_this_span(move || work(&store));
-        // Nobody ever closes the semaphore.
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = self.turn().await?;
         let call = spawn_blocking(move || {
             let _until_it_is_done = permit;
             work()
@@ -89,6 +117,17 @@ impl<S: Clone + Send + 'static> Blocking<S> {
             Ok(done) => done,
             // Or it was not begun, since the runtime shuts down: then this panics itself.
             Err(panicked) => resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, S::Error> {
+        const OPEN: &str = "nobody ever closes the semaphore";
+
+        let turn = Arc::clone(&self.permits).acquire_owned();
+        let Some(Patience { limit, late }) = &self.patience else { return Ok(turn.await.expect(OPEN)) };
+        match timeout(*limit, turn).await {
+            Ok(turn) => Ok(turn.expect(OPEN)),
+            Err(_elapsed) => Err(late(*limit)),
         }
     }
 }
@@ -222,7 +261,15 @@ where
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Blocking<S> {
+impl<S: Now + Clone> Clone for Blocking<S> {
+    fn clone(&self) -> Self {
+        let patience =
+            self.patience.as_ref().map(|Patience { limit, late }| Patience { limit: *limit, late: *late });
+        Self { store: self.store.clone(), permits: Arc::clone(&self.permits), patience }
+    }
+}
+
+impl<S: Now + fmt::Debug> fmt::Debug for Blocking<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blocking")
             .field("store", &self.store)

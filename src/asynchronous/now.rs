@@ -19,7 +19,7 @@ use std::future::Future;
 ///     assert_eq!(value, "cart=3");
 ///     sessions.clear(&key).await
 /// }
-/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 /// # runtime.block_on(visit(&Blocking::new(MemorySession::new(), 8)))?;
 /// # }
 /// # Ok::<(), diesel_session::Error>(())

@@ -143,6 +143,16 @@ pub trait OwnerQueries: Queries {
     /// Gives the live session under the key an owner, or none; `false` where there is no session.
     fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> impl Answer<bool>;
 
+    /// Gives the live session under the key a value and an expiry; `false` where its owner is another, or there is no
+    /// session.
+    fn update_owned(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        expiry: Expiry,
+    ) -> impl Answer<bool>;
+
     /// The owner of the live session under the key.
     fn load_owner(&mut self, key: &StoredKey) -> impl Answer<Option<(Option<String>,)>>;
 

@@ -23,7 +23,7 @@ pub(crate) use lifetime::{Rotate, Touch};
 pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
 #[cfg(feature = "tokio")]
-pub(crate) use web::{Adopt, Inspect, Overwrite};
+pub(crate) use web::{Adopt, Delete, Inspect, Overwrite};
 
 /// How many keys are drawn before a database that keeps none of them is given up.
 pub(crate) const DRAWS: u32 = 3;

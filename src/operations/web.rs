@@ -127,12 +127,33 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Overwrite {
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         let SavedOwner::Is(owner) = &self.owner else { return self.write(conn).await };
-        let (owned_by,) = conn.load_owner(&self.key).await?.ok_or(Error::NotFound)?;
-        if owned_by == *owner {
-            return self.write(conn).await;
+        // Mostly it is whose it was.
+        if conn.update_owned(&self.key, &self.value, owner.as_deref(), self.expiry).await? {
+            return Ok(());
         }
         conn.begin().await?;
         let written = self.write_for(conn, owner.as_deref()).await;
         end(conn, written).await
+    }
+}
+
+/// Ends a session and says whether there was one.
+pub(crate) struct Delete {
+    key: StoredKey,
+}
+
+impl Delete {
+    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
+        Self { key: rules.stored_key(key) }
+    }
+}
+
+impl<C: Queries> Operation<C> for Delete {
+    type Output = bool;
+    const NAME: &'static str = "delete";
+
+    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
+        // Repeated, it was our own first run that found it, most likely.
+        Ok(conn.delete(&self.key).await? || repeated)
     }
 }

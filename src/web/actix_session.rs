@@ -7,12 +7,10 @@ use actix_web::cookie::time::Duration;
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{
-    CREATED, LoadedSession, NewSession, NoOwner, SavedOwner, Vanished, WebStore, created_on, owner, period,
-};
+use super::adapter::{Adapter, CREATED, Draft, HANDLE, NoOwner, created, handle, period};
+use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::DRAWS;
 
 /// As actix-session 0.11 has it: JSON texts by name.
 type SessionState = HashMap<String, String>;
@@ -53,15 +51,13 @@ type SessionState = HashMap<String, String>;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ActixSessionStore<S> {
-    store: S,
-    owner_field: Option<String>,
-    vanished: Vanished,
+    adapter: Adapter<S>,
 }
 
 impl<S: WebStore> ActixSessionStore<S> {
     /// The store, without owners, and with [`Vanished::Reject`].
     pub fn new(store: S) -> Self {
-        Self { store, owner_field: None, vanished: Vanished::default() }
+        Self { adapter: Adapter::new(store) }
     }
 
     /// The entry of a session's state that names its owner, text or a number: each save copies it to the owner, which
@@ -72,20 +68,19 @@ impl<S: WebStore> ActixSessionStore<S> {
     /// [`EndOldest`](crate::OwnerLimit::EndOldest), since the handler is over when a login would be refused, and the
     /// visitor would see an internal error.
     pub fn owner_from(mut self, entry: &str) -> Self {
-        self.owner_field = Some(entry.to_owned());
+        self.adapter.owner_field = Some(entry.to_owned());
         self
     }
 
     /// What an `update` does whose session is gone. Defaults to [`Vanished::Reject`].
     pub fn vanished(mut self, vanished: Vanished) -> Self {
-        self.vanished = vanished;
+        self.adapter.vanished = vanished;
         self
     }
 
     fn owner(&self, state: &SessionState) -> Result<SavedOwner, NoOwner> {
-        let Some(field) = &self.owner_field else { return Ok(SavedOwner::Stays) };
-        let named = state.get(field).map(|text| json(text).ok_or(NoOwner)).transpose()?;
-        Ok(SavedOwner::Is(owner(named.as_ref())?))
+        // What is no JSON is nobody's name either.
+        self.adapter.owner(|field| state.get(field).map(|text| json(text).unwrap_or(Value::Bool(false))))
     }
 }
 
@@ -97,6 +92,7 @@ fn json(text: &str) -> Option<Value> {
 /// The state as it is kept: without what this adapter adds to it.
 fn encode(mut state: SessionState) -> Result<String, serde_json::Error> {
     state.remove(CREATED);
+    state.remove(HANDLE);
     serde_json::to_string(&state)
 }
 
@@ -107,36 +103,28 @@ fn expiry(ttl: &Duration) -> TimeDelta {
 impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     async fn load(&self, key: &CookieKey) -> Result<Option<SessionState>, LoadError> {
         let Ok(key) = key.as_ref().parse::<SessionKey>() else { return Ok(None) };
-        let LoadedSession { value, created, .. } = match self.store.load(key).await {
-            Ok(session) => session,
-            Err(Error::NotFound | Error::NotSet) => return Ok(None),
-            Err(other) => return Err(LoadError::Other(other.into())),
-        };
+        let loaded = self.adapter.load(key).await.map_err(|error| LoadError::Other(error.into()))?;
+        let Some(LoadedSession { value, created, .. }) = loaded else { return Ok(None) };
         // serde_json's own error quotes the value.
         let mut state: SessionState = serde_json::from_str(&value).map_err(|_| {
             LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
         })?;
-        if self.owner_field.is_some() || self.store.has_max_lifetime() {
-            state.insert(CREATED.to_owned(), created.timestamp_millis().to_string());
-        }
+        state.insert(CREATED.to_owned(), created.timestamp_millis().to_string());
+        state.insert(HANDLE.to_owned(), Value::from(self.adapter.store.handle(&key).to_string()).to_string());
         Ok(Some(state))
     }
 
     async fn save(&self, state: SessionState, ttl: &Duration) -> Result<CookieKey, SaveError> {
-        let owner = self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))?;
-        let owner = owner.of_a_new_session();
-        let since = state.get(CREATED).and_then(|text| created_on(&json(text)?));
-        let value = encode(state).map_err(|error| SaveError::Serialization(error.into()))?;
-        for _ in 0..DRAWS {
-            let key = SessionKey::random().map_err(|error| SaveError::Other(error.into()))?;
-            let (value, owner) = (value.clone(), owner.clone());
-            let session = NewSession { key, value, owner, since, expiry: expiry(ttl) };
-            if self.store.create(session).await.map_err(|error| SaveError::Other(error.into()))? {
-                let key = CookieKey::try_from(key.as_str().to_owned());
-                return key.map_err(|error| SaveError::Other(error.into()));
-            }
-        }
-        Err(SaveError::Other(Error::NotInserted { draws: DRAWS }.into()))
+        let draft = Draft {
+            owner: self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))?,
+            expiry: expiry(ttl),
+            handle: state.get(HANDLE).and_then(|text| handle(&json(text)?)),
+            created: state.get(CREATED).and_then(|text| created(&json(text)?)),
+            value: encode(state).map_err(|error| SaveError::Serialization(error.into()))?,
+        };
+        let begun = self.adapter.begin(draft, SessionKey::random).await;
+        let key = begun.map_err(|error| SaveError::Other(error.into()))?;
+        CookieKey::try_from(key.as_str().to_owned()).map_err(|error| SaveError::Other(error.into()))
     }
 
     async fn update(
@@ -147,21 +135,17 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     ) -> Result<CookieKey, UpdateError> {
         let owner = self.owner(&state).map_err(|error| UpdateError::Serialization(error.into()))?;
         let value = encode(state).map_err(|error| UpdateError::Serialization(error.into()))?;
+        // Never under another key: that would bring a session back that was logged out.
         let saved = match key.as_ref().parse() {
-            Ok(parsed) => self.store.save(parsed, value, owner, expiry(ttl)).await,
+            Ok(parsed) => self.adapter.save(parsed, value, owner, expiry(ttl)).await,
             Err(malformed) => Err(malformed),
         };
-        match saved {
-            // Never under another key: that would bring a session back that was logged out.
-            Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(key),
-            Err(error) => Err(UpdateError::Other(error.into())),
-            Ok(()) => Ok(key),
-        }
+        saved.map(|()| key).map_err(|error| UpdateError::Other(error.into()))
     }
 
     async fn update_ttl(&self, key: &CookieKey, ttl: &Duration) -> Result<(), anyhow::Error> {
         let touched = match key.as_ref().parse() {
-            Ok(key) => self.store.touch(key, expiry(ttl)).await,
+            Ok(key) => self.adapter.store.touch(key, expiry(ttl)).await,
             Err(malformed) => Err(malformed),
         };
         match touched {
@@ -173,7 +157,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
 
     async fn delete(&self, key: &CookieKey) -> Result<(), anyhow::Error> {
         match key.as_ref().parse() {
-            Ok(key) => Ok(self.store.delete(key).await?),
+            Ok(key) => Ok(self.adapter.delete(key).await?),
             Err(_malformed) => Ok(()),
         }
     }

@@ -4,16 +4,26 @@ use std::fmt;
 use std::future::Future;
 
 use chrono::{DateTime, TimeDelta, Utc};
+#[cfg(feature = "diesel-async")]
+use diesel_async::AsyncPgConnection;
 
 use crate::asynchronous::Blocking;
-use crate::backend::SessionConnection;
+#[cfg(feature = "diesel-async")]
+use crate::asynchronous::{AsyncDieselSession, AsyncPool};
+use crate::backend::{OwnerQueries, SessionConnection, Transactions};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Adopt, Clear, DeleteExpired, Inspect, Overwrite, Touch};
+use crate::operations::{Adopt, Delete, DeleteExpired, Inspect, Operation, Overwrite, Touch};
+use crate::owner::SessionHandle;
+use crate::rules::Rules;
 use crate::store::DieselSession;
 
 #[cfg(feature = "actix-session")]
 pub(crate) mod actix_session;
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+mod adapter;
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+mod renewals;
 #[cfg(feature = "tower-sessions")]
 pub(crate) mod tower_sessions;
 
@@ -29,10 +39,11 @@ pub enum Vanished {
     Ignore,
 }
 
-/// A store that web frameworks' session layers can use: [`Blocking`] over a [`DieselSession`]. Sealed.
+/// A store that web frameworks' session layers can use: `AsyncDieselSession`, or [`Blocking`] over a
+/// [`DieselSession`]. Sealed.
 pub trait WebStore: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Whether sessions have a longest lifetime.
-    fn has_max_lifetime(&self) -> bool;
+    /// What a page may show of a session.
+    fn handle(&self, key: &SessionKey) -> SessionHandle;
 
     /// Starts a session; `false` where the key is taken.
     fn create(&self, session: NewSession) -> impl Future<Output = Result<bool, Error>> + Send;
@@ -52,8 +63,8 @@ pub trait WebStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// Prolongs a live session, and says whether it wrote.
     fn touch(&self, key: SessionKey, expiry: TimeDelta) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Ends a session.
-    fn delete(&self, key: SessionKey) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Ends a session; `false` where there was none.
+    fn delete(&self, key: SessionKey) -> impl Future<Output = Result<bool, Error>> + Send;
 
     /// Deletes one batch of expired sessions.
     fn delete_expired(&self, limit: u32) -> impl Future<Output = Result<usize, Error>> + Send;
@@ -80,16 +91,6 @@ pub enum SavedOwner {
     Is(Option<String>),
 }
 
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-impl SavedOwner {
-    fn of_a_new_session(self) -> Option<String> {
-        match self {
-            Self::Is(owner) => owner,
-            Self::Stays => None,
-        }
-    }
-}
-
 /// A live session.
 #[allow(missing_debug_implementations, reason = "it holds a value")]
 #[cfg_attr(
@@ -102,17 +103,33 @@ pub struct LoadedSession {
     pub(crate) left: TimeDelta,
 }
 
-impl<C: SessionConnection> WebStore for Blocking<DieselSession<C>> {
-    fn has_max_lifetime(&self) -> bool {
-        self.store().rules().has_max_lifetime()
+/// A store that runs any operation.
+trait Calls: Clone + fmt::Debug + Send + Sync + 'static {
+    type Connection: OwnerQueries + Transactions;
+
+    fn rules(&self) -> &Rules;
+
+    fn call<O: Operation<Self::Connection> + 'static>(
+        &self,
+        operation: Result<O, Error>,
+    ) -> impl Future<Output = Result<O::Output, Error>> + Send;
+
+    fn inspect(&self, operation: Inspect) -> impl Future<Output = Result<LoadedSession, Error>> + Send {
+        self.call(Ok(operation))
+    }
+}
+
+impl<S: Calls> WebStore for S {
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.rules().handle(key)
     }
 
     async fn create(&self, session: NewSession) -> Result<bool, Error> {
-        self.run(move |store| store.call(Adopt::new(store.rules(), session))).await
+        self.call(Adopt::new(self.rules(), session)).await
     }
 
     async fn load(&self, key: SessionKey) -> Result<LoadedSession, Error> {
-        self.run(move |store| store.call(Ok(Inspect::new(store.rules(), &key)))).await
+        self.inspect(Inspect::new(self.rules(), &key)).await
     }
 
     async fn save(
@@ -122,56 +139,50 @@ impl<C: SessionConnection> WebStore for Blocking<DieselSession<C>> {
         owner: SavedOwner,
         expiry: TimeDelta,
     ) -> Result<(), Error> {
-        self.run(move |store| store.call(Overwrite::new(store.rules(), &key, value, owner, expiry))).await
+        self.call(Overwrite::new(self.rules(), &key, value, owner, expiry)).await
     }
 
     async fn touch(&self, key: SessionKey, expiry: TimeDelta) -> Result<bool, Error> {
-        self.run(move |store| store.call(Touch::new(store.rules(), &key, Some(expiry)))).await
+        self.call(Touch::new(self.rules(), &key, Some(expiry))).await
     }
 
-    async fn delete(&self, key: SessionKey) -> Result<(), Error> {
-        self.run(move |store| store.call(Ok(Clear::new(store.rules(), &key)))).await
+    async fn delete(&self, key: SessionKey) -> Result<bool, Error> {
+        self.call(Ok(Delete::new(self.rules(), &key))).await
     }
 
     async fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
-        self.run(move |store| store.call(Ok(DeleteExpired { limit }))).await
+        self.call(Ok(DeleteExpired { limit })).await
     }
 }
 
-/// Where a framework's data say when their session began, in milliseconds since 1970, so that a session that gets
-/// another key does not begin anew. It is not stored.
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-const CREATED: &str = "diesel-session.created";
+impl<C: SessionConnection> Calls for Blocking<DieselSession<C>> {
+    type Connection = C;
 
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-fn created_on(field: &serde_json::Value) -> Option<DateTime<Utc>> {
-    field.as_i64().and_then(DateTime::from_timestamp_millis)
-}
+    fn rules(&self) -> &Rules {
+        self.store().rules()
+    }
 
-/// The owner that a field of a framework's data names; nobody where it is missing or null.
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-fn owner(field: Option<&serde_json::Value>) -> Result<Option<String>, NoOwner> {
-    use serde_json::Value;
-
-    match field {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(owner)) => Ok(Some(owner.clone())),
-        Some(Value::Number(owner)) => Ok(Some(owner.to_string())),
-        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(NoOwner),
+    async fn call<O: Operation<C> + 'static>(&self, operation: Result<O, Error>) -> Result<O::Output, Error> {
+        self.run(move |store| store.call(operation)).await
     }
 }
 
-/// A framework's period, as long as a database can hold: 'never' is a very long time.
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-fn period(milliseconds: i128) -> TimeDelta {
-    use crate::rules::LONGEST_PERIOD;
+#[cfg(feature = "diesel-async")]
+impl<P: AsyncPool> Calls for AsyncDieselSession<P> {
+    type Connection = AsyncPgConnection;
 
-    let longest = i128::from(LONGEST_PERIOD.num_milliseconds());
-    let milliseconds = i64::try_from(milliseconds.clamp(-longest, longest));
-    milliseconds.map_or(LONGEST_PERIOD, TimeDelta::milliseconds)
+    fn rules(&self) -> &Rules {
+        self.rules()
+    }
+
+    async fn call<O: Operation<AsyncPgConnection> + 'static>(
+        &self,
+        operation: Result<O, Error>,
+    ) -> Result<O::Output, Error> {
+        self.call(operation).await
+    }
+
+    async fn inspect(&self, operation: Inspect) -> Result<LoadedSession, Error> {
+        self.read(operation).await
+    }
 }
-
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-#[derive(Debug, thiserror::Error)]
-#[error("the field that names a session's owner is neither text nor a number")]
-struct NoOwner;

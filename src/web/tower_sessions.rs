@@ -5,15 +5,17 @@ use chrono::TimeDelta;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, ExpiredDeletion, Result, SessionStore};
 
-use super::{CREATED, LoadedSession, NewSession, SavedOwner, Vanished, WebStore, created_on, owner, period};
+use super::adapter::{Adapter, CREATED, Draft, HANDLE, created, handle, period};
+use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::DRAWS;
 use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
@@ -55,15 +57,23 @@ use crate::sweeper::{BATCH, PAUSE};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct TowerSessionStore<S> {
-    store: S,
-    owner_field: Option<String>,
-    vanished: Vanished,
+    adapter: Adapter<S>,
+    on_error: Report,
+}
+
+#[derive(Clone)]
+struct Report(Option<Arc<dyn Fn(&Error) + Send + Sync>>);
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Report")
+    }
 }
 
 impl<S: WebStore> TowerSessionStore<S> {
     /// The store, without owners, and with [`Vanished::Reject`].
     pub fn new(store: S) -> Self {
-        Self { store, owner_field: None, vanished: Vanished::default() }
+        Self { adapter: Adapter::new(store), on_error: Report(None) }
     }
 
     /// The field of a session's data that names its owner, text or a number: each `create` and `save` copies it to
@@ -74,13 +84,13 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// [`EndOldest`](crate::OwnerLimit::EndOldest), since the handler is over when a login would be refused, and the
     /// visitor would see an internal error.
     pub fn owner_from(mut self, field: &str) -> Self {
-        self.owner_field = Some(field.to_owned());
+        self.adapter.owner_field = Some(field.to_owned());
         self
     }
 
     /// What a `save` does whose session is gone. Defaults to [`Vanished::Reject`].
     pub fn vanished(mut self, vanished: Vanished) -> Self {
-        self.vanished = vanished;
+        self.adapter.vanished = vanished;
         self
     }
 
@@ -98,18 +108,32 @@ impl<S: WebStore> TowerSessionStore<S> {
         SessionKey::of(bytes)
     }
 
-    fn owner(&self, record: &Record) -> Result<SavedOwner> {
-        let Some(field) = &self.owner_field else { return Ok(SavedOwner::Stays) };
-        let owner = owner(record.data.get(field)).map_err(|error| StoreError::Encode(error.to_string()))?;
-        Ok(SavedOwner::Is(owner))
+    /// What is told of each failure, whose cause tower-sessions does not keep: its own errors are texts. With the
+    /// feature `tracing` each is an event besides. Defaults to nothing.
+    pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_error = Report(Some(Arc::new(report)));
+        self
     }
 
-    /// The data as they are kept: without what this adapter adds to them.
-    fn encode(record: &Record) -> Result<String> {
-        let kept: HashMap<&String, &Value> =
-            record.data.iter().filter(|(field, _)| *field != CREATED).collect();
-        serde_json::to_string(&kept).map_err(|_| StoreError::Encode("a record is no JSON".to_owned()))
+    fn owner(&self, record: &Record) -> Result<SavedOwner> {
+        let owner = self.adapter.owner(|field| record.data.get(field).cloned());
+        owner.map_err(|error| StoreError::Encode(error.to_string()))
     }
+
+    /// As tower-sessions has it: a text.
+    fn failed(&self, error: Error) -> StoreError {
+        if let Report(Some(report)) = &self.on_error {
+            report(&error);
+        }
+        StoreError::Backend(error.to_string())
+    }
+}
+
+/// The data as they are kept: without what this adapter adds to them.
+fn encode(record: &Record) -> Result<String> {
+    let kept: HashMap<&String, &Value> =
+        record.data.iter().filter(|(field, _)| ![CREATED, HANDLE].contains(&field.as_str())).collect();
+    serde_json::to_string(&kept).map_err(|_| StoreError::Encode("a record is no JSON".to_owned()))
 }
 
 /// What is left of a record's period, by this machine's clock, which has set it.
@@ -117,55 +141,49 @@ fn left(record: &Record) -> TimeDelta {
     period((record.expiry_date - OffsetDateTime::now_utc()).whole_milliseconds())
 }
 
-/// As tower-sessions has it: a text.
-fn backend(error: Error) -> StoreError {
-    StoreError::Backend(error.to_string())
-}
-
 #[async_trait]
 impl<S: WebStore> SessionStore for TowerSessionStore<S> {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        let owner = self.owner(record)?.of_a_new_session();
-        let (value, since) = (Self::encode(record)?, record.data.get(CREATED).and_then(created_on));
-        for _ in 0..DRAWS {
+        let draft = Draft {
+            value: encode(record)?,
+            owner: self.owner(record)?,
+            expiry: left(record),
+            handle: record.data.get(HANDLE).and_then(handle),
+            created: record.data.get(CREATED).and_then(created),
+        };
+        let draw = || {
             // Never the record's own: after `Session::flush` that is what the client's cookie said.
             record.id = Id::default();
-            let (key, value, owner) = (self.key(&record.id), value.clone(), owner.clone());
-            let session = NewSession { key, value, owner, since, expiry: left(record) };
-            if self.store.create(session).await.map_err(backend)? {
-                return Ok(());
-            }
-        }
-        Err(backend(Error::NotInserted { draws: DRAWS }))
+            Ok(self.key(&record.id))
+        };
+        let key = self.adapter.begin(draft, draw).await.map_err(|error| self.failed(error))?;
+        // Within this request it may be given another key again.
+        record.data.insert(HANDLE.to_owned(), self.adapter.store.handle(&key).to_string().into());
+        Ok(())
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let (value, owner) = (Self::encode(record)?, self.owner(record)?);
-        match self.store.save(self.key(&record.id), value, owner, left(record)).await {
-            Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(()),
-            result => result.map_err(backend),
-        }
+        let (value, owner) = (encode(record)?, self.owner(record)?);
+        let saved = self.adapter.save(self.key(&record.id), value, owner, left(record)).await;
+        saved.map_err(|error| self.failed(error))
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let LoadedSession { value, created, left } = match self.store.load(self.key(id)).await {
-            Ok(session) => session,
-            Err(Error::NotFound | Error::NotSet) => return Ok(None),
-            Err(other) => return Err(backend(other)),
-        };
+        let key = self.key(id);
+        let loaded = self.adapter.load(key).await.map_err(|error| self.failed(error))?;
+        let Some(LoadedSession { value, created, left }) = loaded else { return Ok(None) };
         // serde_json's own error quotes the value.
         let mut data: HashMap<String, Value> = serde_json::from_str(&value)
             .map_err(|_| StoreError::Decode("a session holds no data of tower-sessions".to_owned()))?;
-        if self.owner_field.is_some() || self.store.has_max_lifetime() {
-            data.insert(CREATED.to_owned(), created.timestamp_millis().into());
-        }
+        data.insert(CREATED.to_owned(), created.timestamp_millis().into());
+        data.insert(HANDLE.to_owned(), self.adapter.store.handle(&key).to_string().into());
         let left = time::Duration::milliseconds(left.num_milliseconds());
         let expiry_date = OffsetDateTime::now_utc().saturating_add(left);
         Ok(Some(Record { id: *id, data, expiry_date }))
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        self.store.delete(self.key(id)).await.map_err(backend)
+        self.adapter.delete(self.key(id)).await.map_err(|error| self.failed(error))
     }
 }
 
@@ -175,7 +193,7 @@ impl<S: WebStore> ExpiredDeletion for TowerSessionStore<S> {
     async fn delete_expired(&self) -> Result<()> {
         loop {
             let started = Instant::now();
-            if self.store.delete_expired(BATCH).await.map_err(backend)? == 0 {
+            if self.adapter.store.delete_expired(BATCH).await.map_err(|error| self.failed(error))? == 0 {
                 return Ok(());
             }
             tokio::time::sleep(started.elapsed() * PAUSE).await;

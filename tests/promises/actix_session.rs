@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use actix_http::Request;
-use actix_session::config::PersistentSession;
-use actix_session::storage::{LoadError, SessionKey as CookieKey, SessionStore, UpdateError};
+use actix_session::config::{PersistentSession, TtlExtensionPolicy};
+use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, SessionStore, UpdateError};
 use actix_session::{Session, SessionMiddleware};
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, Key};
@@ -13,23 +13,37 @@ use actix_web::http::StatusCode;
 use actix_web::{App, test as actix_test, web};
 use chrono::TimeDelta;
 use diesel_session::{
-    ActixSessionStore, AsyncNow, Blocking, DieselSession, SessionConnection, SessionKey, Sessions, Vanished,
+    ActixSessionStore, Blocking, Builder, DieselSession, Now as _, SessionConnection, SessionKey,
+    Sessions as _, Vanished, WebStore,
 };
 use throwaway_postgres::Server;
 
-use crate::support::{File, Make, Postgres, Sql, laws_on_both_databases};
+use crate::hosts::{Host, Limits, laws_on_every_host};
+use crate::support::{File, Postgres, Sql};
 use crate::waiting::runtime;
 
-type Store<C> = ActixSessionStore<Blocking<DieselSession<C>>>;
 const HOUR: Duration = Duration::hours(1);
 
-fn over<C: SessionConnection>(store: &DieselSession<C>) -> Store<C> {
+fn over<H: Host>(host: &H) -> ActixSessionStore<H::Web> {
+    ActixSessionStore::new(host.web())
+}
+
+fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> ActixSessionStore<Blocking<DieselSession<C>>> {
     ActixSessionStore::new(Blocking::from(store.clone()))
 }
 
 /// A state as the middleware has it: JSON texts by name.
 fn state(entries: &[(&str, &str)]) -> HashMap<String, String> {
     entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+/// What the application has put there, without what the adapter adds.
+fn kept(state: Option<HashMap<String, String>>) -> HashMap<String, String> {
+    let mut state = state.unwrap();
+    for field in ["diesel-session.created", "diesel-session.handle"] {
+        assert!(state.remove(field).is_some(), "{field}");
+    }
+    state
 }
 
 fn cookie_key(text: &str) -> CookieKey {
@@ -45,10 +59,12 @@ fn ours(key: &CookieKey) -> SessionKey {
     key.as_ref().parse().unwrap()
 }
 
-laws_on_both_databases! {
+laws_on_every_host! {
     a_state_that_was_saved_is_loaded_and_updated
     what_is_no_session_is_none_and_becomes_none
     a_deleted_session_is_gone_and_stays_gone
+    a_renewal_that_outlives_the_logout_begins_no_session
+    of_renewals_at_once_one_wins
     a_state_is_dead_when_its_time_is_over
     a_prolongation_never_shortens_and_never_makes_a_session
     the_longest_lifetime_survives_a_renewal
@@ -57,20 +73,22 @@ laws_on_both_databases! {
     keys_are_this_crates_and_no_two_are_alike
 }
 
-async fn a_state_that_was_saved_is_loaded_and_updated<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let begun = state(&[("cart", "3"), ("name", "\"Ann\"")]);
     let key = store.save(begun.clone(), &HOUR).await.unwrap();
-    assert_eq!(store.load(&key).await.unwrap().unwrap(), begun);
+    assert_eq!(kept(store.load(&key).await.unwrap()), begun);
     let changed = state(&[("cart", "5")]);
     let same = store.update(again(&key), changed.clone(), &HOUR).await.unwrap();
     assert_eq!(same, key);
-    assert_eq!(store.load(&key).await.unwrap().unwrap(), changed);
+    assert_eq!(kept(store.load(&key).await.unwrap()), changed);
 }
 
-async fn what_is_no_session_is_none_and_becomes_none<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+async fn what_is_no_session_is_none_and_becomes_none<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
     for text in ["", "garbage", &"k".repeat(40), &"k".repeat(4_000), "'; DROP TABLE session; --"] {
         let key = cookie_key(text);
         assert!(store.load(&key).await.unwrap().is_none(), "{text}");
@@ -83,10 +101,11 @@ async fn what_is_no_session_is_none_and_becomes_none<C: SessionConnection>(make:
     assert_eq!(sessions.count().unwrap().live, 0);
 }
 
-async fn a_deleted_session_is_gone_and_stays_gone<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
+async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
     for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&sessions).vanished(vanished);
+        let store = over(&host).vanished(vanished);
         let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
         store.delete(&key).await.unwrap();
         store.delete(&key).await.unwrap();
@@ -102,19 +121,67 @@ async fn a_deleted_session_is_gone_and_stays_gone<C: SessionConnection>(make: Ma
     }
 }
 
-async fn a_state_is_dead_when_its_time_is_over<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+/// What the middleware does for `Session::renew`, in its task.
+async fn renewed<S: WebStore>(
+    store: ActixSessionStore<S>,
+    key: CookieKey,
+    state: HashMap<String, String>,
+) -> Result<CookieKey, SaveError> {
+    let renewal = tokio::task::LocalSet::new();
+    renewal
+        .run_until(async move {
+            tokio::task::spawn_local(async move {
+                store.delete(&key).await.unwrap();
+                store.save(state, &HOUR).await
+            })
+            .await
+            .unwrap()
+        })
+        .await
+}
+
+async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
+    let host = H::new().await;
+    for vanished in [Vanished::Reject, Vanished::Ignore] {
+        let store = over(&host).vanished(vanished);
+        let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
+        let slow = store.load(&key).await.unwrap().unwrap();
+        // The logout, in the task of another request.
+        store.delete(&key).await.unwrap();
+        let late = renewed(store.clone(), again(&key), slow).await;
+        assert_eq!(late.is_err(), vanished == Vanished::Reject, "{late:?}");
+        assert_eq!(host.sessions().count().unwrap().live, 0, "{vanished:?}");
+    }
+}
+
+async fn of_renewals_at_once_one_wins<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let key = store.save(state(&[("cart", "3")]), &HOUR).await.unwrap();
-    let (_value, left) = Blocking::from(sessions).get(&ours(&key)).await.unwrap();
+    let both = [store.load(&key).await.unwrap().unwrap(), store.load(&key).await.unwrap().unwrap()];
+    let [first, second] = both.map(|state| renewed(store.clone(), again(&key), state));
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    let renewed = store.load(&first.or(second).unwrap()).await.unwrap().unwrap();
+    assert_eq!(renewed["cart"], "3");
+    assert_eq!(host.sessions().count().unwrap().live, 1);
+}
+
+async fn a_state_is_dead_when_its_time_is_over<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
+    let key = store.save(state(&[("cart", "3")]), &HOUR).await.unwrap();
+    let (_value, left) = sessions.get(&ours(&key)).unwrap();
     assert!(left <= TimeDelta::hours(1) && left > TimeDelta::minutes(59), "{left}");
     store.update(again(&key), state(&[("cart", "3")]), &Duration::ZERO).await.unwrap();
     assert!(store.load(&key).await.unwrap().is_none());
 }
 
-async fn a_prolongation_never_shortens_and_never_makes_a_session<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
     let left = || sessions.sessions_of("1").unwrap()[0].expires - chrono::Utc::now();
     let store = store.owner_from("user");
     let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
@@ -126,9 +193,11 @@ async fn a_prolongation_never_shortens_and_never_makes_a_session<C: SessionConne
 }
 
 /// `Session::renew` deletes, and saves what it had.
-async fn the_longest_lifetime_survives_a_renewal<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder().max_lifetime(TimeDelta::minutes(30)));
-    let store = over(&sessions).owner_from("user");
+async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
+    let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
+    let host = H::limited(limits).await;
+    let sessions = host.sessions();
+    let store = over(&host).owner_from("user");
     let old = store.save(state(&[("user", "\"alice\"")]), &HOUR).await.unwrap();
     let mut loaded = store.load(&old).await.unwrap().unwrap();
     let created: i64 = loaded["diesel-session.created"].parse().unwrap();
@@ -143,9 +212,10 @@ async fn the_longest_lifetime_survives_a_renewal<C: SessionConnection>(make: Mak
     assert!((listed[0].created.timestamp_millis() - (created - 20 * 60_000)).abs() < 20);
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions).owner_from("user");
+async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host).owner_from("user");
     let phone = store.save(state(&[("user", "\"alice\"")]), &HOUR).await.unwrap();
     let laptop = store.save(state(&[]), &HOUR).await.unwrap();
     let laptop = store.update(laptop, state(&[("user", "\"alice\"")]), &HOUR).await.unwrap();
@@ -158,11 +228,12 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<C: SessionConnection>(make:
     assert!(nobodys.unwrap_err().to_string().contains("serialize"));
 }
 
-async fn a_state_of_another_shape_is_an_error_that_shows_nothing<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+async fn a_state_of_another_shape_is_an_error_that_shows_nothing<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
     let key = store.save(state(&[("cart", "3")]), &HOUR).await.unwrap();
-    Blocking::from(sessions).set(&ours(&key), "hunter2".to_owned(), None).await.unwrap();
+    sessions.set(&ours(&key), "hunter2".to_owned(), None).unwrap();
     let error = store.load(&key).await.unwrap_err();
     assert!(matches!(error, LoadError::Deserialization(_)));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -170,8 +241,9 @@ async fn a_state_of_another_shape_is_an_error_that_shows_nothing<C: SessionConne
     assert!(store.load(&key).await.unwrap().is_none());
 }
 
-async fn keys_are_this_crates_and_no_two_are_alike<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn keys_are_this_crates_and_no_two_are_alike<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let one = store.save(state(&[]), &HOUR).await.unwrap();
     let two = store.save(state(&[]), &HOUR).await.unwrap();
     assert_ne!(one, two);
@@ -184,7 +256,7 @@ fn a_malformed_key_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
     let sessions = Postgres::builder().pool_size(1).connect(&server.url("postgres")).unwrap();
     sessions.migrate().unwrap();
-    let store = over(&sessions);
+    let store = blocking(&sessions);
     let before = server.log().unwrap().len();
     runtime().block_on(async {
         for text in ["", "garbage", &"x".repeat(4_000), &format!("{}!", "k".repeat(39))] {
@@ -237,7 +309,7 @@ async fn visit<B: actix_web::body::MessageBody>(
 fn a_visit_from_the_first_page_to_the_logout() {
     let file = File::new();
     let sessions = file.store();
-    let store = over(&sessions).owner_from("user");
+    let store = blocking(&sessions).owner_from("user");
     actix_web::rt::System::new().block_on(async {
         let middleware = SessionMiddleware::builder(store.clone(), Key::generate())
             .session_lifecycle(PersistentSession::default())
@@ -270,7 +342,7 @@ fn a_visit_from_the_first_page_to_the_logout() {
 fn a_database_that_fails_is_an_error_that_shows_nothing() {
     let file = File::new();
     let sessions = file.store();
-    let store = over(&sessions);
+    let store = blocking(&sessions);
     actix_web::rt::System::new().block_on(async {
         let middleware = SessionMiddleware::new(store, Key::from(&[7; 64]));
         let app = App::new().wrap(middleware).route("/count", web::get().to(count));
@@ -289,5 +361,100 @@ fn a_database_that_fails_is_an_error_that_shows_nothing() {
             let body = actix_web::body::to_bytes(error.error_response().into_body()).await;
             assert_eq!(body.unwrap_or_default(), "");
         }
+    });
+}
+
+/// A request that outlives a logout is an internal error, and sends no cookie; or nothing happens.
+#[test]
+fn a_request_that_outlives_the_logout_revives_nothing() {
+    for vanished in [Vanished::Reject, Vanished::Ignore] {
+        let file = File::new();
+        let sessions = file.store();
+        let store = blocking(&sessions).vanished(vanished).owner_from("user");
+        let leaving = sessions.clone();
+        actix_web::rt::System::new().block_on(async {
+            let middleware = SessionMiddleware::builder(store, Key::from(&[7; 64])).build();
+            // While it is under way, the visitor logs out everywhere.
+            let slow = move |session: Session| {
+                leaving.clear_owner("alice", None).unwrap();
+                count(session)
+            };
+            let app = App::new()
+                .wrap(middleware)
+                .route("/login/{user}", web::get().to(log_in))
+                .route("/slow", web::get().to(slow));
+            let app = actix_test::init_service(app).await;
+            let mut cookie = None;
+            visit(&app, "/login/alice", &mut cookie).await;
+            let request = actix_test::TestRequest::with_uri("/slow").cookie(cookie.unwrap());
+            let answer = app.call(request.to_request()).await;
+            match vanished {
+                Vanished::Ignore => assert_eq!(answer.unwrap().status(), StatusCode::OK),
+                _ => {
+                    let response = answer.unwrap_err().error_response();
+                    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+                    assert_eq!(response.cookies().count(), 0);
+                }
+            }
+            assert_eq!(sessions.count().unwrap().live, 0);
+        });
+    }
+}
+
+/// With `TtlExtensionPolicy::OnEveryRequest` a visit that changes nothing prolongs the session.
+#[test]
+fn a_visit_that_changes_nothing_prolongs_the_session() {
+    let file = File::new();
+    let sessions = file.store_with(Builder::default().touch_interval(TimeDelta::zero()));
+    let store = blocking(&sessions).owner_from("user");
+    actix_web::rt::System::new().block_on(async {
+        let lifecycle = PersistentSession::default()
+            .session_ttl(HOUR)
+            .session_ttl_extension_policy(TtlExtensionPolicy::OnEveryRequest);
+        let middleware =
+            SessionMiddleware::builder(store, Key::from(&[7; 64])).session_lifecycle(lifecycle).build();
+        let app = App::new()
+            .wrap(middleware)
+            .route("/login/{user}", web::get().to(log_in))
+            .route("/", web::get().to(async |session: Session| session.entries().len().to_string()));
+        let app = actix_test::init_service(app).await;
+        let mut cookie = None;
+        visit(&app, "/login/alice", &mut cookie).await;
+        let expires = || sessions.sessions_of("alice").unwrap()[0].expires;
+        file.conn().run("UPDATE session SET expire_date = expire_date - 1800000");
+        let before = expires();
+        assert_eq!(visit(&app, "/", &mut cookie).await.0, StatusCode::OK);
+        assert!(expires() - before > TimeDelta::minutes(29), "{:?}", expires() - before);
+    });
+}
+
+/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+#[test]
+fn a_database_that_is_down_is_answered_for_in_time() {
+    const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
+    let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
+    let builder = Postgres::builder().pool_size(2).connection_timeout(SHORT).statement_timeout(SHORT);
+    let sessions = builder.connect(&server.url("postgres")).unwrap();
+    sessions.migrate().unwrap();
+    let store = blocking(&sessions);
+    actix_web::rt::System::new().block_on(async {
+        let middleware = SessionMiddleware::new(store, Key::from(&[7; 64]));
+        let app = App::new().wrap(middleware).route("/count", web::get().to(count));
+        let app = actix_test::init_service(app).await;
+        let mut cookie = None;
+        visit(&app, "/count", &mut cookie).await;
+        server.stop().unwrap();
+        let started = std::time::Instant::now();
+        let requests = (0..50).map(|_| {
+            let request = actix_test::TestRequest::with_uri("/count").cookie(cookie.clone().unwrap());
+            app.call(request.to_request())
+        });
+        for answer in futures_util::future::join_all(requests).await {
+            let response = answer.map(drop).unwrap_err().error_response();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert!(started.elapsed() < 20 * SHORT, "{:?}", started.elapsed());
+        server.start_again().unwrap();
+        assert_eq!(visit(&app, "/count", &mut cookie).await.1, "2");
     });
 }

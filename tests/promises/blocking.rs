@@ -114,7 +114,7 @@ fn a_future_that_is_dropped_before_its_turn_does_nothing() {
 #[test]
 fn a_call_that_waits_blocks_no_other_task() {
     let sessions = Blocking::new(MemorySession::new(), 1);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let key = sessions.generate(None, None).await.unwrap();
         let (go_on, goes_on) = channel();

@@ -7,6 +7,7 @@
 
 mod actix_session;
 mod adoption;
+mod async_pool;
 mod asynchronous;
 mod bad_input;
 mod blocking;
@@ -15,6 +16,7 @@ mod concurrency;
 mod conformance;
 mod examples;
 mod expired_rows;
+mod hosts;
 mod in_the_way;
 mod json;
 mod keys;

@@ -7,12 +7,12 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel_session::{ConnectOptions, DieselSession, Error, Now, SessionKey, Sessions};
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, LATE, Postgres, Sql};
+use crate::support::{Database, File, LATE, Postgres, Sql, Store};
 
 const SHORT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
-enum Operation {
+pub(crate) enum Operation {
     Get,
     Set,
     Generate,
@@ -27,7 +27,7 @@ enum Operation {
 
 use Operation::{Bind, Clear, ClearOwner, Generate, Get, Replace, Rotate, Set, Touch, Update};
 
-fn run(store: &Postgres, operation: Operation, key: &SessionKey) -> Result<(), Error> {
+pub(crate) fn run(store: &impl Store, operation: Operation, key: &SessionKey) -> Result<(), Error> {
     match operation {
         Get => store.get(key).map(drop),
         Set => store.set(key, "y".to_owned(), None),
@@ -61,8 +61,9 @@ fn fill(store: &Postgres, cached: bool) {
     }
 }
 
-/// Breaks every connection of the pool by `break_all`, and sees each operation succeed at once.
-fn recovers(store: &Postgres, mut break_all: impl FnMut()) {
+/// Breaks every connection of the pool by `break_all`, and sees each operation succeed at once. `fill` opens them all,
+/// and prepares every statement on each where it is told to.
+pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_all: impl FnMut()) {
     for cached in [false, true] {
         for operation in [Get, Set, Generate, Clear, Touch, Update, Replace, Rotate, Bind, ClearOwner] {
             let key = store.generate(Some("x".to_owned()), None).unwrap();
@@ -83,7 +84,7 @@ fn killed_connections_reach_no_caller() {
     let database = Database::new();
     let store = database.store();
     let mut admin = database.conn();
-    recovers(&store, || admin.end_other_connections());
+    recovers(&store, fill, || admin.end_other_connections());
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn a_restart_of_the_server_reaches_no_caller_after_it() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = Postgres::builder().pool_size(3).connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
-    recovers(&store, || {
+    recovers(&store, fill, || {
         server.stop().unwrap();
         server.start_again().unwrap();
     });
@@ -103,7 +104,7 @@ fn without_bounded_calls_the_pool_recovers_as_well() {
     let store = Postgres::builder().bounded_calls(false).pool_size(3).connect(&database.url).unwrap();
     store.migrate().unwrap();
     let mut admin = database.conn();
-    recovers(&store, || admin.end_other_connections());
+    recovers(&store, fill, || admin.end_other_connections());
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn the_applications_own_pool_recovers_as_well() {
     let store = DieselSession::new(pool);
     store.migrate().unwrap();
     let mut admin = database.conn();
-    recovers(&store, || admin.end_other_connections());
+    recovers(&store, fill, || admin.end_other_connections());
 }
 
 #[test]

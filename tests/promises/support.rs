@@ -156,34 +156,6 @@ pub(crate) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync)
     })
 }
 
-/// Makes a store with these settings over a database of the test's own.
-pub(crate) type Make<'a, C> = &'a dyn Fn(Builder<C>) -> DieselSession<C>;
-
-/// Makes a test on each database of each asynchronous law, which takes a [`Make`].
-macro_rules! laws_on_both_databases {
-    ($($law:ident)*) => {
-        mod sqlite {
-            $(
-                #[test]
-                fn $law() {
-                    let file = crate::support::File::new();
-                    crate::waiting::runtime().block_on(super::$law(&|builder| file.store_with(builder)));
-                }
-            )*
-        }
-        mod postgres {
-            $(
-                #[test]
-                fn $law() {
-                    let database = crate::support::Database::new();
-                    crate::waiting::runtime().block_on(super::$law(&|builder| database.store_with(builder)));
-                }
-            )*
-        }
-    };
-}
-pub(crate) use laws_on_both_databases;
-
 /// One of this crate's examples, which `cargo test` builds beside the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();

@@ -11,12 +11,14 @@ use crate::support::{Database, File, LATE, Postgres, Sql, Store, WAITERS};
 
 const SHORT: Duration = Duration::from_millis(20);
 
-fn sweeper<S: Sessions + Clone>(store: &S) -> SweeperBuilder<S> {
+fn sweeper<S: Sessions + Clone + Send + 'static>(store: &S) -> SweeperBuilder<S::Error> {
     Sweeper::builder(store.clone()).interval(SHORT).jitter(Duration::ZERO)
 }
 
 /// A sweeper that reports its errors here.
-fn reporting<S: Sessions + Clone>(store: &S) -> (SweeperBuilder<S>, Receiver<String>) {
+fn reporting<S: Sessions + Clone + Send + 'static>(
+    store: &S,
+) -> (SweeperBuilder<S::Error>, Receiver<String>) {
     let (report, reports) = channel();
     // Nobody listens any more at the end of the test.
     let builder = sweeper(store).on_error(move |error| drop(report.send(error.to_string())));
@@ -157,7 +159,7 @@ fn it_outlives_an_outage_and_reports_it() {
 
 #[test]
 fn settings_that_would_never_sweep_or_always_are_refused() {
-    type Builder = SweeperBuilder<MemorySession>;
+    type Builder = SweeperBuilder<Error>;
     let refused =
         |settings: fn(Builder) -> Builder, expected: &str| match settings(sweeper(&MemorySession::new()))
             .start()

@@ -7,8 +7,8 @@ use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::get;
 use axum::{Router, extract::Path};
 use diesel_session::{
-    AsyncNow, Blocking, DieselSession, OwnerLimit, SessionConnection, Sessions, TimeDelta, TowerSessionStore,
-    Vanished,
+    AsyncDieselSession, Blocking, DieselSession, Now as _, OwnerLimit, SessionConnection, Sessions as _,
+    TimeDelta, TowerSessionStore, Vanished, WebStore,
 };
 use serde_json::json;
 use throwaway_postgres::Server;
@@ -18,12 +18,15 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error as StoreError, ExpiredDeletion as _};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
 
-use crate::support::{Database, File, Make, Postgres, Sql, laws_on_both_databases};
+use crate::hosts::{Host, Limits, laws_on_every_host};
+use crate::support::{Database, File, Postgres, Sql};
 use crate::waiting::runtime;
 
-type Store<C> = TowerSessionStore<Blocking<DieselSession<C>>>;
+fn over<H: Host>(host: &H) -> TowerSessionStore<H::Web> {
+    TowerSessionStore::new(host.web())
+}
 
-fn over<C: SessionConnection>(store: &DieselSession<C>) -> Store<C> {
+fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> TowerSessionStore<Blocking<DieselSession<C>>> {
     TowerSessionStore::new(Blocking::from(store.clone()))
 }
 
@@ -38,6 +41,13 @@ fn routes(store: impl SessionStore + Clone) -> Router {
         .route(
             "/get",
             get(async |session: Session| session.get::<String>("value").await.unwrap().unwrap_or_default()),
+        )
+        .route(
+            "/look",
+            get(async |session: Session| {
+                let value = session.get::<String>("value").await;
+                value.map(Option::unwrap_or_default).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+            }),
         )
         .route(
             "/remove",
@@ -115,7 +125,7 @@ fn record(field: &str, value: &str) -> Record {
     Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
 }
 
-laws_on_both_databases! {
+laws_on_every_host! {
     what_is_put_into_a_session_is_there_at_the_next_visit
     a_login_changes_the_id_and_the_old_one_is_dead
     a_logout_is_final
@@ -123,6 +133,10 @@ laws_on_both_databases! {
     a_stale_cookie_and_flush_and_then_a_login_work
     a_stale_cookie_and_clear_is_refused
     a_request_that_outlives_the_logout_revives_nothing
+    a_renewal_that_outlives_the_logout_begins_no_session
+    of_renewals_at_once_one_wins
+    a_session_may_be_renewed_twice_in_one_request
+    a_failure_is_reported_with_its_cause
     no_record_chooses_its_id
     the_records_expiry_is_kept_and_judged_in_the_database
     the_longest_lifetime_survives_a_login
@@ -133,8 +147,9 @@ laws_on_both_databases! {
     expired_records_are_deleted_and_live_ones_stay
 }
 
-async fn what_is_put_into_a_session_is_there_at_the_next_visit<C: SessionConnection>(make: Make<'_, C>) {
-    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+async fn what_is_put_into_a_session_is_there_at_the_next_visit<H: Host>() {
+    let host = H::new().await;
+    let mut browser = Browser::new(over(&host));
     browser.visit("/").await;
     assert_eq!(browser.cookie, None, "a visitor who does nothing gets no session");
     browser.visit("/put/cart").await;
@@ -145,8 +160,9 @@ async fn what_is_put_into_a_session_is_there_at_the_next_visit<C: SessionConnect
     assert_eq!(browser.visit("/get").await, "");
 }
 
-async fn a_login_changes_the_id_and_the_old_one_is_dead<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn a_login_changes_the_id_and_the_old_one_is_dead<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut browser = Browser::new(store.clone());
     browser.visit("/put/cart").await;
     let old = browser.id();
@@ -156,8 +172,9 @@ async fn a_login_changes_the_id_and_the_old_one_is_dead<C: SessionConnection>(ma
     assert!(store.load(&old).await.unwrap().is_none());
 }
 
-async fn a_logout_is_final<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn a_logout_is_final<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut browser = Browser::new(store.clone());
     browser.visit("/login/alice").await;
     let id = browser.id();
@@ -167,8 +184,9 @@ async fn a_logout_is_final<C: SessionConnection>(make: Make<'_, C>) {
     store.delete(&id).await.unwrap();
 }
 
-async fn a_cookie_that_is_no_session_begins_an_anonymous_one<C: SessionConnection>(make: Make<'_, C>) {
-    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+async fn a_cookie_that_is_no_session_begins_an_anonymous_one<H: Host>() {
+    let host = H::new().await;
+    let mut browser = Browser::new(over(&host));
     let unknown = Id::default().to_string();
     for cookie in ["", "garbage", "%00", &"x".repeat(10_000), &unknown, &format!("{unknown}; id=garbage")] {
         browser.cookie = Some(cookie.to_owned());
@@ -180,8 +198,9 @@ async fn a_cookie_that_is_no_session_begins_an_anonymous_one<C: SessionConnectio
     }
 }
 
-async fn a_stale_cookie_and_flush_and_then_a_login_work<C: SessionConnection>(make: Make<'_, C>) {
-    let mut browser = Browser::new(over(&make(DieselSession::builder())));
+async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
+    let host = H::new().await;
+    let mut browser = Browser::new(over(&host));
     let stale = Id::default();
     browser.cookie = Some(stale.to_string());
     browser.visit("/relogin/alice").await;
@@ -192,8 +211,9 @@ async fn a_stale_cookie_and_flush_and_then_a_login_work<C: SessionConnection>(ma
 }
 
 /// `Session::clear` before anything was loaded keeps the client's id: it must not become a session.
-async fn a_stale_cookie_and_clear_is_refused<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn a_stale_cookie_and_clear_is_refused<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut browser = Browser::new(store.clone());
     let stale = Id::default();
     browser.cookie = Some(stale.to_string());
@@ -202,10 +222,11 @@ async fn a_stale_cookie_and_clear_is_refused<C: SessionConnection>(make: Make<'_
     assert!(store.load(&stale).await.unwrap().is_none());
 }
 
-async fn a_request_that_outlives_the_logout_revives_nothing<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
+async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
     for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&sessions).vanished(vanished);
+        let store = over(&host).vanished(vanished);
         let mut record = record("user", "alice");
         store.create(&mut record).await.unwrap();
         // It has loaded its session, and then another request logs out.
@@ -220,9 +241,92 @@ async fn a_request_that_outlives_the_logout_revives_nothing<C: SessionConnection
     }
 }
 
+/// A visitor's session as a request has loaded it.
+async fn loaded(store: &(impl SessionStore + Clone), id: Id) -> Session {
+    let session = Session::new(Some(id), Arc::new(store.clone()), None);
+    session.load().await.unwrap();
+    session
+}
+
+/// On another connection's task, as a server runs it.
+async fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    tokio::spawn(work).await.unwrap()
+}
+
+/// Whichever of both deletes first: the logout, or the login that goes on under a new id.
+async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
+    let host = H::new().await;
+    for vanished in [Vanished::Reject, Vanished::Ignore] {
+        let store = over(&host).vanished(vanished);
+        let mut record = record("user", "alice");
+        store.create(&mut record).await.unwrap();
+        let slow = loaded(&store, record.id).await;
+        let leaving = loaded(&store, record.id).await;
+        elsewhere(async move { leaving.flush().await.unwrap() }).await;
+        let saved = elsewhere(async move {
+            slow.cycle_id().await.unwrap();
+            slow.insert("seen", true).await.unwrap();
+            slow.save().await
+        })
+        .await;
+        assert_eq!(saved.is_err(), vanished == Vanished::Reject, "{saved:?}");
+        assert_eq!(host.sessions().count().unwrap().live, 0, "{vanished:?}");
+    }
+}
+
+async fn of_renewals_at_once_one_wins<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
+    let mut record = record("value", "cart");
+    store.create(&mut record).await.unwrap();
+    let (first, second) = (loaded(&store, record.id).await, loaded(&store, record.id).await);
+    let (deleted, both) = (Arc::new(tokio::sync::Barrier::new(2)), [first, second]);
+    let renewals = both.map(|session| {
+        let deleted = Arc::clone(&deleted);
+        tokio::spawn(async move {
+            session.cycle_id().await.unwrap();
+            deleted.wait().await;
+            session.save().await.is_ok()
+        })
+    });
+    let mut won = 0;
+    for renewal in renewals {
+        won += usize::from(renewal.await.unwrap());
+    }
+    assert_eq!((won, host.sessions().count().unwrap().live), (1, 1));
+}
+
+async fn a_session_may_be_renewed_twice_in_one_request<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
+    let mut record = record("value", "cart");
+    store.create(&mut record).await.unwrap();
+    let session = loaded(&store, record.id).await;
+    for _ in 0..3 {
+        session.cycle_id().await.unwrap();
+        session.save().await.unwrap();
+    }
+    assert_eq!(session.get::<String>("value").await.unwrap().unwrap(), "cart");
+    let handle: String = session.get("diesel-session.handle").await.unwrap().unwrap();
+    assert_eq!(handle, host.sessions().handle(&store.key(&session.id().unwrap())).to_string());
+    assert_eq!(host.sessions().count().unwrap().live, 1);
+}
+
+async fn a_failure_is_reported_with_its_cause<H: Host>() {
+    let host = H::new().await;
+    let (report, reports) = std::sync::mpsc::channel();
+    let store = over(&host).on_error(move |error| report.send(error.to_string()).unwrap());
+    let mut long = record("value", &"x".repeat(2 << 20));
+    assert!(matches!(store.create(&mut long).await, Err(StoreError::Backend(_))));
+    assert!(reports.try_recv().unwrap().contains("2097164 bytes"));
+    store.create(&mut record("value", "x")).await.unwrap();
+    assert!(reports.try_recv().is_err());
+}
+
 /// Neither one that is taken nor one that a client has sent.
-async fn no_record_chooses_its_id<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn no_record_chooses_its_id<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut theirs = record("value", "theirs");
     store.create(&mut theirs).await.unwrap();
     let mut ours = record("value", "ours");
@@ -233,8 +337,9 @@ async fn no_record_chooses_its_id<C: SessionConnection>(make: Make<'_, C>) {
     assert_eq!(store.load(&ours.id).await.unwrap().unwrap().data["value"], "ours");
 }
 
-async fn the_records_expiry_is_kept_and_judged_in_the_database<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
     let loaded = store.load(&record.id).await.unwrap().unwrap();
@@ -251,9 +356,11 @@ async fn the_records_expiry_is_kept_and_judged_in_the_database<C: SessionConnect
     assert!(store.save(&record).await.is_err(), "and nothing revives it");
 }
 
-async fn the_longest_lifetime_survives_a_login<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder().max_lifetime(TimeDelta::minutes(30)));
-    let store = over(&sessions).owner_from("user");
+async fn the_longest_lifetime_survives_a_login<H: Host>() {
+    let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
+    let host = H::limited(limits).await;
+    let sessions = host.sessions();
+    let store = over(&host).owner_from("user");
     let mut begun = record("user", "alice");
     store.create(&mut begun).await.unwrap();
     let listed = || sessions.sessions_of("alice").unwrap();
@@ -271,9 +378,10 @@ async fn the_longest_lifetime_survives_a_login<C: SessionConnection>(make: Make<
     assert!(loaded.expiry_date < OffsetDateTime::now_utc() + Duration::minutes(11));
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions).owner_from("user");
+async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host).owner_from("user");
     let [mut phone, mut laptop, mut other] = [(); 3].map(|()| Browser::new(store.clone()));
     for browser in [&mut phone, &mut laptop] {
         browser.visit("/put/cart").await;
@@ -291,9 +399,11 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<C: SessionConnection>(make:
     assert!(store.load(&other.id()).await.unwrap().is_some());
 }
 
-async fn a_session_is_whose_its_data_say<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder().owner_limit(OwnerLimit::EndOldest(1)));
-    let store = over(&sessions).owner_from("user");
+async fn a_session_is_whose_its_data_say<H: Host>() {
+    let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
+    let host = H::limited(limits).await;
+    let sessions = host.sessions();
+    let store = over(&host).owner_from("user");
     let mut kept = record("user", "alice");
     store.create(&mut kept).await.unwrap();
     let key = store.key(&kept.id);
@@ -315,8 +425,9 @@ async fn a_session_is_whose_its_data_say<C: SessionConnection>(make: Make<'_, C>
 }
 
 /// As long as a database can hold, either way.
-async fn a_session_that_never_expires_is_kept<C: SessionConnection>(make: Make<'_, C>) {
-    let store = over(&make(DieselSession::builder()));
+async fn a_session_that_never_expires_is_kept<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
     let mut forever = record("value", "x");
     forever.expiry_date = OffsetDateTime::now_utc().saturating_add(Duration::MAX);
     store.create(&mut forever).await.unwrap();
@@ -326,15 +437,13 @@ async fn a_session_that_never_expires_is_kept<C: SessionConnection>(make: Make<'
     assert!(store.load(&forever.id).await.unwrap().is_none());
 }
 
-async fn a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted<C: SessionConnection>(
-    make: Make<'_, C>,
-) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+async fn a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
-    let strings = Blocking::from(sessions);
-    strings.set(&store.key(&record.id), "hunter2".to_owned(), None).await.unwrap();
+    sessions.set(&store.key(&record.id), "hunter2".to_owned(), None).unwrap();
     let error = store.load(&record.id).await.unwrap_err();
     assert!(matches!(error, StoreError::Decode(_)));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -342,9 +451,10 @@ async fn a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted<C: Sess
     assert!(store.load(&record.id).await.unwrap().is_none());
 }
 
-async fn expired_records_are_deleted_and_live_ones_stay<C: SessionConnection>(make: Make<'_, C>) {
-    let sessions = make(DieselSession::builder());
-    let store = over(&sessions);
+async fn expired_records_are_deleted_and_live_ones_stay<H: Host>() {
+    let host = H::new().await;
+    let sessions = host.sessions();
+    let store = over(&host);
     let mut live = record("value", "x");
     store.create(&mut live).await.unwrap();
     for _ in 0..3 {
@@ -359,7 +469,7 @@ async fn expired_records_are_deleted_and_live_ones_stay<C: SessionConnection>(ma
 }
 
 /// Neither as a cookie has it nor as a number.
-async fn no_id_lies_in(store: Store<impl SessionConnection>, dump: impl FnOnce() -> String) {
+async fn no_id_lies_in(store: TowerSessionStore<impl WebStore>, dump: impl FnOnce() -> String) {
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
     let dump = dump();
@@ -373,10 +483,10 @@ async fn no_id_lies_in(store: Store<impl SessionConnection>, dump: impl FnOnce()
 fn no_id_lies_in_the_table() {
     let file = File::new();
     let rows = || file.conn().text("SELECT group_concat(session_key || ' ' || session_data) FROM session");
-    runtime().block_on(no_id_lies_in(over(&file.store()), rows));
+    runtime().block_on(no_id_lies_in(blocking(&file.store()), rows));
     let database = Database::new();
     let rows = || database.conn().text("SELECT string_agg(session::text, ' ') FROM session");
-    runtime().block_on(no_id_lies_in(over(&database.store()), rows));
+    runtime().block_on(no_id_lies_in(blocking(&database.store()), rows));
 }
 
 /// What is malformed costs no query: seen from the server.
@@ -385,7 +495,7 @@ fn a_malformed_cookie_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
     let store = Postgres::builder().pool_size(1).connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
-    let mut browser = Browser::new(over(&store));
+    let mut browser = Browser::new(blocking(&store));
     runtime().block_on(async {
         for cookie in ["garbage", "", "AAAA", &"x".repeat(10_000)] {
             browser.cookie = Some(cookie.to_owned());
@@ -393,5 +503,51 @@ fn a_malformed_cookie_costs_no_query() {
             browser.visit("/get").await;
             assert_eq!(&server.log().unwrap()[before..], "", "{cookie}");
         }
+    });
+}
+
+/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+async fn answers_while_the_database_is_down<S: WebStore>(
+    mut server: Server,
+    store: S,
+    bound: std::time::Duration,
+) {
+    let app = routes(TowerSessionStore::new(store));
+    let mut browser = Browser { app: app.clone(), cookie: None };
+    browser.visit("/put/cart").await;
+    let cookie = browser.cookie.clone();
+    let look = || {
+        let mut browser = Browser { app: app.clone(), cookie: cookie.clone() };
+        async move { browser.ask("/look").await.status() }
+    };
+    server.stop().unwrap();
+    let started = std::time::Instant::now();
+    let requests: Vec<_> = (0..50).map(|_| tokio::spawn(look())).collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert!(started.elapsed() < bound, "{:?}", started.elapsed());
+    server.start_again().unwrap();
+    assert_eq!(browser.visit("/get").await, "cart");
+}
+
+/// A second for a connection, one for a statement; and twice that where calls wait for their turn. The bound is far
+/// beyond, and far below what fifty would take one after another.
+#[test]
+fn a_database_that_is_down_is_answered_for_in_time() {
+    const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
+    let server = Server::start(&["synchronous_commit=on"]).unwrap();
+    let builder = Postgres::builder().pool_size(2).connection_timeout(SHORT).statement_timeout(SHORT);
+    let sessions = builder.connect(&server.url("postgres")).unwrap();
+    sessions.migrate().unwrap();
+    runtime().block_on(answers_while_the_database_is_down(server, Blocking::from(sessions), 20 * SHORT));
+
+    let server = Server::start(&["synchronous_commit=on"]).unwrap();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder().pool_size(2).pipelined(1);
+        let builder = builder.connection_timeout(SHORT).statement_timeout(SHORT);
+        let sessions = builder.connect(&server.url("postgres")).await.unwrap();
+        sessions.migrate().await.unwrap();
+        answers_while_the_database_is_down(server, sessions, 20 * SHORT).await;
     });
 }

@@ -156,7 +156,11 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
 }
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
-    async fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) async fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
     where
         O: Operation<AsyncPgConnection> + 'static,
     {
@@ -164,7 +168,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     }
 
     /// A read, on a shared connection where there are some.
-    async fn read<O, T>(&self, operation: O) -> Result<T, Error>
+    pub(crate) async fn read<O, T>(&self, operation: O) -> Result<T, Error>
     where
         O: Operation<AsyncPgConnection, Output = T>
             + Operation<Pipeline<P::Connection>, Output = T>

@@ -6,10 +6,11 @@ use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::run::Run;
-use super::{any_of, candidates, live, live_under, pg_advisory_xact_lock, statement_timestamp};
+use super::{any_of, candidates, expire_date, live, live_under, pg_advisory_xact_lock, statement_timestamp};
 use crate::backend::cached_update::cached_update;
 use crate::backend::{OwnedRow, OwnerQueries};
 use crate::key::StoredKey;
+use crate::rules::Expiry;
 use crate::schema::postgres::{FixedChar, session};
 use crate::schema::{KeyColumn, KeyParameter};
 
@@ -21,6 +22,19 @@ fn live_of<'a>(owner: &'a str) -> _ {
 impl<C: Run> OwnerQueries for C {
     async fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
         let update = cached_update(session::table, session::owner.eq(owner), live_under(key));
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn update_owned(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        let owned = session::owner.is_not_distinct_from(owner);
+        let update = cached_update(session::table, changes, live_under(key).and(owned));
         Ok(self.execute(update).await? == 1)
     }
 

@@ -3,10 +3,11 @@
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 
-use super::{candidates, date, live, live_under, milliseconds_now};
+use super::{candidates, date, expire_date, live, live_under, milliseconds_now};
 use crate::backend::cached_update::cached_update;
 use crate::backend::{OwnedRow, OwnerQueries};
 use crate::key::StoredKey;
+use crate::rules::Expiry;
 use crate::schema::sqlite::session;
 use crate::schema::{KeyColumn, KeyParameter};
 
@@ -20,6 +21,19 @@ impl OwnerQueries for SqliteConnection {
         cached_update(session::table, session::owner.eq(owner), live_under(key))
             .execute(self)
             .map(|rows| rows == 1)
+    }
+
+    async fn update_owned(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        expiry: Expiry,
+    ) -> QueryResult<bool> {
+        let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
+        let owned = session::owner.is(owner);
+        let update = cached_update(session::table, changes, live_under(key).and(owned));
+        update.execute(self).map(|rows| rows == 1)
     }
 
     async fn load_owner(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {

@@ -1,0 +1,129 @@
+//! What the adapters have in common: the rules that neither framework has.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::renewals::Renewals;
+use super::{LoadedSession, NewSession, SavedOwner, Vanished, WebStore};
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::operations::DRAWS;
+use crate::owner::SessionHandle;
+use crate::rules::LONGEST_PERIOD;
+
+/// Where a framework's data say when their session began, in milliseconds since 1970, so that a session that gets
+/// another key does not begin anew. It is not stored.
+pub(super) const CREATED: &str = "diesel-session.created";
+
+/// Where a framework's data say which session they were loaded from, by its handle. It is not stored.
+pub(super) const HANDLE: &str = "diesel-session.handle";
+
+/// A store, and what the adapter was told.
+#[derive(Debug, Clone)]
+pub(super) struct Adapter<S> {
+    pub(super) store: S,
+    pub(super) owner_field: Option<String>,
+    pub(super) vanished: Vanished,
+    renewals: Renewals,
+}
+
+/// A session that a framework saves for the first time under a key.
+#[derive(Clone)]
+pub(super) struct Draft {
+    pub(super) value: String,
+    pub(super) owner: SavedOwner,
+    pub(super) expiry: TimeDelta,
+    /// Of what was loaded, where it goes on.
+    pub(super) handle: Option<SessionHandle>,
+    pub(super) created: Option<DateTime<Utc>>,
+}
+
+impl<S: WebStore> Adapter<S> {
+    pub(super) fn new(store: S) -> Self {
+        Self { store, owner_field: None, vanished: Vanished::default(), renewals: Renewals::default() }
+    }
+
+    /// What a save does to the owner, where `field` is the value of that name in the data.
+    pub(super) fn owner(&self, field: impl FnOnce(&str) -> Option<Value>) -> Result<SavedOwner, NoOwner> {
+        let Some(name) = &self.owner_field else { return Ok(SavedOwner::Stays) };
+        match field(name) {
+            None | Some(Value::Null) => Ok(SavedOwner::Is(None)),
+            Some(Value::String(owner)) => Ok(SavedOwner::Is(Some(owner))),
+            Some(Value::Number(owner)) => Ok(SavedOwner::Is(Some(owner.to_string()))),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(NoOwner),
+        }
+    }
+
+    pub(super) async fn load(&self, key: SessionKey) -> Result<Option<LoadedSession>, Error> {
+        match self.store.load(key).await {
+            Ok(session) => Ok(Some(session)),
+            Err(Error::NotFound | Error::NotSet) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Starts a session under a key that `draw` makes: never one that a client has sent.
+    pub(super) async fn begin(
+        &self,
+        draft: Draft,
+        mut draw: impl FnMut() -> Result<SessionKey, Error> + Send,
+    ) -> Result<SessionKey, Error> {
+        let Draft { value, owner, expiry, handle, created } = draft;
+        if handle.is_some_and(|handle| !self.renewals.goes_on(handle)) {
+            // The key of no session.
+            return if self.vanished == Vanished::Ignore { draw() } else { Err(Error::NotFound) };
+        }
+        let owner = match owner {
+            SavedOwner::Is(owner) => owner,
+            SavedOwner::Stays => None,
+        };
+        for _ in 0..DRAWS {
+            let key = draw()?;
+            let (value, owner) = (value.clone(), owner.clone());
+            if self.store.create(NewSession { key, value, owner, since: created, expiry }).await? {
+                return Ok(key);
+            }
+        }
+        Err(Error::NotInserted { draws: DRAWS })
+    }
+
+    pub(super) async fn save(
+        &self,
+        key: SessionKey,
+        value: String,
+        owner: SavedOwner,
+        expiry: TimeDelta,
+    ) -> Result<(), Error> {
+        match self.store.save(key, value, owner, expiry).await {
+            Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(()),
+            result => result,
+        }
+    }
+
+    pub(super) async fn delete(&self, key: SessionKey) -> Result<(), Error> {
+        let handle = self.store.handle(&key);
+        if self.store.delete(key).await? {
+            self.renewals.ended(handle);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn created(field: &Value) -> Option<DateTime<Utc>> {
+    field.as_i64().and_then(DateTime::from_timestamp_millis)
+}
+
+pub(super) fn handle(field: &Value) -> Option<SessionHandle> {
+    field.as_str().and_then(|text| text.parse().ok())
+}
+
+/// A framework's period, as long as a database can hold: 'never' is a very long time.
+pub(super) fn period(milliseconds: i128) -> TimeDelta {
+    let longest = i128::from(LONGEST_PERIOD.num_milliseconds());
+    let milliseconds = i64::try_from(milliseconds.clamp(-longest, longest));
+    milliseconds.map_or(LONGEST_PERIOD, TimeDelta::milliseconds)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the field that names a session's owner is neither text nor a number")]
+pub(super) struct NoOwner;

@@ -1,0 +1,227 @@
+//! The store that does not block, before servers that go away, come back, or stop answering.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{
+    AsyncDieselSession, AsyncNow as _, AsyncPool as _, Builder, ConnectOptions, Error, Now as _,
+};
+use throwaway_postgres::Server;
+
+use crate::pool::{Operation, recovers, run};
+use crate::support::{Database, LATE, Sql as _};
+use crate::waiting::{Waiting, runtime};
+
+const SHORT: Duration = Duration::from_secs(1);
+
+fn builder() -> Builder<AsyncPgConnection> {
+    AsyncDieselSession::builder()
+}
+
+fn connected(url: &str, builder: Builder<AsyncPgConnection>) -> Waiting<AsyncDieselSession> {
+    Waiting::made(async {
+        let store = builder.connect(url).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    })
+}
+
+/// Opens every connection of the pool, and prepares every statement on each where `cached` says so. Those that are
+/// shared already are not lent again.
+fn fill(waiting: &Waiting<AsyncDieselSession>, shared: u32, cached: bool) {
+    let store = waiting.store();
+    waiting.block_on(async {
+        let mut conns = Vec::new();
+        for _ in shared..store.pool().size() {
+            conns.push(store.pool().connection().await.unwrap());
+        }
+        for conn in conns.iter_mut().filter(|_| cached) {
+            let key = store.on(conn).generate(Some("x"), None).await.unwrap();
+            store.on(conn).set(&key, "y", None).await.unwrap();
+            store.on(conn).get(&key).await.unwrap();
+            store.on(conn).touch(&key, None).await.unwrap();
+            store.on(conn).update(&key, None, |_| Ok::<_, Error>("y".to_owned())).await.unwrap();
+            store.on(conn).replace(&key, Some("y"), "x", None).await.unwrap();
+            let key = store.on(conn).rotate(&key).await.unwrap();
+            store.on(conn).bind(&key, "bob").await.unwrap();
+            store.on(conn).clear_owner("bob", None).await.unwrap();
+            store.on(conn).clear(&key).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn killed_connections_reach_no_caller() {
+    let database = Database::new();
+    let store = connected(&database.url, builder());
+    let mut admin = database.conn();
+    recovers(&store, |store, cached| fill(store, 0, cached), || admin.end_other_connections());
+}
+
+#[test]
+fn killed_shared_connections_reach_no_caller() {
+    let database = Database::new();
+    let store = connected(&database.url, builder().pipelined(3));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut admin = database.conn();
+    recovers(
+        &store,
+        |store, cached| {
+            (0..3).for_each(|_| store.get(&key).map(drop).unwrap());
+            fill(store, 3, cached);
+        },
+        || admin.end_other_connections(),
+    );
+}
+
+#[test]
+fn a_restart_of_the_server_reaches_no_caller_after_it() {
+    let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
+    let store = connected(&server.url("postgres"), builder().pool_size(4).pipelined(2));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    recovers(
+        &store,
+        |store, cached| {
+            (0..2).for_each(|_| store.get(&key).map(drop).unwrap());
+            fill(store, 2, cached);
+        },
+        || {
+            server.stop().unwrap();
+            server.start_again().unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
+    let mut server = Server::start(&[]).unwrap();
+    let store = connected(&server.url("postgres"), builder().connection_timeout(SHORT).pipelined(2));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    store.get(&key).unwrap();
+    server.stop().unwrap();
+    for operation in [Operation::Get, Operation::Set, Operation::Generate, Operation::Clear] {
+        let started = Instant::now();
+        let error = run(&store, operation, &key).unwrap_err();
+        assert!(matches!(error, Error::ConnectionLost { .. } | Error::PoolTimeout { .. }), "{error:?}");
+        assert!(started.elapsed() < LATE);
+    }
+    server.start_again().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    store.get(&key).unwrap();
+}
+
+#[test]
+fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
+    let mut server = Server::start(&[]).unwrap();
+    server.stop().unwrap();
+    let url = server.url("postgres");
+    runtime().block_on(async {
+        let started = Instant::now();
+        let error = builder().connection_timeout(SHORT).connect(&url).await.unwrap_err();
+        assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
+        assert!(started.elapsed() < LATE);
+
+        // With `startonly` nobody waits, and the first call after the server is up succeeds.
+        let options: ConnectOptions = url.parse().unwrap();
+        let options = options.startonly(true);
+        let store = builder().connection_timeout(SHORT).connect_with(&options).await.unwrap();
+        let error = store.generate(None, None).await.unwrap_err();
+        let Error::PoolTimeout { source, .. } = &error else { panic!("{error:?}") };
+        assert!(source.to_string().contains("onnect"), "the reason is missing: {source}");
+        server.start_again().unwrap();
+        store.migrate().await.unwrap();
+        store.generate(None, None).await.unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_no_longer_answers_is_left_in_time() {
+    for shared in [0, 2] {
+        let mut server = Server::start(&[]).unwrap();
+        let settings = builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(4);
+        let settings = if shared > 0 { settings.pipelined(shared) } else { settings };
+        let store = connected(&server.url("postgres"), settings);
+        let key = store.generate(Some("x".to_owned()), None).unwrap();
+        (0..shared).for_each(|_| store.get(&key).map(drop).unwrap());
+        fill(&store, shared, true);
+        server.pause().unwrap();
+        for operation in [Operation::Get, Operation::Set, Operation::Generate, Operation::Clear] {
+            let started = Instant::now();
+            let error = run(&store, operation, &key).unwrap_err();
+            assert!(
+                matches!(error, Error::ServerTimeout { .. } | Error::PoolTimeout { .. }),
+                "{operation:?}: {error:?}"
+            );
+            assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
+        }
+        server.resume().unwrap();
+        // What was under way takes effect now, `clear` last or not; the store serves as before.
+        let key = store.generate(Some("x".to_owned()), None).unwrap();
+        for _ in 0..8 {
+            assert_eq!(store.get(&key).unwrap().0, "x");
+        }
+    }
+}
+
+/// One server process that hangs takes its connection along, and no other.
+#[test]
+fn a_shared_connection_that_no_longer_answers_is_replaced() {
+    let server = Server::start(&[]).unwrap();
+    let url = server.url("postgres");
+    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    store.get(&key).unwrap();
+    let process = PgConnection::establish(&url).unwrap().number(
+        "SELECT pid::bigint FROM pg_stat_activity \
+         WHERE query LIKE 'SELECT%session_data%statement_timestamp()%' AND pid <> pg_backend_pid()",
+    );
+    signal("-STOP", process);
+    assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    signal("-CONT", process);
+}
+
+fn signal(signal: &str, process: i64) {
+    assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
+}
+
+#[test]
+fn a_slow_statement_ends_in_time() {
+    let database = Database::new();
+    let store = connected(&database.url, builder().statement_timeout(SHORT));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut locker = database.conn();
+    locker.run("BEGIN; LOCK TABLE session");
+    let started = Instant::now();
+    assert!(matches!(store.get(&key), Err(Error::Database(_))));
+    assert!(started.elapsed() < LATE);
+    locker.run("ROLLBACK");
+    store.get(&key).unwrap();
+}
+
+#[test]
+fn an_exhausted_pool_is_a_typed_error() {
+    let database = Database::new();
+    let store = connected(&database.url, builder().pool_size(1).connection_timeout(SHORT));
+    let held = store.block_on(store.store().pool().connection()).unwrap();
+    let started = Instant::now();
+    let error = store.generate(None, None).unwrap_err();
+    assert!(matches!(error, Error::PoolTimeout { waited, .. } if waited >= SHORT), "{error:?}");
+    assert!(started.elapsed() < LATE);
+    drop(held);
+    store.generate(None, None).unwrap();
+}
+
+#[test]
+fn migrating_and_checking_recover_as_well() {
+    let database = Database::new();
+    let store = connected(&database.url, builder());
+    fill(&store, 0, true);
+    database.conn().end_other_connections();
+    store.block_on(store.store().check()).unwrap();
+    fill(&store, 0, true);
+    database.conn().end_other_connections();
+    assert_eq!(store.block_on(store.store().migrate()).unwrap(), 0);
+}

@@ -1,0 +1,156 @@
+//! Databases with each store that an adapter can stand on, for laws that hold on all of them.
+
+use diesel_session::{AsyncDieselSession, Blocking, Builder, OwnerLimit, TimeDelta, WebStore};
+
+use crate::support::{Database, File, Postgres, Sqlite, Store};
+
+/// The rules that a law is about.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) max_lifetime: Option<TimeDelta>,
+    pub(crate) owner_limit: Option<OwnerLimit>,
+}
+
+impl Limits {
+    fn applied<C>(self) -> Builder<C> {
+        let mut builder = Builder::default();
+        if let Some(lifetime) = self.max_lifetime {
+            builder = builder.max_lifetime(lifetime);
+        }
+        if let Some(limit) = self.owner_limit {
+            builder = builder.owner_limit(limit);
+        }
+        builder
+    }
+}
+
+/// A database of the test's own.
+pub(crate) trait Host: Sized {
+    type Web: WebStore;
+    type Sessions: Store + Clone + Send + 'static;
+
+    async fn limited(limits: Limits) -> Self;
+
+    async fn new() -> Self {
+        Self::limited(Limits::default()).await
+    }
+
+    /// The store beneath the adapter.
+    fn web(&self) -> Self::Web;
+
+    /// A store over the same table, to look at what is there.
+    fn sessions(&self) -> &Self::Sessions;
+}
+
+pub(crate) struct OnSqlite {
+    sessions: Sqlite,
+    _file: File,
+}
+
+impl Host for OnSqlite {
+    type Web = Blocking<Sqlite>;
+    type Sessions = Sqlite;
+
+    async fn limited(limits: Limits) -> Self {
+        let file = File::new();
+        Self { sessions: file.store_with(limits.applied()), _file: file }
+    }
+
+    fn web(&self) -> Self::Web {
+        Blocking::from(self.sessions.clone())
+    }
+
+    fn sessions(&self) -> &Sqlite {
+        &self.sessions
+    }
+}
+
+pub(crate) struct OnPostgres {
+    sessions: Postgres,
+    _database: Database,
+}
+
+impl Host for OnPostgres {
+    type Web = Blocking<Postgres>;
+    type Sessions = Postgres;
+
+    async fn limited(limits: Limits) -> Self {
+        let database = Database::new();
+        Self { sessions: database.store_with(limits.applied()), _database: database }
+    }
+
+    fn web(&self) -> Self::Web {
+        Blocking::from(self.sessions.clone())
+    }
+
+    fn sessions(&self) -> &Postgres {
+        &self.sessions
+    }
+}
+
+pub(crate) struct Asynchronous {
+    web: AsyncDieselSession,
+    beside: OnPostgres,
+}
+
+impl Host for Asynchronous {
+    type Web = AsyncDieselSession;
+    type Sessions = Postgres;
+
+    async fn limited(limits: Limits) -> Self {
+        let beside = OnPostgres::limited(limits).await;
+        let web = beside._database.async_store_with(limits.applied()).await;
+        Self { web, beside }
+    }
+
+    fn web(&self) -> AsyncDieselSession {
+        self.web.clone()
+    }
+
+    fn sessions(&self) -> &Postgres {
+        &self.beside.sessions
+    }
+}
+
+/// The same where reads share connections.
+pub(crate) struct Pipelined(Asynchronous);
+
+impl Host for Pipelined {
+    type Web = AsyncDieselSession;
+    type Sessions = Postgres;
+
+    async fn limited(limits: Limits) -> Self {
+        let beside = OnPostgres::limited(limits).await;
+        let web = beside._database.async_store_with(limits.applied().pipelined(2)).await;
+        Self(Asynchronous { web, beside })
+    }
+
+    fn web(&self) -> AsyncDieselSession {
+        self.0.web()
+    }
+
+    fn sessions(&self) -> &Postgres {
+        self.0.sessions()
+    }
+}
+
+/// Makes a test of each law on each host. A law is an asynchronous function over a [`Host`].
+macro_rules! laws_on_every_host {
+    ($($law:ident)*) => {
+        $crate::hosts::laws_on_every_host! { @host sqlite OnSqlite $($law)* }
+        $crate::hosts::laws_on_every_host! { @host postgres OnPostgres $($law)* }
+        $crate::hosts::laws_on_every_host! { @host asynchronous Asynchronous $($law)* }
+        $crate::hosts::laws_on_every_host! { @host pipelined Pipelined $($law)* }
+    };
+    (@host $module:ident $host:ident $($law:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $law() {
+                    crate::waiting::runtime().block_on(super::$law::<crate::hosts::$host>());
+                }
+            )*
+        }
+    };
+}
+pub(crate) use laws_on_every_host;
