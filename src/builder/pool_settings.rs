@@ -43,6 +43,19 @@ impl PoolSettings {
     }
 }
 
+#[cfg(feature = "testing")]
+impl PoolSettings {
+    pub(crate) fn only_one_connection(&mut self) -> Result<(), Error> {
+        match self.size.replace(1) {
+            None | Some(1) => Ok(()),
+            Some(_) => Err(Error::Configuration {
+                setting: "pool_size",
+                reason: "a test's transaction is private to its one connection".to_owned(),
+            }),
+        }
+    }
+}
+
 impl Default for PoolSettings {
     fn default() -> Self {
         Self {

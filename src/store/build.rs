@@ -49,22 +49,6 @@ impl<C: SessionConnection> Builder<C> {
         self.build(&address, set_up, true)
     }
 
-    #[cfg(feature = "testing")]
-    pub(crate) fn connection_settings(&self) -> &ConnectionSettings {
-        &self.pool.connection
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn only_one_connection(mut self) -> Result<Self, Error> {
-        match self.pool.size.replace(1) {
-            None | Some(1) => Ok(self),
-            Some(_) => Err(Error::Configuration {
-                setting: "pool_size",
-                reason: "a test's transaction is private to its one connection".to_owned(),
-            }),
-        }
-    }
-
     /// The store over a new pool; `wait` says to wait for its first connection.
     pub(crate) fn build(
         self,

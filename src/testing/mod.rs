@@ -1,5 +1,10 @@
 //! For tests, of this crate and of its users: a pool whose work is never committed, and the laws that
 //! every store keeps.
 
+#[cfg(feature = "diesel-async")]
+mod async_transaction;
 pub mod conformance;
 mod transaction;
+
+/// Why there is no second connection.
+const LOST: &str = "the test's connection was lost, and its transaction with it";

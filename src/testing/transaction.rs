@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use diesel::ConnectionError;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 
+use super::LOST;
 use crate::backend::SessionConnection;
 use crate::builder::Builder;
 use crate::error::Error;
@@ -40,10 +41,11 @@ impl<C: SessionConnection> Builder<C> {
     /// # }
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
-    pub fn test_transaction(self, url: &str) -> Result<DieselSession<C>, Error> {
-        let address = C::address(url, self.connection_settings())?;
-        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(self.connection_settings()) };
-        let store = self.only_one_connection()?.build(&address, Box::new(once), true)?;
+    pub fn test_transaction(mut self, url: &str) -> Result<DieselSession<C>, Error> {
+        let address = C::address(url, &self.pool.connection)?;
+        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(&self.pool.connection) };
+        self.pool.only_one_connection()?;
+        let store = self.build(&address, Box::new(once), true)?;
         store.migrate()?;
         store.connection()?.begin_test_transaction()?;
         Ok(store)
@@ -59,8 +61,7 @@ struct Once<C> {
 impl<C: SessionConnection> CustomizeConnection<C, R2d2Error> for Once<C> {
     fn on_acquire(&self, conn: &mut C) -> Result<(), R2d2Error> {
         if self.taken.load(Ordering::SeqCst) {
-            let reason = "the test's connection was lost, and its transaction with it";
-            return Err(R2d2Error::ConnectionError(ConnectionError::BadConnection(reason.to_owned())));
+            return Err(R2d2Error::ConnectionError(ConnectionError::BadConnection(LOST.to_owned())));
         }
         self.set_up.on_acquire(conn)?;
         self.taken.store(true, Ordering::SeqCst);

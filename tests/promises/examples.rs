@@ -68,12 +68,21 @@ fn devices_logs_out_one_and_then_all_others() {
     assert_eq!(lines.iter().filter(|line| line.contains("  since ")).count(), 3 + 1, "{output}");
 }
 
-/// A visitor comes twice, and another once.
 #[test]
 fn axum_min_counts_each_visitors_visits() {
+    counts_each_visitors_visits("axum_min");
+}
+
+#[test]
+fn actix_min_counts_each_visitors_visits() {
+    counts_each_visitors_visits("actix_min");
+}
+
+/// A visitor comes twice, and another once.
+fn counts_each_visitors_visits(program: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Running(
-        Command::new(example("axum_min"))
+        Command::new(example(program))
             .env("PORT", "0")
             .current_dir(directory.path())
             .stderr(Stdio::piped())

@@ -3,26 +3,83 @@
 
 use std::cell::Cell;
 
-use diesel_session::{Builder, Error, Now, OwnerLimit, SessionKey, Sessions, TimeDelta};
+use diesel::PgConnection;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{
+    AsyncDieselSession, Blocking, Builder, Error, Now as _, OwnerLimit, SessionKey, TimeDelta,
+    TowerSessionStore, WebStore,
+};
 use throwaway_postgres::Server;
+use time::{Duration, OffsetDateTime};
+use tower_sessions::SessionStore as _;
+use tower_sessions::session::{Id, Record};
 
 use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, Postgres};
+use crate::support::{Database, Postgres, Store};
+use crate::waiting::{Waiting, runtime};
 
-struct Setting {
-    store: Postgres,
+struct Setting<S> {
+    store: S,
     proxy: Proxy,
     /// Dropped before its server.
     _database: Database,
     _server: Server,
 }
 
-impl Setting {
-    fn new(settings: Builder<diesel::PgConnection>) -> Self {
+/// How a store is made, with one connection, through a proxy; the limit is on an owner's sessions.
+type Make<S> = fn(&Proxy, &str, Option<OwnerLimit>) -> S;
+
+fn limited<C>(limit: Option<OwnerLimit>) -> Builder<C> {
+    let builder = Builder::default().pool_size(1);
+    limit.into_iter().fold(builder, Builder::owner_limit)
+}
+
+fn blocking(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
+    let store = limited::<PgConnection>(limit).connect_with(&proxy.options(url)).unwrap();
+    store.migrate().unwrap();
+    store
+}
+
+fn asynchronous(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Waiting<AsyncDieselSession> {
+    Waiting::made(async {
+        let store = limited::<AsyncPgConnection>(limit).connect_with(&proxy.options(url)).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    })
+}
+
+/// Makes a test of each law on each store.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        mod blocking {
+            $(#[test] fn $law() { super::$law(super::blocking); })*
+        }
+        mod asynchronous {
+            $(#[test] fn $law() { super::$law(super::asynchronous); })*
+        }
+    };
+}
+
+laws! {
+    a_rotation_gives_the_one_key_that_works
+    a_generate_makes_one_session
+    a_login_under_a_limit_does_not_count_against_itself
+    a_replace_says_that_its_outcome_is_unknown
+    an_update_is_made_again_before_its_commit_and_never_after_it
+    what_can_be_done_twice_says_what_it_did
+    a_replace_on_a_connection_that_broke_in_the_pool_is_made
+}
+
+impl<S: Store> Setting<S> {
+    fn new(make: Make<S>) -> Self {
+        Self::limited(make, None)
+    }
+
+    fn limited(make: Make<S>, limit: Option<OwnerLimit>) -> Self {
         let server = Server::start(&[]).unwrap();
         let database = Database::on(&server.url("postgres"));
         let proxy = Proxy::before(&server);
-        let store = proxy.store(&database.url, settings);
+        let store = make(&proxy, &database.url, limit);
         let setting = Self { store, proxy, _database: database, _server: server };
         setting.prepare();
         setting
@@ -57,9 +114,8 @@ impl Setting {
 /// Of one request, and of its answer.
 const CUTS: [Cut; 2] = [Cut::Request, Cut::Answer];
 
-#[test]
-fn a_rotation_gives_the_one_key_that_works() {
-    let setting = Setting::new(Postgres::builder());
+fn a_rotation_gives_the_one_key_that_works<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     for cut in CUTS {
         let old = setting.session();
         setting.proxy.cut(1, cut);
@@ -72,9 +128,8 @@ fn a_rotation_gives_the_one_key_that_works() {
     }
 }
 
-#[test]
-fn a_generate_makes_one_session() {
-    let setting = Setting::new(Postgres::builder());
+fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     for cut in CUTS {
         setting.proxy.cut(1, cut);
         let key = setting.session();
@@ -85,9 +140,8 @@ fn a_generate_makes_one_session() {
 }
 
 /// In a transaction, since there is a limit: BEGIN, the lock, the count, INSERT, COMMIT.
-#[test]
-fn a_login_under_a_limit_does_not_count_against_itself() {
-    let setting = Setting::new(Postgres::builder().owner_limit(OwnerLimit::Refuse(1)));
+fn a_login_under_a_limit_does_not_count_against_itself<S: Store>(make: Make<S>) {
+    let setting = Setting::limited(make, Some(OwnerLimit::Refuse(1)));
     for (request, cut) in (1..=5).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         setting.proxy.cut(request, cut);
         let key = setting.store.generate_for("alice", None, None).unwrap();
@@ -97,9 +151,8 @@ fn a_login_under_a_limit_does_not_count_against_itself() {
     }
 }
 
-#[test]
-fn a_replace_says_that_its_outcome_is_unknown() {
-    let setting = Setting::new(Postgres::builder());
+fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     for (cut, value) in [(Cut::Request, "1"), (Cut::Answer, "2")] {
         let key = setting.session();
         // Behind the question whether the connection lives.
@@ -112,9 +165,8 @@ fn a_replace_says_that_its_outcome_is_unknown() {
 }
 
 /// BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
-#[test]
-fn an_update_is_made_again_before_its_commit_and_never_after_it() {
-    let setting = Setting::new(Postgres::builder());
+fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     for (request, cut) in (1..=4).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         let key = setting.session();
         let calls = Cell::new(0);
@@ -139,9 +191,8 @@ fn an_update_is_made_again_before_its_commit_and_never_after_it() {
     }
 }
 
-#[test]
-fn what_can_be_done_twice_says_what_it_did() {
-    let setting = Setting::new(Postgres::builder());
+fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     let store = &setting.store;
     for cut in CUTS {
         let key = setting.session();
@@ -164,9 +215,8 @@ fn what_can_be_done_twice_says_what_it_did() {
 }
 
 /// A connection that broke while nobody used it is found out before anything is sent on it.
-#[test]
-fn a_replace_on_a_connection_that_broke_in_the_pool_is_made() {
-    let setting = Setting::new(Postgres::builder());
+fn a_replace_on_a_connection_that_broke_in_the_pool_is_made<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
     let key = setting.session();
     setting.proxy.cut(1, Cut::Request);
     setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None).unwrap();
@@ -174,10 +224,51 @@ fn a_replace_on_a_connection_that_broke_in_the_pool_is_made() {
     assert_eq!(setting.store.get(&key).unwrap().0, "2");
 }
 
+/// What a web framework's session does is done once, and said so, whatever becomes of the answers: created, saved as it
+/// was, ended and so to be gone on with under a new key.
+async fn a_visit_is_kept<W: WebStore>(web: W, proxy: &Proxy) {
+    let store = TowerSessionStore::new(web).owner_from("user");
+    let record = || {
+        let data = [("user".to_owned(), "alice".into())].into();
+        Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
+    };
+    // Each statement once.
+    let mut first = record();
+    store.create(&mut first).await.unwrap();
+    store.save(&first).await.unwrap();
+    store.load(&first.id).await.unwrap().unwrap();
+    store.delete(&first.id).await.unwrap();
+    for cut in CUTS {
+        let mut visit = record();
+        proxy.cut(1, cut);
+        store.create(&mut visit).await.unwrap();
+        proxy.cut(1, cut);
+        store.save(&visit).await.unwrap();
+        proxy.cut(1, cut);
+        let mut loaded = store.load(&visit.id).await.unwrap().unwrap();
+        proxy.cut(1, cut);
+        store.delete(&visit.id).await.unwrap();
+        assert!(proxy.has_cut());
+        store.create(&mut loaded).await.unwrap();
+        assert_eq!(store.load(&loaded.id).await.unwrap().unwrap().data["user"], "alice");
+        store.delete(&loaded.id).await.unwrap();
+    }
+}
+
+#[test]
+fn a_visit_is_kept_by_either_store() {
+    let setting = Setting::new(blocking);
+    runtime().block_on(a_visit_is_kept(Blocking::from(setting.store.clone()), &setting.proxy));
+    assert_eq!(setting.live(), 0);
+    let setting = Setting::new(asynchronous);
+    setting.store.block_on(a_visit_is_kept(setting.store.store().clone(), &setting.proxy));
+    assert_eq!(setting.live(), 0);
+}
+
 /// A transaction of the caller's is never made again, and what was rotated in it is not.
 #[test]
 fn a_rotation_in_a_transaction_that_is_lost_leaves_the_old_key() {
-    let setting = Setting::new(Postgres::builder());
+    let setting = Setting::new(blocking);
     let old = setting.session();
     let mut conn = setting.store.pool().get().unwrap();
     let mut new = None;

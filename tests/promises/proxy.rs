@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use diesel_session::{Builder, ConnectOptions};
+use diesel_session::ConnectOptions;
 use tempfile::TempDir;
 use throwaway_postgres::Server;
-
-use crate::support::Postgres;
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
@@ -48,13 +46,10 @@ impl Proxy {
         Self { directory, next_cut }
     }
 
-    /// A migrated store with these settings and one connection, through the proxy.
-    pub(crate) fn store(&self, url: &str, settings: Builder<diesel::PgConnection>) -> Postgres {
+    /// The way to that database through the proxy.
+    pub(crate) fn options(&self, url: &str) -> ConnectOptions {
         let options: ConnectOptions = url.parse().unwrap();
-        let options = options.host(self.directory.path().to_str().unwrap());
-        let store = settings.pool_size(1).connect_with(&options).unwrap();
-        store.migrate().unwrap();
-        store
+        options.host(self.directory.path().to_str().unwrap())
     }
 
     /// Cuts the request of that number from now, 1 being the next, or its answer.

@@ -6,10 +6,16 @@ use std::sync::Mutex;
 use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_session::{Error, Now, OwnerLimit, SessionKey, Sessions, TimeDelta};
+use diesel_session::{
+    AsyncDieselSession, Blocking, Error, Now, OwnerLimit, SessionKey, Sessions, TimeDelta, TowerSessionStore,
+};
 use throwaway_postgres::Server;
+use time::{Duration, OffsetDateTime};
+use tower_sessions::SessionStore as _;
+use tower_sessions::session::{Id, Record};
 
-use crate::support::{Database, Postgres, Sql};
+use crate::support::{Database, Postgres, Sql, Store};
+use crate::waiting::{self, Waiting};
 
 /// A step of SQLite's plan.
 #[derive(QueryableByName)]
@@ -45,7 +51,7 @@ const OPERATIONS: [(usize, &str); 17] = [
     (1, "delete_expired"),
 ];
 
-fn run(store: &Postgres, key: &mut SessionKey, operation: &str) {
+fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
     let value = || "x".to_owned();
     match operation {
         "generate" => *key = store.generate(Some(value()), Some(TimeDelta::hours(1))).unwrap(),
@@ -69,23 +75,58 @@ fn run(store: &Postgres, key: &mut SessionKey, operation: &str) {
     }
 }
 
-#[test]
-fn the_second_of_each_operation_on_a_connection_parses_nothing() {
-    let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
-    let store = Postgres::builder().pool_size(1).connect(&server.url("postgres")).unwrap();
-    store.migrate().unwrap();
+/// Nor does anything else travel: no connection is asked whether it lives before it is used.
+fn parses_nothing_the_second_time(server: &Server, store: &impl Store) {
     let mut key = store.generate(None, None).unwrap();
     for first in [true, false] {
         for (statements, operation) in OPERATIONS {
             let before = server.log().unwrap().len();
-            run(&store, &mut key, operation);
-            let log = log_since(&server, before);
+            run(store, &mut key, operation);
+            let log = log_since(server, before);
             assert_eq!(log.matches(" execute ").count(), statements, "{operation}: {log}");
             if !first {
                 assert_eq!(log.matches(" parse ").count(), 0, "{operation}: {log}");
             }
         }
     }
+}
+
+#[test]
+fn the_second_of_each_operation_on_a_connection_parses_nothing() {
+    let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
+    let store = Postgres::builder().pool_size(1).connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    parses_nothing_the_second_time(&server, &store);
+}
+
+#[test]
+fn nor_does_it_on_a_connection_that_does_not_block() {
+    let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
+    let store = Waiting::made(async {
+        let builder = AsyncDieselSession::builder().pool_size(1);
+        let store = builder.connect(&server.url("postgres")).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    });
+    parses_nothing_the_second_time(&server, &store);
+}
+
+/// What the stores for web frameworks do besides: a visit, from its session's first save to its end.
+fn visit(store: &Postgres) {
+    let store = TowerSessionStore::new(Blocking::from(store.clone())).owner_from("user");
+    waiting::runtime().block_on(async {
+        let expiry_date = OffsetDateTime::now_utc() + Duration::hours(1);
+        let mut record = Record { id: Id::default(), data: [].into(), expiry_date };
+        store.create(&mut record).await.unwrap();
+        for user in ["carol", "dave"] {
+            record.data.insert("user".to_owned(), user.into());
+            store.save(&record).await.unwrap();
+        }
+        // Whose it was already.
+        store.save(&record).await.unwrap();
+        assert!(store.load(&record.id).await.unwrap().is_some());
+        store.delete(&record.id).await.unwrap();
+    });
 }
 
 /// On a table that is distributed by `session_key`. Citus itself is not here; what it refuses was measured.
@@ -100,6 +141,7 @@ fn no_statement_has_what_citus_refuses() {
     for (_, operation) in OPERATIONS {
         run(&store, &mut key, operation);
     }
+    visit(&store);
     let log = log_since(&server, before);
     assert!(log.contains("pg_advisory_xact_lock") && log.contains("WITH gone AS"), "{log}");
     for refused in [
@@ -160,15 +202,16 @@ fn every_statement_finds_its_rows_by_an_index() {
         store.clear(&key).unwrap();
         assert_eq!(store.delete_expired(100).unwrap(), 100);
         limited.generate_for("bob", None, None).unwrap();
+        visit(&store);
     }
     let plans = log_since(&server, before);
     assert!(!plans.contains("Seq Scan on session"), "{plans}");
     let by_key = plans.matches("Index Scan using session_key_idx").count();
-    assert!(by_key >= 72, "nine statements by the key, eight times each: {by_key}\n{plans}");
+    assert!(by_key >= 136, "seventeen statements by the key, eight times each: {by_key}\n{plans}");
     let by_owner = plans.matches("session_owner_idx").count();
     assert!(by_owner >= 32, "four statements by the owner, eight times each: {by_owner}\n{plans}");
     assert_eq!(plans.matches("using session_expire_hour_idx").count(), 8, "{plans}");
-    assert_eq!(plans.matches("Conflict Arbiter Indexes: session_key_idx").count(), 24, "{plans}");
+    assert_eq!(plans.matches("Conflict Arbiter Indexes: session_key_idx").count(), 32, "{plans}");
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diesel_session::{Error, MemorySession, Now, Sessions, Sweeper, SweeperBuilder, TimeDelta};
+use diesel_session::{
+    AsyncDieselSession, Error, MemorySession, Now, Sessions, Sweeper, SweeperBuilder, TimeDelta,
+};
 use throwaway_postgres::Server;
 
 use crate::support::{Database, File, LATE, Postgres, Sql, Store, WAITERS};
+use crate::waiting::runtime;
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -49,6 +52,22 @@ fn sweeps_again_and_again(store: &(impl Store + Clone + Send + 'static)) {
     is_swept(store);
     drop(sweeper);
     assert_eq!(store.get(&live).unwrap().0, "live");
+}
+
+#[test]
+fn it_sweeps_a_store_that_does_not_block() {
+    let database = Database::new();
+    let beside = database.store();
+    let runtime = runtime();
+    let store = runtime.block_on(database.async_store_with(AsyncDieselSession::builder()));
+    let sweeper = runtime.block_on(async {
+        Sweeper::builder_async(store).interval(SHORT).jitter(Duration::ZERO).batch(10).start().unwrap()
+    });
+    for sessions in [25, 5] {
+        expire(&beside, sessions);
+        is_swept(&beside);
+    }
+    drop(sweeper);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The transaction-per-test harness.
 
-use diesel_session::{Error, Now};
+use std::time::Duration;
+
+use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, Now};
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
+use crate::waiting::runtime;
 
 #[test]
 fn a_test_leaves_nothing_behind() {
@@ -83,4 +86,38 @@ fn a_failed_migration_is_told_as_such() {
     database.conn().run("CREATE TABLE session (id integer)");
     let error = Postgres::builder().test_transaction(&database.url).unwrap_err();
     assert!(matches!(error, Error::Migration(_)), "{error:?}");
+}
+
+#[test]
+fn an_asynchronous_test_leaves_nothing_behind() {
+    let database = Database::new();
+    let rows = || database.conn().number("SELECT count(*) FROM session");
+    runtime().block_on(async {
+        let store = AsyncDieselSession::builder().test_transaction(&database.url).await.unwrap();
+        let unknown = "0000000000000000000000000000000000000000".parse().unwrap();
+        assert!(matches!(store.get(&unknown).await, Err(Error::NotFound)));
+        let key = store.generate(Some("x".to_owned()), None).await.unwrap();
+        let mut conn = store.pool().connection().await.unwrap();
+        assert_eq!(store.on(&mut conn).get(&key).await.unwrap().0, "x");
+        drop(conn);
+        assert_eq!(rows(), 0);
+        let refused = AsyncDieselSession::builder().pool_size(3).test_transaction(&database.url).await;
+        assert!(matches!(refused, Err(Error::Configuration { setting: "pool_size", .. })));
+    });
+    assert_eq!(rows(), 0);
+}
+
+#[test]
+fn an_asynchronous_tests_lost_connection_is_never_replaced() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder().connection_timeout(Duration::from_secs(1));
+        let store = builder.test_transaction(&database.url).await.unwrap();
+        let key = store.generate(Some("x".to_owned()), None).await.unwrap();
+        database.conn().end_other_connections();
+        for _ in 0..2 {
+            let error = store.get(&key).await.unwrap_err();
+            assert!(matches!(error, Error::Database(_) | Error::PoolTimeout { .. }), "{error:?}");
+        }
+    });
 }

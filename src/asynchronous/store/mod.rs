@@ -180,6 +180,11 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
         }
     }
 
+    /// A connection that answers.
+    pub(crate) async fn connection(&self) -> Result<P::Connection, Error> {
+        calls::connection(&self.pool).await
+    }
+
     /// Does what blocks and waits for locks, on one of tokio's threads that may.
     async fn with_migrations<T: Send + 'static>(
         &self,
@@ -188,7 +193,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
         + 'static,
     ) -> Result<T, Error> {
         let storage = self.rules.key_storage();
-        let mut conn = AsyncConnectionWrapper::from(calls::connection(&self.pool).await?);
+        let mut conn = AsyncConnectionWrapper::from(self.connection().await?);
         match spawn_blocking(move || work(&mut conn, storage)).await {
             Ok(done) => done,
             Err(panicked) => resume_unwind(panicked.into_panic()),
