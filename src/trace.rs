@@ -40,22 +40,23 @@ impl Outcome for Error {
 
 /// Does `work`, in a span of its own.
 #[cfg(feature = "tracing")]
-pub(crate) async fn traced<T, E: Outcome>(
+pub(crate) fn traced<T, E: Outcome>(
     operation: &'static str,
     database: &'static str,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+) -> impl Future<Output = Result<T, E>> {
     use tracing::Instrument as _;
     use tracing::field::Empty;
 
     let span = tracing::debug_span!("session", operation, database, outcome = Empty, elapsed_us = Empty);
-    let told = async {
+    let told = span.clone();
+    let work = async move {
         let started = Instant::now();
         let result = work.await;
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let outcome = result.as_ref().err().map_or("ok", Outcome::outcome);
-        span.record("outcome", outcome);
-        span.record("elapsed_us", elapsed_us);
+        told.record("outcome", outcome);
+        told.record("elapsed_us", elapsed_us);
         // Without its source, which is a text of the database's.
         if let Some(error) = result.as_ref().err().and_then(Outcome::failure) {
             tracing::warn!(operation, database, outcome, elapsed_us, %error);
@@ -64,16 +65,16 @@ pub(crate) async fn traced<T, E: Outcome>(
         }
         result
     };
-    told.instrument(span.clone()).await
+    work.instrument(span)
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) async fn traced<T, E: Outcome>(
+pub(crate) fn traced<T, E: Outcome>(
     _operation: &'static str,
     _database: &'static str,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    work.await
+) -> impl Future<Output = Result<T, E>> {
+    work
 }
 
 /// Does `work` on another thread in the span of this one, for what is told on its way: by Diesel's instrumentation.

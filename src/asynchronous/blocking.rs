@@ -274,6 +274,6 @@ impl<S: Now + fmt::Debug> fmt::Debug for Blocking<S> {
         f.debug_struct("Blocking")
             .field("store", &self.store)
             .field("free", &self.permits.available_permits())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

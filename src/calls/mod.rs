@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::ops::DerefMut;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use diesel::result::DatabaseErrorKind::SerializationFailure;
@@ -19,6 +20,9 @@ mod update;
 pub(crate) use held::{run_on, update_on};
 pub(crate) use update::call_update;
 
+/// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited for.
+pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
 /// Who lends connections, and waits for what is done on them.
 pub(crate) trait Source: Sync {
     type Connection: Link + 'static;
@@ -33,7 +37,7 @@ pub(crate) trait Source: Sync {
     fn in_time<R: Send + 'static>(
         &self,
         deadline: Instant,
-        job: impl Future<Output = R> + Send + 'static,
+        job: Job<R>,
     ) -> impl Future<Output = Result<R, Error>> + Send;
 
     /// How long one call may take, all attempts together.
@@ -130,15 +134,15 @@ impl<'a, S: Source> Attempts<'a, S> {
 
     async fn connection(&mut self) -> Result<S::Lease, Error> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let lent = self.source.connection(left).await;
-        lent.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
+        let conn = self.source.connection(left).await;
+        conn.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
     }
 
-    async fn in_time<R: Send + 'static>(
+    fn in_time<R: Send + 'static>(
         &self,
         job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
-        self.source.in_time(self.deadline, job).await
+    ) -> impl Future<Output = Result<R, Error>> {
+        self.source.in_time(self.deadline, Box::pin(job))
     }
 
     /// Whether another attempt makes sense; if not, what to tell the caller.

@@ -252,18 +252,14 @@ impl fmt::Debug for ConnectOptions {
 /// What each new connection is told: its statement timeout where the role, the environment or the caller's options
 /// have set none, and where it finds tables.
 pub(super) fn set_up(settings: &ConnectionSettings) -> String {
-    let mut statements = String::new();
-    if !settings.pgbouncer {
-        let milliseconds = settings.statement_timeout.as_millis();
-        statements = format!(
-            "SELECT set_config('statement_timeout', '{milliseconds}', false) \
-             WHERE current_setting('statement_timeout') = '0';"
-        );
-    }
-    if let Some(schema) = &settings.schema {
-        statements += &format!("SET search_path = {};", schema.quoted());
-    }
-    statements
+    let milliseconds = settings.statement_timeout.as_millis();
+    let timeout = format!(
+        "SELECT set_config('statement_timeout', '{milliseconds}', false) \
+         WHERE current_setting('statement_timeout') = '0';"
+    );
+    let schema = settings.schema.as_ref().map(|schema| format!("SET search_path = {};", schema.quoted()));
+    let timeout = (!settings.pgbouncer).then_some(timeout);
+    timeout.into_iter().chain(schema).collect()
 }
 
 #[cfg(test)]

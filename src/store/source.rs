@@ -8,7 +8,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::DieselSession;
 use crate::backend::SessionConnection;
 use crate::backend::blocking::outcome;
-use crate::calls::Source;
+use crate::calls::{Job, Source};
 use crate::error::Error;
 
 pub(super) type Pooled<C> = PooledConnection<ConnectionManager<C>>;
@@ -24,11 +24,7 @@ impl<C: SessionConnection> Source for DieselSession<C> {
             .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })
     }
 
-    async fn in_time<R: Send + 'static>(
-        &self,
-        deadline: Instant,
-        job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         match &self.helpers {
             Some(helpers) => helpers.run(deadline, move || outcome(job)),
             None => Ok(job.await),

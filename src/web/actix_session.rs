@@ -17,19 +17,21 @@ type SessionState = HashMap<String, String>;
 
 /// A [`SessionStore`] of actix-session (0.11) over this crate's table (feature `actix-session`).
 ///
-/// What it adds to others: a session that was deleted is not brought back by the changes of a request that outlives the
-/// logout, under no key (one that calls `Session::renew` at that moment still begins another, with what it had loaded:
-/// actix-session deletes and saves without a word between the two); keys are this crate's, 160 bits from the operating system, and hashed at rest; `update_ttl` never
-/// shortens a session, and costs no write a request ([`touch`](crate::Sessions::touch)); with
-/// [`owner_from`](Self::owner_from) all sessions of a user can be listed and ended.
+/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout, under
+/// no key, neither by its changes nor by its `Session::renew`; keys are this crate's, 160 bits from the operating
+/// system, and hashed at rest; `update_ttl` never shortens a session, and costs no write a request
+/// ([`touch`](crate::Sessions::touch)); with [`owner_from`](Self::owner_from) all sessions of a user can be listed and
+/// ended.
 ///
 /// Two requests of one session that both change it overwrite each other's state, as with every store of
 /// actix-session: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session
 /// of your own.
 ///
-/// With [`owner_from`](Self::owner_from) or a [longest lifetime](crate::Builder::max_lifetime) the state of a loaded
-/// session has an entry `diesel-session.created`, which carries the time of its creation through `Session::renew`.
-/// Delete expired sessions by a [`Sweeper`](crate::Sweeper).
+/// The state of a loaded session has two entries more, which are not stored: `diesel-session.created`, the time of its
+/// creation in milliseconds since 1970, which `Session::renew` carries on with the
+/// [longest lifetime](crate::Builder::max_lifetime); and `diesel-session.handle`, its
+/// [handle](crate::SessionHandle), which marks this device among all
+/// [of its owner](crate::Sessions::sessions_of). Delete expired sessions by a [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
 ///
@@ -43,6 +45,7 @@ type SessionState = HashMap<String, String>;
 ///     .connect(":memory:")?;
 /// sessions.migrate()?;
 ///
+/// // On PostgreSQL an `AsyncDieselSession`, as it is, would do without blocking threads.
 /// let store = ActixSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
 /// // App::new().wrap(actix_session::SessionMiddleware::new(store.clone(), cookie_key.clone()))
 /// # }

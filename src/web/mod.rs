@@ -35,7 +35,7 @@ pub enum Vanished {
     #[default]
     Reject,
     /// They are lost: a request that outlives a logout ends as if it had changed nothing. The middleware still sends
-    /// the cookie of the dead session, over that of a login meanwhile.
+    /// the cookie of a dead session, over that of a login meanwhile.
     Ignore,
 }
 

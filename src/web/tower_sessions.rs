@@ -20,10 +20,9 @@ use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
 ///
-/// What it adds to others: a session that was deleted is not brought back by the `save` of a request that outlives the
-/// logout (one that calls `cycle_id` at that moment still begins another, with what it had loaded: tower-sessions
-/// deletes and creates without a word between the two); `create` draws its own id, and so takes neither another session's nor one that a client has chosen; the id is
-/// hashed at rest; with [`owner_from`](Self::owner_from) all
+/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout, neither
+/// by its `save` nor by the `create` after its `cycle_id`; `create` draws its own id, and so takes neither another
+/// session's nor one that a client has chosen; the id is hashed at rest; with [`owner_from`](Self::owner_from) all
 /// sessions of a user can be listed and ended.
 ///
 /// Only a record's data is stored, as JSON; its id is hashed under a name of its own, its expiry is kept in the
@@ -31,11 +30,14 @@ use crate::sweeper::{BATCH, PAUSE};
 /// data, as with every store of tower-sessions: for counters and the like use
 /// [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of your own.
 ///
-/// With [`owner_from`](Self::owner_from) or a [longest lifetime](crate::Builder::max_lifetime) the data of a loaded
-/// session have a field `diesel-session.created`, which carries the time of its creation through `cycle_id`; so a login
-/// does not begin the longest lifetime anew, where `Session::flush` before it does. Do not cache this store
-/// (`CachingSessionStore`): a cache knows nothing of logouts elsewhere. Delete expired sessions by a
-/// [`Sweeper`](crate::Sweeper), which survives a failure as `continuously_delete_expired` does not.
+/// The data of a loaded session have two fields more, which are not stored: `diesel-session.created`, the time of its
+/// creation in milliseconds since 1970, which `cycle_id` carries on, so that a login does not begin the
+/// [longest lifetime](crate::Builder::max_lifetime) anew, where `Session::flush` before it does; and
+/// `diesel-session.handle`, its [handle](crate::SessionHandle). By that a `create` after `cycle_id` is known: it must come
+/// from the task that called it, within ten minutes, as it does in a handler, and not from one that the handler spawns.
+///
+/// Do not cache this store (`CachingSessionStore`): a cache knows nothing of logouts elsewhere. Delete expired sessions
+/// by a [`Sweeper`](crate::Sweeper), which survives a failure as `continuously_delete_expired` does not.
 ///
 /// # Examples
 ///
@@ -49,6 +51,7 @@ use crate::sweeper::{BATCH, PAUSE};
 ///     .connect(":memory:")?;
 /// sessions.migrate()?;
 ///
+/// // On PostgreSQL an `AsyncDieselSession`, as it is, would do without blocking threads.
 /// let store = TowerSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
 /// // let layer = tower_sessions::SessionManagerLayer::new(store);
 /// # }
@@ -61,8 +64,9 @@ pub struct TowerSessionStore<S> {
     on_error: Report,
 }
 
+/// What is told of each failure.
 #[derive(Clone)]
-struct Report(Option<Arc<dyn Fn(&Error) + Send + Sync>>);
+struct Report(Arc<dyn Fn(&Error) + Send + Sync>);
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +77,7 @@ impl fmt::Debug for Report {
 impl<S: WebStore> TowerSessionStore<S> {
     /// The store, without owners, and with [`Vanished::Reject`].
     pub fn new(store: S) -> Self {
-        Self { adapter: Adapter::new(store), on_error: Report(None) }
+        Self { adapter: Adapter::new(store), on_error: Report(Arc::new(|_| {})) }
     }
 
     /// The field of a session's data that names its owner, text or a number: each `create` and `save` copies it to
@@ -111,7 +115,7 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// What is told of each failure, whose cause tower-sessions does not keep: its own errors are texts. With the
     /// feature `tracing` each is an event besides. Defaults to nothing.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.on_error = Report(Some(Arc::new(report)));
+        self.on_error = Report(Arc::new(report));
         self
     }
 
@@ -122,9 +126,7 @@ impl<S: WebStore> TowerSessionStore<S> {
 
     /// As tower-sessions has it: a text.
     fn failed(&self, error: Error) -> StoreError {
-        if let Report(Some(report)) = &self.on_error {
-            report(&error);
-        }
+        (self.on_error.0)(&error);
         StoreError::Backend(error.to_string())
     }
 }

@@ -67,7 +67,7 @@ impl Host for OnSqlite {
 
 pub(crate) struct OnPostgres {
     sessions: Postgres,
-    _database: Database,
+    database: Database,
 }
 
 impl Host for OnPostgres {
@@ -76,7 +76,7 @@ impl Host for OnPostgres {
 
     async fn limited(limits: Limits) -> Self {
         let database = Database::new();
-        Self { sessions: database.store_with(limits.applied()), _database: database }
+        Self { sessions: database.store_with(limits.applied()), database }
     }
 
     fn web(&self) -> Self::Web {
@@ -99,7 +99,7 @@ impl Host for Asynchronous {
 
     async fn limited(limits: Limits) -> Self {
         let beside = OnPostgres::limited(limits).await;
-        let web = beside._database.async_store_with(limits.applied()).await;
+        let web = beside.database.async_store_with(limits.applied()).await;
         Self { web, beside }
     }
 
@@ -121,7 +121,7 @@ impl Host for Pipelined {
 
     async fn limited(limits: Limits) -> Self {
         let beside = OnPostgres::limited(limits).await;
-        let web = beside._database.async_store_with(limits.applied().pipelined(2)).await;
+        let web = beside.database.async_store_with(limits.applied().pipelined(2)).await;
         Self(Asynchronous { web, beside })
     }
 

@@ -13,13 +13,12 @@ use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
-use futures_util::TryStreamExt as _;
 use tokio::time::timeout;
 
 use super::pool::{AsyncPool, Pooled};
-use crate::backend::Link;
-use crate::backend::postgres::{Run, rows};
-use crate::calls::Source;
+use crate::backend::postgres::{Run, row, rows};
+use crate::backend::{Answer, Link};
+use crate::calls::{Job, Source};
 use crate::error::{BoxedError, Error};
 
 /// The shared connections, each made when it is first wanted, and again when it was lost.
@@ -78,23 +77,16 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
         let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
         // Perhaps another has made it meanwhile.
-        let shared = match slot.current() {
-            Some(shared) => shared,
-            None => {
-                let conn = self.pool.connection(within.saturating_sub(started.elapsed())).await?;
-                let shared = Arc::new(Shared::new(conn));
-                *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
-                shared
-            }
-        };
+        if let Some(shared) = slot.current() {
+            return Ok(Box::new(Pipeline(shared)));
+        }
+        let conn = self.pool.connection(within.saturating_sub(started.elapsed())).await?;
+        let shared = Arc::new(Shared::new(conn));
+        *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
         Ok(Box::new(Pipeline(shared)))
     }
 
-    async fn in_time<R: Send + 'static>(
-        &self,
-        deadline: Instant,
-        job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
         let done = self.pool.in_time(deadline, job).await;
         if done.is_err() {
@@ -145,36 +137,42 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
     }
 }
 
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
+    /// The answer, and a note that there was one.
+    async fn heard<T>(&self, answer: impl Answer<T>) -> QueryResult<T> {
+        let answer = answer.await?;
+        self.0.has_answered();
+        Ok(answer)
+    }
+}
+
 impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Run for Pipeline<L> {
-    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+    fn execute<Q>(&mut self, query: Q) -> impl Answer<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send,
     {
-        let done = (&mut &*self.0.conn).execute_returning_count(query).await?;
-        self.0.has_answered();
-        Ok(done)
+        let answer = (&mut &*self.0.conn).execute_returning_count(query);
+        self.heard(answer)
     }
 
-    async fn row<R, Q>(&mut self, query: Q) -> QueryResult<Option<R>>
+    fn row<R, Q>(&mut self, query: Q) -> impl Answer<Option<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        let row = rows(&mut &*self.0.conn, query).await?.try_next().await?;
-        self.0.has_answered();
-        Ok(row)
+        let answer = row((&mut &*self.0.conn).load(query));
+        self.heard(answer)
     }
 
-    async fn rows<R, Q>(&mut self, query: Q) -> QueryResult<Vec<R>>
+    fn rows<R, Q>(&mut self, query: Q) -> impl Answer<Vec<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        let rows = rows(&mut &*self.0.conn, query).await?.try_collect().await?;
-        self.0.has_answered();
-        Ok(rows)
+        let answer = rows((&mut &*self.0.conn).load(query));
+        self.heard(answer)
     }
 }
 

@@ -13,7 +13,7 @@ use diesel_async::pooled_connection::PoolError;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use tokio::time::{timeout, timeout_at};
 
-use crate::calls::Source;
+use crate::calls::{Job, Source};
 use crate::error::{BoxedError, Error};
 
 /// A pool of diesel-async's connections to PostgreSQL: bb8's, or another by these methods.
@@ -96,13 +96,8 @@ impl<P: AsyncPool> Source for Pooled<P> {
         Err(Error::PoolTimeout { waited: started.elapsed(), source })
     }
 
-    async fn in_time<R: Send + 'static>(
-        &self,
-        deadline: Instant,
-        job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, mut job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
-        let mut job = Box::pin(job);
         if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
             return Ok(done);
         }

@@ -1,5 +1,7 @@
 //! The connection of diesel-async, which does not block.
 
+use std::pin::pin;
+
 use diesel::QueryResult;
 use diesel::connection::TransactionManagerStatus;
 use diesel::deserialize::FromSqlRow;
@@ -8,54 +10,67 @@ use diesel::expression::{IntoSql as _, QueryMetadata};
 use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::result::Error::DeserializationError;
+use diesel::row::Row;
 use diesel::sql_types::Bool;
 use diesel_async::{AnsiTransactionManager, AsyncConnectionCore, AsyncPgConnection, TransactionManager as _};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::BEGIN;
 use super::run::Run;
-use crate::backend::{Link, Transactions};
+use crate::backend::{Answer, Link, Transactions};
 
 impl Run for AsyncPgConnection {
-    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+    fn execute<Q>(&mut self, query: Q) -> impl Answer<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send,
     {
-        self.execute_returning_count(query).await
+        self.execute_returning_count(query)
     }
 
-    async fn row<R, Q>(&mut self, query: Q) -> QueryResult<Option<R>>
+    fn row<R, Q>(&mut self, query: Q) -> impl Answer<Option<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        rows(self, query).await?.try_next().await
+        row(self.load(query))
     }
 
-    async fn rows<R, Q>(&mut self, query: Q) -> QueryResult<Vec<R>>
+    fn rows<R, Q>(&mut self, query: Q) -> impl Answer<Vec<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        rows(self, query).await?.try_collect().await
+        rows(self.load(query))
     }
 }
 
-/// The rows of a query, one by one.
-pub(crate) async fn rows<'a, R, Q, C>(
-    conn: &'a mut C,
-    query: Q,
-) -> QueryResult<impl Stream<Item = QueryResult<R>> + Send + Unpin + use<'a, R, Q, C>>
+/// The first of the rows that a connection was asked for. What was asked is written down by then, and takes no room in
+/// the future.
+pub(crate) fn row<R, T, W, S>(rows: impl Answer<S>) -> impl Answer<Option<R>>
 where
-    C: AsyncConnectionCore<Backend = Pg>,
-    Q: Query + QueryFragment<Pg> + QueryId + Send + 'a,
-    R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
-    Pg: QueryMetadata<Q::SqlType>,
+    S: Stream<Item = QueryResult<W>> + Send,
+    W: for<'r> Row<'r, Pg> + Send,
+    R: FromSqlRow<T, Pg> + Send,
 {
-    let rows = Box::pin(conn.load(query).await?);
-    Ok(rows.map(|row| R::build_from_row(&row?).map_err(DeserializationError)))
+    async move {
+        let row = pin!(rows.await?).next().await.transpose()?;
+        row.map(|row| R::build_from_row(&row)).transpose().map_err(DeserializationError)
+    }
+}
+
+/// All of them.
+pub(crate) fn rows<R, T, W, S>(rows: impl Answer<S>) -> impl Answer<Vec<R>>
+where
+    S: Stream<Item = QueryResult<W>> + Send,
+    W: for<'r> Row<'r, Pg> + Send,
+    R: FromSqlRow<T, Pg> + Send,
+{
+    async move {
+        let rows = rows.await?.map(|row| R::build_from_row(&row?).map_err(DeserializationError));
+        rows.try_collect().await
+    }
 }
 
 impl Transactions for AsyncPgConnection {

@@ -1,5 +1,7 @@
 //! Diesel's own connection, which blocks.
 
+use std::future::ready;
+
 use diesel::connection::{DefaultLoadingMode, LoadConnection};
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
@@ -10,8 +12,8 @@ use diesel::result::Error::DeserializationError;
 
 use super::BEGIN;
 use super::run::Run;
-use crate::backend::SessionConnection;
 use crate::backend::blocking::Blocks;
+use crate::backend::{Answer, SessionConnection};
 
 impl SessionConnection for PgConnection {}
 
@@ -20,29 +22,29 @@ impl Blocks for PgConnection {
 }
 
 impl Run for PgConnection {
-    async fn execute<Q>(&mut self, query: Q) -> QueryResult<usize>
+    fn execute<Q>(&mut self, query: Q) -> impl Answer<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send,
     {
-        self.execute_returning_count(&query)
+        ready(self.execute_returning_count(&query))
     }
 
-    async fn row<R, Q>(&mut self, query: Q) -> QueryResult<Option<R>>
+    fn row<R, Q>(&mut self, query: Q) -> impl Answer<Option<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        rows(self, query)?.next().transpose()
+        ready(rows(self, query).and_then(|mut rows| rows.next().transpose()))
     }
 
-    async fn rows<R, Q>(&mut self, query: Q) -> QueryResult<Vec<R>>
+    fn rows<R, Q>(&mut self, query: Q) -> impl Answer<Vec<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        rows(self, query)?.collect()
+        ready(rows(self, query).and_then(Iterator::collect))
     }
 }
 

@@ -23,7 +23,7 @@ mod run;
 mod utc_zone;
 
 #[cfg(feature = "diesel-async")]
-pub(crate) use asynchronous::rows;
+pub(crate) use asynchronous::{row, rows};
 use moved_row::{MovedRow, gone};
 pub(crate) use run::Run;
 use utc_zone::UtcZone;
@@ -72,6 +72,9 @@ fn expire_date(expiry: Expiry) -> _ {
     let end_of_life = timezone(UtcZone, session::created_on.at_time_zone(UtcZone) + lifetime);
     least(statement_timestamp() + period, end_of_life)
 }
+
+/// When a session expires, and what time it is.
+type Expires = (DateTime<Utc>, DateTime<Utc>);
 
 /// An expiry that is worth a write.
 #[auto_type(no_type_alias)]
@@ -163,12 +166,10 @@ impl<C: Run> Queries for C {
         let query = session::table.filter(live_under(key)).select((
             session::session_data,
             session::created_on,
-            session::expire_date,
-            statement_timestamp(),
+            (session::expire_date, statement_timestamp()),
         ));
-        let row: Option<(Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> =
-            self.row(query).await?;
-        Ok(row.map(|(value, created, expire_date, now)| (value, created, expire_date - now)))
+        let row: Option<(Option<String>, DateTime<Utc>, Expires)> = self.row(query).await?;
+        Ok(row.map(|(value, created, (expire_date, now))| (value, created, expire_date - now)))
     }
 
     async fn update_live(&mut self, key: &StoredKey, value: &str, expiry: Expiry) -> QueryResult<bool> {

@@ -33,8 +33,8 @@ impl<C: Run> OwnerQueries for C {
         expiry: Expiry,
     ) -> QueryResult<bool> {
         let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
-        let owned = session::owner.is_not_distinct_from(owner);
-        let update = cached_update(session::table, changes, live_under(key).and(owned));
+        let is_theirs = session::owner.is_not_distinct_from(owner);
+        let update = cached_update(session::table, changes, live_under(key).and(is_theirs));
         Ok(self.execute(update).await? == 1)
     }
 

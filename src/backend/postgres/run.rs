@@ -35,6 +35,7 @@ pub trait Run: Send {
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>,
     {
-        async { self.row(query).await?.ok_or(diesel::NotFound) }
+        let row = self.row(query);
+        async move { row.await?.ok_or(diesel::NotFound) }
     }
 }

@@ -31,8 +31,8 @@ impl OwnerQueries for SqliteConnection {
         expiry: Expiry,
     ) -> QueryResult<bool> {
         let changes = (session::session_data.eq(value), session::expire_date.eq(expire_date(expiry)));
-        let owned = session::owner.is(owner);
-        let update = cached_update(session::table, changes, live_under(key).and(owned));
+        let is_theirs = session::owner.is(owner);
+        let update = cached_update(session::table, changes, live_under(key).and(is_theirs));
         update.execute(self).map(|rows| rows == 1)
     }
 
