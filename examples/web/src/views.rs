@@ -1,0 +1,49 @@
+//! How often a session has seen its notes: a count that two requests at once do not spoil.
+//!
+//! tower-sessions reads a session's data at the beginning of a request and writes all of them at its end, so of two
+//! requests at once one loses what it wrote. The count is therefore a session of its own, whose key the visitor's
+//! session holds, and `update` locks it from reading to writing.
+
+use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, SessionKey};
+use tower_sessions::Session;
+
+use crate::app::App;
+use crate::database::Database;
+use crate::failure::Failure;
+
+/// Where the visitor's session keeps the key of its count.
+const KEY: &str = "views";
+
+/// Begins a count, which lives as long as a session may.
+pub(crate) async fn begin<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
+    let key = app.sessions.generate(Some("0".to_owned()), Some(app.longest)).await?;
+    session.insert(KEY, key.as_str()).await?;
+    Ok(())
+}
+
+/// Counts one more; `None` where there is no count.
+pub(crate) async fn count<C: Database>(app: &App<C>, session: &Session) -> Result<Option<u64>, Failure> {
+    let Some(key) = key(session).await? else { return Ok(None) };
+    let one_more = |views: Option<String>| {
+        let views: u64 = views.and_then(|views| views.parse().ok()).unwrap_or(0);
+        Ok::<_, Error>((views + 1).to_string())
+    };
+    match app.sessions.update(&key, Some(app.longest), one_more).await {
+        Ok(views) => Ok(Some(views.parse()?)),
+        Err(Error::NotFound) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Ends the count.
+pub(crate) async fn end<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
+    if let Some(key) = key(session).await? {
+        app.sessions.clear(&key).await?;
+    }
+    Ok(())
+}
+
+async fn key(session: &Session) -> Result<Option<SessionKey>, Failure> {
+    let key: Option<String> = session.get(KEY).await?;
+    Ok(key.and_then(|key| key.parse().ok()))
+}
