@@ -47,3 +47,34 @@ async fn key(session: &Session) -> Result<Option<SessionKey>, Failure> {
     let key: Option<String> = session.get(KEY).await?;
     Ok(key.and_then(|key| key.parse().ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use diesel::sqlite::SqliteConnection;
+    use diesel_session::{Blocking, DieselSession, TowerSessionStore};
+    use tower_sessions::Session;
+
+    /// What tower-sessions allows, with any store: the reason for this module.
+    #[tokio::test]
+    async fn of_two_requests_at_once_plain_tower_sessions_loses_one() {
+        let sessions = DieselSession::<SqliteConnection>::connect(":memory:").unwrap();
+        sessions.migrate().unwrap();
+        let store = Arc::new(TowerSessionStore::new(Blocking::from(sessions)));
+        let first = Session::new(None, store.clone(), None);
+        first.insert("views", 0).await.unwrap();
+        first.save().await.unwrap();
+
+        let requests = [(); 2].map(|()| Session::new(first.id(), store.clone(), None));
+        for request in &requests {
+            let views: u64 = request.get("views").await.unwrap().unwrap();
+            request.insert("views", views + 1).await.unwrap();
+        }
+        for request in &requests {
+            request.save().await.unwrap();
+        }
+        let views: Option<u64> = Session::new(first.id(), store, None).get("views").await.unwrap();
+        assert_eq!(views, Some(1), "two were counted");
+    }
+}

@@ -82,8 +82,7 @@ impl<C: Database> FromRequestParts<Arc<App<C>>> for LoggedIn {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App<C>>) -> Result<Self, Failure> {
-        let session =
-            Session::from_request_parts(parts, app).await.map_err(|(_, reason)| anyhow!(reason))?;
+        let session = Session::from_request_parts(parts, app).await.map_err(|(_, reason)| anyhow!(reason))?;
         let Some(id) = session.get(USER).await? else { return Err(Failure::LoggedOut) };
         let Some(user) = app.query(move |conn| conn.user(id)).await? else {
             session.flush().await?;
