@@ -23,6 +23,9 @@ use crate::{headers, pages, visitor};
 /// Far more than any form of ours.
 const LARGEST_FORM: usize = 64 * 1024;
 
+/// On so many devices a user is logged in at once; one more ends the oldest.
+const MOST_DEVICES: u32 = 20;
+
 /// What every request shares.
 pub(crate) struct App<C: Database> {
     /// The sessions, for what tower-sessions cannot do; their pool serves the application's own tables too.
@@ -40,7 +43,7 @@ impl<C: Database> App<C> {
         let sessions = DieselSession::<C>::builder()
             .default_period(settings.idle)
             .max_lifetime(settings.longest)
-            .owner_limit(OwnerLimit::EndOldest(20))
+            .owner_limit(OwnerLimit::EndOldest(MOST_DEVICES))
             .connect(url)?;
         sessions.migrate()?;
         sessions.pool().get()?.migrate()?;

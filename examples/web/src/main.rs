@@ -52,6 +52,6 @@ async fn serve<C: Database>(url: &str, settings: &Settings) -> anyhow::Result<()
 /// Until Ctrl-C; for ever where that cannot be heard.
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! tower-sessions reads a session's data at the beginning of a request and writes all of them at its end, so of two
 //! requests at once one loses what it wrote. The count is therefore a session of its own, whose key the visitor's
-//! session holds, and `update` locks it from reading to writing.
+//! session holds, and `update` locks it from reading to writing. That key opens no page: cookies hold ids of
+//! tower-sessions.
 
 use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, SessionKey};
 use tower_sessions::Session;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 /// Where the visitor's session keeps the key of its count.
 const KEY: &str = "views";
 
-/// Begins a count, which lives as long as a session may.
+/// Begins a count, which lives as long as a session may: where the session ends elsewhere, it waits for the sweeper.
 pub(crate) async fn begin<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
     let key = app.sessions.generate(Some("0".to_owned()), Some(app.longest)).await?;
     session.insert(KEY, key.as_str()).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use chrono::{DateTime, Utc};
 use diesel_session::{AsyncSessions as _, SessionHandle};
 use serde::Deserialize;
 
@@ -37,13 +38,16 @@ pub(crate) async fn show<C: Database>(
 ) -> Result<Response, Failure> {
     let this = app.sessions.handle(&visitor.key(&app)?);
     let sessions = app.sessions.sessions_of(&visitor.user.id.to_string()).await?;
+    let time = |time: DateTime<Utc>| time.format("%-d %B, %H:%M UTC").to_string();
     let devices = sessions.into_iter().map(|session| Device {
         handle: session.handle,
-        since: session.created.format("%-d %B %Y, %H:%M").to_string(),
-        until: session.expires.format("%-d %B %Y, %H:%M").to_string(),
+        since: time(session.created),
+        until: time(session.expires),
         is_this: session.handle == this,
     });
-    let page = Page { devices: devices.collect(), frame: visitor.frame(&app).await? };
+    let mut devices: Vec<Device> = devices.collect();
+    devices.sort_by_key(|device| !device.is_this);
+    let page = Page { frame: visitor.frame(&app).await?, devices };
     Ok(html(&page)?.into_response())
 }
 

@@ -18,6 +18,7 @@ laws_on_both_databases! {
     a_user_reaches_only_what_is_theirs
     log_out_of_one_device_ends_that_one_alone
     log_out_everywhere_else_keeps_this_device_alone
+    a_login_on_one_device_too_many_ends_the_oldest
     the_longest_lifetime_ends_a_session_in_use
 }
 
@@ -239,6 +240,19 @@ fn log_out_everywhere_else_keeps_this_device_alone(start: Start) {
     assert!(third.get("/notes").is_logged_out());
     assert_eq!(second.get("/devices").body.matches("Another device").count(), 0);
     assert_eq!(eve.get("/notes").status, 200);
+}
+
+fn a_login_on_one_device_too_many_ends_the_oldest(start: Start) {
+    let application = start(&[]);
+    let mut first = Visitor::logged_in(&application, "ada");
+    let mut later: Vec<_> = (0..20).map(|_| Visitor::of(&application)).collect();
+    for visitor in &mut later[..19] {
+        visitor.log_in("ada", PASSWORD);
+    }
+    assert_eq!(first.get("/devices").body.matches("Another device").count(), 19);
+    later[19].log_in("ada", PASSWORD);
+    assert!(first.get("/notes").is_logged_out());
+    assert_eq!(later[0].get("/devices").body.matches("Another device").count(), 19);
 }
 
 fn the_longest_lifetime_ends_a_session_in_use(start: Start) {

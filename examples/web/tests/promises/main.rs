@@ -1,4 +1,6 @@
-//! Each promise of the application is a test, named as a sentence that can be false.
+//! What the application promises, on a program that runs: over HTTP, and in a browser.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod browser;
 mod http;

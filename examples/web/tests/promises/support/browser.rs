@@ -1,4 +1,4 @@
-//! A Chromium as a phone has it, driven by its WebDriver.
+//! A Chromium as a phone has it, driven by `chromedriver`.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -121,7 +121,7 @@ pub(crate) struct Cookie {
     pub(crate) same_site: Option<String>,
 }
 
-/// A WebDriver of one browser.
+/// The driver of one browser.
 struct Driver {
     process: Child,
     port: u16,
@@ -136,13 +136,11 @@ impl Driver {
             .stderr(Stdio::null())
             .spawn()
             .expect(MISSING);
-        let said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said
-            .filter_map(|line| {
-                line.trim_end_matches('.').rsplit_once("successfully on port ")?.1.parse().ok()
-            })
-            .next();
-        Self { port: port.expect("the WebDriver says its port"), process }
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port =
+            |line: String| line.trim_end_matches('.').rsplit_once("successfully on port ")?.1.parse().ok();
+        let port = said.find_map(port);
+        Self { port: port.expect("the driver says its port"), process }
     }
 
     fn address(&self) -> String {

@@ -83,10 +83,8 @@ impl Drop for Application {
     fn drop(&mut self) {
         let _gone_already = self.process.kill();
         let _gone = self.process.wait();
-        let log = self.log();
-        if thread::panicking() {
-            eprintln!("{log}");
-        } else {
+        if !thread::panicking() {
+            let log = self.log();
             assert!(!log.contains("panicked"), "{log}");
         }
     }
