@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod accounts;
+mod answers;
+mod bad_input;
 mod browser;
-mod http;
+mod devices;
+mod sessions;
 mod support;
