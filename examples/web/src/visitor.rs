@@ -46,6 +46,8 @@ pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &
     session.flush().await?;
     session.insert(USER, user.id).await?;
     session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
+    // Here, since of two pages at once that draw one each the first would hold one that is lost.
+    forms::token(session).await?;
     views::begin(app, session).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::visitor::{PASSWORD, Visitor};
 use crate::support::{LATE, Start, laws_on_both_databases};
@@ -11,6 +11,7 @@ laws_on_both_databases! {
     a_user_registers_logs_in_keeps_notes_and_logs_out
     a_login_begins_another_session_and_ends_the_last_one
     of_many_views_at_once_none_is_lost
+    the_idle_timeout_ends_no_session_in_use
     the_longest_lifetime_ends_a_session_in_use
 }
 
@@ -73,6 +74,15 @@ fn of_many_views_at_once_none_is_lost(start: Start) {
         }
     });
     assert_eq!(views(&mut ada), 1 + at_once + 1);
+}
+
+fn the_idle_timeout_ends_no_session_in_use(start: Start) {
+    let application = start(&[("IDLE_SECONDS", "5")]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        assert_eq!(ada.get("/devices").status, 200, "after {:?}", began.elapsed());
+    }
 }
 
 fn the_longest_lifetime_ends_a_session_in_use(start: Start) {
