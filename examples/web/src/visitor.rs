@@ -59,6 +59,11 @@ pub(crate) async fn log_out<C: Database>(app: &App<C>, session: &Session) -> Res
 }
 
 impl LoggedIn {
+    /// The user as the owner of sessions.
+    pub(crate) fn owner(&self) -> String {
+        self.user.id.to_string()
+    }
+
     /// The key under which this session lies in the database.
     pub(crate) fn key<C: Database>(&self, app: &App<C>) -> Result<SessionKey, Failure> {
         let id = self.session.id().context("a session that was loaded has an id")?;

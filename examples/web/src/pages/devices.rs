@@ -37,7 +37,7 @@ pub(crate) async fn show<C: Database>(
     visitor: LoggedIn,
 ) -> Result<Response, Failure> {
     let this = app.sessions.handle(&visitor.key(&app)?);
-    let sessions = app.sessions.sessions_of(&visitor.user.id.to_string()).await?;
+    let sessions = app.sessions.sessions_of(&visitor.owner()).await?;
     let time = |time: DateTime<Utc>| time.format("%-d %B, %H:%M UTC").to_string();
     let devices = sessions.into_iter().map(|session| Device {
         handle: session.handle,
@@ -66,7 +66,7 @@ pub(crate) async fn end<C: Database>(
         if handle == app.sessions.handle(&visitor.key(&app)?) {
             visitor::log_out(&app, &visitor.session).await?;
         } else {
-            app.sessions.clear_listed(&visitor.user.id.to_string(), &handle).await?;
+            app.sessions.clear_listed(&visitor.owner(), &handle).await?;
         }
     }
     Ok(Redirect::to("/devices"))
@@ -78,6 +78,6 @@ pub(crate) async fn end_others<C: Database>(
     Checked(Nothing {}): Checked<Nothing>,
 ) -> Result<Redirect, Failure> {
     let this = visitor.key(&app)?;
-    app.sessions.clear_owner(&visitor.user.id.to_string(), Some(&this)).await?;
+    app.sessions.clear_owner(&visitor.owner(), Some(&this)).await?;
     Ok(Redirect::to("/devices"))
 }
