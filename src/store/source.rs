@@ -1,6 +1,5 @@
 //! The pool as those who call see it.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{ConnectionManager, PooledConnection};

@@ -1,0 +1,96 @@
+//! The application: its database, its sessions, and which page is where.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use chrono::TimeDelta;
+use diesel::QueryResult;
+use diesel_session::{Blocking, DieselSession, OwnerLimit, TowerSessionStore};
+use tokio::task::spawn_blocking;
+use tower_sessions::cookie::SameSite;
+use tower_sessions::cookie::time::Duration;
+use tower_sessions::{Expiry, SessionManagerLayer};
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::passwords::Passwords;
+use crate::settings::Settings;
+use crate::{headers, pages, visitor};
+
+/// Far more than any form of ours.
+const LARGEST_FORM: usize = 64 * 1024;
+
+/// On so many devices a user is logged in at once; one more ends the oldest.
+const MOST_DEVICES: u32 = 20;
+
+/// What every request shares.
+pub(crate) struct App<C: Database> {
+    /// The sessions, for what tower-sessions cannot do; their pool serves the application's own tables too.
+    pub(crate) sessions: Blocking<DieselSession<C>>,
+    /// The same sessions as tower-sessions sees them.
+    pub(crate) store: TowerSessionStore<Blocking<DieselSession<C>>>,
+    pub(crate) passwords: Passwords,
+    pub(crate) idle: TimeDelta,
+    pub(crate) longest: TimeDelta,
+}
+
+impl<C: Database> App<C> {
+    /// Opens the database, and makes the tables that are missing: those of the sessions and our own.
+    pub(crate) fn open(url: &str, settings: &Settings) -> anyhow::Result<Self> {
+        let sessions = DieselSession::<C>::builder()
+            .default_period(settings.idle)
+            .max_lifetime(settings.longest)
+            .owner_limit(OwnerLimit::EndOldest(MOST_DEVICES))
+            .connect(url)?;
+        sessions.migrate()?;
+        sessions.pool().get()?.migrate()?;
+        let sessions = Blocking::from(sessions);
+        Ok(Self {
+            store: TowerSessionStore::new(sessions.clone()).owner_from(visitor::USER),
+            sessions,
+            passwords: Passwords::new()?,
+            idle: settings.idle,
+            longest: settings.longest,
+        })
+    }
+
+    /// Runs queries on one of the pool's connections, where they may block.
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut C) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let pool = self.sessions.store().pool().clone();
+        spawn_blocking(move || Ok(queries(&mut *pool.get()?)?)).await?
+    }
+}
+
+/// The pages, behind the session layer and the headers.
+pub(crate) fn router<C: Database>(app: Arc<App<C>>, settings: &Settings) -> Router {
+    // What begins with `__Host-` a browser takes only from this host, and only by a secure connection.
+    let name = if settings.insecure_cookies { "id" } else { "__Host-id" };
+    let sessions = SessionManagerLayer::new(app.store.clone())
+        .with_name(name)
+        .with_secure(!settings.insecure_cookies)
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_expiry(Expiry::OnInactivity(Duration::seconds(settings.idle.num_seconds())));
+    Router::new()
+        .route("/", get(Redirect::to("/notes")))
+        .route("/register", get(pages::register::show).post(pages::register::submit))
+        .route("/login", get(pages::login::show).post(pages::login::submit))
+        .route("/logout", post(pages::login::log_out))
+        .route("/notes", get(pages::notes::show).post(pages::notes::add))
+        .route("/notes/delete", post(pages::notes::delete))
+        .route("/devices", get(pages::devices::show))
+        .route("/devices/end", post(pages::devices::end))
+        .route("/devices/end-others", post(pages::devices::end_others))
+        .layer(sessions)
+        .route("/style.css", get(pages::style))
+        .fallback(pages::missing)
+        .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .layer(middleware::map_response(headers::harden))
+        .with_state(app)
+}

@@ -1,0 +1,122 @@
+//! Who the visitor is: what a session of ours holds, from login to logout.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel_session::SessionKey;
+use tower_sessions::Session;
+
+use crate::app::App;
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::models::User;
+use crate::{forms, views};
+
+/// Whose session it is: the store makes this its owner.
+pub(crate) const USER: &str = "user_id";
+
+/// When the session was last prolonged, in milliseconds since 1970.
+const PROLONGED: &str = "prolonged";
+
+/// When the session began, likewise: the store adds it to what it loads.
+const CREATED: &str = "diesel-session.created";
+
+/// A request of somebody who is logged in. Without a session there is no such request: it leads to the login.
+pub(crate) struct LoggedIn {
+    pub(crate) user: User,
+    pub(crate) session: Session,
+}
+
+/// What every page shows to somebody who is logged in.
+pub(crate) struct Frame {
+    pub(crate) name: String,
+    pub(crate) csrf: String,
+    /// What is left without another request.
+    pub(crate) idle: String,
+    /// What is left at all.
+    pub(crate) longest: String,
+}
+
+/// Begins a session for a user, with another id: nothing of the visitor's last one stays, so whoever planted or saw
+/// that knows nothing of this. Both timeouts begin now.
+pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &User) -> Result<(), Failure> {
+    session.flush().await?;
+    session.insert(USER, user.id).await?;
+    session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
+    // Here, since of two pages at once that draw one each the first would hold one that is lost.
+    forms::token(session).await?;
+    views::begin(app, session).await
+}
+
+/// Ends the session: no request brings it back, not even one that is under way.
+pub(crate) async fn log_out<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
+    views::end(app, session).await?;
+    session.flush().await?;
+    Ok(())
+}
+
+impl LoggedIn {
+    /// The user as the owner of sessions.
+    pub(crate) fn owner(&self) -> String {
+        self.user.id.to_string()
+    }
+
+    /// The key under which this session lies in the database.
+    pub(crate) fn key<C: Database>(&self, app: &App<C>) -> Result<SessionKey, Failure> {
+        let id = self.session.id().context("a session that was loaded has an id")?;
+        Ok(app.store.key(&id))
+    }
+
+    pub(crate) async fn frame<C: Database>(&self, app: &App<C>) -> Result<Frame, Failure> {
+        let now = Utc::now();
+        let left = async |field, period: TimeDelta| -> Result<String, Failure> {
+            let since = self.session.get(field).await?.and_then(DateTime::from_timestamp_millis);
+            Ok(in_words(since.unwrap_or(now) + period - now))
+        };
+        Ok(Frame {
+            name: self.user.name.clone(),
+            csrf: forms::token(&self.session).await?,
+            idle: left(PROLONGED, app.idle).await?,
+            longest: left(CREATED, app.longest).await?,
+        })
+    }
+}
+
+impl<C: Database> FromRequestParts<Arc<App<C>>> for LoggedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App<C>>) -> Result<Self, Failure> {
+        let session = Session::from_request_parts(parts, app).await.map_err(|(_, reason)| anyhow!(reason))?;
+        let Some(id) = session.get(USER).await? else { return Err(Failure::LoggedOut) };
+        let Some(user) = app.query(move |conn| conn.user(id)).await? else {
+            session.flush().await?;
+            return Err(Failure::LoggedOut);
+        };
+        prolong(&session, app.idle).await?;
+        Ok(Self { user, session })
+    }
+}
+
+/// Begins the idle timeout anew. tower-sessions does so where a request has changed the session's data, which this
+/// does, but no more often than every tenth of the timeout: what is read needs no write.
+async fn prolong(session: &Session, idle: TimeDelta) -> Result<(), Failure> {
+    let now = Utc::now().timestamp_millis();
+    let last: i64 = session.get(PROLONGED).await?.unwrap_or(0);
+    if now - last >= idle.num_milliseconds() / 10 {
+        session.insert(PROLONGED, now).await?;
+    }
+    Ok(())
+}
+
+/// A time that is left, in its largest units.
+fn in_words(left: TimeDelta) -> String {
+    let seconds = left.num_seconds().max(0);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, _) => format!("{minutes} min"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}

@@ -1,0 +1,60 @@
+//! Your devices, and how they end.
+
+use crate::support::visitor::{PASSWORD, Visitor};
+use crate::support::{Application, Start, laws_on_both_databases};
+
+laws_on_both_databases! {
+    log_out_of_one_device_ends_that_one_alone
+    log_out_everywhere_else_keeps_this_device_alone
+    a_login_on_one_device_too_many_ends_the_oldest
+}
+
+/// Three sessions of one user.
+fn devices(application: &Application) -> [Visitor; 3] {
+    let mut first = Visitor::logged_in(application, "ada");
+    let mut others = [Visitor::of(application), Visitor::of(application)];
+    for other in &mut others {
+        other.log_in("ada", PASSWORD);
+    }
+    assert_eq!(first.get("/devices").body.matches("Another device").count(), 2);
+    let [second, third] = others;
+    [first, second, third]
+}
+
+fn log_out_of_one_device_ends_that_one_alone(start: Start) {
+    let application = start(&[]);
+    let [mut first, mut second, mut third] = devices(&application);
+    let page = second.get("/devices");
+    let this = page.between("This device", "</li>").unwrap();
+    let handle = this.split_once(r#"name="device" value=""#).unwrap().1.split_once('"').unwrap().0;
+
+    first.submit("/devices", "/devices/end", &[("device", handle)]);
+    assert!(second.get("/notes").is_logged_out());
+    assert_eq!(first.get("/notes").status, 200);
+    assert_eq!(third.get("/notes").status, 200);
+}
+
+fn log_out_everywhere_else_keeps_this_device_alone(start: Start) {
+    let application = start(&[]);
+    let [mut first, mut second, mut third] = devices(&application);
+    let mut eve = Visitor::logged_in(&application, "eve");
+    second.submit("/devices", "/devices/end-others", &[]);
+    assert!(first.get("/notes").is_logged_out());
+    assert!(third.get("/notes").is_logged_out());
+    let page = second.get("/devices").body;
+    assert!(page.contains("This device") && !page.contains("Another device"), "{page}");
+    assert_eq!(eve.get("/notes").status, 200);
+}
+
+fn a_login_on_one_device_too_many_ends_the_oldest(start: Start) {
+    let application = start(&[]);
+    let mut first = Visitor::logged_in(&application, "ada");
+    let mut later: Vec<_> = (0..20).map(|_| Visitor::of(&application)).collect();
+    for visitor in &mut later[..19] {
+        visitor.log_in("ada", PASSWORD);
+    }
+    assert_eq!(first.get("/devices").body.matches("Another device").count(), 19);
+    later[19].log_in("ada", PASSWORD);
+    assert!(first.get("/notes").is_logged_out());
+    assert_eq!(later[0].get("/devices").body.matches("Another device").count(), 19);
+}

@@ -1,0 +1,11 @@
+//! What the application promises, on a program that runs: over HTTP, and in a browser.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod accounts;
+mod answers;
+mod bad_input;
+mod browser;
+mod devices;
+mod sessions;
+mod support;

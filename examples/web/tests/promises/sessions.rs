@@ -1,0 +1,96 @@
+//! From a login to a logout, or to what ends a session else.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::visitor::{PASSWORD, Visitor};
+use crate::support::{LATE, Start, laws_on_both_databases};
+
+laws_on_both_databases! {
+    a_user_registers_logs_in_keeps_notes_and_logs_out
+    a_login_begins_another_session_and_ends_the_last_one
+    of_many_views_at_once_none_is_lost
+    the_idle_timeout_ends_no_session_in_use
+    the_longest_lifetime_ends_a_session_in_use
+}
+
+fn a_user_registers_logs_in_keeps_notes_and_logs_out(start: Start) {
+    let application = start(&[]);
+    let mut ada = Visitor::of(&application);
+    assert!(ada.get("/notes").is_logged_out());
+    assert_eq!(ada.register("ada", PASSWORD).header("location"), "/login");
+    assert_eq!(ada.log_in("ada", PASSWORD).header("location"), "/notes");
+
+    ada.submit("/notes", "/notes", &[("body", "buy <b>milk</b>")]);
+    let page = ada.get("/notes");
+    assert!(page.body.contains("buy &#60;b&#62;milk&#60;/b&#62;"), "{}", page.body);
+    assert!(page.between(r#"id="idle">"#, " min<").is_some_and(|left| ["29", "30"].contains(&left)));
+    assert!(page.between(r#"id="longest">"#, "<").is_some_and(|left| left.starts_with("11 h 5")));
+
+    let note = page.between(r#"name="note" value=""#, "\"").unwrap();
+    ada.submit("/notes", "/notes/delete", &[("note", note)]);
+    assert!(!ada.get("/notes").body.contains("milk"));
+
+    let cookie = ada.cookie.clone();
+    assert!(ada.submit("/notes", "/logout", &[]).is_logged_out());
+    assert!(ada.get("/notes").is_logged_out());
+    ada.cookie = cookie;
+    assert!(ada.get("/notes").is_logged_out(), "the cookie was replayed");
+}
+
+fn a_login_begins_another_session_and_ends_the_last_one(start: Start) {
+    let application = start(&[]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    ada.submit("/notes", "/logout", &[]);
+
+    let token = ada.get("/login").token();
+    let mut planted = ada.clone();
+    ada.log_in("ada", PASSWORD);
+    assert_ne!(ada.cookie, planted.cookie);
+    assert_ne!(ada.get("/notes").token(), token);
+    assert!(planted.get("/notes").is_logged_out());
+    assert_ne!(planted.get("/login").token(), token);
+}
+
+fn of_many_views_at_once_none_is_lost(start: Start) {
+    let application = start(&[]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    let views = |ada: &mut Visitor| -> usize {
+        let page = ada.get("/notes");
+        page.between(r#"id="views">"#, "<").expect("a count").parse().unwrap()
+    };
+    assert_eq!(views(&mut ada), 1);
+
+    let at_once = 16;
+    let together = Barrier::new(at_once);
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            let (mut ada, together) = (ada.clone(), &together);
+            scope.spawn(move || {
+                together.wait();
+                views(&mut ada)
+            });
+        }
+    });
+    assert_eq!(views(&mut ada), 1 + at_once + 1);
+}
+
+fn the_idle_timeout_ends_no_session_in_use(start: Start) {
+    let application = start(&[("IDLE_SECONDS", "5")]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        assert_eq!(ada.get("/devices").status, 200, "after {:?}", began.elapsed());
+    }
+}
+
+fn the_longest_lifetime_ends_a_session_in_use(start: Start) {
+    let application = start(&[("MAX_SECONDS", "3")]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    let began = Instant::now();
+    while ada.get("/notes").status == 200 {
+        assert!(began.elapsed() < LATE, "it lives on");
+    }
+    assert!(ada.get("/notes").is_logged_out());
+}

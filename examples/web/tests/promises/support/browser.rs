@@ -1,0 +1,159 @@
+//! A Chromium as a phone has it, driven by `chromedriver`.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, Command, Stdio};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+use super::visitor::{COOKIE, PASSWORD};
+use super::{Application, LATE};
+
+const MISSING: &str = "Chromium and its driver are needed: `apt install chromium chromium-driver`";
+
+/// A browser without a past, until it is dropped.
+pub(crate) struct Browser {
+    client: Client,
+    address: String,
+    _driver: Driver,
+}
+
+impl Browser {
+    /// One that visits this application.
+    pub(crate) async fn of(application: &Application) -> Self {
+        let driver = Driver::start();
+        let mut arguments = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            // Chromium's sandbox refuses root.
+            arguments.push("--no-sandbox");
+        }
+        let phone = json!({ "deviceMetrics": { "width": 390, "height": 800, "pixelRatio": 1.0 } });
+        let options = json!({ "args": arguments, "mobileEmulation": phone });
+        let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&driver.address())
+            .await
+            .expect(MISSING);
+        // The name for which browsers take a secure cookie without TLS.
+        let address = format!("http://localhost:{}", application.port);
+        Self { client, address, _driver: driver }
+    }
+
+    pub(crate) async fn open(&self, path: &str) {
+        self.client.goto(&format!("{}{path}", self.address)).await.unwrap();
+    }
+
+    /// Goes back, as by the browser's button.
+    pub(crate) async fn back(&self) {
+        self.client.back().await.unwrap();
+    }
+
+    pub(crate) async fn write(&self, field: &str, text: &str) {
+        let field = self.client.find(Locator::Id(field)).await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Presses a button, and waits for the page to which it leads, which may be the same again.
+    pub(crate) async fn press(&self, button: &str, path: &str) {
+        self.script("document.documentElement.id = 'last-page'").await;
+        self.client.find(Locator::Id(button)).await.unwrap().click().await.unwrap();
+        let next_page = Locator::Css("html:not(#last-page) main");
+        self.client.wait().at_most(LATE).for_element(next_page).await.unwrap();
+        let url = format!("{}{path}", self.address).parse().unwrap();
+        self.client.wait().at_most(LATE).for_url(&url).await.unwrap();
+    }
+
+    pub(crate) async fn register(&self, name: &str) {
+        self.open("/register").await;
+        self.write("name", name).await;
+        self.write("password", PASSWORD).await;
+        self.press("register", "/login").await;
+    }
+
+    pub(crate) async fn log_in(&self, name: &str) {
+        self.open("/login").await;
+        self.write("name", name).await;
+        self.write("password", PASSWORD).await;
+        self.press("log-in", "/notes").await;
+    }
+
+    /// The path of the page that it shows.
+    pub(crate) async fn path(&self) -> String {
+        self.client.current_url().await.unwrap().path().to_owned()
+    }
+
+    /// What the page says.
+    pub(crate) async fn text(&self) -> String {
+        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+    }
+
+    /// The cookie of its session.
+    pub(crate) async fn cookie(&self) -> Cookie {
+        let cookie = self.client.get_named_cookie(COOKIE).await.unwrap();
+        Cookie {
+            value: cookie.value().to_owned(),
+            is_http_only: cookie.http_only() == Some(true),
+            is_secure: cookie.secure() == Some(true),
+            same_site: cookie.same_site().map(|same_site| same_site.to_string()),
+        }
+    }
+
+    /// What a script in the page is answered.
+    pub(crate) async fn script(&self, script: &str) -> serde_json::Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// What it shows, as a PNG.
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
+        self.client.screenshot().await.unwrap()
+    }
+}
+
+/// A cookie as a browser keeps it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Cookie {
+    pub(crate) value: String,
+    pub(crate) is_http_only: bool,
+    pub(crate) is_secure: bool,
+    pub(crate) same_site: Option<String>,
+}
+
+/// The driver of one browser.
+struct Driver {
+    process: Child,
+    port: u16,
+}
+
+impl Driver {
+    fn start() -> Self {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect(MISSING);
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port =
+            |line: String| line.trim_end_matches('.').rsplit_once("successfully on port ")?.1.parse().ok();
+        let port = said.find_map(port);
+        Self { port: port.expect("the driver says its port"), process }
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It ends its browser before itself, whatever became of the test.
+        if ureq::get(format!("{}/shutdown", self.address())).call().is_err() {
+            let _gone_already = self.process.kill();
+        }
+        let _gone = self.process.wait();
+    }
+}

@@ -1,0 +1,117 @@
+//! The application, as its users run it, on a database of a test's own.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+use diesel::prelude::*;
+use tempfile::TempDir;
+use throwaway_postgres::Server;
+
+pub(crate) mod browser;
+pub(crate) mod visitor;
+
+/// Far more than anything takes here, and far less than for ever.
+pub(crate) const LATE: Duration = Duration::from_secs(60);
+
+/// The server that the tests share. It ends with this process.
+static SERVER: LazyLock<Server> =
+    LazyLock::new(|| Server::start(&[]).expect("a PostgreSQL server for the tests"));
+
+/// The application, until it is dropped.
+pub(crate) struct Application {
+    pub(crate) port: u16,
+    process: Child,
+    directory: TempDir,
+}
+
+impl Application {
+    /// On SQLite, as without any setting.
+    pub(crate) fn on_sqlite(settings: &[(&str, &str)]) -> Self {
+        Self::start(settings)
+    }
+
+    /// On an empty PostgreSQL database.
+    pub(crate) fn on_postgres(settings: &[(&str, &str)]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("web_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conn = PgConnection::establish(&SERVER.url("postgres")).unwrap();
+        diesel::sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
+        let url = SERVER.url(&name);
+        let database = [("DATABASE_URL", url.as_str())];
+        Self::start(&[&database, settings].concat())
+    }
+
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_diesel-session-web"))
+            .current_dir(directory.path())
+            .env_clear()
+            .env("PORT", "0")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let port = said.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
+        let mut application = Self { port: 0, process, directory };
+        application.port = port.unwrap_or_else(|| panic!("it did not start: {}", application.log()));
+        application
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// The files in its working directory.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let files = fs::read_dir(self.directory.path()).unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _gone = self.process.wait();
+        if !thread::panicking() {
+            let log = self.log();
+            assert!(!log.contains("panicked"), "{log}");
+        }
+    }
+}
+
+/// Makes a test on each database of each law, which takes a function that starts the application there.
+macro_rules! laws_on_both_databases {
+    ($($law:ident)*) => {
+        mod sqlite {
+            $(
+                #[test]
+                fn $law() {
+                    super::$law(crate::support::Application::on_sqlite);
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[test]
+                fn $law() {
+                    super::$law(crate::support::Application::on_postgres);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use laws_on_both_databases;
+
+/// Starts the application with these settings.
+pub(crate) type Start = fn(&[(&str, &str)]) -> Application;
