@@ -122,6 +122,8 @@ pub use store::{DieselSession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
 #[cfg(feature = "actix-session")]
 pub use web::actix_session::ActixSessionStore;
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+pub use web::adapter::{CREATED_FIELD, HANDLE_FIELD};
 #[cfg(feature = "tower-sessions")]
 pub use web::tower_sessions::TowerSessionStore;
 #[cfg(feature = "tokio")]

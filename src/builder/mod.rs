@@ -19,7 +19,8 @@ mod postgres;
 
 pub(crate) use pool_settings::PoolSettings;
 
-/// Settings for a [`DieselSession`], from [`DieselSession::builder`]; each has a default.
+/// Settings for a store, from [`DieselSession::builder`](crate::DieselSession::builder), or with the feature
+/// `diesel-async` from `AsyncDieselSession::builder`; each has a default.
 ///
 /// # Examples
 ///

@@ -17,8 +17,8 @@ use crate::key::SessionKey;
 use crate::migrations;
 use crate::now::Now;
 use crate::operations::{
-    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Operation, OwnerOf, Replace,
-    Rotate, SessionsOf, Set, Touch, Update,
+    Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, OwnerOf, Replace, Rotate,
+    SessionsOf, Set, Touch, Update,
 };
 use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
@@ -34,7 +34,6 @@ mod source;
 pub use on_connection::OnConnection;
 
 use bounded::Helpers;
-use source::Pooled;
 
 /// A store of sessions in a database, over an r2d2 pool of Diesel connections.
 ///
@@ -135,24 +134,8 @@ impl<C: SessionConnection> DieselSession<C> {
         Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
-    pub(crate) fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
-    where
-        O: Operation<C> + 'static,
-    {
-        outcome(calls::call(self, operation))
-    }
-
-    /// A connection that answers.
-    pub(crate) fn connection(&self) -> Result<Pooled<C>, Error> {
-        outcome(calls::connection(self))
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    /// The pool, for the application's own queries.
+    /// The pool, for the application's own queries. It does not test its connections, where the store has made it: those
+    /// queries meet the ones that a restart of the server broke.
     #[must_use]
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
         &self.pool

@@ -7,10 +7,32 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::DieselSession;
 use crate::backend::SessionConnection;
 use crate::backend::blocking::outcome;
-use crate::calls::{Job, Source};
+use crate::calls::{self, Job, Source};
 use crate::error::Error;
+use crate::operations::Operation;
+#[cfg(feature = "tokio")]
+use crate::rules::Rules;
 
-pub(super) type Pooled<C> = PooledConnection<ConnectionManager<C>>;
+type Pooled<C> = PooledConnection<ConnectionManager<C>>;
+
+impl<C: SessionConnection> DieselSession<C> {
+    pub(crate) fn call<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    where
+        O: Operation<C> + 'static,
+    {
+        outcome(calls::call(self, operation))
+    }
+
+    /// A connection that answers.
+    pub(crate) fn connection(&self) -> Result<Pooled<C>, Error> {
+        outcome(calls::connection(self))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
 
 impl<C: SessionConnection> Source for DieselSession<C> {
     type Connection = C;

@@ -7,7 +7,7 @@ use actix_web::cookie::time::Duration;
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::adapter::{Adapter, CREATED, Draft, HANDLE, NoOwner, created, handle, period};
+use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, NoOwner, created, handle, period};
 use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -27,9 +27,9 @@ type SessionState = HashMap<String, String>;
 /// actix-session: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session
 /// of your own.
 ///
-/// The state of a loaded session has two entries more, which are not stored: `diesel-session.created`, the time of its
+/// The state of a loaded session has two entries more, which are not stored: [`CREATED_FIELD`](crate::CREATED_FIELD), the time of its
 /// creation in milliseconds since 1970, which `Session::renew` carries on with the
-/// [longest lifetime](crate::Builder::max_lifetime); and `diesel-session.handle`, its
+/// [longest lifetime](crate::Builder::max_lifetime); and [`HANDLE_FIELD`](crate::HANDLE_FIELD), its
 /// [handle](crate::SessionHandle), which marks this device among all
 /// [of its owner](crate::Sessions::sessions_of). Delete expired sessions by a [`Sweeper`](crate::Sweeper).
 ///
@@ -63,8 +63,8 @@ impl<S: WebStore> ActixSessionStore<S> {
         Self { adapter: Adapter::new(store) }
     }
 
-    /// The entry of a session's state that names its owner, text or a number: each save copies it to the owner, which
-    /// is nobody where the entry is missing.
+    /// The entry of a session's state that names its owner, text or a number, which is kept as text: each save copies it
+    /// to the owner, which is nobody where the entry is missing.
     ///
     /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
     /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with
@@ -94,8 +94,8 @@ fn json(text: &str) -> Option<Value> {
 
 /// The state as it is kept: without what this adapter adds to it.
 fn encode(mut state: SessionState) -> Result<String, serde_json::Error> {
-    state.remove(CREATED);
-    state.remove(HANDLE);
+    state.remove(CREATED_FIELD);
+    state.remove(HANDLE_FIELD);
     serde_json::to_string(&state)
 }
 
@@ -112,8 +112,11 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         let mut state: SessionState = serde_json::from_str(&value).map_err(|_| {
             LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
         })?;
-        state.insert(CREATED.to_owned(), created.timestamp_millis().to_string());
-        state.insert(HANDLE.to_owned(), Value::from(self.adapter.store.handle(&key).to_string()).to_string());
+        state.insert(CREATED_FIELD.to_owned(), created.timestamp_millis().to_string());
+        state.insert(
+            HANDLE_FIELD.to_owned(),
+            Value::from(self.adapter.store.handle(&key).to_string()).to_string(),
+        );
         Ok(Some(state))
     }
 
@@ -121,8 +124,8 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         let draft = Draft {
             owner: self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))?,
             expiry: expiry(ttl),
-            handle: state.get(HANDLE).and_then(|text| handle(&json(text)?)),
-            created: state.get(CREATED).and_then(|text| created(&json(text)?)),
+            handle: state.get(HANDLE_FIELD).and_then(|text| handle(&json(text)?)),
+            created: state.get(CREATED_FIELD).and_then(|text| created(&json(text)?)),
             value: encode(state).map_err(|error| SaveError::Serialization(error.into()))?,
         };
         let begun = self.adapter.begin(draft, SessionKey::random).await;

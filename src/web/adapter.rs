@@ -11,12 +11,14 @@ use crate::operations::DRAWS;
 use crate::owner::SessionHandle;
 use crate::rules::LONGEST_PERIOD;
 
-/// Where a framework's data say when their session began, in milliseconds since 1970, so that a session that gets
-/// another key does not begin anew. It is not stored.
-pub(super) const CREATED: &str = "diesel-session.created";
+/// The field of a loaded session's data that says when it was created, in milliseconds since 1970 in UTC, so that a
+/// session that gets another key does not begin anew. The stores for web frameworks add it; it is not stored.
+pub const CREATED_FIELD: &str = "diesel-session.created";
 
-/// Where a framework's data say which session they were loaded from, by its handle. It is not stored.
-pub(super) const HANDLE: &str = "diesel-session.handle";
+/// The field of a loaded session's data that says which session it is, by its [handle](crate::SessionHandle): to mark
+/// this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it; it is not
+/// stored.
+pub const HANDLE_FIELD: &str = "diesel-session.handle";
 
 /// A store, and what the adapter was told.
 #[derive(Debug, Clone)]

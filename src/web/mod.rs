@@ -21,7 +21,7 @@ use crate::store::DieselSession;
 #[cfg(feature = "actix-session")]
 pub(crate) mod actix_session;
 #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-mod adapter;
+pub(crate) mod adapter;
 #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
 mod renewals;
 #[cfg(feature = "tower-sessions")]

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, ExpiredDeletion, Result, SessionStore};
 
-use super::adapter::{Adapter, CREATED, Draft, HANDLE, created, handle, period};
+use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, created, handle, period};
 use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -30,11 +30,18 @@ use crate::sweeper::{BATCH, PAUSE};
 /// data, as with every store of tower-sessions: for counters and the like use
 /// [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of your own.
 ///
-/// The data of a loaded session have two fields more, which are not stored: `diesel-session.created`, the time of its
+/// The data of a loaded session have two fields more, which are not stored: [`CREATED_FIELD`](crate::CREATED_FIELD), the time of its
 /// creation in milliseconds since 1970, which `cycle_id` carries on, so that a login does not begin the
 /// [longest lifetime](crate::Builder::max_lifetime) anew, where `Session::flush` before it does; and
-/// `diesel-session.handle`, its [handle](crate::SessionHandle). By that a `create` after `cycle_id` is known: it must come
+/// [`HANDLE_FIELD`](crate::HANDLE_FIELD), its [handle](crate::SessionHandle). By that a `create` after `cycle_id` is known: it must come
 /// from the task that called it, within ten minutes, as it does in a handler, and not from one that the handler spawns.
+///
+/// tower-sessions saves, and so prolongs, only a session that a request has changed: `Expiry::OnInactivity` alone logs
+/// a visitor out who only reads. `with_always_save` prolongs with each request, and so writes with each; the application
+/// in `examples/web` changes a field of its own now and then.
+///
+/// A handler that ends its own session by [`clear_listed`](crate::Sessions::clear_listed) and then changes it meets a
+/// session that is gone: compare the handles first, and `flush`.
 ///
 /// Do not cache this store (`CachingSessionStore`): a cache knows nothing of logouts elsewhere. Delete expired sessions
 /// by a [`Sweeper`](crate::Sweeper), which survives a failure as `continuously_delete_expired` does not.
@@ -80,8 +87,8 @@ impl<S: WebStore> TowerSessionStore<S> {
         Self { adapter: Adapter::new(store), on_error: Report(Arc::new(|_| {})) }
     }
 
-    /// The field of a session's data that names its owner, text or a number: each `create` and `save` copies it to
-    /// the owner, which is nobody where the field is missing.
+    /// The field of a session's data that names its owner, text or a number, which is kept as text: each `create` and
+    /// `save` copies it to the owner, which is nobody where the field is missing.
     ///
     /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
     /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with
@@ -133,8 +140,11 @@ impl<S: WebStore> TowerSessionStore<S> {
 
 /// The data as they are kept: without what this adapter adds to them.
 fn encode(record: &Record) -> Result<String> {
-    let kept: HashMap<&String, &Value> =
-        record.data.iter().filter(|(field, _)| ![CREATED, HANDLE].contains(&field.as_str())).collect();
+    let kept: HashMap<&String, &Value> = record
+        .data
+        .iter()
+        .filter(|(field, _)| ![CREATED_FIELD, HANDLE_FIELD].contains(&field.as_str()))
+        .collect();
     serde_json::to_string(&kept).map_err(|_| StoreError::Encode("a record is no JSON".to_owned()))
 }
 
@@ -150,8 +160,8 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
             value: encode(record)?,
             owner: self.owner(record)?,
             expiry: left(record),
-            handle: record.data.get(HANDLE).and_then(handle),
-            created: record.data.get(CREATED).and_then(created),
+            handle: record.data.get(HANDLE_FIELD).and_then(handle),
+            created: record.data.get(CREATED_FIELD).and_then(created),
         };
         let draw = || {
             // Never the record's own: after `Session::flush` that is what the client's cookie said.
@@ -160,7 +170,7 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
         };
         let key = self.adapter.begin(draft, draw).await.map_err(|error| self.failed(error))?;
         // Within this request it may be given another key again.
-        record.data.insert(HANDLE.to_owned(), self.adapter.store.handle(&key).to_string().into());
+        record.data.insert(HANDLE_FIELD.to_owned(), self.adapter.store.handle(&key).to_string().into());
         Ok(())
     }
 
@@ -177,8 +187,8 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
         // serde_json's own error quotes the value.
         let mut data: HashMap<String, Value> = serde_json::from_str(&value)
             .map_err(|_| StoreError::Decode("a session holds no data of tower-sessions".to_owned()))?;
-        data.insert(CREATED.to_owned(), created.timestamp_millis().into());
-        data.insert(HANDLE.to_owned(), self.adapter.store.handle(&key).to_string().into());
+        data.insert(CREATED_FIELD.to_owned(), created.timestamp_millis().into());
+        data.insert(HANDLE_FIELD.to_owned(), self.adapter.store.handle(&key).to_string().into());
         let left = time::Duration::milliseconds(left.num_milliseconds());
         let expiry_date = OffsetDateTime::now_utc().saturating_add(left);
         Ok(Some(Record { id: *id, data, expiry_date }))

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_session::SessionKey;
+use diesel_session::{CREATED_FIELD, SessionKey};
 use tower_sessions::Session;
 
 use crate::app::App;
@@ -20,9 +20,6 @@ pub(crate) const USER: &str = "user_id";
 
 /// When the session was last prolonged, in milliseconds since 1970.
 const PROLONGED: &str = "prolonged";
-
-/// When the session began, likewise: the store adds it to what it loads.
-const CREATED: &str = "diesel-session.created";
 
 /// A request of somebody who is logged in. Without a session there is no such request: it leads to the login.
 pub(crate) struct LoggedIn {
@@ -80,7 +77,7 @@ impl LoggedIn {
             name: self.user.name.clone(),
             csrf: forms::token(&self.session).await?,
             idle: left(PROLONGED, app.idle).await?,
-            longest: left(CREATED, app.longest).await?,
+            longest: left(CREATED_FIELD, app.longest).await?,
         })
     }
 }
