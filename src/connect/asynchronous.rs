@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::ConnectionSettings;
-use super::postgres::set_up;
+use super::conninfo;
+use super::postgres::{ConnectOptions, set_up};
+use crate::error::Error;
 
 /// What establishes a connection, by an address of `keyword='value'` pairs.
 pub(crate) type Establish =
@@ -50,4 +52,57 @@ async fn make(
 async fn in_time<T>(limit: Duration, made: impl Future<Output = ConnectionResult<T>>) -> ConnectionResult<T> {
     let late = |_| Err(BadConnection(format!("the server did not take the connection within {limit:?}")));
     timeout(limit, made).await.unwrap_or_else(late)
+}
+
+impl ConnectOptions {
+    /// The string that tokio-postgres takes, with time limits where these options have none of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] as for libpq's; and for a parameter that libpq alone knows.
+    pub(crate) fn asynchronous_address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
+        /// Of `tokio_postgres::Config`, 0.7.
+        const KNOWN: [&str; 18] = [
+            "application_name",
+            "channel_binding",
+            "connect_timeout",
+            "dbname",
+            "host",
+            "hostaddr",
+            "keepalives",
+            "keepalives_idle",
+            "keepalives_interval",
+            "keepalives_retries",
+            "load_balance_hosts",
+            "options",
+            "password",
+            "port",
+            "sslmode",
+            "target_session_attrs",
+            "tcp_user_timeout",
+            "user",
+        ];
+        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
+        let mut options = self.with_limits("keepalives_retries", settings)?;
+        for (keyword, _) in &mut options.parameters {
+            if keyword == "keepalives_count" {
+                "keepalives_retries".clone_into(keyword);
+            }
+            if !KNOWN.contains(&keyword.as_str()) {
+                let reason =
+                    format!("diesel-async takes no {keyword}: that is for what establishes connections");
+                return refuse("connection", &reason);
+            }
+        }
+        if matches!(options.get("sslmode"), Some("verify-ca" | "verify-full" | "allow")) {
+            return refuse("sslmode", "disable, prefer or require: what is verified says `establish_with`");
+        }
+        if options.get("host").is_none() && options.get("hostaddr").is_none() {
+            return refuse(
+                "host",
+                "diesel-async has no default: give a name, or the directory of the socket",
+            );
+        }
+        conninfo::format(&options.parameters)
+    }
 }

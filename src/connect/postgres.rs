@@ -30,7 +30,7 @@ use crate::error::Error;
 #[must_use]
 pub struct ConnectOptions {
     /// Keyword and value, each keyword once.
-    parameters: Vec<(String, String)>,
+    pub(super) parameters: Vec<(String, String)>,
     require_ssl: bool,
     start_only: bool,
 }
@@ -127,60 +127,12 @@ impl ConnectOptions {
         conninfo::format(&options.parameters)
     }
 
-    /// The string that tokio-postgres takes, likewise.
-    ///
-    /// # Errors
-    ///
-    /// As before; and for a parameter that libpq alone knows.
-    #[cfg(feature = "diesel-async")]
-    pub(crate) fn asynchronous_address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
-        /// Of `tokio_postgres::Config`, 0.7.
-        const KNOWN: [&str; 18] = [
-            "application_name",
-            "channel_binding",
-            "connect_timeout",
-            "dbname",
-            "host",
-            "hostaddr",
-            "keepalives",
-            "keepalives_idle",
-            "keepalives_interval",
-            "keepalives_retries",
-            "load_balance_hosts",
-            "options",
-            "password",
-            "port",
-            "sslmode",
-            "target_session_attrs",
-            "tcp_user_timeout",
-            "user",
-        ];
-        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
-        let mut options = self.with_limits("keepalives_retries", settings)?;
-        for (keyword, _) in &mut options.parameters {
-            if keyword == "keepalives_count" {
-                "keepalives_retries".clone_into(keyword);
-            }
-            if !KNOWN.contains(&keyword.as_str()) {
-                let reason =
-                    format!("diesel-async takes no {keyword}: that is for what establishes connections");
-                return refuse("connection", &reason);
-            }
-        }
-        if matches!(options.get("sslmode"), Some("verify-ca" | "verify-full" | "allow")) {
-            return refuse("sslmode", "disable, prefer or require: what is verified says `establish_with`");
-        }
-        if options.get("host").is_none() && options.get("hostaddr").is_none() {
-            return refuse(
-                "host",
-                "diesel-async has no default: give a name, or the directory of the socket",
-            );
-        }
-        conninfo::format(&options.parameters)
-    }
-
     /// These options with limits where they have none, `keepalives_count` under the name that this client gives it.
-    fn with_limits(&self, keepalives_count: &str, settings: &ConnectionSettings) -> Result<Self, Error> {
+    pub(super) fn with_limits(
+        &self,
+        keepalives_count: &str,
+        settings: &ConnectionSettings,
+    ) -> Result<Self, Error> {
         settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
         if settings.pgbouncer && settings.schema.is_some() {
             let reason = "in transaction mode a search_path leaks to other clients: give the role one";
@@ -212,7 +164,7 @@ impl ConnectOptions {
         Ok(options)
     }
 
-    fn get(&self, keyword: &str) -> Option<&str> {
+    pub(super) fn get(&self, keyword: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == keyword).map(|(_, value)| value.as_str())
     }
 

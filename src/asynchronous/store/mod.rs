@@ -1,22 +1,18 @@
 //! The store over a pool of diesel-async's connections: it hands each call to the operations.
 
 use std::fmt;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
-use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::pooled_connection::bb8::Pool;
-use tokio::task::spawn_blocking;
 
 use super::{AsyncNow, AsyncSessions};
 use crate::builder::Builder;
 use crate::calls;
 use crate::connect::Schema;
 use crate::error::Error;
-use crate::key::{KeyStorage, SessionKey};
-use crate::migrations;
+use crate::key::SessionKey;
 use crate::operations::{
     Bind, Clear, ClearListed, ClearOwner, Count, DeleteExpired, Generate, Get, Operation, OwnerOf, Replace,
     Rotate, SessionsOf, Set, Touch, Update,
@@ -25,6 +21,7 @@ use crate::owner::{OwnedSession, SessionCount, SessionHandle};
 use crate::rules::Rules;
 
 mod builder;
+mod migrating;
 mod on_connection;
 mod pipelines;
 mod pool;
@@ -128,31 +125,6 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     pub fn on<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
         self.rules.on_async(conn)
     }
-
-    /// Brings the session table to this version's form, and returns how many migrations that took.
-    ///
-    /// See [`migrations::migrate`], which this does with the store's key storage, on one of tokio's blocking threads.
-    /// It is bound by the locks that it waits for and by the size of an adopted table, not by the store's timeouts;
-    /// once begun it goes on to its end, whoever waits for it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
-    pub async fn migrate(&self) -> Result<usize, Error> {
-        let schema = self.schema.clone();
-        self.with_migrations(move |conn, storage| migrations::migrate_in(schema.as_ref(), conn, storage))
-            .await
-    }
-
-    /// Checks, without changing anything, that the session table is up to date: [`migrations::check`] with
-    /// the store's key storage.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
-    pub async fn check(&self) -> Result<(), Error> {
-        self.with_migrations(migrations::check_in).await
-    }
 }
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
@@ -183,21 +155,6 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// A connection that answers.
     pub(crate) async fn connection(&self) -> Result<P::Connection, Error> {
         calls::connection(&self.pool).await
-    }
-
-    /// Does what blocks and waits for locks, on one of tokio's threads that may.
-    async fn with_migrations<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut AsyncConnectionWrapper<P::Connection>, KeyStorage) -> Result<T, Error>
-        + Send
-        + 'static,
-    ) -> Result<T, Error> {
-        let storage = self.rules.key_storage();
-        let mut conn = AsyncConnectionWrapper::from(self.connection().await?);
-        match spawn_blocking(move || work(&mut conn, storage)).await {
-            Ok(done) => done,
-            Err(panicked) => resume_unwind(panicked.into_panic()),
-        }
     }
 }
 
