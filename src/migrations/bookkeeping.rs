@@ -1,12 +1,18 @@
 //! Which migrations were run: a record of our own, kept through Diesel's harness.
 
 use diesel::backend::Backend;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+use diesel::connection::{DefaultLoadingMode, LoadConnection};
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+use diesel::migration::MigrationConnection;
 use diesel::migration::{Migration, MigrationVersion, Result};
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+use diesel::pg::Pg;
 use diesel::prelude::*;
+#[cfg(feature = "diesel-async")]
+use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::MigrationHarness;
 
-#[cfg(any(feature = "postgres", feature = "diesel-async"))]
-use super::postgres::OnPostgres;
 use crate::schema::__diesel_session_migrations as record;
 
 /// The versions of migrations, oldest first.
@@ -16,6 +22,19 @@ pub(super) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> 
     versions.sort_unstable();
     versions
 }
+
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+/// A connection to PostgreSQL that blocks, or is made to.
+pub trait BlocksOnPostgres:
+    Connection<Backend = Pg> + LoadConnection<DefaultLoadingMode, Backend = Pg> + MigrationConnection + 'static
+{
+}
+
+#[cfg(feature = "postgres")]
+impl BlocksOnPostgres for PgConnection {}
+
+#[cfg(feature = "diesel-async")]
+impl<C: AsyncConnection<Backend = Pg> + 'static> BlocksOnPostgres for AsyncConnectionWrapper<C> {}
 
 /// A connection as a migration harness with our record, whose table must exist.
 pub(super) struct Recorded<'a, C>(pub(super) &'a mut C);
@@ -54,6 +73,6 @@ macro_rules! harness {
 }
 
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
-harness!([C: OnPostgres] C, diesel::pg::Pg);
+harness!([C: BlocksOnPostgres] C, Pg);
 #[cfg(feature = "sqlite")]
 harness!([] SqliteConnection, diesel::sqlite::Sqlite);

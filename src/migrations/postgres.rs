@@ -1,17 +1,14 @@
 //! Migrations on PostgreSQL, and the table of OCaml's `session-postgresql`.
 
-use diesel::connection::{DefaultLoadingMode, LoadConnection, TransactionManager as _};
+use diesel::connection::TransactionManager as _;
 use diesel::dsl::select;
-use diesel::migration::{MigrationConnection, MigrationSource as _};
-use diesel::pg::Pg;
+use diesel::migration::MigrationSource as _;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
-#[cfg(feature = "diesel-async")]
-use diesel_async::{AsyncConnection, async_connection_wrapper::AsyncConnectionWrapper};
 use diesel_migrations::MigrationHarness as _;
 
-use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
+use super::bookkeeping::{BlocksOnPostgres, CREATE_RECORD, Recorded, versions};
 use super::{POSTGRES, failed};
 use crate::backend::Migrate;
 use crate::connect::Schema;
@@ -55,25 +52,13 @@ pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
     Ok(hashed)
 }
 
-/// A connection to PostgreSQL that blocks, or is made to.
-pub trait OnPostgres:
-    Connection<Backend = Pg> + LoadConnection<DefaultLoadingMode, Backend = Pg> + MigrationConnection + 'static
-{
-}
-
-#[cfg(feature = "postgres")]
-impl OnPostgres for PgConnection {}
-
-#[cfg(feature = "diesel-async")]
-impl<C: AsyncConnection<Backend = Pg> + 'static> OnPostgres for AsyncConnectionWrapper<C> {}
-
 /// Gives plain keys the form that `StoredKey` gives a hashed one.
 #[cfg(feature = "postgres")]
 const HASH_KEYS: &str = "UPDATE session SET session_key = \
      '$' || left(encode(sha256(convert_to(session_key::text, 'UTF8')), 'base64'), 39) \
      WHERE left(session_key::text, 1) <> '$'";
 
-impl<C: OnPostgres> Migrate for C {
+impl<C: BlocksOnPostgres> Migrate for C {
     fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
         let pending = if says(self, HAS_RECORD)? {
             Recorded(self).pending_migrations(POSTGRES)
@@ -141,7 +126,7 @@ const HAS_RECORD: &str = "EXISTS (SELECT FROM pg_class AS record \
 
 /// Runs `work` in one transaction, one process at a time. The lock is taken by a statement of its own,
 /// under READ COMMITTED: so `work` sees what the process before it did.
-fn alone<C: OnPostgres, T>(
+fn alone<C: BlocksOnPostgres, T>(
     conn: &mut C,
     schema: Option<&Schema>,
     work: impl FnOnce(&mut C) -> Result<T, MigrationError>,
@@ -176,7 +161,7 @@ fn alone<C: OnPostgres, T>(
     })
 }
 
-fn run_pending<C: OnPostgres>(conn: &mut C, storage: KeyStorage) -> Result<usize, MigrationError> {
+fn run_pending<C: BlocksOnPostgres>(conn: &mut C, storage: KeyStorage) -> Result<usize, MigrationError> {
     if lock_table(conn)? {
         conn.check_table(storage)?;
     }
@@ -185,7 +170,7 @@ fn run_pending<C: OnPostgres>(conn: &mut C, storage: KeyStorage) -> Result<usize
 
 /// Locks the table against everybody, if there is one, so that nothing comes between a look and what follows
 /// from it. A table that we did not make must be that of `session-postgresql`.
-fn lock_table<C: OnPostgres>(conn: &mut C) -> Result<bool, MigrationError> {
+fn lock_table<C: BlocksOnPostgres>(conn: &mut C) -> Result<bool, MigrationError> {
     if !says(conn, HAS_TABLE)? {
         return Ok(false);
     }
@@ -197,7 +182,7 @@ fn lock_table<C: OnPostgres>(conn: &mut C) -> Result<bool, MigrationError> {
 }
 
 /// Refuses whatever is called `session` and is not the table of `session-postgresql`.
-fn check_shape<C: OnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
+fn check_shape<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
     #[derive(QueryableByName)]
     struct Column {
         #[diesel(sql_type = Text)]
@@ -240,7 +225,7 @@ fn check_shape<C: OnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
 }
 
 /// Asks first, since `CREATE SCHEMA IF NOT EXISTS` is refused to whoever may not create one, needed or not.
-fn make_schema<C: OnPostgres>(conn: &mut C, schema: &Schema) -> QueryResult<()> {
+fn make_schema<C: BlocksOnPostgres>(conn: &mut C, schema: &Schema) -> QueryResult<()> {
     let name = schema.quoted();
     if select(to_regnamespace(&name).is_not_null()).get_result(conn)? {
         return Ok(());
@@ -249,7 +234,7 @@ fn make_schema<C: OnPostgres>(conn: &mut C, schema: &Schema) -> QueryResult<()> 
 }
 
 /// The answer to a question in SQL.
-fn says<C: OnPostgres>(conn: &mut C, question: &str) -> QueryResult<bool> {
+fn says<C: BlocksOnPostgres>(conn: &mut C, question: &str) -> QueryResult<bool> {
     #[derive(QueryableByName)]
     struct Answer {
         #[diesel(sql_type = Bool)]
@@ -259,7 +244,7 @@ fn says<C: OnPostgres>(conn: &mut C, question: &str) -> QueryResult<bool> {
 }
 
 /// The text that an SQL expression has.
-fn say<C: OnPostgres>(conn: &mut C, expression: &str) -> QueryResult<String> {
+fn say<C: BlocksOnPostgres>(conn: &mut C, expression: &str) -> QueryResult<String> {
     #[derive(QueryableByName)]
     struct Answer {
         #[diesel(sql_type = Text)]
@@ -269,6 +254,6 @@ fn say<C: OnPostgres>(conn: &mut C, expression: &str) -> QueryResult<String> {
 }
 
 /// Changes a setting for the rest of the transaction.
-fn set_local<C: OnPostgres>(conn: &mut C, setting: &str, value: &str) -> QueryResult<()> {
+fn set_local<C: BlocksOnPostgres>(conn: &mut C, setting: &str, value: &str) -> QueryResult<()> {
     sql_query(format!("SET LOCAL {setting} = '{value}'")).execute(conn).map(drop)
 }
