@@ -71,6 +71,7 @@ laws_on_every_host! {
     all_sessions_of_a_user_can_be_ended_but_one
     a_state_of_another_shape_is_an_error_that_shows_nothing
     keys_are_this_crates_and_no_two_are_alike
+    a_key_that_is_taken_is_drawn_again
 }
 
 async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
@@ -119,6 +120,14 @@ async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
         assert!(store.load(&key).await.unwrap().is_none());
         assert_eq!(sessions.count().unwrap().live, 0, "under no key");
     }
+}
+
+async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
+    let host = H::new().await;
+    host.take_the_next_key();
+    let key = over(&host).save(state(&[("cart", "3")]), &HOUR).await.unwrap();
+    assert_eq!(over(&host).load(&key).await.unwrap().unwrap()["cart"], "3");
+    assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
 /// What the middleware does for `Session::renew`, in its task.

@@ -1,8 +1,10 @@
 //! Databases with each store that an adapter can stand on, for laws that hold on all of them.
 
-use diesel_session::{AsyncDieselSession, Blocking, Builder, OwnerLimit, TimeDelta, WebStore};
+use diesel_session::{
+    AsyncDieselSession, AsyncNow, Blocking, Builder, Error, OwnerLimit, SessionKey, TimeDelta, WebStore,
+};
 
-use crate::support::{Database, File, Postgres, Sqlite, Store};
+use crate::support::{Database, File, Postgres, Sql as _, Sqlite, Store};
 
 /// The rules that a law is about.
 #[derive(Clone, Copy, Default)]
@@ -26,7 +28,7 @@ impl Limits {
 
 /// A database of the test's own.
 pub(crate) trait Host: Sized {
-    type Web: WebStore;
+    type Web: WebStore + AsyncNow<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>;
     type Sessions: Store + Clone + Send + 'static;
 
     async fn limited(limits: Limits) -> Self;
@@ -40,11 +42,14 @@ pub(crate) trait Host: Sized {
 
     /// A store over the same table, to look at what is there.
     fn sessions(&self) -> &Self::Sessions;
+
+    /// From now on the table keeps no row of its first INSERT, as if the key were taken.
+    fn take_the_next_key(&self);
 }
 
 pub(crate) struct OnSqlite {
     sessions: Sqlite,
-    _file: File,
+    file: File,
 }
 
 impl Host for OnSqlite {
@@ -53,7 +58,7 @@ impl Host for OnSqlite {
 
     async fn limited(limits: Limits) -> Self {
         let file = File::new();
-        Self { sessions: file.store_with(limits.applied()), _file: file }
+        Self { sessions: file.store_with(limits.applied()), file }
     }
 
     fn web(&self) -> Self::Web {
@@ -62,6 +67,14 @@ impl Host for OnSqlite {
 
     fn sessions(&self) -> &Sqlite {
         &self.sessions
+    }
+
+    fn take_the_next_key(&self) {
+        self.file.conn().run(
+            "CREATE TABLE taken (key TEXT); \
+             CREATE TRIGGER take BEFORE INSERT ON session WHEN NOT EXISTS (SELECT 1 FROM taken) \
+             BEGIN INSERT INTO taken VALUES (NEW.session_key); SELECT RAISE(IGNORE); END",
+        );
     }
 }
 
@@ -85,6 +98,16 @@ impl Host for OnPostgres {
 
     fn sessions(&self) -> &Postgres {
         &self.sessions
+    }
+
+    fn take_the_next_key(&self) {
+        self.database.conn().run(
+            "CREATE TABLE taken (key text); \
+             CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF EXISTS (SELECT FROM taken) THEN RETURN NEW; END IF; \
+             INSERT INTO taken VALUES (NEW.session_key); RETURN NULL; END $$; \
+             CREATE TRIGGER take BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION take()",
+        );
     }
 }
 
@@ -110,6 +133,10 @@ impl Host for Asynchronous {
     fn sessions(&self) -> &Postgres {
         &self.beside.sessions
     }
+
+    fn take_the_next_key(&self) {
+        self.beside.take_the_next_key();
+    }
 }
 
 /// The same where reads share connections.
@@ -131,6 +158,10 @@ impl Host for Pipelined {
 
     fn sessions(&self) -> &Postgres {
         self.0.sessions()
+    }
+
+    fn take_the_next_key(&self) {
+        self.0.take_the_next_key();
     }
 }
 

@@ -12,6 +12,7 @@ mod asynchronous;
 mod bad_input;
 mod blocking;
 mod clock;
+mod collisions;
 mod concurrency;
 mod conformance;
 mod examples;

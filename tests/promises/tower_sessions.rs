@@ -138,6 +138,7 @@ laws_on_every_host! {
     a_session_may_be_renewed_twice_in_one_request
     a_failure_is_reported_with_its_cause
     no_record_chooses_its_id
+    an_id_that_is_taken_is_drawn_again
     the_records_expiry_is_kept_and_judged_in_the_database
     the_longest_lifetime_survives_a_login
     all_sessions_of_a_user_can_be_ended_but_one
@@ -335,6 +336,15 @@ async fn no_record_chooses_its_id<H: Host>() {
     assert_ne!(ours.id, theirs.id);
     assert_eq!(store.load(&theirs.id).await.unwrap().unwrap().data["value"], "theirs");
     assert_eq!(store.load(&ours.id).await.unwrap().unwrap().data["value"], "ours");
+}
+
+async fn an_id_that_is_taken_is_drawn_again<H: Host>() {
+    let host = H::new().await;
+    host.take_the_next_key();
+    let mut record = record("value", "x");
+    over(&host).create(&mut record).await.unwrap();
+    assert_eq!(over(&host).load(&record.id).await.unwrap().unwrap().data["value"], "x");
+    assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
 async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {

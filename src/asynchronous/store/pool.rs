@@ -92,7 +92,7 @@ impl<P: AsyncPool> Source for Pooled<P> {
             Ok(Err(source)) => source.into(),
             Err(late) => late.into(),
         };
-        let source = self.last_failure.or(source);
+        let source = self.last_failure.since(started).unwrap_or(source);
         Err(Error::PoolTimeout { waited: started.elapsed(), source })
     }
 
@@ -115,21 +115,21 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 }
 
-/// Why a pool of our own last had no connection: bb8 itself says no more than that it took too long.
+/// Why a pool of our own last had no connection, and when: bb8 itself says no more than that it took too long.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
+pub(super) struct LastFailure(Arc<Mutex<Option<(Instant, String)>>>);
 
 impl LastFailure {
-    /// That failure, if there was one since the last look.
-    fn or(&self, other: BoxedError) -> BoxedError {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        last.map_or(other, BoxedError::from)
+    fn since(&self, time: Instant) -> Option<BoxedError> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.filter(|(failed, _)| *failed >= time).map(|(_, reason)| reason.into())
     }
 }
 
 impl ErrorSink<PoolError> for LastFailure {
     fn sink(&self, error: PoolError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        let failure = (Instant::now(), error.to_string());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     fn boxed_clone(&self) -> Box<dyn ErrorSink<PoolError>> {
