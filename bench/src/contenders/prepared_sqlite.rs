@@ -6,11 +6,9 @@ use anyhow::{Result, anyhow, ensure};
 use rusqlite::{Connection, params};
 
 use super::diesel_session::fill_file;
-use super::{Contender, PERIOD};
+use super::{Contender, Name, PERIOD};
 use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{File, Tidy as _};
-
-pub(crate) const NAME: &str = "prepared statements (the limit)";
 
 /// Milliseconds since 1970.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
@@ -40,8 +38,8 @@ impl Prepared {
 }
 
 impl Contender for Prepared {
-    fn name(&self) -> &'static str {
-        NAME
+    fn name(&self) -> Name {
+        Name::Prepared
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
