@@ -149,7 +149,8 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
         .iter()
         .filter_map(|package| {
             // Of one there are two: each store has its own.
-            let entries = lock.split(&format!("name = \"{package}\"\nversion = \"")).skip(1);
+            let entry = format!("name = \"{package}\"\nversion = \"");
+            let entries = lock.split(&entry).skip(1);
             let versions: Vec<&str> = entries.filter_map(|entry| entry.split('"').next()).collect();
             (!versions.is_empty()).then(|| (*package, versions.join(" and ")))
         })
