@@ -134,11 +134,11 @@ impl<'a, S: Source> Attempts<'a, S> {
         lent.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
     }
 
-    async fn in_time<R: Send + 'static>(
+    fn in_time<R: Send + 'static>(
         &self,
         job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
-        self.source.in_time(self.deadline, job).await
+    ) -> impl Future<Output = Result<R, Error>> + Send {
+        self.source.in_time(self.deadline, job)
     }
 
     /// Whether another attempt makes sense; if not, what to tell the caller.

@@ -90,20 +90,22 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         Ok(Box::new(Pipeline(shared)))
     }
 
-    async fn in_time<R: Send + 'static>(
+    fn in_time<R: Send + 'static>(
         &self,
         deadline: Instant,
         job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
-        let started = Instant::now();
-        let done = self.pool.in_time(deadline, job).await;
-        if done.is_err() {
-            // Another connection may answer.
-            for shared in self.slots.iter().filter_map(Slot::current) {
-                shared.lose_if_silent_since(started);
+    ) -> impl Future<Output = Result<R, Error>> + Send {
+        let (started, done) = (Instant::now(), self.pool.in_time(deadline, job));
+        async move {
+            let done = done.await;
+            if done.is_err() {
+                // Another connection may answer.
+                for shared in self.slots.iter().filter_map(Slot::current) {
+                    shared.lose_if_silent_since(started);
+                }
             }
+            done
         }
-        done
     }
 
     fn call_timeout(&self) -> Duration {

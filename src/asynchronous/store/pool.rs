@@ -96,19 +96,22 @@ impl<P: AsyncPool> Source for Pooled<P> {
         Err(Error::PoolTimeout { waited: started.elapsed(), source })
     }
 
-    async fn in_time<R: Send + 'static>(
+    fn in_time<R: Send + 'static>(
         &self,
         deadline: Instant,
         job: impl Future<Output = R> + Send + 'static,
-    ) -> Result<R, Error> {
+    ) -> impl Future<Output = Result<R, Error>> + Send {
         let started = Instant::now();
+        // Boxed before anything holds it: it is some kilobytes, which would move with every future around it.
         let mut job = Box::pin(job);
-        if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
-            return Ok(done);
+        async move {
+            if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
+                return Ok(done);
+            }
+            // It keeps its connection until the server answers or the connection breaks.
+            tokio::spawn(job);
+            Err(Error::ServerTimeout { waited: started.elapsed() })
         }
-        // It keeps its connection until the server answers or the connection breaks.
-        tokio::spawn(job);
-        Err(Error::ServerTimeout { waited: started.elapsed() })
     }
 
     fn call_timeout(&self) -> Duration {
