@@ -120,6 +120,7 @@ impl Measured {
                 None,
             ),
             ("async_get_vs_libpq_c8", Postgres, Get, 8, Async, PgBench, None),
+            ("async_pipelined_get_vs_libpq_c8", Postgres, Get, 8, AsyncPipelined, PgBench, None),
             ("async_set_vs_libpq_c8", Postgres, Set, 8, Async, PgBench, None),
             ("async_get_vs_libpq_c32", Postgres, Get, 32, Async, PgBench, None),
             ("async_get_vs_sqlx_c32", Postgres, Get, 32, Tower, Sqlx, None),

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compares speed, round by round: half an hour, under six minutes with `--quick`.
+    /// Compares speed, round by round: three quarters of an hour, about six minutes with `--quick`.
     ///
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
     /// create databases. Each contender gets a database of its own there, dropped afterwards, but that ours
