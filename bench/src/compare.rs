@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::contenders::diesel_session::{Table, Threads};
 use crate::contenders::pgbench::PgBench;
 use crate::contenders::prepared_sqlite::Prepared;
-use crate::contenders::tower_sessions::Tasks;
-use crate::contenders::{Contender, PERIOD, diesel_session, pgbench, prepared_sqlite, tower_sessions, value};
+use crate::contenders::tasks::Tasks;
+use crate::contenders::{Contender, Name, PERIOD, value};
 use crate::measure::{Operation, Sample};
 use crate::plan::{BASE_VALUE, Database, Group, Scale};
 use crate::server::{File, Postgres};
@@ -25,7 +25,7 @@ pub(crate) struct Round {
     pub(crate) synchronous_commit: Option<bool>,
     pub(crate) clients: usize,
     pub(crate) operation: Operation,
-    pub(crate) contender: &'static str,
+    pub(crate) contender: Name,
     /// The group's place in the plan, and the round within it: what has the same was measured side by side.
     pub(crate) group_and_number: (usize, usize),
     #[serde(flatten)]
@@ -94,23 +94,34 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
     let database = || server.database(group.synchronous_commit == Some(true));
     // Ours share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
+    // And so do those of a framework, whose sessions have other keys and values.
+    let is_tower = |name: &Name| matches!(name, Name::Tower | Name::TowerPipelined);
+    let tower = if group.contenders.iter().any(is_tower) {
+        Some(Table::of_tower_sessions(database()?, rows, &value)?)
+    } else {
+        None
+    };
     group
         .contenders
         .iter()
         .map(|name| {
             let (name, table) = (*name, Rc::clone(&table));
             let contender: Box<dyn Contender> = match name {
-                diesel_session::BOUNDED => Box::new(Threads::on_postgres(name, true, table, &value)?),
-                diesel_session::UNBOUNDED | diesel_session::HELD => {
-                    Box::new(Threads::on_postgres(name, false, table, &value)?)
+                Name::Unbounded | Name::Bounded | Name::Held => {
+                    Box::new(Threads::on_postgres(name, table, &value)?)
                 }
-                tower_sessions::NAME | tower_sessions::UNCHECKED => {
+                Name::Async | Name::AsyncPipelined => Box::new(Tasks::native(name, table, &value)?),
+                Name::Tower | Name::TowerPipelined => {
+                    let tower = tower.as_ref().context("a table for tower-sessions")?;
+                    Box::new(Tasks::tower(name, Rc::clone(tower), &value)?)
+                }
+                Name::Sqlx | Name::SqlxUnchecked => {
                     Box::new(Tasks::on_postgres(name, database()?, rows, &value)?)
                 }
-                pgbench::NAME | pgbench::TWO_THREADS => {
+                Name::PgBench | Name::PgBenchTwoThreads | Name::PgBenchPipelined => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)
                 }
-                name => return Err(anyhow!("{name} does not run on PostgreSQL")),
+                Name::Prepared => return Err(anyhow!("{name} does not run on PostgreSQL")),
             };
             Ok(contender)
         })
@@ -125,11 +136,9 @@ fn on_sqlite(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
         .map(|name| {
             let (name, file) = (*name, File::new()?);
             let contender: Box<dyn Contender> = match name {
-                diesel_session::UNBOUNDED => Box::new(Threads::on_sqlite(file, rows, &value)?),
-                tower_sessions::NAME | tower_sessions::UNCHECKED => {
-                    Box::new(Tasks::on_sqlite(name, file, rows, &value)?)
-                }
-                prepared_sqlite::NAME => Box::new(Prepared::new(file, rows, &value)?),
+                Name::Unbounded => Box::new(Threads::on_sqlite(file, rows, &value)?),
+                Name::Sqlx | Name::SqlxUnchecked => Box::new(Tasks::on_sqlite(name, file, rows, &value)?),
+                Name::Prepared => Box::new(Prepared::new(file, rows, &value)?),
                 name => return Err(anyhow!("{name} does not run on SQLite")),
             };
             Ok(contender)

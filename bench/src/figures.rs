@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::compare::Round;
-use crate::contenders::{diesel_session, pgbench, prepared_sqlite, tower_sessions};
+use crate::contenders::Name;
 use crate::measure::{Operation, Sample, median};
 use crate::plan::{Database, Scale};
 use crate::upkeep::{IdleSweep, Sweep, Writes};
@@ -63,7 +63,7 @@ struct Series {
     rows: usize,
     operation: Operation,
     clients: usize,
-    contender: &'static str,
+    contender: Name,
 }
 
 impl Measured {
@@ -76,45 +76,74 @@ impl Measured {
     /// Operations per second of ours by those of the others.
     fn ratios(&self, scale: Scale) -> Result<Vec<Figure>> {
         use Database::{Postgres, Sqlite};
+        use Name::{
+            Async, AsyncPipelined, Bounded, Held, PgBench, PgBenchPipelined, PgBenchTwoThreads, Prepared,
+            Sqlx, SqlxUnchecked, Tower, TowerPipelined, Unbounded,
+        };
         use Operation::{Clear, Generate, Get, Set};
-        use diesel_session::{BOUNDED, HELD, UNBOUNDED};
-        const SQLX: &str = tower_sessions::NAME;
-        const SQLX_UNCHECKED: &str = tower_sessions::UNCHECKED;
-        const LIBPQ: &str = pgbench::NAME;
-        const PREPARED: &str = prepared_sqlite::NAME;
         let rows = scale.base_rows();
         let figures = [
-            ("get_vs_libpq_c1", Postgres, Get, 1, UNBOUNDED, LIBPQ, Some(0.90)),
-            ("get_vs_libpq_c8", Postgres, Get, 8, UNBOUNDED, LIBPQ, Some(0.90)),
-            ("set_vs_libpq_c1", Postgres, Set, 1, UNBOUNDED, LIBPQ, Some(0.90)),
-            ("set_vs_libpq_c8", Postgres, Set, 8, UNBOUNDED, LIBPQ, Some(0.90)),
-            ("generate_vs_libpq_c8", Postgres, Generate, 8, UNBOUNDED, LIBPQ, None),
-            ("clear_vs_libpq_c8", Postgres, Clear, 8, UNBOUNDED, LIBPQ, None),
-            ("get_vs_sqlx_c8", Postgres, Get, 8, UNBOUNDED, SQLX, Some(1.7)),
-            ("set_vs_sqlx_c8", Postgres, Set, 8, UNBOUNDED, SQLX, Some(1.6)),
-            ("generate_vs_sqlx_c8", Postgres, Generate, 8, UNBOUNDED, SQLX, Some(2.5)),
-            ("clear_vs_sqlx_c8", Postgres, Clear, 8, UNBOUNDED, SQLX, Some(1.4)),
-            ("get_vs_sqlx_unchecked_c8", Postgres, Get, 8, UNBOUNDED, SQLX_UNCHECKED, None),
-            ("set_vs_sqlx_unchecked_c8", Postgres, Set, 8, UNBOUNDED, SQLX_UNCHECKED, None),
-            ("get_vs_libpq_c1_bounded", Postgres, Get, 1, BOUNDED, LIBPQ, None),
-            ("get_vs_libpq_c8_bounded", Postgres, Get, 8, BOUNDED, LIBPQ, None),
-            ("set_vs_libpq_c1_bounded", Postgres, Set, 1, BOUNDED, LIBPQ, None),
-            ("set_vs_libpq_c8_bounded", Postgres, Set, 8, BOUNDED, LIBPQ, None),
-            ("get_vs_sqlx_c8_bounded", Postgres, Get, 8, BOUNDED, SQLX, None),
-            ("set_vs_sqlx_c8_bounded", Postgres, Set, 8, BOUNDED, SQLX, None),
-            ("generate_vs_sqlx_c8_bounded", Postgres, Generate, 8, BOUNDED, SQLX, None),
-            ("clear_vs_sqlx_c8_bounded", Postgres, Clear, 8, BOUNDED, SQLX, None),
-            ("get_vs_libpq_c8_held", Postgres, Get, 8, HELD, LIBPQ, None),
-            ("set_vs_libpq_c8_held", Postgres, Set, 8, HELD, LIBPQ, None),
-            ("get_vs_libpq_two_threads_c8", Postgres, Get, 8, UNBOUNDED, pgbench::TWO_THREADS, None),
-            ("set_vs_libpq_two_threads_c8", Postgres, Set, 8, UNBOUNDED, pgbench::TWO_THREADS, None),
-            ("sqlite_get_vs_sqlx_c8", Sqlite, Get, 8, UNBOUNDED, SQLX, Some(2.0)),
-            ("sqlite_set_vs_sqlx_c8", Sqlite, Set, 8, UNBOUNDED, SQLX, Some(2.0)),
-            ("sqlite_get_vs_sqlx_unchecked_c8", Sqlite, Get, 8, UNBOUNDED, SQLX_UNCHECKED, None),
-            ("sqlite_set_vs_sqlx_unchecked_c8", Sqlite, Set, 8, UNBOUNDED, SQLX_UNCHECKED, None),
-            ("sqlite_get_vs_prepared_c8", Sqlite, Get, 8, UNBOUNDED, PREPARED, None),
-            ("sqlite_set_vs_prepared_c8", Sqlite, Set, 8, UNBOUNDED, PREPARED, None),
-            ("sqlite_set_prepared_vs_sqlx_c8", Sqlite, Set, 8, PREPARED, SQLX, None),
+            ("get_vs_libpq_c1", Postgres, Get, 1, Unbounded, PgBench, Some(0.90)),
+            ("get_vs_libpq_c8", Postgres, Get, 8, Unbounded, PgBench, Some(0.90)),
+            ("set_vs_libpq_c1", Postgres, Set, 1, Unbounded, PgBench, Some(0.90)),
+            ("set_vs_libpq_c8", Postgres, Set, 8, Unbounded, PgBench, Some(0.90)),
+            ("generate_vs_libpq_c8", Postgres, Generate, 8, Unbounded, PgBench, None),
+            ("clear_vs_libpq_c8", Postgres, Clear, 8, Unbounded, PgBench, None),
+            ("get_vs_sqlx_c8", Postgres, Get, 8, Unbounded, Sqlx, Some(1.7)),
+            ("set_vs_sqlx_c8", Postgres, Set, 8, Unbounded, Sqlx, Some(1.6)),
+            ("generate_vs_sqlx_c8", Postgres, Generate, 8, Unbounded, Sqlx, Some(2.5)),
+            ("clear_vs_sqlx_c8", Postgres, Clear, 8, Unbounded, Sqlx, Some(1.4)),
+            ("get_vs_sqlx_unchecked_c8", Postgres, Get, 8, Unbounded, SqlxUnchecked, None),
+            ("set_vs_sqlx_unchecked_c8", Postgres, Set, 8, Unbounded, SqlxUnchecked, None),
+            ("async_get_vs_sqlx_c8", Postgres, Get, 8, Tower, Sqlx, Some(1.7)),
+            ("async_set_vs_sqlx_c8", Postgres, Set, 8, Tower, Sqlx, Some(1.6)),
+            ("async_generate_vs_sqlx_c8", Postgres, Generate, 8, Tower, Sqlx, Some(2.5)),
+            ("async_clear_vs_sqlx_c8", Postgres, Clear, 8, Tower, Sqlx, None),
+            ("async_pipelined_get_vs_sqlx_c32", Postgres, Get, 32, TowerPipelined, Sqlx, Some(2.5)),
+            ("async_pipelined_get_vs_libpq_c32", Postgres, Get, 32, AsyncPipelined, PgBench, Some(1.2)),
+            (
+                "async_pipelined_get_vs_libpq_two_threads_c32",
+                Postgres,
+                Get,
+                32,
+                AsyncPipelined,
+                PgBenchTwoThreads,
+                None,
+            ),
+            (
+                "async_pipelined_get_vs_libpq_pipelined_c32",
+                Postgres,
+                Get,
+                32,
+                AsyncPipelined,
+                PgBenchPipelined,
+                None,
+            ),
+            ("async_get_vs_libpq_c8", Postgres, Get, 8, Async, PgBench, None),
+            ("async_pipelined_get_vs_libpq_c8", Postgres, Get, 8, AsyncPipelined, PgBench, None),
+            ("async_set_vs_libpq_c8", Postgres, Set, 8, Async, PgBench, None),
+            ("async_get_vs_libpq_c32", Postgres, Get, 32, Async, PgBench, None),
+            ("async_get_vs_sqlx_c32", Postgres, Get, 32, Tower, Sqlx, None),
+            ("async_set_vs_sqlx_c32", Postgres, Set, 32, Tower, Sqlx, None),
+            ("get_vs_libpq_c1_bounded", Postgres, Get, 1, Bounded, PgBench, None),
+            ("get_vs_libpq_c8_bounded", Postgres, Get, 8, Bounded, PgBench, None),
+            ("set_vs_libpq_c1_bounded", Postgres, Set, 1, Bounded, PgBench, None),
+            ("set_vs_libpq_c8_bounded", Postgres, Set, 8, Bounded, PgBench, None),
+            ("get_vs_sqlx_c8_bounded", Postgres, Get, 8, Bounded, Sqlx, None),
+            ("set_vs_sqlx_c8_bounded", Postgres, Set, 8, Bounded, Sqlx, None),
+            ("generate_vs_sqlx_c8_bounded", Postgres, Generate, 8, Bounded, Sqlx, None),
+            ("clear_vs_sqlx_c8_bounded", Postgres, Clear, 8, Bounded, Sqlx, None),
+            ("get_vs_libpq_c8_held", Postgres, Get, 8, Held, PgBench, None),
+            ("set_vs_libpq_c8_held", Postgres, Set, 8, Held, PgBench, None),
+            ("get_vs_libpq_two_threads_c8", Postgres, Get, 8, Unbounded, PgBenchTwoThreads, None),
+            ("set_vs_libpq_two_threads_c8", Postgres, Set, 8, Unbounded, PgBenchTwoThreads, None),
+            ("sqlite_get_vs_sqlx_c8", Sqlite, Get, 8, Unbounded, Sqlx, Some(2.0)),
+            ("sqlite_set_vs_sqlx_c8", Sqlite, Set, 8, Unbounded, Sqlx, Some(2.0)),
+            ("sqlite_get_vs_sqlx_unchecked_c8", Sqlite, Get, 8, Unbounded, SqlxUnchecked, None),
+            ("sqlite_set_vs_sqlx_unchecked_c8", Sqlite, Set, 8, Unbounded, SqlxUnchecked, None),
+            ("sqlite_get_vs_prepared_c8", Sqlite, Get, 8, Unbounded, Prepared, None),
+            ("sqlite_set_vs_prepared_c8", Sqlite, Set, 8, Unbounded, Prepared, None),
+            ("sqlite_set_prepared_vs_sqlx_c8", Sqlite, Set, 8, Prepared, Sqlx, None),
         ];
         let mut ratios = Vec::new();
         for (name, database, operation, clients, ours, theirs, least) in figures {
@@ -135,15 +164,16 @@ impl Measured {
             rows: scale.rows(rows),
             operation: Operation::Get,
             clients: 1,
-            contender: diesel_session::UNBOUNDED,
+            contender: Name::Unbounded,
         };
         let latency = self.ratio(by_rows(1_000_000), by_rows(10_000), |sample| sample.latency_p50);
         let mut figures = vec![Figure::new("get_latency_1m_vs_10k", Some(AtMost(1.3)), latency)?];
         for traffic in &self.traffic {
             let name = format!("round_trips_{}", traffic.operation.name());
             let (name, target) = match traffic.contender {
-                diesel_session::UNBOUNDED => (name, Some(Exactly(1.0))),
-                diesel_session::BOUNDED => (format!("{name}_bounded"), None),
+                Name::Unbounded => (name, Some(Exactly(1.0))),
+                Name::Bounded => (format!("{name}_bounded"), None),
+                Name::Tower => (format!("{name}_async"), None),
                 _ => (format!("{name}_sqlx"), None),
             };
             figures.push(Figure::new(name, target, vec![traffic.round_trips])?);

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compares speed, round by round: half an hour, under five minutes with `--quick`.
+    /// Compares speed, round by round: three quarters of an hour, about six minutes with `--quick`.
     ///
     /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
     /// create databases. Each contender gets a database of its own there, dropped afterwards, but that ours
@@ -82,7 +82,7 @@ fn compare(arguments: &Compare) -> Result<()> {
     // First of all: a file that cannot be written should not be found out at the end.
     let json = arguments.json.as_deref().map(report::create).transpose()?;
     let server = Postgres::start()?;
-    let environment = Environment::look(&server)?;
+    let environment = Environment::look(&server, &plan)?;
     println!("{}", report::tables::environment(&environment));
 
     let bar = progress_bar(plan.iter().map(plan::Group::samples).sum())?;

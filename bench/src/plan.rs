@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::contenders::{diesel_session, pgbench, prepared_sqlite, tower_sessions};
+use crate::contenders::Name;
 use crate::measure::{Amount, Operation};
 
 /// Every operation: `clear` ends what `generate` made just before.
 const ALL: [Operation; 5] =
     [Operation::Get, Operation::Set, Operation::Mixed, Operation::Generate, Operation::Clear];
 
-const ON_POSTGRES: [&str; 4] =
-    [diesel_session::UNBOUNDED, diesel_session::BOUNDED, tower_sessions::NAME, pgbench::NAME];
+const ON_POSTGRES: [Name; 4] = [Name::Unbounded, Name::Bounded, Name::Sqlx, Name::PgBench];
 
-const ON_SQLITE: [&str; 4] =
-    [diesel_session::UNBOUNDED, tower_sessions::NAME, tower_sessions::UNCHECKED, prepared_sqlite::NAME];
+const ON_SQLITE: [Name; 4] = [Name::Unbounded, Name::Sqlx, Name::SqlxUnchecked, Name::Prepared];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,7 +33,7 @@ pub(crate) struct Group {
     pub(crate) synchronous_commit: Option<bool>,
     /// What by how many clients at once. `clear` ends what `generate` by as many made just before.
     pub(crate) cells: Vec<(Operation, usize)>,
-    pub(crate) contenders: Vec<&'static str>,
+    pub(crate) contenders: Vec<Name>,
     pub(crate) rounds: usize,
 }
 
@@ -117,13 +115,37 @@ impl Scale {
         Group {
             cells: cells(&[Operation::Get, Operation::Set], &[8]),
             contenders: vec![
-                diesel_session::UNBOUNDED,
-                diesel_session::BOUNDED,
-                diesel_session::HELD,
-                tower_sessions::NAME,
-                tower_sessions::UNCHECKED,
-                pgbench::NAME,
-                pgbench::TWO_THREADS,
+                Name::Unbounded,
+                Name::Bounded,
+                Name::Held,
+                Name::Sqlx,
+                Name::SqlxUnchecked,
+                Name::PgBench,
+                Name::PgBenchTwoThreads,
+            ],
+            ..self.base()
+        }
+    }
+
+    /// The store that does not block, and the framework's over it.
+    fn asynchronous(self) -> Group {
+        let mut cells = cells(&[Operation::Get, Operation::Set], &[1, 8, 32]);
+        cells.extend([(Operation::Generate, 8), (Operation::Clear, 8)]);
+        let contenders = vec![Name::Async, Name::AsyncPipelined, Name::Tower, Name::Sqlx, Name::PgBench];
+        Group { cells, contenders, ..self.base() }
+    }
+
+    /// Reads of more clients than there are connections to share.
+    fn pipelined(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Get], &[32]),
+            contenders: vec![
+                Name::AsyncPipelined,
+                Name::TowerPipelined,
+                Name::Sqlx,
+                Name::PgBench,
+                Name::PgBenchTwoThreads,
+                Name::PgBenchPipelined,
             ],
             ..self.base()
         }
@@ -139,22 +161,19 @@ fn quick(scale: Scale) -> Vec<Group> {
     let reads_and_writes = [Operation::Get, Operation::Set];
     let one = Group {
         cells: cells(&reads_and_writes, &[1]),
-        contenders: vec![diesel_session::UNBOUNDED, pgbench::NAME],
+        contenders: vec![Name::Unbounded, Name::PgBench],
         ..scale.base()
     };
-    let mut eight = Group {
+    let eight = Group {
         cells: cells(&[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear], &[8]),
+        contenders: vec![Name::Unbounded, Name::Tower, Name::Sqlx, Name::PgBench],
         ..scale.base()
     };
-    eight.contenders.retain(|contender| *contender != diesel_session::BOUNDED);
-    let sizes = Group {
-        cells: vec![(Operation::Get, 1)],
-        contenders: vec![diesel_session::UNBOUNDED],
-        ..scale.other_sizes()
-    };
+    let sizes =
+        Group { cells: vec![(Operation::Get, 1)], contenders: vec![Name::Unbounded], ..scale.other_sizes() };
     let mut sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
-    sqlite.contenders.retain(|contender| *contender != tower_sessions::UNCHECKED);
-    vec![one, eight, sizes, sqlite]
+    sqlite.contenders.retain(|contender| *contender != Name::SqlxUnchecked);
+    vec![one, eight, scale.pipelined(), sizes, sqlite]
 }
 
 /// One dimension varied at a time, but that large values go with a smaller table.
@@ -162,6 +181,8 @@ fn full(scale: Scale) -> Vec<Group> {
     vec![
         scale.base(),
         scale.variants(),
+        scale.asynchronous(),
+        scale.pipelined(),
         Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
         Group {
             value_bytes: 8_192,

@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, anyhow};
 use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
-use diesel_session::DieselSession;
+use diesel_session::{DieselSession, SessionConnection};
 
-use crate::server::Database;
-
-/// With `$1`, `$2`, ... for the values.
+/// With `$1`, `$2`, ... for the values on PostgreSQL, and `?` on SQLite.
 pub(crate) struct Statements {
     pub(crate) generate: String,
     pub(crate) get: String,
@@ -19,9 +17,8 @@ pub(crate) struct Statements {
 
 impl Statements {
     /// By running each operation once, on a session of its own.
-    pub(crate) fn seen_on(database: &Database) -> Result<Self> {
+    pub(crate) fn seen_on<C: SessionConnection>(store: &DieselSession<C>) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let store = DieselSession::<PgConnection>::connect(&database.url)?;
         let mut conn = store.pool().get()?;
         conn.set_instrumentation({
             let seen = Arc::clone(&seen);

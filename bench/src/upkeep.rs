@@ -11,7 +11,7 @@ use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, TimeDel
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::contenders::diesel_session::{HASHED, Table, insert};
+use crate::contenders::diesel_session::{KEY, Table, hashed, insert};
 use crate::contenders::value;
 use crate::measure::{Amount, on_threads, percentile};
 use crate::plan::{BASE_VALUE, Scale};
@@ -138,7 +138,7 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
 fn set_all(table: &Table<Database>, value: &str, period: TimeDelta) -> Result<()> {
     let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
     // Visitors come in no order.
-    let mut keys = table.keys.clone();
+    let mut keys = table.keys.to_vec();
     fastrand::shuffle(&mut keys);
     let shares: Vec<&[SessionKey]> = keys.chunks(keys.len() / CLIENTS).collect();
     ensure!(shares.len() == CLIENTS, "the number of sessions is no multiple of {CLIENTS}");
@@ -168,7 +168,7 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     let first = live + 1;
     let mut insert_expired = || {
         // Two hours ago, and more.
-        insert(&mut conn, HASHED, first..first + expired, &value, "-(7200 + 600 * random())")?;
+        insert(&mut conn, &hashed(KEY), first..first + expired, &value, "-(7200 + 600 * random())")?;
         anyhow::Ok(conn.batch_execute("VACUUM ANALYZE session")?)
     };
     let sweeps = (0..scale.rounds)

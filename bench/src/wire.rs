@@ -15,9 +15,9 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tower_sessions_sqlx_store::sqlx::postgres::PgConnectOptions;
 
-use crate::contenders::diesel_session::{BOUNDED, Table, Threads, UNBOUNDED};
-use crate::contenders::tower_sessions::Tasks;
-use crate::contenders::{Contender, PERIOD, tower_sessions, value};
+use crate::contenders::diesel_session::{Table, Threads};
+use crate::contenders::tasks::Tasks;
+use crate::contenders::{Contender, Name, PERIOD, value};
 use crate::measure::{Amount, Operation};
 use crate::plan::BASE_VALUE;
 use crate::server::{Database, Postgres};
@@ -29,7 +29,7 @@ const COUNTED: usize = 100;
 /// Per operation, on a warm connection.
 #[derive(Debug, Serialize)]
 pub(crate) struct Traffic {
-    pub(crate) contender: &'static str,
+    pub(crate) contender: Name,
     pub(crate) operation: Operation,
     pub(crate) round_trips: f64,
     pub(crate) statements: f64,
@@ -56,10 +56,13 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let (ours, _ours) = proxied(server.database(false)?, &counts)?;
     let (theirs, _theirs) = proxied(server.database(false)?, &counts)?;
     let table = Table::on_postgres(ours, COUNTED, &value, PERIOD)?;
-    let contenders: [Box<dyn Contender>; 3] = [
-        Box::new(Threads::on_postgres(UNBOUNDED, false, Rc::clone(&table), &value)?),
-        Box::new(Threads::on_postgres(BOUNDED, true, table, &value)?),
-        Box::new(Tasks::on_postgres(tower_sessions::NAME, theirs, COUNTED, &value)?),
+    let (tower, _tower) = proxied(server.database(false)?, &counts)?;
+    let tower = Table::of_tower_sessions(tower, COUNTED, &value)?;
+    let contenders: [Box<dyn Contender>; 4] = [
+        Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?),
+        Box::new(Threads::on_postgres(Name::Bounded, table, &value)?),
+        Box::new(Tasks::tower(Name::Tower, tower, &value)?),
+        Box::new(Tasks::on_postgres(Name::Sqlx, theirs, COUNTED, &value)?),
     ];
     let mut traffic = Vec::new();
     for mut contender in contenders {

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// Every name that a script may look for.
-const FIGURES: [&str; 19] = [
+const FIGURES: [&str; 26] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
     "set_vs_libpq_c1",
@@ -14,6 +14,13 @@ const FIGURES: [&str; 19] = [
     "set_vs_sqlx_c8",
     "generate_vs_sqlx_c8",
     "clear_vs_sqlx_c8",
+    "async_get_vs_sqlx_c8",
+    "async_set_vs_sqlx_c8",
+    "async_generate_vs_sqlx_c8",
+    "async_pipelined_get_vs_sqlx_c32",
+    "async_pipelined_get_vs_libpq_c32",
+    "async_pipelined_get_vs_libpq_two_threads_c32",
+    "async_pipelined_get_vs_libpq_pipelined_c32",
     "sqlite_get_vs_sqlx_c8",
     "sqlite_set_vs_sqlx_c8",
     "get_latency_1m_vs_10k",

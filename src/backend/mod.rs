@@ -68,13 +68,13 @@ pub trait Queries: Send {
         period: Period,
     ) -> impl Answer<bool>;
 
-    /// Inserts a session that began at a given time, or now; `false` where the key is taken.
+    /// Inserts a session that began at a given time, at the latest now; `false` where the key is taken.
     fn insert_since(
         &mut self,
         key: &StoredKey,
         value: &str,
         owner: Option<&str>,
-        since: Option<DateTime<Utc>>,
+        since: DateTime<Utc>,
         expiry: Expiry,
     ) -> impl Answer<bool>;
 

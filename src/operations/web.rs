@@ -8,7 +8,7 @@ use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
-use crate::rules::{Expiry, Rules, check_owner};
+use crate::rules::{Expiry, Period, Rules, check_owner};
 use crate::web::{LoadedSession, NewSession, SavedOwner};
 
 /// Starts a session under a given key; `false` where that is taken.
@@ -16,6 +16,8 @@ pub(crate) struct Adopt {
     key: StoredKey,
     session: NewSession,
     expiry: Expiry,
+    /// Where it begins now.
+    first_period: Period,
     owner_limit: Option<OwnerLimit>,
 }
 
@@ -26,6 +28,7 @@ impl Adopt {
         Ok(Self {
             key: rules.stored_key(&session.key),
             expiry: rules.expiry(Some(session.expiry))?,
+            first_period: rules.first_period(Some(session.expiry))?,
             owner_limit: rules.owner_limit(),
             session,
         })
@@ -33,8 +36,14 @@ impl Adopt {
 
     async fn insert<C: Queries>(&self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         let NewSession { value, owner, since, .. } = &self.session;
+        let owner = owner.as_deref();
+        let inserted = match since {
+            Some(since) => conn.insert_since(&self.key, value, owner, *since, self.expiry).await?,
+            // Most begin now, by a shorter statement.
+            None => conn.insert(&self.key, Some(value), owner, self.first_period).await?,
+        };
         // Repeated, a key that is taken was taken by our own first run.
-        Ok(conn.insert_since(&self.key, value, owner.as_deref(), *since, self.expiry).await? || repeated)
+        Ok(inserted || repeated)
     }
 }
 

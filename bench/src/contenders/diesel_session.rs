@@ -2,36 +2,29 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Text};
 use diesel_session::{DieselSession, Now, SessionConnection, SessionKey, TimeDelta};
 
-use super::{Contender, PERIOD, POOL};
+use super::{Contender, Name, PERIOD, POOL};
 use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{Database, File, Tidy};
 
-/// With the default settings on PostgreSQL: every call ends in time.
-pub(crate) const BOUNDED: &str = "diesel-session (default)";
-/// Without the helper threads that only the default has: none of the others bounds a call either.
-pub(crate) const UNBOUNDED: &str = "diesel-session";
-
-/// On a connection that each thread holds, as pgbench's clients do: what a shared pool costs is left out.
-pub(crate) const HELD: &str = "diesel-session, connections held";
-
 /// A filled table, and its sessions' keys.
-pub(crate) struct Table<D> {
+pub(crate) struct Table<D, K = SessionKey> {
     pub(crate) database: D,
-    pub(crate) keys: Vec<SessionKey>,
+    pub(crate) keys: Arc<[K]>,
 }
 
 /// The store over a table that others may share.
 pub(crate) struct Threads<C: SessionConnection, D> {
-    name: &'static str,
+    name: Name,
     store: DieselSession<C>,
     table: Rc<Table<D>>,
     value: String,
@@ -47,23 +40,29 @@ impl Table<Database> {
         value: &str,
         period: Duration,
     ) -> Result<Rc<Self>> {
-        fill(&database, HASHED, rows, value, period)?;
-        Ok(Rc::new(Self { database, keys: keys(1..rows + 1)? }))
+        let period = period.as_secs().to_string();
+        fill(&database, |conn| insert(conn, &hashed(KEY), 1..rows + 1, value, &period))?;
+        Ok(Rc::new(Self { database, keys: keys(1..rows + 1)?.into() }))
     }
 }
 
-/// A number's hash as the stored key, in SQL: the keys are the numbers, and their hashes are in no order.
-pub(crate) const HASHED: &str = "'$' || left(translate(encode(sha256(convert_to(lpad(n::text, 40, '0'), 'UTF8')), 'base64'), E'\\n', ''), 39)";
+/// A key's hash as the stored key, in SQL.
+pub(crate) fn hashed(key: &str) -> String {
+    format!("'$' || left(translate(encode(sha256(convert_to({key}, 'UTF8')), 'base64'), E'\\n', ''), 39)")
+}
+
+/// A number as a key, in SQL: the hashes of such keys are in no order.
+pub(crate) const KEY: &str = "lpad(n::text, 40, '0')";
 
 fn keys(numbers: Range<usize>) -> Result<Vec<SessionKey>> {
     numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
 }
 
-/// Makes the session table, with so many live sessions; `key` is a number's stored key, in SQL.
-pub(crate) fn fill(database: &Database, key: &str, rows: usize, value: &str, period: Duration) -> Result<()> {
+/// Makes the session table, with the sessions that `insert` inserts.
+pub(crate) fn fill(database: &Database, insert: impl FnOnce(&mut PgConnection) -> Result<()>) -> Result<()> {
     DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
     let mut conn = database.connect()?;
-    insert(&mut conn, key, 1..rows + 1, value, &period.as_secs().to_string())?;
+    insert(&mut conn)?;
     conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
     Ok(conn.batch_execute("VACUUM ANALYZE session")?)
 }
@@ -83,6 +82,21 @@ pub(crate) fn insert(
     ))
     .bind::<BigInt, _>(i64::try_from(numbers.start)?)
     .bind::<BigInt, _>(i64::try_from(numbers.end)?)
+    .bind::<Text, _>(value)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Inserts a session under each key, in no order, by one statement.
+pub(crate) fn insert_keys(conn: &mut PgConnection, keys: &[SessionKey], value: &str) -> Result<()> {
+    let keys: Vec<&str> = keys.iter().map(SessionKey::as_str).collect();
+    sql_query(format!(
+        "INSERT INTO session (session_key, expire_date, session_data) \
+         SELECT {}, statement_timestamp() + interval '{} seconds', $2 FROM unnest($1) AS key ORDER BY random()",
+        hashed("key"),
+        PERIOD.as_secs()
+    ))
+    .bind::<Array<Text>, _>(keys)
     .bind::<Text, _>(value)
     .execute(conn)?;
     Ok(())
@@ -108,12 +122,8 @@ pub(crate) fn fill_file(
 }
 
 impl Threads<PgConnection, Database> {
-    pub(crate) fn on_postgres(
-        name: &'static str,
-        bounded: bool,
-        table: Rc<Table<Database>>,
-        value: &str,
-    ) -> Result<Self> {
+    pub(crate) fn on_postgres(name: Name, table: Rc<Table<Database>>, value: &str) -> Result<Self> {
+        let bounded = name == Name::Bounded;
         let builder = DieselSession::builder().pool_size(POOL).min_idle(POOL).bounded_calls(bounded);
         let store = builder.connect(&table.database.url)?;
         Ok(Self::over(name, store, table, value))
@@ -123,18 +133,18 @@ impl Threads<PgConnection, Database> {
 impl Threads<SqliteConnection, File> {
     pub(crate) fn on_sqlite(file: File, rows: usize, value: &str) -> Result<Self> {
         let (store, keys) = fill_file(&file, rows, value)?;
-        Ok(Self::over(UNBOUNDED, store, Rc::new(Table { database: file, keys }), value))
+        Ok(Self::over(Name::Unbounded, store, Rc::new(Table { database: file, keys: keys.into() }), value))
     }
 }
 
 impl<C: SessionConnection, D> Threads<C, D> {
-    fn over(name: &'static str, store: DieselSession<C>, table: Rc<Table<D>>, value: &str) -> Self {
+    fn over(name: Name, store: DieselSession<C>, table: Rc<Table<D>>, value: &str) -> Self {
         Self { name, store, table, value: value.to_owned(), fresh: Vec::new() }
     }
 }
 
 impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> Name {
         self.name
     }
 
@@ -144,7 +154,7 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
         let (sample, made) = on_threads(clients, amount, |client, watch| {
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
-            let mut held = if self.name == HELD { Some(store.pool().get()?) } else { None };
+            let mut held = if self.name == Name::Held { Some(store.pool().get()?) } else { None };
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
                 match (operation.next(&mut random), held.as_deref_mut().map(|conn| store.on(conn))) {

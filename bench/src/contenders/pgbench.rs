@@ -1,8 +1,8 @@
 //! The limit: `pgbench -M prepared`, PostgreSQL's own benchmark in C on libpq, runs the statements that
 //! `DieselSession` sends.
 //!
-//! It has no pool: each client has its connection. Its sessions' keys are numbers, which is all that pgbench
-//! can draw: 19 characters in the same `char(40)`, of the same table.
+//! It has no pool: each client has its connection, but where several gets share one by a pipeline. Its sessions'
+//! keys are numbers, which is all that pgbench can draw: 19 characters in the same `char(40)`, of the same table.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,20 +10,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use diesel::PgConnection;
 use diesel::connection::SimpleConnection as _;
+use diesel_session::DieselSession;
 use nix::sys::resource::UsageWho;
 use tempfile::TempDir;
 
-use super::diesel_session::fill;
-use super::{Contender, PERIOD};
+use super::asynchronous::PIPELINED;
+use super::diesel_session::{fill, insert};
+use super::{Contender, Name, PERIOD};
 use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
 use crate::server::Database;
 use crate::statements::Statements;
-
-/// A thread for each client, as the stores that block have.
-pub(crate) const NAME: &str = "pgbench (the limit)";
-/// All clients on two threads, which wait for several connections at once.
-pub(crate) const TWO_THREADS: &str = "pgbench, two threads";
 
 /// Keys are this and the session's number.
 const KEYS: u64 = 1_000_000_000_000_000_000;
@@ -50,7 +48,7 @@ struct Logged {
 }
 
 pub(crate) struct PgBench {
-    name: &'static str,
+    name: Name,
     database: Database,
     rows: usize,
     value: String,
@@ -60,11 +58,12 @@ pub(crate) struct PgBench {
 }
 
 impl PgBench {
-    pub(crate) fn new(name: &'static str, database: Database, rows: usize, value: &str) -> Result<Self> {
-        fill(&database, &format!("({KEYS} + n)::text"), rows, value, PERIOD)?;
+    pub(crate) fn new(name: Name, database: Database, rows: usize, value: &str) -> Result<Self> {
+        let (key, period) = (format!("({KEYS} + n)::text"), PERIOD.as_secs().to_string());
+        fill(&database, |conn| insert(conn, &key, 1..rows + 1, value, &period))?;
         Ok(Self {
             name,
-            statements: Statements::seen_on(&database)?,
+            statements: Statements::seen_on(&DieselSession::<PgConnection>::connect(&database.url)?)?,
             database,
             rows,
             value: value.to_owned(),
@@ -73,12 +72,28 @@ impl PgBench {
         })
     }
 
-    fn threads(&self, clients: usize) -> usize {
-        if self.name == TWO_THREADS { clients.min(2) } else { clients }
+    /// Of so many operations at once: connections, operations to each one's transaction, and threads.
+    fn shares(&self, clients: usize) -> (usize, usize, usize) {
+        match self.name {
+            Name::PgBenchTwoThreads => (clients, 1, clients.min(2)),
+            Name::PgBenchPipelined => {
+                let connections = clients.min(PIPELINED as usize);
+                (connections, clients / connections, connections)
+            }
+            _ => (clients, 1, clients),
+        }
     }
 
-    /// A script with the key to use and one statement, whose values are named in their order.
-    fn script(&self, name: &str, statement: &str, key: &str, values: &[&str]) -> Result<PathBuf> {
+    /// A script with the key to use and one statement, whose values are named in their order; so many times in one
+    /// pipeline, where that is more than once.
+    fn script(
+        &self,
+        name: &str,
+        times: usize,
+        statement: &str,
+        key: &str,
+        values: &[&str],
+    ) -> Result<PathBuf> {
         let mut statement = statement.to_owned();
         for (number, value) in values.iter().enumerate().rev() {
             let parameter = format!("${}", number + 1);
@@ -87,28 +102,33 @@ impl PgBench {
         }
         ensure!(!statement.contains('$'), "a value is not named: {statement}");
         let path = self.scripts.path().join(name);
-        std::fs::write(&path, format!("{key}\n{statement};\n"))?;
+        let script = format!("{key}\n{statement};\n").repeat(times);
+        let script = if times == 1 { script } else { format!("\\startpipeline\n{script}\\endpipeline\n") };
+        std::fs::write(&path, script)?;
         Ok(path)
     }
 
     /// The scripts of an operation, and of ten runs how many are each one's.
-    fn scripts(&self, operation: Operation) -> Result<Vec<(PathBuf, u32)>> {
+    fn scripts(&self, operation: Operation, times: usize) -> Result<Vec<(PathBuf, u32)>> {
         let Statements { generate, get, set, clear } = &self.statements;
         let any = format!("\\set key {KEYS} + random(1, {})", self.rows);
         // Each client counts in a range of its own. `permute` puts the numbers out of order.
         let next = format!(
             "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
         );
-        let get = || self.script("get", get, &any, &[":key"]);
-        let set = || self.script("set", set, &any, &[":value", ":period", ":key"]);
+        let get = || self.script("get", times, get, &any, &[":key"]);
+        let set = || self.script("set", times, set, &any, &[":value", ":period", ":key"]);
         Ok(match operation {
             Operation::Get => vec![(get()?, 10)],
             Operation::Set => vec![(set()?, 10)],
             Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
             Operation::Generate => {
-                vec![(self.script("generate", generate, &next, &[":key", ":period", ":value", "NULL"])?, 10)]
+                vec![(
+                    self.script("generate", times, generate, &next, &[":key", ":period", ":value", "NULL"])?,
+                    10,
+                )]
             }
-            Operation::Clear => vec![(self.script("clear", clear, &next, &[":key"])?, 10)],
+            Operation::Clear => vec![(self.script("clear", times, clear, &next, &[":key"])?, 10)],
         })
     }
 
@@ -136,17 +156,18 @@ impl PgBench {
 }
 
 impl Contender for PgBench {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> Name {
         self.name
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
+        let (connections, times, threads) = self.shares(clients);
         let mut command = Command::new(&self.program);
         command
             .args(["--no-vacuum", "--protocol=prepared", "--log"])
             .arg(format!("--log-prefix={}", self.scripts.path().join("log").display()))
-            .arg(format!("--client={clients}"))
-            .arg(format!("--jobs={}", self.threads(clients)))
+            .arg(format!("--client={connections}"))
+            .arg(format!("--jobs={threads}"))
             .arg(format!("--define=value={}", self.value))
             .arg(format!("--define=period={} seconds", PERIOD.as_secs()))
             .arg("--define=count=0");
@@ -157,7 +178,7 @@ impl Contender for PgBench {
             }
             Amount::Operations(operations) => command.arg(format!("--transactions={operations}")),
         };
-        for (script, weight) in self.scripts(operation)? {
+        for (script, weight) in self.scripts(operation, times)? {
             command.arg(format!("--file={}@{weight}", script.display()));
         }
         let before = processor_time(UsageWho::RUSAGE_CHILDREN)?;
@@ -184,11 +205,11 @@ impl Contender for PgBench {
         let begin = measured.iter().map(|logged| logged[0].end).max().unwrap_or(0);
         let end = measured.iter().map(|logged| logged[logged.len() - 1].end).min().unwrap_or(0);
         let during = |logged: &&Logged| logged.end > begin && logged.end <= end;
-        let (mut operations, mut operations_per_second, mut latencies) = (0, 0.0, Vec::new());
+        let (mut operations, mut transactions_per_second, mut latencies) = (0, 0.0, Vec::new());
         for logged in &measured {
             let counted = |logged: &[Logged]| logged[logged.len() - 1].number - logged[0].number;
-            operations += usize::try_from(counted(logged))?;
-            operations_per_second += match amount {
+            operations += usize::try_from(counted(logged))? * times;
+            transactions_per_second += match amount {
                 Amount::Operations(_) if end > begin => {
                     logged.iter().filter(during).count() as f64 * 1e6 / (end - begin) as f64
                 }
@@ -200,11 +221,11 @@ impl Contender for PgBench {
         latencies.sort_unstable();
         Ok(Sample {
             operations,
-            operations_per_second,
+            operations_per_second: transactions_per_second * times as f64,
             latency_p50: percentile(&latencies, 50)?,
             latency_p99: percentile(&latencies, 99)?,
             // Of the whole run: pgbench's start is in it.
-            client_cpu: cpu / processed.parse::<f64>()?,
+            client_cpu: cpu / (processed.parse::<f64>()? * times as f64),
         })
     }
 
@@ -223,9 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pipeline_counts_for_as_many_operations_as_it_has() -> Result<()> {
+        let server = Postgres::start()?;
+        let mut pgbench = PgBench::new(Name::PgBenchPipelined, server.database(false)?, 100, "before")?;
+        // Four connections with two to a pipeline; each one's first pipeline only says when the second began.
+        assert_eq!(pgbench.run(Operation::Get, 8, Amount::Operations(5))?.operations, 4 * 4 * 2);
+        pgbench.run(Operation::Generate, 8, Amount::Operations(5))?;
+        assert_eq!(count(&pgbench.database, "true")?, 100 + 8 * 5);
+        Ok(())
+    }
+
+    #[test]
     fn the_limit_does_what_it_is_measured_by() -> Result<()> {
         let server = Postgres::start()?;
-        let mut pgbench = PgBench::new(NAME, server.database(false)?, 100, "before")?;
+        let mut pgbench = PgBench::new(Name::PgBench, server.database(false)?, 100, "before")?;
         "after".clone_into(&mut pgbench.value);
         // Of each client's five none is warm-up, and the first only says when the second began.
         assert_eq!(pgbench.run(Operation::Get, 2, Amount::Operations(5))?.operations, 8);

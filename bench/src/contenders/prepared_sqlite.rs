@@ -1,4 +1,4 @@
-//! The limit on SQLite: statements that do what `DieselSession`'s do, prepared once, called directly.
+//! The limit on SQLite: the statements that `DieselSession` sends, prepared once, called directly.
 
 use std::sync::Mutex;
 
@@ -6,18 +6,22 @@ use anyhow::{Result, anyhow, ensure};
 use rusqlite::{Connection, params};
 
 use super::diesel_session::fill_file;
-use super::{Contender, PERIOD};
+use super::{Contender, Name, PERIOD};
 use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{File, Tidy as _};
+use crate::statements::Statements;
 
-pub(crate) const NAME: &str = "prepared statements (the limit)";
+/// What the statements make milliseconds since 1970 of, each time they ask for the time.
+const NOW: &str = "now";
+const EPOCH: f64 = 2_440_587.5;
+const DAY: f64 = 86_400_000.0;
 
-/// Milliseconds since 1970.
-const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
+const HOUR: i64 = 3_600_000;
 
 /// A connection of its own for each thread, over a file with the same table.
 pub(crate) struct Prepared {
     file: File,
+    statements: Statements,
     /// One a client, of as many clients as there were at most.
     connections: Vec<Mutex<Connection>>,
     keys: Vec<String>,
@@ -29,55 +33,62 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(file: File, rows: usize, value: &str) -> Result<Self> {
         // As ours, but that the keys are as they are stored.
-        drop(fill_file(&file, rows, value)?);
+        let (store, _) = fill_file(&file, rows, value)?;
+        let statements = Statements::seen_on(&store)?;
         let keys = file
             .connect()?
             .prepare("SELECT session_key FROM session")?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        Ok(Self { file, connections: Vec::new(), keys, value: value.to_owned(), fresh: Vec::new() })
+        drop(store);
+        Ok(Self {
+            file,
+            statements,
+            connections: Vec::new(),
+            keys,
+            value: value.to_owned(),
+            fresh: Vec::new(),
+        })
     }
 }
 
 impl Contender for Prepared {
-    fn name(&self) -> &'static str {
-        NAME
+    fn name(&self) -> Name {
+        Name::Prepared
     }
 
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
         while self.connections.len() < clients {
             self.connections.push(Mutex::new(self.file.connect()?));
         }
-        let (period, now) = (i64::try_from(PERIOD.as_millis())?, NOW);
-        let Self { connections, keys, value, fresh, .. } = &*self;
+        let period = i64::try_from(PERIOD.as_millis())?;
+        let Self { statements, connections, keys, value, fresh, .. } = &*self;
         let (sample, made) = on_threads(clients, amount, |client, watch| {
             let conn = connections[client].lock().map_err(|_| anyhow!("a client panicked"))?;
-            let mut get = conn.prepare(&format!(
-                "SELECT session_data, expire_date - {now} FROM session \
-                 WHERE session_key = ?1 AND expire_date > {now}"
-            ))?;
-            let mut set = conn.prepare(&format!(
-                "UPDATE session SET session_data = ?2, expire_date = {now} + ?3 \
-                 WHERE session_key = ?1 AND expire_date > {now}"
-            ))?;
-            let mut insert = conn.prepare(&format!(
-                "INSERT INTO session (session_key, expire_date, session_data, owner, expire_hour) \
-                 VALUES (?1, {now} + ?3, ?2, NULL, ({now} + ?3) / 3600000) ON CONFLICT (session_key) DO NOTHING"
-            ))?;
-            let mut delete = conn.prepare("DELETE FROM session WHERE session_key = ?1")?;
+            let mut get = conn.prepare(&statements.get)?;
+            let mut set = conn.prepare(&statements.set)?;
+            let mut insert = conn.prepare(&statements.generate)?;
+            let mut delete = conn.prepare(&statements.clear)?;
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
                 let rows = match operation.next(&mut random) {
                     Operation::Get | Operation::Mixed => {
-                        get.query_row([key], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+                        get.query_row(params![NOW, EPOCH, DAY, key, NOW, EPOCH, DAY], |row| {
+                            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+                        })?;
                         1
                     }
-                    Operation::Set => set.execute(params![key, value, period])?,
+                    Operation::Set => {
+                        set.execute(params![value, NOW, EPOCH, DAY, period, key, NOW, EPOCH, DAY])?
+                    }
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
-                        insert.execute(params![made.last(), value, period])?
+                        let (key, owner) = (made.last(), None::<&str>);
+                        insert.execute(params![
+                            key, NOW, EPOCH, DAY, period, value, owner, NOW, EPOCH, DAY, period, HOUR
+                        ])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,
                 };
@@ -92,5 +103,32 @@ impl Contender for Prepared {
 
     fn tidy(&mut self) -> Result<()> {
         self.file.tidy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_writes_what_it_is_measured_by() -> Result<()> {
+        let mut prepared = Prepared::new(File::new()?, 10, "before")?;
+        "after".clone_into(&mut prepared.value);
+        let count = |prepared: &Prepared| -> Result<[i64; 2]> {
+            // Those that end a period from now, within a minute.
+            let query = "SELECT count(*), count(*) FILTER (WHERE session_data = 'after' \
+                AND abs(expire_date - (unixepoch() + ?1) * 1000) < 60000 AND expire_hour = expire_date / 3600000) \
+                FROM session";
+            let counted = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?]);
+            Ok(prepared.file.connect()?.query_row(query, [PERIOD.as_secs()], counted)?)
+        };
+        prepared.run(Operation::Generate, 2, Amount::Operations(5))?;
+        assert_eq!(count(&prepared)?, [20, 10]);
+        prepared.run(Operation::Clear, 2, Amount::Operations(5))?;
+        assert_eq!(count(&prepared)?, [10, 0]);
+        prepared.run(Operation::Set, 1, Amount::Operations(1))?;
+        assert_eq!(count(&prepared)?, [10, 1]);
+        prepared.run(Operation::Get, 1, Amount::Operations(1))?;
+        Ok(())
     }
 }

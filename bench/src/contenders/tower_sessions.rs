@@ -1,14 +1,12 @@
-//! The stores of `tower-sessions-sqlx-store`, through their own version of `SessionStore`, from tasks.
+//! Stores through tower-sessions' `SessionStore`, each through its own version of it; and those of
+//! `tower-sessions-sqlx-store`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
-use nix::sys::resource::UsageWho;
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
-use tokio::sync::Barrier;
-use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_sqlx_store::sqlx::postgres::PgPoolOptions;
 use tower_sessions_sqlx_store::sqlx::sqlite::{
@@ -17,47 +15,76 @@ use tower_sessions_sqlx_store::sqlx::sqlite::{
 use tower_sessions_sqlx_store::sqlx::{self, PgPool, QueryBuilder, Sqlite, SqlitePool};
 use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
-use super::{Contender, PERIOD, POOL};
-use crate::measure::{Amount, Operation, Sample, Stopwatch, processor_time};
-use crate::server::{Database, File, Tidy};
-
-pub(crate) const NAME: &str = "tower-sessions-sqlx-store";
-/// Without asking each connection whether it lives before it is used, which is a pool's default.
-pub(crate) const UNCHECKED: &str = "tower-sessions-sqlx-store, unchecked";
+use super::diesel_session::Table;
+use super::tasks::{Store, Tasks};
+use super::{Name, PERIOD, POOL};
+use crate::server::{Database, File};
 
 /// Sessions to an INSERT while a table is filled.
 const BATCH: usize = 5_000;
 
-/// A store over a filled table of its own.
-pub(crate) struct Tasks<S, D> {
-    store: S,
-    ids: Arc<Vec<Id>>,
-    /// What each client has created.
-    fresh: Vec<Vec<Id>>,
-    template: Record,
-    runtime: Runtime,
-    database: D,
-    name: &'static str,
+/// A store of tower-sessions, and the record that it writes.
+#[derive(Clone)]
+pub(crate) struct Recorded<S, R> {
+    pub(crate) store: S,
+    pub(crate) record: R,
 }
 
-impl Tasks<PostgresStore, Database> {
-    pub(crate) fn on_postgres(
-        name: &'static str,
-        database: Database,
-        rows: usize,
-        value: &str,
-    ) -> Result<Self> {
+/// The same code for each version of tower-sessions-core.
+macro_rules! through {
+    ($core:ident) => {
+        impl<S> Recorded<S, $core::session::Record> {
+            /// With a value in its data.
+            pub(crate) fn record(value: &str) -> Result<$core::session::Record> {
+                let expiry_date = OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?;
+                let data = HashMap::from([("value".to_owned(), value.into())]);
+                Ok($core::session::Record { id: $core::session::Id::default(), data, expiry_date })
+            }
+        }
+
+        impl<S: $core::SessionStore + Clone> Store for Recorded<S, $core::session::Record> {
+            type Key = $core::session::Id;
+
+            async fn get(&self, id: &Self::Key) -> Result<()> {
+                self.store.load(id).await?.map(drop).ok_or_else(|| anyhow!("a session is missing"))
+            }
+
+            async fn set(&mut self, id: &Self::Key) -> Result<()> {
+                self.record.id = *id;
+                Ok(self.store.save(&self.record).await?)
+            }
+
+            async fn generate(&self) -> Result<Self::Key> {
+                // The store writes into it.
+                let mut record = self.record.clone();
+                record.id = Self::Key::default();
+                self.store.create(&mut record).await?;
+                Ok(record.id)
+            }
+
+            async fn clear(&self, id: &Self::Key) -> Result<()> {
+                Ok(self.store.delete(id).await?)
+            }
+        }
+    };
+}
+
+through!(tower_sessions_core);
+through!(tower_sessions_core_0_15);
+
+impl Tasks<Recorded<PostgresStore, Record>, Database> {
+    pub(crate) fn on_postgres(name: Name, database: Database, rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let template = record(value)?;
+        let record = Recorded::<PostgresStore, Record>::record(value)?;
         let (store, ids) = runtime.block_on(async {
             let options = PgPoolOptions::new()
                 .max_connections(POOL)
                 .min_connections(POOL)
-                .test_before_acquire(name != UNCHECKED);
+                .test_before_acquire(name != Name::SqlxUnchecked);
             let pool = options.connect(&database.url).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            let ids = fill_postgres(&pool, &template, rows).await?;
+            let ids = fill_postgres(&pool, &record, rows).await?;
             for statement in
                 ["ALTER TABLE tower_sessions.session SET (autovacuum_enabled = off)", "VACUUM ANALYZE"]
             {
@@ -65,15 +92,16 @@ impl Tasks<PostgresStore, Database> {
             }
             anyhow::Ok((store, ids))
         })?;
-        Ok(Self::new(name, store, ids, template, runtime, database))
+        let table = Table { database, keys: ids.into() };
+        Ok(Self::new(name, Recorded { store, record }, Rc::new(table), runtime))
     }
 }
 
-impl Tasks<SqliteStore, File> {
+impl Tasks<Recorded<SqliteStore, Record>, File> {
     /// With the pragmas that `diesel-session` sets.
-    pub(crate) fn on_sqlite(name: &'static str, file: File, rows: usize, value: &str) -> Result<Self> {
+    pub(crate) fn on_sqlite(name: Name, file: File, rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let template = record(value)?;
+        let record = Recorded::<SqliteStore, Record>::record(value)?;
         let options = SqliteConnectOptions::new()
             .filename(file.path())
             .create_if_missing(true)
@@ -84,106 +112,16 @@ impl Tasks<SqliteStore, File> {
             let pool_options = SqlitePoolOptions::new()
                 .max_connections(POOL)
                 .min_connections(POOL)
-                .test_before_acquire(name != UNCHECKED);
+                .test_before_acquire(name != Name::SqlxUnchecked);
             let pool = pool_options.connect_with(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            let ids = fill_sqlite(&pool, &template, rows).await?;
+            let ids = fill_sqlite(&pool, &record, rows).await?;
             anyhow::Ok((store, ids))
         })?;
-        Ok(Self::new(name, store, ids, template, runtime, file))
+        let table = Table { database: file, keys: ids.into() };
+        Ok(Self::new(name, Recorded { store, record }, Rc::new(table), runtime))
     }
-}
-
-impl<S: SessionStore + Clone, D> Tasks<S, D> {
-    fn new(
-        name: &'static str,
-        store: S,
-        ids: Vec<Id>,
-        template: Record,
-        runtime: Runtime,
-        database: D,
-    ) -> Self {
-        Self { name, store, ids: Arc::new(ids), fresh: Vec::new(), template, runtime, database }
-    }
-}
-
-impl<S: SessionStore + Clone, D: Tidy> Contender for Tasks<S, D> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample> {
-        let mut fresh = std::mem::take(&mut self.fresh);
-        fresh.resize(clients, Vec::new());
-        let before = processor_time(UsageWho::RUSAGE_SELF)?;
-        let start = Arc::new(Barrier::new(clients));
-        let (watches, cpu) = self.runtime.block_on(async {
-            let tasks: Vec<_> = fresh
-                .into_iter()
-                .map(|fresh| {
-                    let (store, ids, record) =
-                        (self.store.clone(), Arc::clone(&self.ids), self.template.clone());
-                    let start = Arc::clone(&start);
-                    tokio::spawn(async move {
-                        start.wait().await;
-                        client(&store, operation, &ids, fresh, record, Stopwatch::start(amount)).await
-                    })
-                })
-                .collect();
-            let mut watches = Vec::new();
-            for task in tasks {
-                let (watch, made) = task.await??;
-                watches.push(watch);
-                self.fresh.push(made);
-            }
-            anyhow::Ok((watches, processor_time(UsageWho::RUSAGE_SELF)? - before))
-        })?;
-        Sample::new(watches, cpu)
-    }
-
-    fn tidy(&mut self) -> Result<()> {
-        self.database.tidy()
-    }
-}
-
-/// One client: it has its record at hand already, as after a request's work.
-async fn client<S: SessionStore>(
-    store: &S,
-    operation: Operation,
-    ids: &[Id],
-    fresh: Vec<Id>,
-    mut record: Record,
-    mut watch: Stopwatch,
-) -> Result<(Stopwatch, Vec<Id>)> {
-    let mut random = fastrand::Rng::new();
-    let mut made = Vec::new();
-    while watch.goes_on() {
-        let id = ids[random.usize(..ids.len())];
-        match operation.next(&mut random) {
-            Operation::Get | Operation::Mixed => {
-                store.load(&id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
-            }
-            Operation::Set => {
-                record.id = id;
-                store.save(&record).await?;
-            }
-            Operation::Generate => {
-                record.id = Id::default();
-                store.create(&mut record).await?;
-                made.push(record.id);
-            }
-            Operation::Clear => store.delete(&fresh[watch.laps()]).await?,
-        }
-        watch.lap();
-    }
-    Ok((watch, made))
-}
-
-fn record(value: &str) -> Result<Record> {
-    let expiry_date = OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?;
-    let data = HashMap::from([("value".to_owned(), value.into())]);
-    Ok(Record { id: Id::default(), data, expiry_date })
 }
 
 /// New sessions as the store would write them: ids, data, and the one expiry.

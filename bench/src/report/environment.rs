@@ -10,7 +10,8 @@ use diesel::sql_query;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
-use crate::contenders::{POOL, diesel_session, pgbench, prepared_sqlite, tower_sessions};
+use crate::contenders::{Name, POOL};
+use crate::plan::Group;
 use crate::server::Postgres;
 
 #[derive(Serialize)]
@@ -36,9 +37,12 @@ const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_sett
      'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing', 'lc_collate')";
 
 /// Packages whose versions matter, as the lock file has them.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 13] = [
     "diesel-session",
     "diesel",
+    "diesel-async",
+    "bb8",
+    "tokio-postgres",
     "r2d2",
     "pq-sys",
     "libsqlite3-sys",
@@ -50,7 +54,7 @@ const PACKAGES: [&str; 10] = [
 ];
 
 impl Environment {
-    pub(crate) fn look(server: &Postgres) -> Result<Self> {
+    pub(crate) fn look(server: &Postgres, plan: &[Group]) -> Result<Self> {
         let settings: Vec<Setting> = sql_query(SETTINGS).load(&mut server.connect()?)?;
         let mut settings: BTreeMap<String, String> =
             settings.into_iter().map(|setting| (setting.name, setting.value)).collect();
@@ -62,41 +66,58 @@ impl Environment {
             "half a second before each second that counts; pgbench, see there".to_owned(),
         );
         settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
-        Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders() })
+        Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders(plan) })
     }
 }
 
-fn contenders() -> BTreeMap<&'static str, &'static str> {
-    BTreeMap::from([
-        (
-            diesel_session::UNBOUNDED,
-            "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), \
-            since no other contender bounds a call either",
-        ),
-        (diesel_session::BOUNDED, "the same with the default settings, under which every call ends in time"),
-        (
-            diesel_session::HELD,
-            "the same operations through DieselSession::on, on a connection that each thread holds",
-        ),
-        (
-            tower_sessions::NAME,
+/// By its name.
+fn contenders(plan: &[Group]) -> BTreeMap<&'static str, &'static str> {
+    let names = plan.iter().flat_map(|group| &group.contenders);
+    names.map(|name| (name.as_str(), what(*name))).collect()
+}
+
+fn what(name: Name) -> &'static str {
+    match name {
+        Name::Unbounded => {
+            "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), since neither pgbench nor \
+            tower-sessions-sqlx-store bounds a call either"
+        }
+        Name::Bounded => "the same with the default settings, under which every call ends in time",
+        Name::Held => "the same operations through DieselSession::on, on a connection that each thread holds",
+        Name::Async => {
+            "AsyncDieselSession through AsyncNow, from tasks on a thread for each processor, a pool of as many \
+            connections, with the default settings, under which every call ends in time"
+        }
+        Name::AsyncPipelined => {
+            "the same with .pipelined(4): gets share four of the pool's connections, and travel together"
+        }
+        Name::Tower => {
+            "AsyncDieselSession as TowerSessionStore, through SessionStore of tower-sessions-core 0.15, from tasks \
+            likewise: load, save, create, delete of records like those of tower-sessions-sqlx-store"
+        }
+        Name::TowerPipelined => "the same with .pipelined(4)",
+        Name::Sqlx => {
             "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
             tasks on a thread for each processor: load, save, create, delete; its pool asks each connection whether it \
-            lives before it is used, the default, which is a round trip that ours does not make",
-        ),
-        (tower_sessions::UNCHECKED, "the same with a pool that does not ask, which is not the default"),
-        (
-            pgbench::NAME,
+            lives before it is used, the default, which is a round trip that ours does not make"
+        }
+        Name::SqlxUnchecked => "the same with a pool that does not ask, which is not the default",
+        Name::PgBench => {
             "pgbench -M prepared with the statements that DieselSession sends, a thread a client; \
             connections are new in each sample, of which the first half (of counted operations the first tenth) does \
-            not count, but that processor time is of all; latencies are of one operation in five",
-        ),
-        (pgbench::TWO_THREADS, "the same with all clients on two threads"),
-        (
-            prepared_sqlite::NAME,
-            "rusqlite with the same table and statements of the same meaning, a connection a client",
-        ),
-    ])
+            not count, but that processor time is of all; latencies are of one operation in five"
+        }
+        Name::PgBenchTwoThreads => "the same with all clients on two threads",
+        Name::PgBenchPipelined => {
+            "pgbench -M prepared on four connections with as many gets between \\startpipeline and \\endpipeline \
+            as make the clients' number; gets are counted, and a latency is that of a pipeline; it sends one Sync for \
+            a whole pipeline, so that the server begins a transaction once for several gets, which strangers' \
+            requests cannot share"
+        }
+        Name::Prepared => {
+            "rusqlite with the same table and statements of the same meaning, a connection a client"
+        }
+    }
 }
 
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
@@ -127,8 +148,11 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
     let mut versions: BTreeMap<&str, String> = PACKAGES
         .iter()
         .filter_map(|package| {
-            let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
-            Some((*package, entry.split('"').next()?.to_owned()))
+            // Of one there are two: each store has its own.
+            let entry = format!("name = \"{package}\"\nversion = \"");
+            let entries = lock.split(&entry).skip(1);
+            let versions: Vec<&str> = entries.filter_map(|entry| entry.split('"').next()).collect();
+            (!versions.is_empty()).then(|| (*package, versions.join(" and ")))
         })
         .collect();
     let pgbench = Command::new(throwaway_postgres::binaries()?.join("pgbench")).arg("--version").output()?;

@@ -8,15 +8,17 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::compare::Round;
-use crate::contenders::{diesel_session, pgbench, tower_sessions};
+use crate::contenders::Name;
 use crate::measure::{Operation, median};
 use crate::plan::Database;
 
-const CONTENDERS: [(&str, RGBColor); 4] = [
-    (diesel_session::UNBOUNDED, RGBColor(0, 114, 178)),
-    (diesel_session::BOUNDED, RGBColor(86, 180, 233)),
-    (tower_sessions::NAME, RGBColor(213, 94, 0)),
-    (pgbench::NAME, RGBColor(110, 110, 110)),
+const CONTENDERS: [(Name, RGBColor); 6] = [
+    (Name::Unbounded, RGBColor(0, 114, 178)),
+    (Name::Bounded, RGBColor(86, 180, 233)),
+    (Name::Async, RGBColor(0, 158, 115)),
+    (Name::AsyncPipelined, RGBColor(204, 121, 167)),
+    (Name::Sqlx, RGBColor(213, 94, 0)),
+    (Name::PgBench, RGBColor(110, 110, 110)),
 ];
 
 const SIZE: (u32, u32) = (960, 400);
@@ -53,7 +55,7 @@ fn plot(
 
 /// A contender's medians, by place on the plot's axis.
 struct Line {
-    contender: &'static str,
+    contender: Name,
     color: RGBColor,
     points: BTreeMap<usize, f64>,
 }
@@ -109,7 +111,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, lines: &[Line]) 
             .collect();
         chart
             .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-            .label(*contender)
+            .label(contender.as_str())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
     }

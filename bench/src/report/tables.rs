@@ -49,7 +49,7 @@ pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
                 let speeds = each(|sample| sample.operations_per_second);
                 let (lowest, highest) = extremes(&speeds);
                 table.add_row([
-                    (*contender).to_owned(),
+                    contender.to_string(),
                     rows.to_string(),
                     operation.name().to_owned(),
                     clients.to_string(),
@@ -71,7 +71,7 @@ pub(crate) fn traffic(traffic: &[Traffic]) -> Table {
     let mut table = table(&["contender", "operation", "round trips", "statements", "parsed"]);
     for seen in traffic {
         table.add_row([
-            seen.contender.to_owned(),
+            seen.contender.to_string(),
             seen.operation.name().to_owned(),
             seen.round_trips.to_string(),
             seen.statements.to_string(),

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::data_types::PgInterval;
 use diesel::dsl::{array, auto_type, count, count_star, select};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Interval, Nullable, Text, Timestamp, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Interval, Text, Timestamp, Timestamptz};
 
 use super::cached_update::cached_update;
 use super::{InspectedRow, Queries};
@@ -38,7 +38,6 @@ extern "SQL" {
     fn statement_timestamp() -> Timestamptz;
     fn date_trunc(unit: Text, of: Timestamp) -> Timestamp;
     fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
-    fn coalesce(one: Nullable<Timestamptz>, other: Timestamptz) -> Timestamptz;
     fn timezone(zone: Text, of: Timestamp) -> Timestamptz;
     /// As a function, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, where
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
@@ -140,13 +139,10 @@ impl<C: Run> Queries for C {
         key: &StoredKey,
         value: &str,
         owner: Option<&str>,
-        since: Option<DateTime<Utc>>,
+        since: DateTime<Utc>,
         expiry: Expiry,
     ) -> QueryResult<bool> {
-        let begun = || {
-            let since = coalesce(since.into_sql::<Nullable<Timestamptz>>(), statement_timestamp());
-            least(since, statement_timestamp())
-        };
+        let begun = || least(since.into_sql::<Timestamptz>(), statement_timestamp());
         let lifetime = interval_of_life(expiry.lifetime);
         let end_of_life = timezone(UtcZone, begun().at_time_zone(UtcZone) + lifetime);
         let insert = diesel::insert_into(session::table)

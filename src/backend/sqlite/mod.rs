@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{auto_type, count, count_star, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 
 use super::blocking::Blocks;
 use super::cached_update::cached_update;
@@ -21,7 +21,6 @@ extern "SQL" {
     fn julianday(time: Text) -> Double;
     #[sql_name = "min"]
     fn least(one: BigInt, other: BigInt) -> BigInt;
-    fn coalesce(one: Nullable<BigInt>, other: BigInt) -> BigInt;
 }
 
 diesel::table! {
@@ -131,12 +130,11 @@ impl Queries for SqliteConnection {
         key: &StoredKey,
         value: &str,
         owner: Option<&str>,
-        since: Option<DateTime<Utc>>,
+        since: DateTime<Utc>,
         expiry: Expiry,
     ) -> QueryResult<bool> {
-        let since = since.map(|since| since.timestamp_millis());
-        let begun =
-            || least(coalesce(since.into_sql::<Nullable<BigInt>>(), milliseconds_now()), milliseconds_now());
+        let since = since.timestamp_millis();
+        let begun = || least(since.into_sql::<BigInt>(), milliseconds_now());
         let end = || {
             let end_of_life = begun() + milliseconds(expiry.lifetime);
             least(milliseconds_now() + milliseconds(expiry.period), end_of_life)

@@ -1,0 +1,90 @@
+//! `AsyncDieselSession`, called from tasks: through `AsyncNow`, and through tower-sessions' trait.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+use diesel_session::{AsyncDieselSession, AsyncNow as _, SessionKey, TimeDelta, TowerSessionStore};
+use tokio::runtime::Runtime;
+use tower_sessions_core_0_15::session::{Id, Record};
+
+use super::diesel_session::{Table, fill, insert_keys};
+use super::tasks::{Store, Tasks};
+use super::tower_sessions::Recorded;
+use super::{Name, PERIOD, POOL};
+use crate::server::Database;
+
+/// Of the pool's connections, those that reads share.
+pub(crate) const PIPELINED: u32 = 4;
+
+/// `AsyncNow`, with the value that it writes.
+#[derive(Clone)]
+pub(crate) struct Native {
+    store: AsyncDieselSession,
+    value: String,
+    period: TimeDelta,
+}
+
+impl Store for Native {
+    type Key = SessionKey;
+
+    async fn get(&self, key: &SessionKey) -> Result<()> {
+        Ok(self.store.get(key).await.map(drop)?)
+    }
+
+    async fn set(&mut self, key: &SessionKey) -> Result<()> {
+        Ok(self.store.set(key, self.value.clone(), Some(self.period)).await?)
+    }
+
+    async fn generate(&self) -> Result<SessionKey> {
+        Ok(self.store.generate(Some(self.value.clone()), Some(self.period)).await?)
+    }
+
+    async fn clear(&self, key: &SessionKey) -> Result<()> {
+        Ok(self.store.clear(key).await?)
+    }
+}
+
+impl Tasks<Native, Database> {
+    pub(crate) fn native(name: Name, table: Rc<Table<Database>>, value: &str) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let pipelined = name == Name::AsyncPipelined;
+        let store = runtime.block_on(connect(&table.database, pipelined))?;
+        let native = Native { store, value: value.to_owned(), period: TimeDelta::from_std(PERIOD)? };
+        Ok(Self::new(name, native, table, runtime))
+    }
+}
+
+/// What `TowerSessionStore` is called with.
+pub(crate) type Tower = Recorded<TowerSessionStore<AsyncDieselSession>, Record>;
+
+impl Tasks<Tower, Database> {
+    pub(crate) fn tower(name: Name, table: Rc<Table<Database, Id>>, value: &str) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let pipelined = name == Name::TowerPipelined;
+        let store = TowerSessionStore::new(runtime.block_on(connect(&table.database, pipelined))?);
+        Ok(Self::new(name, Recorded { store, record: Tower::record(value)? }, table, runtime))
+    }
+}
+
+impl Table<Database, Id> {
+    /// A new table with so many live sessions, as `TowerSessionStore` keeps them.
+    pub(crate) fn of_tower_sessions(database: Database, rows: usize, value: &str) -> Result<Rc<Self>> {
+        let ids: Vec<Id> = (0..rows).map(|_| Id::default()).collect();
+        let record = Tower::record(value)?;
+        let data = serde_json::to_string(&record.data)?;
+        // Keys follow from ids alone.
+        let runtime = Runtime::new()?;
+        let keys = runtime.block_on(async {
+            let store = TowerSessionStore::new(connect(&database, false).await?);
+            anyhow::Ok(ids.iter().map(|id| store.key(id)).collect::<Vec<_>>())
+        })?;
+        fill(&database, |conn| insert_keys(conn, &keys, &data))?;
+        Ok(Rc::new(Self { database, keys: ids.into() }))
+    }
+}
+
+async fn connect(database: &Database, pipelined: bool) -> Result<AsyncDieselSession> {
+    let builder = AsyncDieselSession::builder().pool_size(POOL).min_idle(POOL);
+    let builder = if pipelined { builder.pipelined(PIPELINED) } else { builder };
+    Ok(builder.connect(&database.url).await?)
+}
