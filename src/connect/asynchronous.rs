@@ -42,10 +42,12 @@ pub(crate) fn manager(
 
 async fn make(
     established: BoxFuture<'static, ConnectionResult<AsyncPgConnection>>,
-    set_up: String,
+    set_up: Vec<String>,
 ) -> ConnectionResult<AsyncPgConnection> {
     let mut conn = established.await?;
-    conn.batch_execute(&set_up).await.map_err(CouldntSetupConfiguration)?;
+    for statement in &set_up {
+        conn.batch_execute(statement).await.map_err(CouldntSetupConfiguration)?;
+    }
     Ok(conn)
 }
 

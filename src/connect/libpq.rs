@@ -33,6 +33,7 @@ impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
             // In transaction mode, what is prepared by name or set may be another client's by the next call.
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         }
-        Ok(conn.batch_execute(&set_up(&self.0))?)
+        let statements = set_up(&self.0);
+        Ok(statements.iter().try_for_each(|statement| conn.batch_execute(statement))?)
     }
 }

@@ -203,13 +203,13 @@ impl fmt::Debug for ConnectOptions {
 
 /// What each new connection is told: its statement timeout where the role, the environment or the caller's options
 /// have set none, and where it finds tables.
-pub(super) fn set_up(settings: &ConnectionSettings) -> String {
+pub(super) fn set_up(settings: &ConnectionSettings) -> Vec<String> {
     let milliseconds = settings.statement_timeout.as_millis();
     let timeout = format!(
         "SELECT set_config('statement_timeout', '{milliseconds}', false) \
-         WHERE current_setting('statement_timeout') = '0';"
+         WHERE current_setting('statement_timeout') = '0'"
     );
-    let schema = settings.schema.as_ref().map(|schema| format!("SET search_path = {};", schema.quoted()));
+    let schema = settings.schema.as_ref().map(|schema| format!("SET search_path = {}", schema.quoted()));
     let timeout = (!settings.pgbouncer).then_some(timeout);
     timeout.into_iter().chain(schema).collect()
 }

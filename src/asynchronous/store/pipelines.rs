@@ -94,8 +94,8 @@ impl<P: AsyncPool> Source for Pipelines<P> {
             for shared in self.slots.iter().filter_map(Slot::current) {
                 shared.lose_if_silent_since(started);
             }
-            done
         }
+        done
     }
 
     fn call_timeout(&self) -> Duration {

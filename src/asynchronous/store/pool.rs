@@ -101,6 +101,9 @@ impl<P: AsyncPool> Source for Pooled<P> {
         if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
             return Ok(done);
         }
+        // It keeps its connection until the server answers or the connection breaks.
+        tokio::spawn(job);
+        Err(Error::ServerTimeout { waited: started.elapsed() })
     }
 
     fn call_timeout(&self) -> Duration {
