@@ -25,7 +25,7 @@ pub(crate) fn outcome<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-impl<C: Blocks + Queries> Transactions for C {
+impl<C: Blocks + Connect + Queries> Transactions for C {
     async fn begin(&mut self) -> QueryResult<()> {
         if AnsiTransactionManager::transaction_manager_status_mut(self).transaction_depth()?.is_some() {
             AnsiTransactionManager::begin_transaction(self)

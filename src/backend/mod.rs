@@ -114,7 +114,7 @@ pub trait Queries: Send {
 }
 
 /// Transactions for what takes more than one statement.
-pub(crate) trait Transactions: Queries {
+pub(crate) trait Transactions: Link {
     /// Begins a transaction in which a row that was read can be written; a savepoint in the caller's.
     fn begin(&mut self) -> impl Answer<()>;
 

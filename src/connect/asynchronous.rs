@@ -11,41 +11,49 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::ConnectionSettings;
-use super::conninfo;
 use super::postgres::{ConnectOptions, set_up};
+use super::{ConnectionSettings, conninfo};
 use crate::error::Error;
 
+type Established = BoxFuture<'static, ConnectionResult<AsyncPgConnection>>;
+
 /// What establishes a connection, by an address of `keyword='value'` pairs.
-pub(crate) type Establish =
-    Arc<dyn Fn(String) -> BoxFuture<'static, ConnectionResult<AsyncPgConnection>> + Send + Sync>;
+pub(crate) type Establish = Arc<dyn Fn(String) -> Established + Send + Sync>;
 
 /// Without TLS, which diesel-async leaves to others.
 pub(crate) fn establish_in_clear() -> Establish {
     Arc::new(|address| async move { AsyncPgConnection::establish(&address).await }.boxed())
 }
 
-/// Makes connections that are set up, each in time.
+/// Makes connections to the first address that takes one in time, and sets them up.
 pub(crate) fn manager(
-    address: String,
+    addresses: Vec<String>,
     settings: &ConnectionSettings,
     establish: Establish,
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
     let (set_up, limit) = (set_up(settings), settings.connection_timeout);
     let mut config = ManagerConfig::default();
-    config.custom_setup = Box::new(move |address| {
-        let made = make(establish(address.to_owned()), set_up.clone());
-        in_time(limit, made).boxed()
+    config.custom_setup = Box::new(move |_| {
+        let (addresses, set_up, establish) = (addresses.clone(), set_up.clone(), Arc::clone(&establish));
+        async move {
+            let mut made = Err(BadConnection("there is no address".to_owned()));
+            for address in addresses {
+                made = in_time(limit, make(establish(address), &set_up)).await;
+                if made.is_ok() {
+                    break;
+                }
+            }
+            made
+        }
+        .boxed()
     });
-    AsyncDieselConnectionManager::new_with_config(address, config)
+    // Every address is in the closure.
+    AsyncDieselConnectionManager::new_with_config(String::new(), config)
 }
 
-async fn make(
-    established: BoxFuture<'static, ConnectionResult<AsyncPgConnection>>,
-    set_up: Vec<String>,
-) -> ConnectionResult<AsyncPgConnection> {
+async fn make(established: Established, set_up: &[String]) -> ConnectionResult<AsyncPgConnection> {
     let mut conn = established.await?;
-    for statement in &set_up {
+    for statement in set_up {
         conn.batch_execute(statement).await.map_err(CouldntSetupConfiguration)?;
     }
     Ok(conn)
@@ -56,55 +64,161 @@ async fn in_time<T>(limit: Duration, made: impl Future<Output = ConnectionResult
     timeout(limit, made).await.unwrap_or_else(late)
 }
 
+/// Of `tokio_postgres::Config`, 0.7.
+const KNOWN: [&str; 17] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+fn refuse<T>(setting: &'static str, reason: &str) -> Result<T, Error> {
+    Err(Error::Configuration { setting, reason: reason.to_owned() })
+}
+
 impl ConnectOptions {
-    /// The string that tokio-postgres takes, with time limits where these options have none of their own.
+    /// The strings that tokio-postgres takes, one a host, so that each has a time of its own; with time limits where
+    /// these options have none. `has_tls` says that somebody else sees to TLS, and to what these options say of it.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] as for libpq's; and for a parameter that libpq alone knows.
-    pub(crate) fn asynchronous_address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
-        /// Of `tokio_postgres::Config`, 0.7.
-        const KNOWN: [&str; 18] = [
-            "application_name",
-            "channel_binding",
-            "connect_timeout",
-            "dbname",
-            "host",
-            "hostaddr",
-            "keepalives",
-            "keepalives_idle",
-            "keepalives_interval",
-            "keepalives_retries",
-            "load_balance_hosts",
-            "options",
-            "password",
-            "port",
-            "sslmode",
-            "target_session_attrs",
-            "tcp_user_timeout",
-            "user",
-        ];
-        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
+    /// [`Error::Configuration`] as for libpq's string; for a parameter that libpq alone knows, and for a value that
+    /// tokio-postgres does not.
+    pub(crate) fn asynchronous_addresses(
+        &self,
+        settings: &ConnectionSettings,
+        has_tls: bool,
+    ) -> Result<Vec<String>, Error> {
         let mut options = self.with_limits("keepalives_retries", settings)?;
-        for (keyword, _) in &mut options.parameters {
-            if keyword == "keepalives_count" {
-                "keepalives_retries".clone_into(keyword);
-            }
-            if !KNOWN.contains(&keyword.as_str()) {
-                let reason =
-                    format!("diesel-async takes no {keyword}: that is for what establishes connections");
-                return refuse("connection", &reason);
+        if has_tls {
+            options.parameters.retain(|(keyword, _)| keyword == "sslmode" || !keyword.starts_with("ssl"));
+        }
+        for (keyword, value) in &mut options.parameters {
+            match (keyword.as_str(), value.as_str()) {
+                ("keepalives_count", _) => "keepalives_retries".clone_into(keyword),
+                // libpq counts milliseconds, tokio-postgres seconds.
+                ("tcp_user_timeout", milliseconds) => match milliseconds.parse::<u64>() {
+                    Ok(milliseconds) => *value = milliseconds.div_ceil(1_000).to_string(),
+                    Err(_) => return refuse("tcp_user_timeout", "milliseconds, as a number"),
+                },
+                ("sslmode", "verify-ca" | "verify-full") if has_tls => "require".clone_into(value),
+                ("sslmode", "verify-ca" | "verify-full" | "allow") => {
+                    return refuse("sslmode", "disable, prefer or require; to verify, use `establish_with`");
+                }
+                (keyword, _) if !KNOWN.contains(&keyword) => {
+                    let reason = format!("diesel-async takes no {keyword}: `establish_with` may see to it");
+                    return refuse("connection", &reason);
+                }
+                _ => {}
             }
         }
-        if matches!(options.get("sslmode"), Some("verify-ca" | "verify-full" | "allow")) {
-            return refuse("sslmode", "disable, prefer or require: what is verified says `establish_with`");
+        let addresses: Vec<String> =
+            options.each_host()?.iter().map(Self::written).collect::<Result<_, _>>()?;
+        if addresses.iter().any(|address| address.parse::<tokio_postgres::Config>().is_err()) {
+            // Its own error may quote what it could not read.
+            let reason =
+                "a parameter has a value that tokio-postgres does not know, such as a port over 65535";
+            return refuse("connection", reason);
         }
-        if options.get("host").is_none() && options.get("hostaddr").is_none() {
+        Ok(addresses)
+    }
+
+    /// The options of each host that they name.
+    fn each_host(&self) -> Result<Vec<Self>, Error> {
+        let list = |keyword| -> Vec<String> {
+            self.get(keyword).into_iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
+        };
+        let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
+        let count = hosts.len().max(addresses.len());
+        if count == 0 {
             return refuse(
                 "host",
                 "diesel-async has no default: give a name, or the directory of the socket",
             );
         }
-        conninfo::format(&options.parameters)
+        let fits = |list: &[String]| list.is_empty() || list.len() == count;
+        if !fits(&hosts) || !fits(&addresses) || !(fits(&ports) || ports.len() == 1) {
+            return refuse("host", "as many hosts as addresses, and one port or as many");
+        }
+        let each = |number: usize| {
+            let mut options = self.clone();
+            for (keyword, list) in [("host", &hosts), ("hostaddr", &addresses), ("port", &ports)] {
+                if let Some(value) = list.get(number).or(list.first()) {
+                    options = options.with(keyword, value);
+                }
+            }
+            options
+        };
+        Ok((0..count).map(each).collect())
+    }
+
+    fn written(&self) -> Result<String, Error> {
+        conninfo::format(&self.parameters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_postgres::Config;
+    use tokio_postgres::config::Host;
+
+    use super::{ConnectOptions, ConnectionSettings};
+
+    const SETTINGS: ConnectionSettings = ConnectionSettings {
+        connection_timeout: Duration::from_millis(2_500),
+        statement_timeout: Duration::from_millis(6_500),
+        pgbouncer: false,
+        schema: None,
+    };
+
+    fn configs(options: &str, has_tls: bool) -> Vec<Config> {
+        let options: ConnectOptions = options.parse().unwrap();
+        let addresses = options.asynchronous_addresses(&SETTINGS, has_tls).unwrap();
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn limits_are_set_where_the_caller_has_none_and_mean_what_libpq_means() {
+        let ours = &configs("host=a", false)[0];
+        assert_eq!(ours.get_tcp_user_timeout(), Some(&Duration::from_secs(7)));
+        assert_eq!(ours.get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(ours.get_keepalives_retries(), Some(3));
+        let theirs = &configs("host=a tcp_user_timeout=1500 keepalives_count=9", false)[0];
+        assert_eq!(theirs.get_tcp_user_timeout(), Some(&Duration::from_secs(2)));
+        assert_eq!(theirs.get_keepalives_retries(), Some(9));
+    }
+
+    #[test]
+    fn each_host_has_an_address_of_its_own() {
+        let configs = configs("host=a,b hostaddr=127.0.0.1,127.0.0.2 port=1,2", false);
+        let hosts: Vec<_> = configs.iter().map(|config| (config.get_hosts(), config.get_ports())).collect();
+        let host = |name: &str| [Host::Tcp(name.to_owned())];
+        assert_eq!(hosts, [(&host("a")[..], &[1][..]), (&host("b")[..], &[2][..])]);
+        let one_port = self::configs("host=a,b port=7", false);
+        assert!(one_port.iter().all(|config| config.get_ports() == [7]));
+    }
+
+    #[test]
+    fn whoever_establishes_connections_sees_to_tls() {
+        let strict = "host=a sslmode=verify-full sslrootcert=/ca.pem";
+        let config = &configs(strict, true)[0];
+        assert_eq!(config.get_ssl_mode(), tokio_postgres::config::SslMode::Require);
+        let options: ConnectOptions = strict.parse().unwrap();
+        assert!(options.asynchronous_addresses(&SETTINGS, false).is_err());
     }
 }

@@ -168,7 +168,7 @@ impl ConnectOptions {
         self.parameters.iter().find(|(known, _)| known == keyword).map(|(_, value)| value.as_str())
     }
 
-    fn with(mut self, keyword: &str, value: &str) -> Self {
+    pub(super) fn with(mut self, keyword: &str, value: &str) -> Self {
         self.parameters.retain(|(known, _)| known != keyword);
         self.parameters.push((keyword.to_owned(), value.to_owned()));
         self

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 
 use super::owner::make_room;
-use super::{DRAWS, Operation, end};
+use super::transaction::Transaction;
+use super::{DRAWS, Operation};
 use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
@@ -61,15 +62,15 @@ impl<C: OwnerQueries + Transactions, V: AsRef<str> + Send + Sync> Operation<C> f
         let (Some(owner), Some(limit)) = (self.owner.clone(), self.owner_limit) else {
             return self.insert(conn, repeated).await;
         };
-        conn.begin().await?;
+        let mut transaction = Transaction::begin(conn).await?;
         // Our own first run's session must not count against us.
         let key = StoredKey::new(&self.key, self.storage);
         let inserted = async {
-            make_room(conn, &owner, limit, &key).await?;
-            self.insert(conn, repeated).await
+            make_room(transaction.conn(), &owner, limit, &key).await?;
+            self.insert(transaction.conn(), repeated).await
         };
         let inserted = inserted.await;
-        end(conn, inserted).await
+        transaction.end(inserted).await
     }
 }
 

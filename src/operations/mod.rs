@@ -6,13 +6,13 @@
 
 use std::future::Future;
 
-use crate::backend::Transactions;
 use crate::error::Error;
 
 mod basic;
 mod expired;
 mod lifetime;
 mod owner;
+mod transaction;
 mod update;
 #[cfg(feature = "tokio")]
 mod web;
@@ -21,6 +21,7 @@ pub(crate) use basic::{Clear, Generate, Get, Set};
 pub(crate) use expired::{Count, DeleteExpired};
 pub(crate) use lifetime::{Rotate, Touch};
 pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
+pub(crate) use transaction::abandon;
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
 #[cfg(feature = "tokio")]
 pub(crate) use web::{Adopt, Delete, Inspect, Overwrite};
@@ -44,23 +45,4 @@ pub(crate) trait Operation<C>: Send {
         conn: &mut C,
         repeated: bool,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
-}
-
-/// Ends what was begun: to stay, or as if it had never been.
-async fn end<C: Transactions, T>(conn: &mut C, done: Result<T, Error>) -> Result<T, Error> {
-    match done {
-        Ok(done) => {
-            conn.commit().await?;
-            Ok(done)
-        }
-        Err(error) => {
-            abandon(conn).await;
-            Err(error)
-        }
-    }
-}
-
-/// Undoes what was begun. Where even that fails the connection is lost, which Diesel remembers.
-pub(crate) async fn abandon<C: Transactions>(conn: &mut C) {
-    let _lost = conn.roll_back().await;
 }

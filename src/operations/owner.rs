@@ -1,6 +1,7 @@
 //! Sessions of one owner.
 
-use super::{Operation, end};
+use super::Operation;
+use super::transaction::Transaction;
 use crate::backend::{OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
@@ -34,13 +35,13 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Bind {
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         let Some(limit) = self.limit else { return self.bind(conn).await };
-        conn.begin().await?;
+        let mut transaction = Transaction::begin(conn).await?;
         let bound = async {
-            make_room(conn, &self.owner, limit, &self.key).await?;
-            self.bind(conn).await
+            make_room(transaction.conn(), &self.owner, limit, &self.key).await?;
+            self.bind(transaction.conn()).await
         };
         let bound = bound.await;
-        end(conn, bound).await
+        transaction.end(bound).await
     }
 }
 

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use chrono::TimeDelta;
 
-use super::{Operation, abandon};
+use super::Operation;
+use super::transaction::Transaction;
 use crate::backend::{Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
@@ -46,25 +47,29 @@ impl Update {
     /// Begins a transaction and reads the value, which nobody else writes from now on. After an error nothing is
     /// begun.
     pub(crate) async fn begin<C: Transactions>(&self, conn: &mut C) -> Result<Option<String>, Error> {
-        conn.begin().await?;
-        let unread = match conn.lock_live(&self.key).await {
-            Ok(Some((value,))) => return Ok(value),
+        let mut transaction = Transaction::begin(conn).await?;
+        let unread = match transaction.conn().lock_live(&self.key).await {
+            Ok(Some((value,))) => {
+                transaction.leave_open();
+                return Ok(value);
+            }
             Ok(None) => Error::NotFound,
             Err(error) => error.into(),
         };
-        abandon(conn).await;
+        transaction.roll_back().await;
         Err(unread)
     }
 
     /// Writes the value and ends the transaction.
     pub(crate) async fn finish<C: Transactions>(&self, conn: &mut C, value: &str) -> Result<(), NotWritten> {
-        let unwritten = match conn.update_live(&self.key, value, self.expiry).await {
-            Ok(true) => return conn.commit().await.map_err(NotWritten::AtCommit),
+        let mut transaction = Transaction::of(conn);
+        let unwritten = match transaction.conn().update_live(&self.key, value, self.expiry).await {
+            Ok(true) => return transaction.commit().await.map_err(NotWritten::AtCommit),
             // It expired meanwhile.
             Ok(false) => Error::NotFound,
             Err(error) => error.into(),
         };
-        abandon(conn).await;
+        transaction.roll_back().await;
         Err(NotWritten::Undone(unwritten))
     }
 }

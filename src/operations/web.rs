@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 
+use super::Operation;
 use super::owner::make_room;
-use super::{Operation, end};
+use super::transaction::Transaction;
 use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
@@ -55,13 +56,13 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Adopt {
         let (Some(owner), Some(limit)) = (&self.session.owner, self.owner_limit) else {
             return self.insert(conn, repeated).await;
         };
-        conn.begin().await?;
+        let mut transaction = Transaction::begin(conn).await?;
         let inserted = async {
-            make_room(conn, owner, limit, &self.key).await?;
-            self.insert(conn, repeated).await
+            make_room(transaction.conn(), owner, limit, &self.key).await?;
+            self.insert(transaction.conn(), repeated).await
         };
         let inserted = inserted.await;
-        end(conn, inserted).await
+        transaction.end(inserted).await
     }
 }
 
@@ -140,9 +141,9 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Overwrite {
         if conn.update_owned(&self.key, &self.value, owner.as_deref(), self.expiry).await? {
             return Ok(());
         }
-        conn.begin().await?;
-        let written = self.write_for(conn, owner.as_deref()).await;
-        end(conn, written).await
+        let mut transaction = Transaction::begin(conn).await?;
+        let written = self.write_for(transaction.conn(), owner.as_deref()).await;
+        transaction.end(written).await
     }
 }
 
@@ -161,8 +162,8 @@ impl<C: Queries> Operation<C> for Delete {
     type Output = bool;
     const NAME: &'static str = "delete";
 
-    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        // Repeated, it was our own first run that found it, most likely.
-        Ok(conn.delete(&self.key).await? || repeated)
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
+        // Repeated, our own first run may have found it; or a logout came first, and nobody may go on with it.
+        Ok(conn.delete(&self.key).await?)
     }
 }

@@ -27,11 +27,15 @@ type SessionState = HashMap<String, String>;
 /// actix-session: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session
 /// of your own.
 ///
-/// The state of a loaded session has two entries more, which are not stored: [`CREATED_FIELD`](crate::CREATED_FIELD), the time of its
-/// creation in milliseconds since 1970, which `Session::renew` carries on with the
-/// [longest lifetime](crate::Builder::max_lifetime); and [`HANDLE_FIELD`](crate::HANDLE_FIELD), its
-/// [handle](crate::SessionHandle), which marks this device among all
-/// [of its owner](crate::Sessions::sessions_of). Delete expired sessions by a [`Sweeper`](crate::Sweeper).
+/// The state of a loaded session has two entries more, which are not stored. [`CREATED_FIELD`](crate::CREATED_FIELD) is
+/// carried on by `Session::renew`, with the [longest lifetime](crate::Builder::max_lifetime), but not where
+/// `Session::clear` came before. [`HANDLE_FIELD`](crate::HANDLE_FIELD) marks this device among all
+/// [of its owner](crate::Sessions::sessions_of); and by it a renewal is known, which goes on with no session that
+/// another request ends at the same moment: so of two renewals at once none may.
+///
+/// While the middleware renews a session, at the end of a request, a
+/// [`clear_owner`](crate::Sessions::clear_owner) does not reach it. Delete expired sessions by a
+/// [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
 ///
@@ -144,7 +148,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         // Never under another key: that would bring a session back that was logged out.
         let saved = match key.as_ref().parse() {
             Ok(parsed) => self.adapter.save(parsed, value, owner, expiry(ttl)).await,
-            Err(malformed) => Err(malformed),
+            Err(_malformed) => self.adapter.vanished(),
         };
         saved.map(|()| key).map_err(|error| UpdateError::Other(error.into()))
     }

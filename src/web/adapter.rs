@@ -12,12 +12,13 @@ use crate::owner::SessionHandle;
 use crate::rules::LONGEST_PERIOD;
 
 /// The field of a loaded session's data that says when it was created, in milliseconds since 1970 in UTC, so that a
-/// session that gets another key does not begin anew. The stores for web frameworks add it; it is not stored.
+/// session that gets another key does not begin anew. The stores for web frameworks add it to what they load; it is not
+/// stored.
 pub const CREATED_FIELD: &str = "diesel-session.created";
 
 /// The field of a loaded session's data that says which session it is, by its [handle](crate::SessionHandle): to mark
-/// this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it; it is not
-/// stored.
+/// this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it to what they
+/// load; it is not stored.
 pub const HANDLE_FIELD: &str = "diesel-session.handle";
 
 /// A store, and what the adapter was told.
@@ -73,7 +74,7 @@ impl<S: WebStore> Adapter<S> {
         let Draft { value, owner, expiry, handle, created } = draft;
         if handle.is_some_and(|handle| !self.renewals.goes_on(handle)) {
             // The key of no session.
-            return if self.vanished == Vanished::Ignore { draw() } else { Err(Error::NotFound) };
+            return self.vanished().and_then(|()| draw());
         }
         let owner = match owner {
             SavedOwner::Is(owner) => owner,
@@ -97,15 +98,22 @@ impl<S: WebStore> Adapter<S> {
         expiry: TimeDelta,
     ) -> Result<(), Error> {
         match self.store.save(key, value, owner, expiry).await {
-            Err(Error::NotFound) if self.vanished == Vanished::Ignore => Ok(()),
+            Err(Error::NotFound) => self.vanished(),
             result => result,
         }
+    }
+
+    /// What a save says whose session is gone.
+    pub(super) fn vanished(&self) -> Result<(), Error> {
+        if self.vanished == Vanished::Ignore { Ok(()) } else { Err(Error::NotFound) }
     }
 
     pub(super) async fn delete(&self, key: SessionKey) -> Result<(), Error> {
         let handle = self.store.handle(&key);
         if self.store.delete(key).await? {
             self.renewals.ended(handle);
+        } else {
+            self.renewals.was_gone(handle);
         }
         Ok(())
     }

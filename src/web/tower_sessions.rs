@@ -26,15 +26,21 @@ use crate::sweeper::{BATCH, PAUSE};
 /// sessions of a user can be listed and ended.
 ///
 /// Only a record's data is stored, as JSON; its id is hashed under a name of its own, its expiry is kept in the
-/// column and judged by the database's clock. Two requests of one session that both save overwrite each other's
-/// data, as with every store of tower-sessions: for counters and the like use
-/// [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of your own.
+/// column and judged by the database's clock: so a loaded record's `expiry_date` is what was saved but for some 10
+/// milliseconds. Two requests of one session that both save overwrite each other's data, as with every store of
+/// tower-sessions: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of
+/// your own.
 ///
-/// The data of a loaded session have two fields more, which are not stored: [`CREATED_FIELD`](crate::CREATED_FIELD), the time of its
-/// creation in milliseconds since 1970, which `cycle_id` carries on, so that a login does not begin the
-/// [longest lifetime](crate::Builder::max_lifetime) anew, where `Session::flush` before it does; and
-/// [`HANDLE_FIELD`](crate::HANDLE_FIELD), its [handle](crate::SessionHandle). By that a `create` after `cycle_id` is known: it must come
-/// from the task that called it, within ten minutes, as it does in a handler, and not from one that the handler spawns.
+/// The data of a loaded session have two fields more, which are not stored. [`CREATED_FIELD`](crate::CREATED_FIELD) is
+/// carried on by `cycle_id`, so that a login does not begin the [longest lifetime](crate::Builder::max_lifetime) anew,
+/// where `Session::flush` and `Session::clear` before it do. By [`HANDLE_FIELD`](crate::HANDLE_FIELD) a `create` after
+/// `cycle_id` is known: it must come from the task that called it, as it does in a handler and not in what a handler or
+/// a layer spawns, within ten minutes, and nobody else may have ended the session meanwhile. Of two requests that both
+/// call `cycle_id` at once none may therefore go on: begin anew at a login, by `flush`, where people click twice.
+///
+/// Between `cycle_id` and the end of its request the session is nowhere: a
+/// [`clear_owner`](crate::Sessions::clear_owner) at that moment does not reach it. Where a password has been changed, end
+/// all others once more a little later.
 ///
 /// tower-sessions saves, and so prolongs, only a session that a request has changed: `Expiry::OnInactivity` alone logs
 /// a visitor out who only reads. `with_always_save` prolongs with each request, and so writes with each; the application

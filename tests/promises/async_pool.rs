@@ -1,5 +1,6 @@
 //! The store that does not block, before servers that go away, come back, or stop answering.
 
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -185,6 +186,49 @@ fn a_shared_connection_that_no_longer_answers_is_replaced() {
 
 fn signal(signal: &str, process: i64) {
     assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
+}
+
+/// Two hosts, of which the first takes connections and never answers, as a machine that hangs does.
+#[test]
+fn a_silent_host_is_passed_over() {
+    let server = Server::start(&[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let _silent = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
+    let options: ConnectOptions = server.url("postgres").parse().unwrap();
+    let hosts = format!("{},{}", directory.path().display(), server.directory().display());
+    let options = options.host(&hosts);
+    runtime().block_on(async {
+        let store = builder().connection_timeout(SHORT).connect_with(&options).await.unwrap();
+        store.migrate().await.unwrap();
+        store.generate(None, None).await.unwrap();
+    });
+}
+
+/// A server process that hangs takes its connection along; with all of them gone, others are made.
+#[test]
+fn reads_that_are_late_keep_no_connection() {
+    let server = Server::start(&[]).unwrap();
+    let url = server.url("postgres");
+    let settings = builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(3).pipelined(1);
+    let store = connected(&url, settings);
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut admin = PgConnection::establish(&url).unwrap();
+    let mut stopped = Vec::new();
+    for _ in 0..4 {
+        store.get(&key).unwrap();
+        let process = admin.number(
+            "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+             AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1",
+        );
+        signal("-STOP", process);
+        stopped.push(process);
+        assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
+    }
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    store.set(&key, "y".to_owned(), None).unwrap();
+    for process in stopped {
+        signal("-CONT", process);
+    }
 }
 
 #[test]

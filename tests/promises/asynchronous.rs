@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use diesel_session::{
-    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Now as _, OwnedSession, SessionCount,
-    SessionHandle, SessionKey,
+    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Now as _, OwnedSession, OwnerLimit,
+    SessionCount, SessionHandle, SessionKey,
 };
 
-use crate::support::{Database, Sql as _};
+use crate::support::{Database, LATE, Sql as _, WAITERS};
 use crate::waiting::runtime;
 
 /// A store on one connection that the caller holds, in a transaction that the caller has opened.
@@ -329,17 +329,105 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
     });
 }
 
-/// One that waits for a lock holds up nobody who reads.
+/// A write that is dropped goes on to its end alone: no other call waits behind it.
+#[test]
+fn a_write_that_is_dropped_holds_up_nobody() {
+    let database = Database::new();
+    let mut locker = database.conn();
+    runtime().block_on(async {
+        let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
+        let [locked, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let (locked, other) = (locked.await.unwrap(), other.await.unwrap());
+        locker.run("BEGIN; SELECT FROM session FOR UPDATE");
+        let setting = sessions.clone();
+        let task = tokio::spawn(async move { setting.set(&locked, "y".to_owned(), None).await });
+        locker.wait_for_a_waiter();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        for _ in 0..20 {
+            assert_eq!(sessions.get(&other).await.unwrap().0, "x");
+        }
+        assert_eq!(locker.number(WAITERS), 1, "it waits still, and nobody else does");
+        locker.run("COMMIT");
+        let value = async || sessions.get(&locked).await.unwrap().0;
+        let started = Instant::now();
+        while value().await != "y" {
+            assert!(started.elapsed() < LATE, "what began is done");
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Dropped at any moment, a login under a limit leaves no open transaction, no lock and no lent connection.
+#[test]
+fn a_login_that_is_dropped_at_any_moment_leaves_nothing_behind() {
+    let database = Database::new();
+    runtime().block_on(async {
+        let builder = AsyncDieselSession::builder().pool_size(3).owner_limit(OwnerLimit::EndOldest(2));
+        let sessions = database.async_store_with(builder).await;
+        for moment in 0..200 {
+            let login = sessions.generate_for("alice", None, None);
+            // From before its first step to after its last: some 2 ms.
+            let _done_or_dropped = tokio::time::timeout(Duration::from_micros(moment * 20), login).await;
+            assert!(sessions.sessions_of("alice").await.unwrap().len() <= 2);
+        }
+        let lent = async || {
+            let state = sessions.pool().state();
+            state.connections - state.idle_connections
+        };
+        let started = Instant::now();
+        while lent().await > 0 {
+            assert!(started.elapsed() < LATE, "a connection is lent for ever");
+            tokio::task::yield_now().await;
+        }
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' \
+             AND datname = current_database()";
+        assert_eq!(database.conn().number(open), 0);
+        sessions.generate_for("alice", None, None).await.unwrap();
+    });
+}
+
+/// Else its COMMIT would end a savepoint, and say so.
+#[test]
+fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
+    let database = Database::new();
+    let mut locker = database.conn();
+    runtime().block_on(async {
+        let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
+        let [locked, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let (locked, other) = (locked.await.unwrap(), other.await.unwrap());
+        sessions.bind(&locked, "locked").await.unwrap();
+        locker.run("BEGIN; SELECT FROM session WHERE owner = 'locked' FOR UPDATE");
+        let mut conn = sessions.pool().connection().await.unwrap();
+        let committed = conn
+            .transaction(async |conn| {
+                sessions.on(conn).set(&other, "y", None).await?;
+                let mut on = sessions.on(conn);
+                let update = on.update(&locked, None, |_| Ok::<_, Error>("y".to_owned()));
+                assert!(tokio::time::timeout(Duration::from_millis(100), update).await.is_err());
+                Ok::<_, Error>(())
+            })
+            .await;
+        assert!(committed.is_err());
+        drop(conn);
+        locker.run("ROLLBACK");
+        assert_eq!(sessions.get(&other).await.unwrap().0, "x");
+    });
+}
+
+/// One that waits for a lock holds up nobody who reads: not even where every connection that is not shared waits.
 #[test]
 fn reads_travel_beside_writes_that_wait() {
     let database = Database::new();
     let mut locker = database.conn();
     runtime().block_on(async {
-        let builder = AsyncDieselSession::builder().pool_size(3).pipelined(1);
+        let builder = AsyncDieselSession::builder().pool_size(3).pipelined(2);
         let sessions = database.async_store_with(builder).await;
         let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        // One of the two shared connections is there; the writers take what is left of the pool.
+        sessions.get(&key).await.unwrap();
         locker.run("BEGIN; SELECT FROM session FOR UPDATE");
-        let writers: Vec<_> = (0..2)
+        let writers: Vec<_> = (0..3)
             .map(|_| {
                 let sessions = sessions.clone();
                 tokio::spawn(async move { sessions.set(&key, "y".to_owned(), None).await })
@@ -374,6 +462,9 @@ fn settings_that_do_not_fit_are_refused() {
         assert_eq!(refused(builder().connect("host=/tmp sslmode=verify-full").await), "sslmode");
         assert_eq!(refused(builder().connect("host=/tmp passfile=/x").await), "connection");
         assert_eq!(refused(builder().connect("nonsense").await), "conninfo");
+        assert_eq!(refused(builder().connect("host=/tmp port=70000").await), "connection");
+        assert_eq!(refused(builder().connect("host=a,b port=1,2,3").await), "host");
+        assert_eq!(refused(builder().connect("host=a tcp_user_timeout=x").await), "tcp_user_timeout");
         let pool = applications_pool(url, 2).await;
         assert_eq!(refused(builder().pool_size(3).over(pool.clone())), "pool");
         assert_eq!(refused(builder().schema("x").over(pool.clone())), "pool");

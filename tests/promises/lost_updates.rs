@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use diesel_session::{Error, MemorySession, Now, SessionKey, Sessions};
+use diesel_session::{AsyncDieselSession, Error, MemorySession, Now, SessionKey, Sessions};
 use throwaway_postgres::Server;
 
 use crate::support::{Database, File, LATE, Postgres, Sql, Store, at_once};
+use crate::waiting::Waiting;
 
 /// Counters are numbers in decimal.
 fn plus_one(value: Option<String>) -> String {
@@ -28,6 +29,14 @@ fn eight_threads_count_to_8_000(store: &impl Store) {
 fn eight_threads_that_update_one_counter_lose_nothing_on_postgres() {
     let database = Database::new();
     eight_threads_count_to_8_000(&database.store());
+}
+
+#[test]
+fn eight_threads_that_update_one_counter_lose_nothing_without_blocking() {
+    let database = Database::new();
+    let store = Waiting::made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
+    eight_threads_count_to_8_000(&store);
+    replacing_loses_nothing(&store);
 }
 
 #[test]

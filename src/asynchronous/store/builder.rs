@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use diesel::ConnectionResult;
 use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::PoolError;
 use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
 use futures_util::FutureExt as _;
 
 use super::pipelines::Pipelines;
 use super::pool::{LastFailure, Pooled};
 use super::{AsyncDieselSession, AsyncPool};
 use crate::builder::{Builder, PoolSettings};
-use crate::connect::asynchronous::{Establish, establish_in_clear, manager};
+use crate::connect::asynchronous::{establish_in_clear, manager};
 use crate::connect::postgres::ConnectOptions;
 use crate::error::Error;
 use crate::rules::Rules;
@@ -31,8 +31,11 @@ impl Builder<AsyncPgConnection> {
     }
 
     /// What establishes the connections of a pool that is made here, TLS included, out of an address of
-    /// `keyword='value'` pairs that `tokio_postgres::Config` reads. Defaults to
-    /// `AsyncPgConnection::establish`, which has no TLS.
+    /// `keyword='value'` pairs that `tokio_postgres::Config` reads: of one host, with the password in it. Defaults to
+    /// `AsyncPgConnection::establish`, which has no TLS: where the server does not insist, it speaks in clear.
+    ///
+    /// What the connection string says of certificates, and whether to verify them, is then this function's to know: it
+    /// is told `sslmode=require` for every stricter one.
     ///
     /// Each connection is set up afterwards, and given up where both took longer than the connection timeout.
     ///
@@ -69,7 +72,8 @@ impl Builder<AsyncPgConnection> {
     ///
     /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"), with a
     /// host, since there is no libpq that has a default, and without what only libpq knows: files of passwords,
-    /// services and certificates, and the environment's variables.
+    /// services and certificates, and the environment's variables. Of several hosts each has the connection timeout,
+    /// one after the other.
     ///
     /// # Errors
     ///
@@ -87,8 +91,11 @@ impl Builder<AsyncPgConnection> {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
-        let establish = self.establish.take().unwrap_or_else(establish_in_clear);
-        self.build(options, establish).await
+        let establish = self.establish.take();
+        let addresses = options.asynchronous_addresses(&self.pool.connection, establish.is_some())?;
+        let establish = establish.unwrap_or_else(establish_in_clear);
+        let manager = manager(addresses, &self.pool.connection, establish);
+        self.build(manager, options.is_start_only()).await
     }
 
     /// A store with these rules over the application's own pool, as [`AsyncDieselSession::new`]. A call ends after the
@@ -119,13 +126,12 @@ impl Builder<AsyncPgConnection> {
 
     async fn build(
         self,
-        options: &ConnectOptions,
-        establish: Establish,
+        manager: AsyncDieselConnectionManager<AsyncPgConnection>,
+        start_only: bool,
     ) -> Result<AsyncDieselSession, Error> {
         let (rules, settings) = (self.rules()?, &self.pool.connection);
         let size = self.pool.checked_size(false)?;
         self.check_pipelines(size)?;
-        let manager = manager(options.asynchronous_address(settings)?, settings, establish);
         let last_failure = LastFailure::default();
         let builder = Pool::builder()
             .max_size(size)
@@ -133,7 +139,7 @@ impl Builder<AsyncPgConnection> {
             .connection_timeout(settings.connection_timeout)
             .error_sink(Box::new(last_failure.clone()))
             .test_on_check_out(false);
-        let pool = if options.is_start_only() {
+        let pool = if start_only {
             builder.build_unchecked(manager)
         } else {
             let waited = settings.connection_timeout;

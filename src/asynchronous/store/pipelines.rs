@@ -13,7 +13,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::pool::{AsyncPool, Pooled};
 use crate::backend::postgres::{Run, row, rows};
@@ -21,10 +21,13 @@ use crate::backend::{Answer, Link};
 use crate::calls::{Job, Source};
 use crate::error::{BoxedError, Error};
 
+/// How long a connection is shared, as bb8's own are lent: then the pool has it back, and may close it.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
 /// The shared connections, each made when it is first wanted, and again when it was lost.
 pub(super) struct Pipelines<P: AsyncPool> {
     pool: Pooled<P>,
-    slots: Box<[Slot<P::Connection>]>,
+    slots: Arc<[Slot<P::Connection>]>,
     /// Whose turn it is.
     turn: AtomicUsize,
 }
@@ -39,7 +42,9 @@ struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
 struct Shared<L: DerefMut<Target = AsyncPgConnection>> {
     conn: L,
     since: Instant,
-    /// When it last answered, in microseconds from then.
+    /// How many wait for an answer.
+    waiting: AtomicUsize,
+    /// When it last answered, in microseconds from its beginning.
     answered: AtomicU64,
     is_lost: AtomicBool,
 }
@@ -52,15 +57,41 @@ impl<P: AsyncPool> Pipelines<P> {
         let slot = |_| Slot { current: Mutex::new(None), making: tokio::sync::Mutex::new(()) };
         Self { pool, slots: (0..connections).map(slot).collect(), turn: AtomicUsize::new(0) }
     }
+
+    /// Makes the slot's connection while others serve.
+    fn make_beside(&self, number: usize) {
+        let (slots, pool) = (Arc::clone(&self.slots), self.pool.clone());
+        tokio::spawn(async move {
+            // Whoever comes to a slot without a connection tries again.
+            let _made_or_not = slots[number].make(&pool, pool.connection_timeout).await;
+        });
+    }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static> Slot<L> {
     fn current(&self) -> Option<Arc<Shared<L>>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|shared| shared.is_lost.load(Ordering::Relaxed)) {
+        if current.as_ref().is_some_and(|shared| shared.is_over()) {
             *current = None;
         }
         current.clone()
+    }
+
+    /// The connection, out of the pool unless another has made it meanwhile.
+    async fn make<P>(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<L>>, Error>
+    where
+        P: AsyncPool<Connection = L>,
+    {
+        let started = Instant::now();
+        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
+        let _making = timeout(within, self.making.lock()).await.map_err(late)?;
+        if let Some(shared) = self.current() {
+            return Ok(shared);
+        }
+        let conn = pool.connection(within.saturating_sub(started.elapsed())).await?;
+        let shared = Arc::new(Shared::new(conn));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        Ok(shared)
     }
 }
 
@@ -69,33 +100,32 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     type Lease = Box<Self::Connection>;
 
     async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
-        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
-        if let Some(shared) = slot.current() {
-            return Ok(Box::new(Pipeline(shared)));
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        let mut shared = self.slots[turn].current();
+        if shared.is_none() {
+            shared = self.slots.iter().find_map(Slot::current);
+            if shared.is_some() && self.slots[turn].making.try_lock().is_ok() {
+                self.make_beside(turn);
+            }
         }
-        let started = Instant::now();
-        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
-        let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
-        // Perhaps another has made it meanwhile.
-        if let Some(shared) = slot.current() {
-            return Ok(Box::new(Pipeline(shared)));
-        }
-        let conn = self.pool.connection(within.saturating_sub(started.elapsed())).await?;
-        let shared = Arc::new(Shared::new(conn));
-        *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        let shared = match shared {
+            Some(shared) => shared,
+            None => self.slots[turn].make(&self.pool, within).await?,
+        };
         Ok(Box::new(Pipeline(shared)))
     }
 
-    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
+    /// A read that is late is left alone with its connection, if that has answered nobody since the call began.
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, mut job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
-        let done = self.pool.in_time(deadline, job).await;
-        if done.is_err() {
-            // Another connection may answer.
-            for shared in self.slots.iter().filter_map(Slot::current) {
-                shared.lose_if_silent_since(started);
-            }
+        if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
+            return Ok(done);
         }
-        done
+        let call_began = deadline.checked_sub(self.call_timeout()).unwrap_or(started);
+        for shared in self.slots.iter().filter_map(Slot::current) {
+            shared.lose_if_silent_since(call_began);
+        }
+        Err(Error::ServerTimeout { waited: started.elapsed() })
     }
 
     fn call_timeout(&self) -> Duration {
@@ -109,7 +139,12 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
 impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
     fn new(conn: L) -> Self {
-        Self { conn, since: Instant::now(), answered: AtomicU64::new(0), is_lost: AtomicBool::new(false) }
+        let (waiting, answered) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { conn, since: Instant::now(), waiting, answered, is_lost: AtomicBool::new(false) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed) || self.since.elapsed() > LIFETIME
     }
 
     fn has_answered(&self) {
@@ -117,15 +152,32 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
         self.answered.store(now, Ordering::Relaxed);
     }
 
-    /// It answered nobody since.
+    /// Somebody waits for it, and it answered nobody since.
     fn lose_if_silent_since(&self, time: Instant) {
-        if self.since + Duration::from_micros(self.answered.load(Ordering::Relaxed)) < time {
+        let answered = self.since + Duration::from_micros(self.answered.load(Ordering::Relaxed));
+        if self.waiting.load(Ordering::Relaxed) > 0 && answered < time {
             self.lose();
         }
     }
 
     fn lose(&self) {
         self.is_lost.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Somebody who waits for an answer.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(others: &'a AtomicUsize) -> Self {
+        others.fetch_add(1, Ordering::Relaxed);
+        Self(others)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -140,6 +192,7 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
 impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
     /// The answer, and a note that there was one.
     async fn heard<T>(&self, answer: impl Answer<T>) -> QueryResult<T> {
+        let _until_then = Waiting::among(&self.0.waiting);
         let answer = answer.await?;
         self.0.has_answered();
         Ok(answer)

@@ -4,13 +4,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::ops::DerefMut;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bb8::ErrorSink;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::PoolError;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
+use tokio::runtime::Handle;
 use tokio::time::{timeout, timeout_at};
 
 use crate::calls::{Job, Source};
@@ -96,14 +99,10 @@ impl<P: AsyncPool> Source for Pooled<P> {
         Err(Error::PoolTimeout { waited: started.elapsed(), source })
     }
 
-    async fn in_time<R: Send + 'static>(&self, deadline: Instant, mut job: Job<R>) -> Result<R, Error> {
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
-        if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
-            return Ok(done);
-        }
-        // It keeps its connection until the server answers or the connection breaks.
-        tokio::spawn(job);
-        Err(Error::ServerTimeout { waited: started.elapsed() })
+        let done = timeout_at(deadline.into(), ToItsEnd(Some(job))).await;
+        done.map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
     }
 
     fn call_timeout(&self) -> Duration {
@@ -112,6 +111,29 @@ impl<P: AsyncPool> Source for Pooled<P> {
 
     fn size(&self) -> u32 {
         self.pool.size()
+    }
+}
+
+/// A job that goes on to its end, whoever waits for it: its connection goes back to the pool when the server has
+/// answered, or when it breaks, and no other call meets what is still under way on it.
+struct ToItsEnd<R: Send + 'static>(Option<Job<R>>);
+
+impl<R: Send> Future for ToItsEnd<R> {
+    type Output = R;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        let Some(job) = &mut self.0 else { return Poll::Pending };
+        let done = ready!(job.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<R: Send> Drop for ToItsEnd<R> {
+    fn drop(&mut self) {
+        if let (Some(job), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(job);
+        }
     }
 }
 
