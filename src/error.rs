@@ -139,7 +139,7 @@ pub enum Error {
     },
 
     /// The session table is not there.
-    #[error("the session table is missing: run the migrations, `DieselSession::migrate`, at startup")]
+    #[error("the session table is missing: run the migrations, the store's `migrate`, at startup")]
     #[non_exhaustive]
     MissingTable {
         /// The database's own error.

@@ -51,8 +51,9 @@
 //!
 //! # Tracing
 //!
-//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] on a database runs in a span `session` at level DEBUG and ends with an
-//! event: DEBUG, or WARN where something failed that should not. No key, no value, no owner and no address is in them.
+//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] on a database runs in a span `session` at
+//! level DEBUG and ends with an event: DEBUG, or WARN where something failed that should not. No key, no value, no
+//! owner and no address is in them.
 //!
 //! | field | what it holds |
 //! |---|---|

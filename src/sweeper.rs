@@ -78,8 +78,8 @@ impl Sweeper {
         SweeperBuilder::new(move |sessions| store.delete_expired(sessions))
     }
 
-    /// Settings for a sweeper of a store that does not block: it has a thread all the same, and waits there for what the
-    /// runtime does.
+    /// Settings for a sweeper of a store that does not block: it has a thread all the same, and waits there for what
+    /// the runtime does.
     ///
     /// # Panics
     ///
@@ -132,8 +132,8 @@ impl<E: StdError + 'static> SweeperBuilder<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30 days; [`Error::System`] where
-    /// there is no thread to be had.
+    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30
+    /// days; [`Error::System`] where there is no thread to be had.
     pub fn start(self) -> Result<Sweeper, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.interval.is_zero() || self.interval > LONGEST {

@@ -23,8 +23,8 @@ use crate::trace::in_this_span;
 /// OCaml's `Lift.Thread_IO` did for any `Now` (feature `tokio`).
 ///
 /// As many calls run at once as the store can serve, for a [`DieselSession`] as its pool has connections; the rest
-/// waits without a thread, and not for ever ([`patience`](Self::patience)). A future that is dropped before its call began does nothing; a call that began goes
-/// on to its end, whoever waits for it, and gives its connection back.
+/// waits without a thread, and not for ever ([`patience`](Self::patience)). A future that is dropped before its call
+/// began does nothing; a call that began goes on to its end, whoever waits for it, and gives its connection back.
 ///
 /// Cheap to clone where the store is; clones share their bound.
 ///
@@ -72,8 +72,8 @@ impl<S: Now> Blocking<S> {
         Self { store, permits: Arc::new(Semaphore::new(calls)), patience: None }
     }
 
-    /// How long a call waits for its turn, and the error after so long a wait. Over a [`DieselSession`] it is as long as
-    /// one of its calls may take, and [`Error::PoolTimeout`].
+    /// How long a call waits for its turn, and the error after so long a wait. Over a [`DieselSession`] it is as
+    /// long as one of its calls may take, and [`Error::PoolTimeout`].
     #[must_use]
     pub fn patience(mut self, limit: Duration, late: fn(Duration) -> S::Error) -> Self {
         self.patience = Some(Patience { limit, late });

@@ -17,8 +17,8 @@ impl<C: OnPostgres> Builder<C> {
     /// where it is missing. Defaults to what the connections' `search_path` says.
     ///
     /// The connections of this store's pool look for tables in this schema and in no other: give your own tables'
-    /// schema in your queries, or use a pool of your own for them. Stores in different schemas of one database do not see each other's sessions. Not together with
-    /// `pgbouncer`: give the role a `search_path` there.
+    /// schema in your queries, or use a pool of your own for them. Stores in different schemas of one database do
+    /// not see each other's sessions. Not together with `pgbouncer`: give the role a `search_path` there.
     pub fn schema(mut self, name: &str) -> Self {
         self.pool.connection.schema = Some(Schema::new(name));
         self

@@ -20,7 +20,8 @@ mod update;
 pub(crate) use held::{run_on, update_on};
 pub(crate) use update::call_update;
 
-/// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited for.
+/// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited
+/// for.
 pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
 /// Who lends connections, and waits for what is done on them.

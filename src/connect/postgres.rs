@@ -82,8 +82,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether the connection must be encrypted: `sslmode=require`, unless a string or the
-    /// environment's `PGSSLMODE` says `verify-ca` or `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
+    /// Whether the connection must be encrypted: `sslmode=require`, unless a string or the environment's `PGSSLMODE`
+    /// says `verify-ca` or `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
     pub fn requiressl(mut self, required: bool) -> Self {
         self.require_ssl = required;
         self

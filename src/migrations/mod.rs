@@ -59,10 +59,11 @@ pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 ///
 /// # Errors
 ///
-/// [`Error::Migration`], and then nothing was changed: the table is not ours
-/// ([`NotOurs`](MigrationError::NotOurs)), holds keys in the other form
-/// ([`PlainKeys`](MigrationError::PlainKeys), [`HashedKeys`](MigrationError::HashedKeys)), was dropped by hand
-/// ([`TableDropped`](MigrationError::TableDropped)), or a statement failed ([`Failed`](MigrationError::Failed)), for example since a lock was not to be had in five seconds.
+/// [`Error::Migration`], and then nothing was changed: the table is not ours ([`NotOurs`](MigrationError::NotOurs)),
+/// holds keys in the other form ([`PlainKeys`](MigrationError::PlainKeys),
+/// [`HashedKeys`](MigrationError::HashedKeys)), was dropped by hand
+/// ([`TableDropped`](MigrationError::TableDropped)), or a statement failed ([`Failed`](MigrationError::Failed)), for
+/// example since a lock was not to be had in five seconds.
 ///
 /// # Examples
 ///

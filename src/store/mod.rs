@@ -134,8 +134,8 @@ impl<C: SessionConnection> DieselSession<C> {
         Self { pool, schema: None, rules: Arc::new(rules), call_timeout, helpers: None }
     }
 
-    /// The pool, for the application's own queries. It does not test its connections, where the store has made it: those
-    /// queries meet the ones that a restart of the server broke.
+    /// The pool, for the application's own queries. It does not test its connections, where the store has made it:
+    /// those queries meet the ones that a restart of the server broke.
     #[must_use]
     pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
         &self.pool

@@ -136,7 +136,8 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     }
 
     /// Sets a live session's value to what `change` makes of it: [`Sessions::update`](crate::Sessions::update). In a
-    /// transaction of its own, or in a savepoint of yours, which is undone where `change` fails or panics; it runs once.
+    /// transaction of its own, or in a savepoint of yours, which is undone where `change` fails or panics; it runs
+    /// once.
     ///
     /// On PostgreSQL, under an isolation stricter than READ COMMITTED, which is then yours, another's write since
     /// your transaction began is a serialization failure

@@ -16,10 +16,11 @@ impl<C: SessionConnection> Builder<C> {
     /// A store for one test (feature `testing`): a pool of one connection, in a transaction that is never
     /// committed. The migrations are run before it, and stay.
     ///
-    /// Give [`DieselSession::pool`] to the code under test as well: sessions and the application's data then
-    /// share the transaction, and the test leaves nothing behind. On PostgreSQL such tests run side by side on
-    /// one database (with an [owner limit](Builder::owner_limit), those that log in one owner wait for each other: give
-    /// each test owners of its own); an SQLite file has one writer at a time, so give each test `:memory:` or a file of its own.
+    /// Give [`DieselSession::pool`] to the code under test as well: sessions and the application's data then share
+    /// the transaction, and the test leaves nothing behind. On PostgreSQL such tests run side by side on one
+    /// database (with an [owner limit](Builder::owner_limit), those that log in one owner wait for each other: give
+    /// each test owners of its own); an SQLite file has one writer at a time, so give each test `:memory:` or a file
+    /// of its own.
     ///
     /// A connection that is lost is not replaced, since its work is lost with it: every later call fails.
     ///

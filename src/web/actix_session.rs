@@ -67,8 +67,8 @@ impl<S: WebStore> ActixSessionStore<S> {
         Self { adapter: Adapter::new(store) }
     }
 
-    /// The entry of a session's state that names its owner, text or a number, which is kept as text: each save copies it
-    /// to the owner, which is nobody where the entry is missing.
+    /// The entry of a session's state that names its owner, text or a number, which is kept as text: each save
+    /// copies it to the owner, which is nobody where the entry is missing.
     ///
     /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
     /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with

@@ -16,9 +16,9 @@ use crate::rules::LONGEST_PERIOD;
 /// stored.
 pub const CREATED_FIELD: &str = "diesel-session.created";
 
-/// The field of a loaded session's data that says which session it is, by its [handle](crate::SessionHandle): to mark
-/// this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it to what they
-/// load; it is not stored.
+/// The field of a loaded session's data that says which session it is, by its [handle](crate::SessionHandle): to
+/// mark this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it to
+/// what they load; it is not stored.
 pub const HANDLE_FIELD: &str = "diesel-session.handle";
 
 /// A store, and what the adapter was told.

@@ -20,16 +20,16 @@ use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
 ///
-/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout, neither
-/// by its `save` nor by the `create` after its `cycle_id`; `create` draws its own id, and so takes neither another
-/// session's nor one that a client has chosen; the id is hashed at rest; with [`owner_from`](Self::owner_from) all
-/// sessions of a user can be listed and ended.
+/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout,
+/// neither by its `save` nor by the `create` after its `cycle_id`; `create` draws its own id, and so takes neither
+/// another session's nor one that a client has chosen; the id is hashed at rest; with
+/// [`owner_from`](Self::owner_from) all sessions of a user can be listed and ended.
 ///
 /// Only a record's data is stored, as JSON; its id is hashed under a name of its own, its expiry is kept in the
 /// column and judged by the database's clock: so a loaded record's `expiry_date` is what was saved but for some 10
 /// milliseconds. Two requests of one session that both save overwrite each other's data, as with every store of
-/// tower-sessions: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session of
-/// your own.
+/// tower-sessions: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a
+/// session of your own.
 ///
 /// The data of a loaded session have two fields more, which are not stored. [`CREATED_FIELD`](crate::CREATED_FIELD) is
 /// carried on by `cycle_id`, so that a login does not begin the [longest lifetime](crate::Builder::max_lifetime) anew,
@@ -39,12 +39,12 @@ use crate::sweeper::{BATCH, PAUSE};
 /// call `cycle_id` at once none may therefore go on: begin anew at a login, by `flush`, where people click twice.
 ///
 /// Between `cycle_id` and the end of its request the session is nowhere: a
-/// [`clear_owner`](crate::Sessions::clear_owner) at that moment does not reach it. Where a password has been changed, end
-/// all others once more a little later.
+/// [`clear_owner`](crate::Sessions::clear_owner) at that moment does not reach it. Where a password has been
+/// changed, end all others once more a little later.
 ///
-/// tower-sessions saves, and so prolongs, only a session that a request has changed: `Expiry::OnInactivity` alone logs
-/// a visitor out who only reads. `with_always_save` prolongs with each request, and so writes with each; the application
-/// in `examples/web` changes a field of its own now and then.
+/// tower-sessions saves, and so prolongs, only a session that a request has changed: `Expiry::OnInactivity` alone
+/// logs a visitor out who only reads. `with_always_save` prolongs with each request, and so writes with each; the
+/// application in `examples/web` changes a field of its own now and then.
 ///
 /// A handler that ends its own session by [`clear_listed`](crate::Sessions::clear_listed) and then changes it meets a
 /// session that is gone: compare the handles first, and `flush`.

@@ -336,11 +336,11 @@ fn a_write_that_is_dropped_holds_up_nobody() {
     let mut locker = database.conn();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
-        let [locked, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
-        let (locked, other) = (locked.await.unwrap(), other.await.unwrap());
+        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let (held, other) = (held.await.unwrap(), other.await.unwrap());
         locker.run("BEGIN; SELECT FROM session FOR UPDATE");
         let setting = sessions.clone();
-        let task = tokio::spawn(async move { setting.set(&locked, "y".to_owned(), None).await });
+        let task = tokio::spawn(async move { setting.set(&held, "y".to_owned(), None).await });
         locker.wait_for_a_waiter();
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
@@ -349,7 +349,7 @@ fn a_write_that_is_dropped_holds_up_nobody() {
         }
         assert_eq!(locker.number(WAITERS), 1, "it waits still, and nobody else does");
         locker.run("COMMIT");
-        let value = async || sessions.get(&locked).await.unwrap().0;
+        let value = async || sessions.get(&held).await.unwrap().0;
         let started = Instant::now();
         while value().await != "y" {
             assert!(started.elapsed() < LATE, "what began is done");
@@ -394,16 +394,16 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
     let mut locker = database.conn();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
-        let [locked, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
-        let (locked, other) = (locked.await.unwrap(), other.await.unwrap());
-        sessions.bind(&locked, "locked").await.unwrap();
-        locker.run("BEGIN; SELECT FROM session WHERE owner = 'locked' FOR UPDATE");
+        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let (held, other) = (held.await.unwrap(), other.await.unwrap());
+        sessions.bind(&held, "held").await.unwrap();
+        locker.run("BEGIN; SELECT FROM session WHERE owner = 'held' FOR UPDATE");
         let mut conn = sessions.pool().connection().await.unwrap();
         let committed = conn
             .transaction(async |conn| {
                 sessions.on(conn).set(&other, "y", None).await?;
                 let mut on = sessions.on(conn);
-                let update = on.update(&locked, None, |_| Ok::<_, Error>("y".to_owned()));
+                let update = on.update(&held, None, |_| Ok::<_, Error>("y".to_owned()));
                 assert!(tokio::time::timeout(Duration::from_millis(100), update).await.is_err());
                 Ok::<_, Error>(())
             })

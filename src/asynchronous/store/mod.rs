@@ -42,7 +42,11 @@ use pool::{LastFailure, Pooled};
 ///
 /// No connection is tested before it is used: one that broke while it lay in the pool is replaced, and the call
 /// repeated on another, as there. Every call ends in time ([`Error::ServerTimeout`]). A future that is dropped before it
-/// is ready gives its connection back; a transaction that it began is undone, with its connection.
+/// is ready lets go of what it waits for: a call that began goes on to its end by itself, and gives its connection back
+/// then.
+///
+/// Its client always prepares statements by name: behind PgBouncer use session mode (or transaction mode from 1.21 on
+/// with `max_prepared_statements`, which is not tested here).
 ///
 /// # Panics
 ///

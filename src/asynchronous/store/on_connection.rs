@@ -23,6 +23,9 @@ use crate::rules::Rules;
 /// something, so that the transaction stays usable after [`Error::NotFound`] and its like. No time limit but the
 /// connection's own applies.
 ///
+/// A future that is dropped before it is ready, inside of a transaction or savepoint that it began, takes the connection
+/// along: yours around it can then not be committed, and Diesel says so.
+///
 /// # Examples
 ///
 /// ```no_run
@@ -118,8 +121,9 @@ impl AsyncOnConnection<'_> {
         run_on(self.conn, Touch::new(self.rules, key, expiry)).await
     }
 
-    /// Sets a live session's value to what `change` makes of it: [`AsyncSessions::update`](crate::AsyncSessions::update). In a
-    /// transaction of its own, or in a savepoint of yours, which is undone where `change` fails or panics; it runs once.
+    /// Sets a live session's value to what `change` makes of it:
+    /// [`AsyncSessions::update`](crate::AsyncSessions::update). In a transaction of its own, or in a savepoint of
+    /// yours, which is undone where `change` fails or panics; it runs once.
     ///
     /// On PostgreSQL, under an isolation stricter than READ COMMITTED, which is then yours, another's write since
     /// your transaction began is a serialization failure
@@ -142,7 +146,8 @@ impl AsyncOnConnection<'_> {
         update_on(self.conn, self.rules, Update::new(self.rules, key, expiry), change).await
     }
 
-    /// Sets a live session's value if it is the expected one: [`AsyncSessions::replace`](crate::AsyncSessions::replace).
+    /// Sets a live session's value if it is the expected one:
+    /// [`AsyncSessions::replace`](crate::AsyncSessions::replace).
     ///
     /// # Errors
     ///
@@ -199,7 +204,8 @@ impl AsyncOnConnection<'_> {
         run_on(self.conn, SessionsOf::new(owner)).await
     }
 
-    /// Ends an owner's sessions, but the one to keep: [`AsyncSessions::clear_owner`](crate::AsyncSessions::clear_owner).
+    /// Ends an owner's sessions, but the one to keep:
+    /// [`AsyncSessions::clear_owner`](crate::AsyncSessions::clear_owner).
     ///
     /// # Errors
     ///
@@ -226,7 +232,8 @@ impl AsyncOnConnection<'_> {
         run_on(self.conn, Ok(Count)).await
     }
 
-    /// Deletes at most `limit` expired sessions: [`AsyncSessions::delete_expired`](crate::AsyncSessions::delete_expired).
+    /// Deletes at most `limit` expired sessions:
+    /// [`AsyncSessions::delete_expired`](crate::AsyncSessions::delete_expired).
     ///
     /// # Errors
     ///

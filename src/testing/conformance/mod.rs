@@ -1,9 +1,9 @@
-//! The laws of [`Now`] and [`Sessions`], each once, as functions over any store; some name what OCaml's `session-postgresql`
-//! does instead.
+//! The laws of [`Now`] and [`Sessions`], each once, as functions over any store; some name what OCaml's
+//! `session-postgresql` does instead.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) and
-//! [`sessions_conformance_tests!`](crate::sessions_conformance_tests) make each law a test of its own. A law that is broken
-//! panics; an error that no law expects is returned.
+//! [`sessions_conformance_tests!`](crate::sessions_conformance_tests) make each law a test of its own. A law that is
+//! broken panics; an error that no law expects is returned.
 
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "said once, above")]
 
