@@ -71,12 +71,49 @@ where
     traced(O::NAME, S::Connection::NAME, work).await
 }
 
+/// A lent connection, on which something is under way until it is said to be done: dropped before, it is of no use to
+/// others.
+struct Busy<C: Link, L: DerefMut<Target = C>>(Option<L>);
+
+impl<C: Link, L: DerefMut<Target = C>> Busy<C, L> {
+    fn on(conn: L) -> Self {
+        Self(Some(conn))
+    }
+
+    fn conn(&mut self) -> &mut C {
+        self.0.as_mut().expect("it is here until it is done")
+    }
+
+    fn done(mut self) -> L {
+        self.0.take().expect("it is done once")
+    }
+}
+
+impl<C: Link, L: DerefMut<Target = C>> Drop for Busy<C, L> {
+    fn drop(&mut self) {
+        if let Some(mut conn) = self.0.take() {
+            conn.give_up();
+        }
+    }
+}
+
 /// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
 async fn attempt<C, O>(
     mut operation: O,
-    mut conn: impl DerefMut<Target = C> + Send,
+    conn: impl DerefMut<Target = C> + Send,
     repeated: bool,
 ) -> (O, Result<O::Output, Failure>)
+where
+    C: Link,
+    O: Operation<C>,
+{
+    let mut busy = Busy::on(conn);
+    let result = run_once(&mut operation, busy.conn(), repeated).await;
+    drop(busy.done());
+    (operation, result)
+}
+
+async fn run_once<C, O>(operation: &mut O, conn: &mut C, repeated: bool) -> Result<O::Output, Failure>
 where
     C: Link,
     O: Operation<C>,
@@ -86,17 +123,16 @@ where
         // A connection that broke in the pool must not make an unknown outcome of what was never sent.
         if let Err(source) = conn.ping().await {
             conn.give_up();
-            return (operation, Err(Failure::Lost(source)));
+            return Err(Failure::Lost(source));
         }
     }
-    let result = match operation.run(&mut *conn, repeated).await {
+    match operation.run(conn, repeated).await {
         Ok(output) => Ok(output),
         Err(error) => {
-            let failure = Failure::of(error, &mut *conn, is_ours).await;
+            let failure = Failure::of(error, conn, is_ours).await;
             Err(if O::REPEATABLE { failure } else { failure.for_good() })
         }
-    };
-    (operation, result)
+    }
 }
 
 /// A connection that answers.

@@ -3,7 +3,7 @@
 use std::ops::DerefMut;
 use std::time::Instant;
 
-use super::{Attempts, Failure, Source};
+use super::{Attempts, Busy, Failure, Source};
 use crate::backend::{Link, Queries as _, Transactions};
 use crate::error::Error;
 use crate::operations::{NotMade, NotWritten, Update, abandon, make};
@@ -65,31 +65,37 @@ where
 
 async fn begin<C: Link + Transactions, L: DerefMut<Target = C> + Send>(
     update: Update,
-    mut conn: L,
+    conn: L,
 ) -> (L, bool, Result<Option<String>, Failure>) {
-    let is_ours = !conn.is_in_transaction();
-    let begun = match update.begin(&mut *conn).await {
+    let mut busy = Busy::on(conn);
+    let is_ours = !busy.conn().is_in_transaction();
+    let begun = match update.begin(busy.conn()).await {
         Ok(value) => Ok(value),
-        Err(error) => Err(Failure::of(error, &mut *conn, is_ours).await),
+        Err(error) => Err(Failure::of(error, busy.conn(), is_ours).await),
     };
-    (conn, is_ours, begun)
+    (busy.done(), is_ours, begun)
 }
 
 async fn finish<C: Link + Transactions>(
     update: Update,
-    mut conn: impl DerefMut<Target = C> + Send,
+    conn: impl DerefMut<Target = C> + Send,
     is_ours: bool,
     value: String,
 ) -> Result<String, Failure> {
-    match update.finish(&mut *conn, &value).await {
+    let mut busy = Busy::on(conn);
+    let finished = match update.finish(busy.conn(), &value).await {
         Ok(()) => Ok(value),
-        Err(NotWritten::Undone(error)) => Err(Failure::of(error, &mut *conn, is_ours).await),
+        Err(NotWritten::Undone(error)) => Err(Failure::of(error, busy.conn(), is_ours).await),
         Err(NotWritten::AtCommit(error)) => {
-            Err(Failure::of(error.into(), &mut *conn, is_ours).await.for_good())
+            Err(Failure::of(error.into(), busy.conn(), is_ours).await.for_good())
         }
-    }
+    };
+    drop(busy.done());
+    finished
 }
 
-async fn undo<C: Transactions>(mut conn: impl DerefMut<Target = C> + Send) {
-    abandon(&mut *conn).await;
+async fn undo<C: Transactions>(conn: impl DerefMut<Target = C> + Send) {
+    let mut busy = Busy::on(conn);
+    abandon(busy.conn()).await;
+    drop(busy.done());
 }

@@ -102,13 +102,18 @@ impl ConnectOptions {
         settings: &ConnectionSettings,
         has_tls: bool,
     ) -> Result<Vec<String>, Error> {
-        let mut options = self.with_limits("keepalives_retries", settings)?;
+        let mut options = self.clone();
+        for (keyword, _) in &mut options.parameters {
+            if keyword == "keepalives_count" {
+                "keepalives_retries".clone_into(keyword);
+            }
+        }
+        let mut options = options.with_limits("keepalives_retries", settings)?;
         if has_tls {
             options.parameters.retain(|(keyword, _)| keyword == "sslmode" || !keyword.starts_with("ssl"));
         }
         for (keyword, value) in &mut options.parameters {
             match (keyword.as_str(), value.as_str()) {
-                ("keepalives_count", _) => "keepalives_retries".clone_into(keyword),
                 // libpq counts milliseconds, tokio-postgres seconds.
                 ("tcp_user_timeout", milliseconds) => match milliseconds.parse::<u64>() {
                     Ok(milliseconds) => *value = milliseconds.div_ceil(1_000).to_string(),

@@ -11,8 +11,12 @@ pub(super) struct Transaction<'a, C: Transactions>(Option<&'a mut C>);
 
 impl<'a, C: Transactions> Transaction<'a, C> {
     pub(super) async fn begin(conn: &'a mut C) -> QueryResult<Self> {
-        conn.begin().await?;
-        Ok(Self::of(conn))
+        let mut transaction = Self::of(conn);
+        let begun = transaction.conn().begin().await;
+        if begun.is_err() {
+            transaction.0 = None;
+        }
+        begun.map(|()| transaction)
     }
 
     /// One that was begun.

@@ -33,9 +33,8 @@ type SessionState = HashMap<String, String>;
 /// [of its owner](crate::Sessions::sessions_of); and by it a renewal is known, which goes on with no session that
 /// another request ends at the same moment: so of two renewals at once none may.
 ///
-/// While the middleware renews a session, at the end of a request, a
-/// [`clear_owner`](crate::Sessions::clear_owner) does not reach it. Delete expired sessions by a
-/// [`Sweeper`](crate::Sweeper).
+/// While the middleware renews a session, at the end of a request, a [`clear_owner`](crate::Sessions::clear_owner) does
+/// not reach it, nor does a logout on another server. Delete expired sessions by a [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
 ///

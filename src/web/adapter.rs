@@ -110,11 +110,9 @@ impl<S: WebStore> Adapter<S> {
 
     pub(super) async fn delete(&self, key: SessionKey) -> Result<(), Error> {
         let handle = self.store.handle(&key);
-        if self.store.delete(key).await? {
-            self.renewals.ended(handle);
-        } else {
-            self.renewals.was_gone(handle);
-        }
+        self.renewals.begin(handle);
+        let was_there = self.store.delete(key).await?;
+        self.renewals.end(handle, was_there);
         Ok(())
     }
 }

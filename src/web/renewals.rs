@@ -1,7 +1,7 @@
 //! Which sessions go on under a new key.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task;
@@ -15,51 +15,78 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 ///
 /// To give a session a new key, both frameworks delete it and, when the request ends, save what they have as a new one,
 /// without a word between the two. Whoever saves must be the one who has deleted: not a request that outlives a logout.
-/// And nobody else must have wanted to delete it meanwhile: of two requests that renew at once none goes on, for what
+/// And no other task may have wanted to delete it meanwhile: of two requests that renew at once none goes on, for what
 /// the second did may have been a logout. A framework serves a request in one task, and never two in one at once.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Renewals(Arc<Mutex<Ended>>);
+pub(super) struct Renewals(Arc<Mutex<Endings>>);
 
 #[derive(Debug, Default)]
-struct Ended {
-    sessions: HashMap<SessionHandle, (Option<task::Id>, Instant)>,
+struct Endings {
+    sessions: HashMap<SessionHandle, Ending>,
     /// How many were left when the old ones were last thrown out.
     kept: usize,
 }
 
+#[derive(Debug)]
+struct Ending {
+    by: Option<task::Id>,
+    since: Instant,
+    /// Whether there was a session to end.
+    was_there: bool,
+    /// Whether another task ends it, too.
+    is_contested: bool,
+}
+
 impl Renewals {
-    /// This task has deleted that session, which was there.
-    pub(super) fn ended(&self, session: SessionHandle) {
-        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// This task is about to end that session.
+    pub(super) fn begin(&self, session: SessionHandle) {
+        let mut endings = self.endings();
         let now = Instant::now();
-        if ended.sessions.len() > 2 * ended.kept + 100 {
-            ended.sessions.retain(|_, (_, since)| now.duration_since(*since) < PATIENCE);
-            ended.kept = ended.sessions.len();
+        if endings.sessions.len() > 2 * endings.kept + 100 {
+            endings.sessions.retain(|_, ending| now.duration_since(ending.since) < PATIENCE);
+            endings.kept = endings.sessions.len();
         }
-        ended.sessions.insert(session, (task::try_id(), now));
+        let by = task::try_id();
+        let ending = Ending { by, since: now, was_there: false, is_contested: false };
+        let first = endings.sessions.entry(session).or_insert(ending);
+        if first.by != by {
+            first.is_contested = true;
+        }
     }
 
-    /// Another task ends that session, and it is not there: whoever goes on with it at that moment may not, for this
-    /// may be a logout.
-    pub(super) fn was_gone(&self, session: SessionHandle) {
-        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.sessions.get(&session).is_some_and(|(task, _)| *task != task::try_id()) {
-            ended.sessions.remove(&session);
+    /// It has, if the session was there.
+    pub(super) fn end(&self, session: SessionHandle, was_there: bool) {
+        let mut endings = self.endings();
+        let Some(ending) = endings.sessions.get_mut(&session).filter(|ending| ending.by == task::try_id())
+        else {
+            return;
+        };
+        ending.was_there |= was_there;
+        // What no other task knows of, and nobody can go on with.
+        if !ending.was_there && !ending.is_contested {
+            endings.sessions.remove(&session);
         }
     }
 
     /// Whether that session is this task's to go on with, once.
     pub(super) fn goes_on(&self, session: SessionHandle) -> bool {
-        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = |(task, since): &(Option<task::Id>, Instant)| {
-            *task == task::try_id() && since.elapsed() < PATIENCE
+        let mut endings = self.endings();
+        let is_ours = |ending: &Ending| {
+            let is_young = ending.since.elapsed() < PATIENCE;
+            ending.by == task::try_id() && ending.was_there && !ending.is_contested && is_young
         };
-        ended.sessions.get(&session).is_some_and(is_ours) && ended.sessions.remove(&session).is_some()
+        endings.sessions.get(&session).is_some_and(is_ours) && endings.sessions.remove(&session).is_some()
+    }
+
+    fn endings(&self) -> MutexGuard<'_, Endings> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Runtime;
+
     use super::Renewals;
     use crate::key::{KeyStorage, SessionKey, StoredKey};
     use crate::owner::SessionHandle;
@@ -68,23 +95,22 @@ mod tests {
         SessionHandle::new(&StoredKey::new(&SessionKey::random().unwrap(), KeyStorage::Hashed))
     }
 
-    #[test]
-    fn a_session_goes_on_once() {
-        let (renewals, session) = (Renewals::default(), handle());
-        assert!(!renewals.goes_on(session));
-        renewals.ended(session);
-        assert!(renewals.goes_on(session));
-        assert!(!renewals.goes_on(session));
+    /// In the task of another request.
+    fn elsewhere<T: Send + 'static>(runtime: &Runtime, work: impl FnOnce() -> T + Send + 'static) -> T {
+        runtime.block_on(async { tokio::spawn(async { work() }).await.unwrap() })
     }
 
     #[test]
-    fn a_session_that_another_task_ends_too_goes_on_nowhere() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    fn a_session_goes_on_once_and_only_if_it_was_there() {
         let (renewals, session) = (Renewals::default(), handle());
-        renewals.ended(session);
-        renewals.was_gone(session);
-        let there = renewals.clone();
-        runtime.block_on(async { tokio::spawn(async move { there.was_gone(session) }).await.unwrap() });
+        assert!(!renewals.goes_on(session));
+        renewals.begin(session);
+        assert!(!renewals.goes_on(session));
+        renewals.end(session, false);
+        assert!(!renewals.goes_on(session));
+        renewals.begin(session);
+        renewals.end(session, true);
+        assert!(renewals.goes_on(session));
         assert!(!renewals.goes_on(session));
     }
 
@@ -93,10 +119,29 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (renewals, session) = (Renewals::default(), handle());
         let there = renewals.clone();
-        runtime.block_on(async { tokio::spawn(async move { there.ended(session) }).await.unwrap() });
+        elsewhere(&runtime, move || {
+            there.begin(session);
+            there.end(session, true);
+        });
         assert!(!renewals.goes_on(session));
-        let there = renewals.clone();
-        let elsewhere = async { tokio::spawn(async move { there.goes_on(session) }).await.unwrap() };
-        assert!(!runtime.block_on(elsewhere));
+    }
+
+    /// Whatever comes first of both answers.
+    #[test]
+    fn a_session_that_two_tasks_end_goes_on_nowhere() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (first, second) in [(true, false), (false, true)] {
+            let (renewals, session) = (Renewals::default(), handle());
+            renewals.begin(session);
+            let there = renewals.clone();
+            elsewhere(&runtime, move || {
+                there.begin(session);
+                there.end(session, second);
+            });
+            renewals.end(session, first);
+            assert!(!renewals.goes_on(session));
+            let there = renewals.clone();
+            assert!(!elsewhere(&runtime, move || there.goes_on(session)));
+        }
     }
 }

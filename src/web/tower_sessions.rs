@@ -38,9 +38,10 @@ use crate::sweeper::{BATCH, PAUSE};
 /// a layer spawns, within ten minutes, and nobody else may have ended the session meanwhile. Of two requests that both
 /// call `cycle_id` at once none may therefore go on: begin anew at a login, by `flush`, where people click twice.
 ///
-/// Between `cycle_id` and the end of its request the session is nowhere: a
-/// [`clear_owner`](crate::Sessions::clear_owner) at that moment does not reach it. Where a password has been
-/// changed, end all others once more a little later.
+/// Between `cycle_id` and the end of its request the session is nowhere. A [`clear_owner`](crate::Sessions::clear_owner)
+/// at that moment does not reach it, and a logout only on the same server: what both steps have in common, this process
+/// knows alone. Where a password has been changed, end all others once more a little later. A login by `flush`, which
+/// begins another session, has nothing of this.
 ///
 /// tower-sessions saves, and so prolongs, only a session that a request has changed: `Expiry::OnInactivity` alone
 /// logs a visitor out who only reads. `with_always_save` prolongs with each request, and so writes with each; the

@@ -174,14 +174,47 @@ fn a_shared_connection_that_no_longer_answers_is_replaced() {
     let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
     let key = store.generate(Some("x".to_owned()), None).unwrap();
     store.get(&key).unwrap();
-    let process = PgConnection::establish(&url).unwrap().number(
-        "SELECT pid::bigint FROM pg_stat_activity \
-         WHERE query LIKE 'SELECT%session_data%statement_timestamp()%' AND pid <> pg_backend_pid()",
-    );
-    signal("-STOP", process);
+    let process = PgConnection::establish(&url).unwrap().number(READER);
+    let _stopped = Stopped::process(process);
     assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
     assert_eq!(store.get(&key).unwrap().0, "x");
-    signal("-CONT", process);
+}
+
+/// Nor does it take callers who wait as long as a call may take: those who lose patience earlier are as good.
+#[test]
+fn a_shared_connection_that_answers_nobody_in_time_is_replaced() {
+    let server = Server::start(&[]).unwrap();
+    let url = server.url("postgres");
+    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    store.get(&key).unwrap();
+    let process = PgConnection::establish(&url).unwrap().number(READER);
+    let _stopped = Stopped::process(process);
+    let started = Instant::now();
+    let impatient = || async { tokio::time::timeout(SHORT / 4, store.store().get(&key)).await };
+    while !store.block_on(impatient()).is_ok_and(|read| read.is_ok()) {
+        assert!(started.elapsed() < LATE, "it is never replaced");
+    }
+}
+
+/// The process that served the last `get`, in SQL.
+const READER: &str = "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+     AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1";
+
+/// A server's process that stands still, until this is dropped.
+struct Stopped(i64);
+
+impl Stopped {
+    fn process(number: i64) -> Self {
+        signal("-STOP", number);
+        Self(number)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("-CONT", self.0);
+    }
 }
 
 fn signal(signal: &str, process: i64) {
@@ -216,19 +249,11 @@ fn reads_that_are_late_keep_no_connection() {
     let mut stopped = Vec::new();
     for _ in 0..4 {
         store.get(&key).unwrap();
-        let process = admin.number(
-            "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
-             AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1",
-        );
-        signal("-STOP", process);
-        stopped.push(process);
+        stopped.push(Stopped::process(admin.number(READER)));
         assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
     }
     assert_eq!(store.get(&key).unwrap().0, "x");
     store.set(&key, "y".to_owned(), None).unwrap();
-    for process in stopped {
-        signal("-CONT", process);
-    }
 }
 
 #[test]

@@ -36,15 +36,16 @@ pub(crate) async fn count<C: Database>(app: &App<C>, session: &Session) -> Resul
     }
 }
 
-/// Ends the count.
-pub(crate) async fn end<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
-    if let Some(key) = key(session).await? {
+/// Ends a count.
+pub(crate) async fn end<C: Database>(app: &App<C>, key: Option<SessionKey>) -> Result<(), Failure> {
+    if let Some(key) = key {
         app.sessions.clear(&key).await?;
     }
     Ok(())
 }
 
-async fn key(session: &Session) -> Result<Option<SessionKey>, Failure> {
+/// The key of the session's count.
+pub(crate) async fn key(session: &Session) -> Result<Option<SessionKey>, Failure> {
     let key: Option<String> = session.get(KEY).await?;
     Ok(key.and_then(|key| key.parse().ok()))
 }

@@ -50,9 +50,10 @@ pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &
 
 /// Ends the session: no request brings it back, not even one that is under way.
 pub(crate) async fn log_out<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
-    views::end(app, session).await?;
+    let count = views::key(session).await?;
+    // First what matters.
     session.flush().await?;
-    Ok(())
+    views::end(app, count).await
 }
 
 impl LoggedIn {

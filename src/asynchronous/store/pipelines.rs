@@ -11,9 +11,11 @@ use diesel::dsl::select;
 use diesel::expression::{IntoSql as _, QueryMetadata};
 use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind::ClosedConnection;
+use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::pool::{AsyncPool, Pooled};
 use crate::backend::postgres::{Run, row, rows};
@@ -21,13 +23,13 @@ use crate::backend::{Answer, Link};
 use crate::calls::{Job, Source};
 use crate::error::{BoxedError, Error};
 
-/// How long a connection is shared, as bb8's own are lent: then the pool has it back, and may close it.
+/// How long a connection is shared, as bb8 lends its own: then another takes its place, and the pool has it back.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The shared connections, each made when it is first wanted, and again when it was lost.
 pub(super) struct Pipelines<P: AsyncPool> {
     pool: Pooled<P>,
-    slots: Arc<[Slot<P::Connection>]>,
+    slots: Box<[Arc<Slot<P::Connection>>]>,
     /// Whose turn it is.
     turn: AtomicUsize,
 }
@@ -35,7 +37,9 @@ pub(super) struct Pipelines<P: AsyncPool> {
 struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
     current: Mutex<Option<Arc<Shared<L>>>>,
     /// Held by the one who takes a connection out of the pool.
-    making: tokio::sync::Mutex<()>,
+    making: Arc<tokio::sync::Mutex<()>>,
+    /// No two slots change theirs at once.
+    lifetime: Duration,
 }
 
 /// A connection out of the pool.
@@ -44,52 +48,60 @@ struct Shared<L: DerefMut<Target = AsyncPgConnection>> {
     since: Instant,
     /// How many wait for an answer.
     waiting: AtomicUsize,
-    /// When it last answered, in microseconds from its beginning.
-    answered: AtomicU64,
+    /// Since when somebody is owed one, in microseconds from the beginning; else `NOBODY`.
+    owing: AtomicU64,
+    /// How long a silence means that it is lost.
+    patience: Duration,
     is_lost: AtomicBool,
 }
+
+const NOBODY: u64 = u64::MAX;
 
 /// A shared connection, for one read.
 pub(crate) struct Pipeline<L: DerefMut<Target = AsyncPgConnection>>(Arc<Shared<L>>);
 
 impl<P: AsyncPool> Pipelines<P> {
     pub(super) fn new(pool: Pooled<P>, connections: u32) -> Self {
-        let slot = |_| Slot { current: Mutex::new(None), making: tokio::sync::Mutex::new(()) };
+        let slot = |number| {
+            let lifetime = LIFETIME + Duration::from_secs(60) * number;
+            Arc::new(Slot { current: Mutex::new(None), making: Arc::default(), lifetime })
+        };
         Self { pool, slots: (0..connections).map(slot).collect(), turn: AtomicUsize::new(0) }
     }
 
     /// Makes the slot's connection while others serve.
-    fn make_beside(&self, number: usize) {
-        let (slots, pool) = (Arc::clone(&self.slots), self.pool.clone());
-        tokio::spawn(async move {
-            // Whoever comes to a slot without a connection tries again.
-            let _made_or_not = slots[number].make(&pool, pool.connection_timeout).await;
-        });
+    fn make_beside(&self, slot: &Arc<Slot<P::Connection>>) {
+        if let Ok(making) = Arc::clone(&slot.making).try_lock_owned() {
+            let (slot, pool) = (Arc::clone(slot), self.pool.clone());
+            tokio::spawn(async move {
+                if slot.fill(&pool, pool.connection_timeout).await.is_err() {
+                    // Whoever comes then tries again.
+                    sleep(PAUSE).await;
+                }
+                drop(making);
+            });
+        }
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static> Slot<L> {
+/// After an attempt in vain.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
     fn current(&self) -> Option<Arc<Shared<L>>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|shared| shared.is_over()) {
+        if current.as_ref().is_some_and(|shared| shared.is_lost()) {
             *current = None;
         }
         current.clone()
     }
 
-    /// The connection, out of the pool unless another has made it meanwhile.
-    async fn make<P>(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<L>>, Error>
+    /// Takes a connection out of the pool.
+    async fn fill<P>(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<L>>, Error>
     where
         P: AsyncPool<Connection = L>,
     {
-        let started = Instant::now();
-        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
-        let _making = timeout(within, self.making.lock()).await.map_err(late)?;
-        if let Some(shared) = self.current() {
-            return Ok(shared);
-        }
-        let conn = pool.connection(within.saturating_sub(started.elapsed())).await?;
-        let shared = Arc::new(Shared::new(conn));
+        let shared = Arc::new(Shared::new(pool.connection(within).await?, pool.call_timeout));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
         Ok(shared)
     }
@@ -100,32 +112,33 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     type Lease = Box<Self::Connection>;
 
     async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-        let mut shared = self.slots[turn].current();
-        if shared.is_none() {
-            shared = self.slots.iter().find_map(Slot::current);
-            if shared.is_some() && self.slots[turn].making.try_lock().is_ok() {
-                self.make_beside(turn);
+        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        let current = slot.current();
+        if current.as_ref().is_none_or(|shared| shared.since.elapsed() > slot.lifetime) {
+            let other = current.or_else(|| self.slots.iter().find_map(|slot| slot.current()));
+            if let Some(shared) = other {
+                self.make_beside(slot);
+                return Ok(Box::new(Pipeline(shared)));
             }
+            let started = Instant::now();
+            let late =
+                |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
+            let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
+            // Perhaps another has made it meanwhile.
+            let shared = match slot.current() {
+                Some(shared) => shared,
+                None => slot.fill(&self.pool, within.saturating_sub(started.elapsed())).await?,
+            };
+            return Ok(Box::new(Pipeline(shared)));
         }
-        let shared = match shared {
-            Some(shared) => shared,
-            None => self.slots[turn].make(&self.pool, within).await?,
-        };
-        Ok(Box::new(Pipeline(shared)))
+        Ok(Box::new(Pipeline(current.expect("it is there, and young"))))
     }
 
-    /// A read that is late is left alone with its connection, if that has answered nobody since the call began.
-    async fn in_time<R: Send + 'static>(&self, deadline: Instant, mut job: Job<R>) -> Result<R, Error> {
+    /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
-        if let Ok(done) = timeout_at(deadline.into(), &mut job).await {
-            return Ok(done);
-        }
-        let call_began = deadline.checked_sub(self.call_timeout()).unwrap_or(started);
-        for shared in self.slots.iter().filter_map(Slot::current) {
-            shared.lose_if_silent_since(call_began);
-        }
-        Err(Error::ServerTimeout { waited: started.elapsed() })
+        let done = timeout_at(deadline.into(), job).await;
+        done.map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
     }
 
     fn call_timeout(&self) -> Duration {
@@ -138,26 +151,35 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 }
 
 impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
-    fn new(conn: L) -> Self {
-        let (waiting, answered) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { conn, since: Instant::now(), waiting, answered, is_lost: AtomicBool::new(false) }
+    fn new(conn: L, patience: Duration) -> Self {
+        let (waiting, owing) = (AtomicUsize::new(0), AtomicU64::new(NOBODY));
+        Self { conn, since: Instant::now(), waiting, owing, patience, is_lost: AtomicBool::new(false) }
     }
 
-    fn is_over(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed) || self.since.elapsed() > LIFETIME
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(NOBODY - 1)
+    }
+
+    /// Whoever waits is one more until this is dropped, and leaves it owing an answer all the same.
+    fn asked(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Most are not the first.
+        let _first = self.owing.compare_exchange(NOBODY, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+        Waiting(&self.waiting)
     }
 
     fn has_answered(&self) {
-        let now = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.answered.store(now, Ordering::Relaxed);
+        let others = self.waiting.load(Ordering::Relaxed) > 1;
+        self.owing.store(if others { self.now() } else { NOBODY }, Ordering::Relaxed);
     }
 
-    /// Somebody waits for it, and it answered nobody since.
-    fn lose_if_silent_since(&self, time: Instant) {
-        let answered = self.since + Duration::from_micros(self.answered.load(Ordering::Relaxed));
-        if self.waiting.load(Ordering::Relaxed) > 0 && answered < time {
+    /// It broke, or has owed an answer for as long as a call may take, and given none.
+    fn is_lost(&self) -> bool {
+        let owing = self.owing.load(Ordering::Relaxed);
+        if owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + self.patience {
             self.lose();
         }
+        self.is_lost.load(Ordering::Relaxed)
     }
 
     fn lose(&self) {
@@ -167,13 +189,6 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
 
 /// Somebody who waits for an answer.
 struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn among(others: &'a AtomicUsize) -> Self {
-        others.fetch_add(1, Ordering::Relaxed);
-        Self(others)
-    }
-}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -190,12 +205,14 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
 }
 
 impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
-    /// The answer, and a note that there was one.
+    /// The answer, and a note that there was one: a refusal is one, too.
     async fn heard<T>(&self, answer: impl Answer<T>) -> QueryResult<T> {
-        let _until_then = Waiting::among(&self.0.waiting);
-        let answer = answer.await?;
-        self.0.has_answered();
-        Ok(answer)
+        let _until_then = self.0.asked();
+        let answer = answer.await;
+        if !matches!(answer, Err(DatabaseError(ClosedConnection, _))) {
+            self.0.has_answered();
+        }
+        answer
     }
 }
 

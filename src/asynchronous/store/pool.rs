@@ -6,7 +6,7 @@ use std::future::Future;
 use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bb8::ErrorSink;
@@ -101,7 +101,8 @@ impl<P: AsyncPool> Source for Pooled<P> {
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let started = Instant::now();
-        let done = timeout_at(deadline.into(), ToItsEnd(Some(job))).await;
+        let done =
+            timeout_at(deadline.into(), ToItsEnd { job: Some(job), patience: self.call_timeout }).await;
         done.map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
     }
 
@@ -115,24 +116,32 @@ impl<P: AsyncPool> Source for Pooled<P> {
 }
 
 /// A job that goes on to its end, whoever waits for it: its connection goes back to the pool when the server has
-/// answered, or when it breaks, and no other call meets what is still under way on it.
-struct ToItsEnd<R: Send + 'static>(Option<Job<R>>);
+/// answered, or when it breaks, and no other call meets what is still under way on it. After as long again as a call may
+/// take the connection is given up.
+struct ToItsEnd<R: Send + 'static> {
+    job: Option<Job<R>>,
+    patience: Duration,
+}
 
 impl<R: Send> Future for ToItsEnd<R> {
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        let Some(job) = &mut self.0 else { return Poll::Pending };
-        let done = ready!(job.as_mut().poll(context));
-        self.0 = None;
-        Poll::Ready(done)
+        // One that panics is not asked again.
+        let Some(mut job) = self.job.take() else { return Poll::Pending };
+        let done = job.as_mut().poll(context);
+        if done.is_pending() {
+            self.job = Some(job);
+        }
+        done
     }
 }
 
 impl<R: Send> Drop for ToItsEnd<R> {
     fn drop(&mut self) {
-        if let (Some(job), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(job);
+        if let (Some(job), Ok(runtime)) = (self.job.take(), Handle::try_current()) {
+            let patience = self.patience;
+            runtime.spawn(async move { timeout(patience, job).await.is_ok() });
         }
     }
 }
