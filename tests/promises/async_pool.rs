@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncPool as _, Builder, ConnectOptions, Error, Now as _,
+    AsyncDieselSession, AsyncNow as _, AsyncPool as _, Builder, ConnectOptions, Error, Now as _, SessionKey,
 };
 use throwaway_postgres::Server;
 
@@ -170,12 +170,7 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
 #[test]
 fn a_shared_connection_that_no_longer_answers_is_replaced() {
     let server = Server::start(&[]).unwrap();
-    let url = server.url("postgres");
-    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
-    store.get(&key).unwrap();
-    let process = PgConnection::establish(&url).unwrap().number(READER);
-    let _stopped = Stopped::process(process);
+    let (store, key, _stopped) = a_reader_that_stands_still(&server);
     assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
@@ -184,17 +179,22 @@ fn a_shared_connection_that_no_longer_answers_is_replaced() {
 #[test]
 fn a_shared_connection_that_answers_nobody_in_time_is_replaced() {
     let server = Server::start(&[]).unwrap();
-    let url = server.url("postgres");
-    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
-    store.get(&key).unwrap();
-    let process = PgConnection::establish(&url).unwrap().number(READER);
-    let _stopped = Stopped::process(process);
+    let (store, key, _stopped) = a_reader_that_stands_still(&server);
     let started = Instant::now();
     let impatient = || async { tokio::time::timeout(SHORT / 4, store.store().get(&key)).await };
     while !store.block_on(impatient()).is_ok_and(|read| read.is_ok()) {
         assert!(started.elapsed() < LATE, "it is never replaced");
     }
+}
+
+/// A store whose one shared connection leads to a process that stands still, and a session in it.
+fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, SessionKey, Stopped) {
+    let url = server.url("postgres");
+    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    store.get(&key).unwrap();
+    let process = PgConnection::establish(&url).unwrap().number(READER);
+    (store, key, Stopped::process(process))
 }
 
 /// The process that served the last `get`, in SQL.

@@ -113,25 +113,23 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
         let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
-        let current = slot.current();
-        if current.as_ref().is_none_or(|shared| shared.since.elapsed() > slot.lifetime) {
-            let other = current.or_else(|| self.slots.iter().find_map(|slot| slot.current()));
-            if let Some(shared) = other {
-                self.make_beside(slot);
-                return Ok(Box::new(Pipeline(shared)));
-            }
-            let started = Instant::now();
-            let late =
-                |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
-            let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
-            // Perhaps another has made it meanwhile.
-            let shared = match slot.current() {
-                Some(shared) => shared,
-                None => slot.fill(&self.pool, within.saturating_sub(started.elapsed())).await?,
-            };
+        let old_or_none = match slot.current() {
+            Some(shared) if shared.since.elapsed() <= slot.lifetime => return Ok(Box::new(Pipeline(shared))),
+            other => other,
+        };
+        if let Some(shared) = old_or_none.or_else(|| self.slots.iter().find_map(|slot| slot.current())) {
+            self.make_beside(slot);
             return Ok(Box::new(Pipeline(shared)));
         }
-        Ok(Box::new(Pipeline(current.expect("it is there, and young"))))
+        let started = Instant::now();
+        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
+        let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
+        // Perhaps another has made it meanwhile.
+        let shared = match slot.current() {
+            Some(shared) => shared,
+            None => slot.fill(&self.pool, within.saturating_sub(started.elapsed())).await?,
+        };
+        Ok(Box::new(Pipeline(shared)))
     }
 
     /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
