@@ -41,6 +41,12 @@ impl PoolSettings {
         }
         Ok(size)
     }
+
+    /// Why settings are refused that a pool of the application's makes for itself.
+    pub(crate) fn are_the_pools_own() -> Error {
+        let reason = "settings of connections do not apply to a pool that exists: make them there";
+        Error::Configuration { setting: "pool", reason: reason.to_owned() }
+    }
 }
 
 #[cfg(feature = "testing")]

@@ -4,7 +4,7 @@ use std::ops::DerefMut;
 use std::time::Instant;
 
 use super::{Attempts, Busy, Failure, Source};
-use crate::backend::{Link, Queries as _, Transactions};
+use crate::backend::{Queries as _, Transactions};
 use crate::error::Error;
 use crate::operations::{NotMade, NotWritten, Update, abandon, make};
 use crate::rules::Rules;
@@ -63,7 +63,7 @@ where
     }
 }
 
-async fn begin<C: Link + Transactions, L: DerefMut<Target = C> + Send>(
+async fn begin<C: Transactions, L: DerefMut<Target = C> + Send>(
     update: Update,
     conn: L,
 ) -> (L, bool, Result<Option<String>, Failure>) {
@@ -76,7 +76,7 @@ async fn begin<C: Link + Transactions, L: DerefMut<Target = C> + Send>(
     (busy.done(), is_ours, begun)
 }
 
-async fn finish<C: Link + Transactions>(
+async fn finish<C: Transactions>(
     update: Update,
     conn: impl DerefMut<Target = C> + Send,
     is_ours: bool,

@@ -20,11 +20,7 @@ impl<C: SessionConnection> Builder<C> {
     /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for rules that do not fit.
     pub fn over(self, pool: Pool<ConnectionManager<C>>) -> Result<DieselSession<C>, Error> {
         if self.pool != PoolSettings::default() {
-            return Err(Error::Configuration {
-                setting: "pool",
-                reason: "settings of connections do not apply to a pool that exists: make them there"
-                    .to_owned(),
-            });
+            return Err(PoolSettings::are_the_pools_own());
         }
         Ok(DieselSession::over(pool, self.rules()?))
     }

@@ -112,11 +112,7 @@ impl Builder<AsyncPgConnection> {
         ours.connection.connection_timeout = defaults.connection.connection_timeout;
         ours.connection.statement_timeout = defaults.connection.statement_timeout;
         if ours != defaults || self.establish.is_some() {
-            return Err(Error::Configuration {
-                setting: "pool",
-                reason: "settings of connections do not apply to a pool that exists: make them there"
-                    .to_owned(),
-            });
+            return Err(PoolSettings::are_the_pools_own());
         }
         self.pool.checked_size(false)?;
         self.check_pipelines(pool.size())?;

@@ -15,9 +15,9 @@ use diesel::result::DatabaseErrorKind::ClosedConnection;
 use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
-use super::pool::{AsyncPool, Pooled};
+use super::pool::{AsyncPool, Pooled, answered_by};
 use crate::backend::postgres::{Run, row, rows};
 use crate::backend::{Answer, Link};
 use crate::calls::{Job, Source};
@@ -134,9 +134,7 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        let started = Instant::now();
-        let done = timeout_at(deadline.into(), job).await;
-        done.map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
+        answered_by(deadline, job).await
     }
 
     fn call_timeout(&self) -> Duration {

@@ -100,10 +100,7 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        let started = Instant::now();
-        let done =
-            timeout_at(deadline.into(), ToItsEnd { job: Some(job), patience: self.call_timeout }).await;
-        done.map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
+        answered_by(deadline, ToItsEnd { job: Some(job), patience: self.call_timeout }).await
     }
 
     fn call_timeout(&self) -> Duration {
@@ -113,6 +110,14 @@ impl<P: AsyncPool> Source for Pooled<P> {
     fn size(&self) -> u32 {
         self.pool.size()
     }
+}
+
+/// What is ready by the deadline; else it is dropped.
+pub(super) async fn answered_by<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Error> {
+    let started = Instant::now();
+    timeout_at(deadline.into(), work)
+        .await
+        .map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
 }
 
 /// A job that goes on to its end, whoever waits for it: its connection goes back to the pool when the server has
