@@ -35,9 +35,22 @@ impl Server {
     ///
     /// Where there are no server binaries, or the server does not start; its log goes to standard error.
     pub fn start(settings: &[&str]) -> io::Result<Self> {
+        Self::begin(Path::new(""), settings)
+    }
+
+    /// Starts a standby that follows this server, from a copy of its data, by streaming replication.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn standby(&self, settings: &[&str]) -> io::Result<Self> {
+        Self::begin(&self.directory, settings)
+    }
+
+    fn begin(primary: &Path, settings: &[&str]) -> io::Result<Self> {
         let binaries = binaries()?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SUPERVISOR, "supervise"]).arg(&binaries);
+        command.args(["-c", SUPERVISOR, "supervise"]).arg(&binaries).arg(primary);
         for setting in SETTINGS.iter().chain(settings) {
             command.args(["-c", setting]);
         }
@@ -75,7 +88,7 @@ impl Server {
         std::fs::read_to_string(self.directory.join("log"))
     }
 
-    /// Ends the server at once, with every connection.
+    /// Ends the server at once, with every connection: PostgreSQL's immediate shutdown.
     ///
     /// # Errors
     ///
@@ -84,13 +97,42 @@ impl Server {
         self.tell("stop")
     }
 
+    /// Kills the server's first process by a signal that it cannot catch, and waits until its others have
+    /// noticed and are gone.
+    ///
+    /// # Errors
+    ///
+    /// Where the supervisor is gone.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.tell("kill")
+    }
+
     /// Starts the server again, with the data it had.
     ///
     /// # Errors
     ///
     /// Where it does not start.
     pub fn start_again(&mut self) -> io::Result<()> {
-        self.tell("start")
+        self.tell("start unlimited")
+    }
+
+    /// Starts the server again, which from now on can write no file beyond this size: its disk is full for
+    /// whatever has grown so far. A segment of its log alone has 16 MiB.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start.
+    pub fn start_again_with_files_up_to(&mut self, mebibytes: u32) -> io::Result<()> {
+        self.tell(&format!("start {}", mebibytes * 2048))
+    }
+
+    /// Makes a standby take writes, and returns when it does.
+    ///
+    /// # Errors
+    ///
+    /// Where this is no standby.
+    pub fn promote(&mut self) -> io::Result<()> {
+        self.tell("promote")
     }
 
     /// Stops every process of the server, as they are: connections stay, and nothing answers.
@@ -116,7 +158,7 @@ impl Server {
         writeln!(commands, "{command}")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        if answer.trim_end() == command {
+        if command.split(' ').next() == Some(answer.trim_end()) {
             Ok(())
         } else {
             Err(io::Error::other(format!("the server did not {command}: see its log above")))

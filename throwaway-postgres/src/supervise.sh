@@ -1,18 +1,35 @@
 # Runs one PostgreSQL in a directory of its own and obeys the commands on standard input. When that ends,
 # because its owner is done or was killed, the server ends and the directory goes.
-# $1: the directory of the server's binaries. The other arguments go to the server.
+# $1: the directory of the server's binaries; $2: the directory of the primary that this one is to follow, or
+# nothing. The other arguments go to the server.
 set -u
 trap '' PIPE
 bin=$1
-shift
+primary=$2
+shift 2
 dir=$(mktemp -d /tmp/throwaway-postgres.XXXXXX) || exit 1
 cd "$dir" || exit 1
 server=
 
+children() {
+  cat "/proc/$server/task/$server/children"
+}
+
 # Sends a signal to the server and its children, which have sessions of their own.
 signal_all() {
-  kill "-$1" "$server" $(cat "/proc/$server/task/$server/children")
+  kill "-$1" "$server" $(children)
 }
+
+# What a crash leaves: the children notice that the server is gone, and go one by one.
+kill_server() {
+  orphans=$(children)
+  kill -KILL "$server"
+  wait "$server"
+  server=
+  for orphan in $orphans; do
+    while kill -0 "$orphan"; do sleep 0.02; done
+  done
+} 2>/dev/null
 
 end() {
   if [ -n "$server" ]; then
@@ -26,8 +43,14 @@ end() {
 trap 'end; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 
+# $1: the largest file that the server may write, in blocks of 512 bytes, or `unlimited`.
 start() {
-  "$bin/postgres" -D "$dir/data" -k "$dir" -h '' "$@" >>"$dir/log" 2>&1 </dev/null &
+  limit=$1
+  shift
+  (
+    ulimit -S -f "$limit"
+    exec "$bin/postgres" -D "$dir/data" -k "$dir" -h '' "$@" >>"$dir/log" 2>&1 </dev/null
+  ) &
   server=$!
   tries=0
   until "$bin/pg_isready" -q -h "$dir"; do
@@ -40,17 +63,23 @@ start() {
   done
 }
 
-"$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 || {
+if [ -n "$primary" ]; then
+  "$bin/pg_basebackup" -h "$primary" -U postgres -D "$dir/data" -R -X stream -c fast --no-sync
+else
+  "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync
+fi >"$dir/log" 2>&1 || {
   cat "$dir/log" >&2
   exit 1
 }
-start "$@"
+start unlimited "$@"
 echo "$dir"
 
-while read -r command; do
+while read -r command argument; do
   case $command in
     stop) end ;;
-    start) start "$@" ;;
+    kill) kill_server ;;
+    start) start "$argument" "$@" ;;
+    promote) "$bin/pg_ctl" -D "$dir/data" -s -w promote >&2 || exit 1 ;;
     pause) signal_all STOP ;;
     resume) signal_all CONT ;;
   esac

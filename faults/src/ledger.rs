@@ -1,0 +1,345 @@
+//! What was acknowledged, and whether it is still there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use diesel_session::{Error, SessionKey};
+
+use crate::event::{Call, Event, value};
+use crate::report::Report;
+use crate::target::Target;
+
+/// Every session that clients told of. It judges by nothing but their record and what the store says afterwards.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    value_size: usize,
+    refusals_are_final: bool,
+    sessions: HashMap<u64, Session>,
+    dead: Vec<SessionKey>,
+    acknowledged: u64,
+    errors: BTreeMap<String, u64>,
+    lost: u64,
+    revived: u64,
+    served_dead: u64,
+    last_acknowledged: Option<Instant>,
+    longest_outage: Duration,
+    longest_call: Duration,
+    peak_memory: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    key: Option<SessionKey>,
+    step: u32,
+    short_lived: bool,
+    /// The call that is under way, or that failed.
+    open: Option<Call>,
+}
+
+impl Ledger {
+    /// A ledger of clients whose values have this size, in bytes.
+    #[must_use]
+    pub(crate) fn new(value_size: usize) -> Self {
+        Self {
+            value_size,
+            refusals_are_final: false,
+            sessions: HashMap::new(),
+            dead: Vec::new(),
+            acknowledged: 0,
+            errors: BTreeMap::new(),
+            lost: 0,
+            revived: 0,
+            served_dead: 0,
+            last_acknowledged: None,
+            longest_outage: Duration::ZERO,
+            longest_call: Duration::ZERO,
+            peak_memory: 0,
+        }
+    }
+
+    /// How many calls were acknowledged so far.
+    #[must_use]
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// How many calls failed so far.
+    #[must_use]
+    pub(crate) fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// From now on, whatever the database refused has not taken effect: true where no connection is lost, so
+    /// that no call is made twice.
+    pub(crate) fn refusals_are_final(&mut self) {
+        self.refusals_are_final = true;
+    }
+
+    /// The clients' next silence is none of the database's.
+    pub(crate) fn nobody_calls(&mut self) {
+        self.last_acknowledged = None;
+    }
+
+    /// Takes one line of a client's record.
+    ///
+    /// # Errors
+    ///
+    /// Where the record contradicts itself.
+    pub(crate) fn apply(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Begun { session, call } => self.begin(session, call)?,
+            Event::Acknowledged { session, key } => {
+                self.note_success();
+                self.acknowledge(session, key)?;
+            }
+            Event::Read => self.note_success(),
+            Event::Unclear { session, error, refused } => {
+                self.note_error(error);
+                if refused && self.refusals_are_final {
+                    self.withdraw(session)?;
+                }
+            }
+            Event::Unread { error } => self.note_error(error),
+            Event::Lost { session } => {
+                self.lost += 1;
+                self.sessions.remove(&session);
+            }
+            Event::Revived { .. } => self.revived += 1,
+            Event::ServedDead { .. } => self.served_dead += 1,
+            Event::Finished { longest_call, peak_memory } => {
+                self.longest_call = self.longest_call.max(Duration::from_millis(longest_call));
+                self.peak_memory = self.peak_memory.max(peak_memory);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_success(&mut self) {
+        self.acknowledged += 1;
+        let now = Instant::now();
+        if let Some(last) = self.last_acknowledged.replace(now) {
+            self.longest_outage = self.longest_outage.max(now - last);
+        }
+    }
+
+    fn note_error(&mut self, error: String) {
+        *self.errors.entry(error).or_default() += 1;
+    }
+
+    fn begin(&mut self, session: u64, call: Call) -> Result<()> {
+        if let Call::Generate { short_lived } = call {
+            self.sessions.insert(session, Session { key: None, step: 0, short_lived, open: Some(call) });
+        } else {
+            self.session(session)?.open = Some(call);
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, session: u64, key: Option<String>) -> Result<()> {
+        let key = key.map(|key| key.parse::<SessionKey>()).transpose().context("a key of the record")?;
+        let account = self.session(session)?;
+        match account.open.take().context("acknowledged without being asked for")? {
+            Call::Generate { .. } => account.key = key,
+            Call::Write { step } => account.step = step,
+            Call::Rotate => {
+                let old = std::mem::replace(&mut account.key, key);
+                self.dead.extend(old);
+            }
+            Call::End => {
+                let ended = account.key;
+                self.dead.extend(ended);
+                self.sessions.remove(&session);
+            }
+        }
+        Ok(())
+    }
+
+    /// The call that is open has not taken effect.
+    fn withdraw(&mut self, session: u64) -> Result<()> {
+        let account = self.session(session)?;
+        account.open = None;
+        if account.key.is_none() {
+            self.sessions.remove(&session);
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, number: u64) -> Result<&mut Session> {
+        self.sessions.get_mut(&number).with_context(|| format!("session {number} was never begun"))
+    }
+
+    /// Looks for everything that was acknowledged, when the clients are done: what must live has its value, what is
+    /// dead cannot be read nor written, and the table holds no session beside these.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer.
+    pub(crate) fn settle(mut self, target: &dyn Target) -> Result<Report> {
+        let mut found = 0;
+        // Calls that failed or were cut off may have left a session under a key that nobody was told.
+        let mut untold = 0;
+        for (number, session) in &self.sessions {
+            untold += u64::from(matches!(session.open, Some(Call::Generate { .. } | Call::Rotate)));
+            let Some(key) = &session.key else { continue };
+            match target.get(key) {
+                Ok(read) => {
+                    found += 1;
+                    self.lost += u64::from(!session.may_hold(*number, &read, self.value_size));
+                }
+                Err(Error::NotFound) => self.lost += u64::from(!session.may_be_dead()),
+                Err(other) => return Err(other).context("settling: a session that lives"),
+            }
+        }
+        for key in &self.dead {
+            match target.get(key) {
+                Err(Error::NotFound) => {}
+                Ok(_) | Err(Error::NotSet) => self.revived += 1,
+                Err(other) => return Err(other).context("settling: a session that is dead"),
+            }
+            match target.set(key, "revived".to_owned()) {
+                Err(Error::NotFound) => {}
+                Ok(()) => self.revived += 1,
+                Err(other) => return Err(other).context("settling: a write to a session that is dead"),
+            }
+        }
+        let live = target.live().context("settling: counting")?;
+        Ok(Report {
+            acknowledged: self.acknowledged,
+            faults: 0,
+            sessions: self.sessions.len(),
+            dead: self.dead.len(),
+            errors: self.errors,
+            lost: self.lost,
+            revived: self.revived,
+            served_dead: self.served_dead,
+            half_written: live.saturating_sub(found + untold),
+            longest_outage: self.longest_outage,
+            longest_call: self.longest_call,
+            peak_memory: self.peak_memory,
+        })
+    }
+}
+
+impl Session {
+    fn may_hold(&self, number: u64, read: &str, size: usize) -> bool {
+        let after = match self.open {
+            Some(Call::Write { step }) => Some(step),
+            _ => None,
+        };
+        [Some(self.step), after].into_iter().flatten().any(|step| read == value(number, step, size))
+    }
+
+    fn may_be_dead(&self) -> bool {
+        self.short_lived || matches!(self.open, Some(Call::Rotate | Call::End))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel_session::MemorySession;
+
+    use super::*;
+
+    /// A session that was acknowledged up to its second write, as the store and the ledger have it.
+    fn kept() -> (Box<dyn Target>, SessionKey, Ledger) {
+        let store: Box<dyn Target> = Box::new(MemorySession::new());
+        let key = store.generate(value(7, 2, 0), None).unwrap();
+        let mut ledger = Ledger::new(0);
+        let calls = [Call::Generate { short_lived: false }, Call::Write { step: 1 }, Call::Write { step: 2 }];
+        for call in calls {
+            ledger.apply(Event::Begun { session: 7, call }).unwrap();
+            let key = matches!(call, Call::Generate { .. }).then(|| key.as_str().to_owned());
+            ledger.apply(Event::Acknowledged { session: 7, key }).unwrap();
+        }
+        (store, key, ledger)
+    }
+
+    fn begin(ledger: &mut Ledger, call: Call) {
+        ledger.apply(Event::Begun { session: 7, call }).unwrap();
+    }
+
+    #[test]
+    fn what_is_there_is_not_lost() {
+        let (store, _, ledger) = kept();
+        let report = ledger.settle(&*store).unwrap();
+        assert!(report.holds() && report.acknowledged == 3 && report.sessions == 1, "{report}");
+    }
+
+    #[test]
+    fn an_older_value_is_lost() {
+        let (store, key, ledger) = kept();
+        store.set(&key, value(7, 1, 0)).unwrap();
+        assert_eq!(ledger.settle(&*store).unwrap().lost, 1);
+    }
+
+    #[test]
+    fn a_session_that_is_gone_is_lost() {
+        let (store, key, ledger) = kept();
+        store.clear(&key).unwrap();
+        assert_eq!(ledger.settle(&*store).unwrap().lost, 1);
+    }
+
+    #[test]
+    fn a_write_that_failed_may_be_there_or_not() {
+        for step in [2, 3] {
+            let (store, key, mut ledger) = kept();
+            begin(&mut ledger, Call::Write { step: 3 });
+            store.set(&key, value(7, step, 0)).unwrap();
+            assert!(ledger.settle(&*store).unwrap().holds());
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_refused_for_good_must_not_be_there() {
+        let (store, key, mut ledger) = kept();
+        ledger.refusals_are_final();
+        begin(&mut ledger, Call::Write { step: 3 });
+        let refusal = Event::Unclear { session: 7, error: "Database".to_owned(), refused: true };
+        ledger.apply(refusal).unwrap();
+        store.set(&key, value(7, 3, 0)).unwrap();
+        assert_eq!(ledger.settle(&*store).unwrap().lost, 1);
+    }
+
+    #[test]
+    fn an_end_that_failed_may_have_been_one() {
+        let (store, key, mut ledger) = kept();
+        begin(&mut ledger, Call::End);
+        store.clear(&key).unwrap();
+        assert!(ledger.settle(&*store).unwrap().holds());
+    }
+
+    #[test]
+    fn a_session_that_ended_and_lives_is_revived() {
+        let (store, _, mut ledger) = kept();
+        begin(&mut ledger, Call::End);
+        ledger.apply(Event::Acknowledged { session: 7, key: None }).unwrap();
+        // By being read, and by taking a write.
+        assert_eq!(ledger.settle(&*store).unwrap().revived, 2);
+    }
+
+    #[test]
+    fn an_old_key_that_lives_is_revived() {
+        let (store, key, mut ledger) = kept();
+        begin(&mut ledger, Call::Rotate);
+        let new = store.generate(value(7, 2, 0), None).unwrap();
+        ledger.apply(Event::Acknowledged { session: 7, key: Some(new.as_str().to_owned()) }).unwrap();
+        assert_eq!(ledger.dead, [key]);
+        assert_eq!(ledger.settle(&*store).unwrap().revived, 2);
+    }
+
+    #[test]
+    fn a_session_that_nobody_asked_for_is_half_written() {
+        let (store, _, ledger) = kept();
+        store.generate(String::new(), None).unwrap();
+        assert_eq!(ledger.settle(&*store).unwrap().half_written, 1);
+    }
+
+    #[test]
+    fn a_generate_that_failed_may_have_left_a_session() {
+        let (store, _, mut ledger) = kept();
+        ledger.apply(Event::Begun { session: 8, call: Call::Generate { short_lived: false } }).unwrap();
+        store.generate(String::new(), None).unwrap();
+        assert!(ledger.settle(&*store).unwrap().holds());
+    }
+}

@@ -1,0 +1,19 @@
+//! What diesel-session keeps when things break.
+//!
+//! Clients in processes of their own load a store and write a record of each call, before and after it. Something is
+//! broken meanwhile: the server, a client, the disk. Then the ledger, which knows the record and nothing else, looks for
+//! everything that was acknowledged.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
+
+mod client;
+mod event;
+mod ledger;
+mod load;
+mod report;
+mod target;
+
+pub use client::{Clients, Orders};
+pub use load::memory;
+pub use report::Report;
+pub use target::{Kind, Store, Target};

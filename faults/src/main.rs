@@ -1,0 +1,20 @@
+//! The clients of the fault tests, and the soak.
+
+use anyhow::Result;
+use clap::Parser;
+use diesel_session_faults::Orders;
+
+#[derive(Debug, Parser)]
+enum Command {
+    /// Loads a store until standard input ends; for tests.
+    Client {
+        /// In JSON.
+        orders: String,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Client { orders } => serde_json::from_str::<Orders>(&orders)?.obey(),
+    }
+}

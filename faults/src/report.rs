@@ -1,0 +1,68 @@
+//! What came of it all.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+/// The figures of one run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Calls that succeeded.
+    pub acknowledged: u64,
+    /// How often something was broken.
+    pub faults: u32,
+    /// Sessions that were looked for in the end, because they live, or may.
+    pub sessions: usize,
+    /// Keys that were tried in the end, because they are dead.
+    pub dead: usize,
+    /// Calls that failed, by the kind of error.
+    pub errors: BTreeMap<String, u64>,
+    /// Acknowledged states that were not there.
+    pub lost: u64,
+    /// Dead sessions that took a write, or were there again in the end.
+    pub revived: u64,
+    /// Dead sessions that were read.
+    pub served_dead: u64,
+    /// Sessions in the table that no call can have left there.
+    pub half_written: u64,
+    /// The longest time in which no call of any client succeeded.
+    pub longest_outage: Duration,
+    /// The longest that a call took, of clients that ended by themselves.
+    pub longest_call: Duration,
+    /// The most memory that one of those had, in KiB.
+    pub peak_memory: u64,
+}
+
+impl Report {
+    /// Whether every acknowledged state was kept.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.lost == 0 && self.revived == 0 && self.served_dead == 0 && self.half_written == 0
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { sessions, dead, half_written, longest_call, peak_memory, .. } = self;
+        writeln!(f, "settled {sessions} sessions and {dead} dead keys, half written {half_written}")?;
+        writeln!(
+            f,
+            "longest call {:.1} s, peak memory {} MiB",
+            longest_call.as_secs_f32(),
+            peak_memory / 1024
+        )?;
+        for (kind, count) in &self.errors {
+            writeln!(f, "error {kind}: {count}")?;
+        }
+        write!(
+            f,
+            "acknowledged {}, faults {}, lost {}, revived {}, served dead {}, longest outage {:.1} s",
+            self.acknowledged,
+            self.faults,
+            self.lost,
+            self.revived,
+            self.served_dead,
+            self.longest_outage.as_secs_f32(),
+        )
+    }
+}

@@ -1,0 +1,83 @@
+//! Whatever is killed: the server, or the client.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+
+mod support;
+
+use diesel_session_faults::{Clients, Kind, Store};
+use throwaway_postgres::Server;
+
+use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+
+on_each_store! {
+    a_kill_of_the_server_loses_nothing_acknowledged
+    an_immediate_shutdown_loses_nothing_acknowledged
+    a_kill_of_the_client_loses_nothing_acknowledged
+}
+
+fn a_kill_of_the_server_loses_nothing_acknowledged(kind: Kind) {
+    the_server_goes(kind, |server| server.kill().unwrap());
+}
+
+fn an_immediate_shutdown_loses_nothing_acknowledged(kind: Kind) {
+    the_server_goes(kind, |server| server.stop().unwrap());
+}
+
+fn the_server_goes(kind: Kind, go: impl Fn(&mut Server)) {
+    let mut server = Server::start(&DURABLE).unwrap();
+    let store = Store::new(kind, &server.url("postgres"));
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    for _ in 0..3 {
+        clients.wait_for(500).unwrap();
+        clients.note_fault();
+        go(&mut server);
+        server.start_again().unwrap();
+    }
+    clients.wait_for(500).unwrap();
+    holds(clients, &store);
+}
+
+fn a_kill_of_the_client_loses_nothing_acknowledged(kind: Kind) {
+    let server = Server::start(&DURABLE).unwrap();
+    clients_go(&Store::new(kind, &server.url("postgres")));
+}
+
+#[test]
+fn a_kill_of_the_client_loses_nothing_acknowledged_on_sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    clients_go(&Store::new(Kind::Sqlite, directory.path().join("sessions.sqlite").to_str().unwrap()));
+}
+
+/// One client is killed, the other goes on.
+fn clients_go(store: &Store) {
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    for _ in 0..3 {
+        clients.start(store, 4).unwrap();
+        clients.start(store, 4).unwrap();
+        clients.wait_for(1_000).unwrap();
+        clients.kill_one().unwrap();
+        clients.wait_for(500).unwrap();
+        clients.kill_one().unwrap();
+    }
+    holds(clients, store);
+}
+
+/// That the ledger sees a loss: this server acknowledges what it has not written yet.
+#[test]
+fn a_server_that_acknowledges_too_early_is_found_out() {
+    let mut server =
+        Server::start(&["fsync=on", "synchronous_commit=off", "wal_writer_delay=10s", "autovacuum=off"])
+            .unwrap();
+    let store = Store::new(Kind::Blocking, &server.url("postgres"));
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    clients.wait_for(2_000).unwrap();
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    clients.wait_for(500).unwrap();
+    let report = clients.settle(&*store.open().unwrap()).unwrap();
+    println!("{report}");
+    assert!(!report.holds() && report.lost > 0, "{report}");
+}

@@ -1,0 +1,48 @@
+//! A primary that is gone, and the standby in its place.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_session_faults::{Clients, Kind, Store};
+use throwaway_postgres::Server;
+
+use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+
+on_each_store! {
+    a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds
+}
+
+fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(kind: Kind) {
+    let mut primary = Server::start(&DURABLE).unwrap();
+    let mut standby = primary.standby(&DURABLE).unwrap();
+    // From here on a commit is acknowledged when the standby has it on its disk.
+    let mut admin = PgConnection::establish(&primary.url("postgres")).unwrap();
+    for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
+        admin.batch_execute(statement).unwrap();
+    }
+    let (first, second) = (primary.directory().display(), standby.directory().display());
+    let address =
+        format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
+    let store = Store::new(kind, &address);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    clients.wait_for(1_000).unwrap();
+    clients.note_fault();
+    primary.kill().unwrap();
+    // The clients notice, and find nobody who takes their writes.
+    clients.wait_for_errors(1).unwrap();
+    let promotion = Instant::now();
+    standby.promote().unwrap();
+    clients.wait_for(1).unwrap();
+    let outage = promotion.elapsed();
+    clients.wait_for(1_000).unwrap();
+    holds(clients, &store);
+    println!("service again {:.1} s after the promotion began", outage.as_secs_f32());
+    assert!(outage < Duration::from_secs(5), "{outage:?}");
+}

@@ -1,0 +1,40 @@
+//! What the fault tests share.
+
+use diesel_session_faults::{Clients, Report, Store};
+
+/// This crate's program, whose clients run in processes of their own.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_diesel-session-faults");
+
+/// A server that keeps what it has acknowledged, other than those of most tests.
+pub(crate) const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+
+/// Bytes of a value besides its number.
+pub(crate) const VALUE_SIZE: usize = 100;
+
+/// Lets the clients end, and sees that everything acknowledged is there, and nothing else.
+pub(crate) fn holds(clients: Clients, store: &Store) -> Report {
+    let report = clients.settle(&*store.open().unwrap()).unwrap();
+    println!("{report}");
+    assert!(report.holds(), "{report}");
+    report
+}
+
+/// Makes a test of each law on each store for PostgreSQL.
+macro_rules! on_each_store {
+    ($($law:ident)*) => {
+        $crate::support::on_each_store! { @store blocking Blocking $($law)* }
+        $crate::support::on_each_store! { @store asynchronous Asynchronous $($law)* }
+        $crate::support::on_each_store! { @store pipelined Pipelined $($law)* }
+    };
+    (@store $module:ident $kind:ident $($law:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $law() {
+                    super::$law(diesel_session_faults::Kind::$kind);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_store;
