@@ -1,0 +1,56 @@
+//! A real PgBouncer between many clients and few connections.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+
+mod support;
+
+use diesel::connection::CacheSize;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_session_faults::{Clients, Kind, Store};
+use throwaway_postgres::{PgBouncer, Server};
+
+use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+
+on_each_store! {
+    in_session_mode_no_call_fails
+}
+
+#[test]
+fn in_transaction_mode_200_clients_share_5_connections_and_leave_nothing_on_them() {
+    let server = Server::start(&DURABLE).unwrap();
+    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 5"]).unwrap();
+    let store = Store::new(Kind::BehindPgBouncer, &bouncer.url("postgres")).pool_size(200);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 200).unwrap();
+    clients.wait_for(10_000).unwrap();
+
+    let mut through = PgConnection::establish(&bouncer.url("postgres")).unwrap();
+    through.set_prepared_statement_cache_size(CacheSize::Disabled);
+    let mut number = |query: &str| diesel::dsl::sql::<BigInt>(query).get_result::<i64>(&mut through).unwrap();
+    let of_clients = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    assert_eq!(number(of_clients), 5);
+    let report = holds(clients, &store);
+    assert!(report.errors.is_empty(), "{report}");
+    // Each time on whichever connection is free.
+    for _ in 0..50 {
+        assert_eq!(number("SELECT count(*) FROM pg_prepared_statements"), 0);
+        assert_eq!(number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
+    }
+}
+
+fn in_session_mode_no_call_fails(kind: Kind) {
+    let server = Server::start(&DURABLE).unwrap();
+    let bouncer = PgBouncer::start(&server, &["pool_mode = session", "default_pool_size = 20"]).unwrap();
+    let store = Store::new(kind, &bouncer.url("postgres")).pool_size(9);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    // Two after one another: the second has the connections that the first had, emptied.
+    for _ in 0..2 {
+        clients.start(&store, 20).unwrap();
+        clients.wait_for(2_000).unwrap();
+        clients.stop().unwrap();
+    }
+    let report = holds(clients, &store);
+    assert!(report.errors.is_empty(), "{report}");
+}
