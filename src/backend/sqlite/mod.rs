@@ -33,12 +33,22 @@ diesel::table! {
 
 diesel::alias!(session as candidates: Candidates);
 
-/// Milliseconds since 1970 in UTC: `CAST((julianday('now') - 2440587.5) * 86400000.0 AS BIGINT)`.
+/// Milliseconds since 1970 in UTC.
 #[auto_type]
 fn milliseconds_now() -> _ {
+    let now: milliseconds_at = milliseconds_at(julianday("now"));
+    now
+}
+
+/// `CAST((julianday - 2440587.5) * 86400000.0 + 0.5 AS BIGINT)`. SQLite's clock has whole milliseconds; in days they
+/// come out a little less or a little more. Without the half, one instant in two was the millisecond before, and a
+/// session lived as much too long.
+#[auto_type]
+fn milliseconds_at(day: julianday<&'static str>) -> _ {
     let epoch: f64 = 2_440_587.5;
-    let day: f64 = 86_400_000.0;
-    ((julianday("now") - epoch) * day).cast::<BigInt>()
+    let milliseconds: f64 = 86_400_000.0;
+    let half: f64 = 0.5;
+    ((day - epoch) * milliseconds + half).cast::<BigInt>()
 }
 
 #[auto_type]
@@ -249,4 +259,20 @@ impl Queries for SqliteConnection {
 fn date(milliseconds: i64) -> DateTime<Utc> {
     let nearest = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(milliseconds).unwrap_or(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_its_own_millisecond() {
+        let mut conn = SqliteConnection::establish(":memory:").expect("SQLite in memory");
+        for milliseconds in (1_795_000_000_000..).step_by(86_397_003).take(2_000) {
+            let instant = DateTime::<Utc>::from_timestamp_millis(milliseconds).expect("a date");
+            let text: &'static str = instant.format("%F %T%.3f").to_string().leak();
+            let read = select(milliseconds_at(julianday(text))).get_result(&mut conn);
+            assert_eq!(read, Ok(milliseconds), "{text}");
+        }
+    }
 }
