@@ -35,10 +35,6 @@ pub struct Orders {
 
 impl Orders {
     /// Obeys, until standard input ends; the record goes to standard output.
-    ///
-    /// # Errors
-    ///
-    /// Where the store cannot be opened, or nobody reads the record.
     pub fn obey(&self) -> Result<()> {
         let target = self.store.open()?;
         let _sweeper = target.sweeper()?;
@@ -88,10 +84,6 @@ impl Clients {
     }
 
     /// Starts one more.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no process to be had.
     pub fn start(&mut self, store: &Store, threads: usize) -> Result<()> {
         let orders = Orders {
             store: store.clone(),
@@ -116,19 +108,11 @@ impl Clients {
     }
 
     /// Waits until so many more calls have been acknowledged.
-    ///
-    /// # Errors
-    ///
-    /// Where that takes more than a minute, or a client has ended by itself.
     pub fn wait_for(&mut self, calls: u64) -> Result<()> {
         self.wait_until(calls, "more calls acknowledged", Ledger::acknowledged)
     }
 
     /// Waits until so many more calls have failed.
-    ///
-    /// # Errors
-    ///
-    /// As [`wait_for`](Self::wait_for).
     pub fn wait_for_errors(&mut self, calls: u64) -> Result<()> {
         self.wait_until(calls, "more calls refused", Ledger::failed)
     }
@@ -165,10 +149,6 @@ impl Clients {
     }
 
     /// Kills the client that was started first, in the middle of whatever it does, and reads what it has written.
-    ///
-    /// # Errors
-    ///
-    /// Where a record contradicts itself, or no client runs.
     pub fn kill_one(&mut self) -> Result<()> {
         ensure!(!self.running.is_empty(), "no client runs");
         let mut client = self.running.remove(0);
@@ -183,10 +163,6 @@ impl Clients {
     }
 
     /// Lets every client end.
-    ///
-    /// # Errors
-    ///
-    /// Where one fails, or does not end.
     pub fn stop(&mut self) -> Result<()> {
         for client in &mut self.running {
             client.input = None;
@@ -201,10 +177,6 @@ impl Clients {
     }
 
     /// Lets every client end, and looks for everything that was acknowledged.
-    ///
-    /// # Errors
-    ///
-    /// Where a client fails, or the store does not answer.
     pub fn settle(mut self, target: &dyn Target) -> Result<Report> {
         self.stop()?;
         let ledger = std::mem::replace(&mut *self.ledger(), Ledger::new(self.value_size));

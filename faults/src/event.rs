@@ -29,6 +29,23 @@ pub(crate) enum Event {
         /// Whether it is the database's own: it took the call, and refused it.
         refused: bool,
     },
+    /// A session is there whose value every thread of a client counts up, from 0.
+    Counter {
+        /// The session.
+        session: u64,
+        /// Its key.
+        key: String,
+    },
+    /// A thread is about to count.
+    Counting {
+        /// The session.
+        session: u64,
+    },
+    /// That was acknowledged.
+    Counted {
+        /// The session.
+        session: u64,
+    },
     /// A call that changes nothing showed what it must.
     Read,
     /// A call that changes nothing failed.

@@ -17,11 +17,13 @@ pub(crate) struct Ledger {
     refusals_are_final: bool,
     sessions: HashMap<u64, Session>,
     dead: Vec<SessionKey>,
+    counters: HashMap<u64, Counter>,
     acknowledged: u64,
     errors: BTreeMap<String, u64>,
     lost: u64,
     revived: u64,
     served_dead: u64,
+    counted_twice: u64,
     last_acknowledged: Option<Instant>,
     longest_outage: Duration,
     longest_call: Duration,
@@ -37,6 +39,14 @@ struct Session {
     open: Option<Call>,
 }
 
+/// A session that many count in at once.
+#[derive(Debug)]
+struct Counter {
+    key: SessionKey,
+    begun: u64,
+    acknowledged: u64,
+}
+
 impl Ledger {
     /// A ledger of clients whose values have this size, in bytes.
     #[must_use]
@@ -46,11 +56,13 @@ impl Ledger {
             refusals_are_final: false,
             sessions: HashMap::new(),
             dead: Vec::new(),
+            counters: HashMap::new(),
             acknowledged: 0,
             errors: BTreeMap::new(),
             lost: 0,
             revived: 0,
             served_dead: 0,
+            counted_twice: 0,
             last_acknowledged: None,
             longest_outage: Duration::ZERO,
             longest_call: Duration::ZERO,
@@ -82,16 +94,21 @@ impl Ledger {
     }
 
     /// Takes one line of a client's record.
-    ///
-    /// # Errors
-    ///
-    /// Where the record contradicts itself.
     pub(crate) fn apply(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Begun { session, call } => self.begin(session, call)?,
             Event::Acknowledged { session, key } => {
                 self.note_success();
                 self.acknowledge(session, key)?;
+            }
+            Event::Counter { session, key } => {
+                let key = key.parse().context("a key of the record")?;
+                self.counters.insert(session, Counter { key, begun: 0, acknowledged: 0 });
+            }
+            Event::Counting { session } => self.counter(session)?.begun += 1,
+            Event::Counted { session } => {
+                self.note_success();
+                self.counter(session)?.acknowledged += 1;
             }
             Event::Read => self.note_success(),
             Event::Unclear { session, error, refused } => {
@@ -169,12 +186,12 @@ impl Ledger {
         self.sessions.get_mut(&number).with_context(|| format!("session {number} was never begun"))
     }
 
+    fn counter(&mut self, number: u64) -> Result<&mut Counter> {
+        self.counters.get_mut(&number).with_context(|| format!("session {number} is no counter"))
+    }
+
     /// Looks for everything that was acknowledged, when the clients are done: what must live has its value, what is
-    /// dead cannot be read nor written, and the table holds no session beside these.
-    ///
-    /// # Errors
-    ///
-    /// Where the store does not answer.
+    /// dead is not found, and the table holds no session beside these.
     pub(crate) fn settle(mut self, target: &dyn Target) -> Result<Report> {
         let mut found = 0;
         // Calls that failed or were cut off may have left a session under a key that nobody was told.
@@ -191,16 +208,21 @@ impl Ledger {
                 Err(other) => return Err(other).context("settling: a session that lives"),
             }
         }
+        for counter in self.counters.values() {
+            let counted: u64 = match target.get(&counter.key) {
+                Ok(read) => read.parse().context("a counter's value")?,
+                Err(Error::NotFound) => 0,
+                Err(other) => return Err(other).context("settling: a session to count in"),
+            };
+            found += 1;
+            self.lost += counter.acknowledged.saturating_sub(counted);
+            self.counted_twice += counted.saturating_sub(counter.begun);
+        }
         for key in &self.dead {
             match target.get(key) {
                 Err(Error::NotFound) => {}
                 Ok(_) | Err(Error::NotSet) => self.revived += 1,
                 Err(other) => return Err(other).context("settling: a session that is dead"),
-            }
-            match target.set(key, "revived".to_owned()) {
-                Err(Error::NotFound) => {}
-                Ok(()) => self.revived += 1,
-                Err(other) => return Err(other).context("settling: a write to a session that is dead"),
             }
         }
         let live = target.live().context("settling: counting")?;
@@ -213,6 +235,7 @@ impl Ledger {
             lost: self.lost,
             revived: self.revived,
             served_dead: self.served_dead,
+            counted_twice: self.counted_twice,
             half_written: live.saturating_sub(found + untold),
             longest_outage: self.longest_outage,
             longest_call: self.longest_call,
@@ -314,8 +337,7 @@ mod tests {
         let (store, _, mut ledger) = kept();
         begin(&mut ledger, Call::End);
         ledger.apply(Event::Acknowledged { session: 7, key: None }).unwrap();
-        // By being read, and by taking a write.
-        assert_eq!(ledger.settle(&*store).unwrap().revived, 2);
+        assert_eq!(ledger.settle(&*store).unwrap().revived, 1);
     }
 
     #[test]
@@ -325,7 +347,7 @@ mod tests {
         let new = store.generate(value(7, 2, 0), None).unwrap();
         ledger.apply(Event::Acknowledged { session: 7, key: Some(new.as_str().to_owned()) }).unwrap();
         assert_eq!(ledger.dead, [key]);
-        assert_eq!(ledger.settle(&*store).unwrap().revived, 2);
+        assert_eq!(ledger.settle(&*store).unwrap().revived, 1);
     }
 
     #[test]
@@ -333,6 +355,25 @@ mod tests {
         let (store, _, ledger) = kept();
         store.generate(String::new(), None).unwrap();
         assert_eq!(ledger.settle(&*store).unwrap().half_written, 1);
+    }
+
+    /// Two counts were begun and one was acknowledged.
+    #[test]
+    fn a_counter_has_all_that_was_acknowledged_and_no_more_than_was_begun() {
+        for (counted, lost, twice) in [("0", 1, 0), ("1", 0, 0), ("2", 0, 0), ("3", 0, 1)] {
+            let (store, _, mut ledger) = kept();
+            let key = store.generate(counted.to_owned(), None).unwrap().as_str().to_owned();
+            ledger.apply(Event::Counter { session: 8, key }).unwrap();
+            for event in [
+                Event::Counting { session: 8 },
+                Event::Counting { session: 8 },
+                Event::Counted { session: 8 },
+            ] {
+                ledger.apply(event).unwrap();
+            }
+            let report = ledger.settle(&*store).unwrap();
+            assert_eq!((report.lost, report.counted_twice), (lost, twice), "{counted}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! broken meanwhile: the server, a client, the disk. Then the ledger, which knows the record and nothing else, looks for
 //! everything that was acknowledged.
 
+#![allow(clippy::missing_errors_doc, clippy::missing_panics_doc, reason = "whatever fails here fails a test")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
 
 mod client;
@@ -11,9 +12,11 @@ mod event;
 mod ledger;
 mod load;
 mod report;
+mod scene;
+mod soak;
 mod target;
 
 pub use client::{Clients, Orders};
-pub use load::memory;
 pub use report::Report;
+pub use soak::Soak;
 pub use target::{Kind, Store, Target};

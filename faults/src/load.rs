@@ -27,6 +27,7 @@ const LONG_AGO: TimeDelta = TimeDelta::hours(-2);
 struct Record<'a, W> {
     out: Mutex<W>,
     next_session: AtomicU64,
+    counter: (u64, SessionKey),
     longest_call: AtomicU64,
     stop: &'a AtomicBool,
 }
@@ -41,10 +42,6 @@ impl<W: Write> Record<'_, W> {
 }
 
 /// Loads a store from so many threads until `stop` is set, and writes the record to `out`.
-///
-/// # Errors
-///
-/// Where the record cannot be written.
 pub(crate) fn run<W: Write + Send>(
     target: &dyn Target,
     threads: usize,
@@ -53,12 +50,15 @@ pub(crate) fn run<W: Write + Send>(
     out: W,
     stop: &AtomicBool,
 ) -> Result<()> {
+    let counter = (first_session, target.generate("0".to_owned(), None).context("a session to count in")?);
     let record = Record {
         out: Mutex::new(out),
-        next_session: AtomicU64::new(first_session),
+        next_session: AtomicU64::new(first_session + 1),
+        counter,
         longest_call: AtomicU64::new(0),
         stop,
     };
+    record.say(&Event::Counter { session: first_session, key: counter.1.as_str().to_owned() })?;
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|number| {
@@ -124,7 +124,8 @@ impl<W: Write> Visitors<'_, W> {
             }
             let at = self.random.usize(0..self.live.len());
             match chance {
-                0..35 => self.get(at)?,
+                0..30 => self.get(at)?,
+                30..35 => self.count()?,
                 35..65 => self.write(at)?,
                 65..75 => self.touch(at)?,
                 75..85 => self.rotate(at)?,
@@ -203,19 +204,27 @@ impl<W: Write> Visitors<'_, W> {
         Ok(())
     }
 
+    fn count(&mut self) -> Result<()> {
+        let (session, key) = self.record.counter;
+        self.record.say(&Event::Counting { session })?;
+        let event = match self.timed(|| self.target.count(&key)) {
+            Ok(()) => Event::Counted { session },
+            Err(Error::NotFound | Error::NotSet) => Event::Lost { session },
+            Err(error) => Event::Unread { error: kind(&error) },
+        };
+        self.record.say(&event)
+    }
+
     fn rotate(&mut self, at: usize) -> Result<()> {
         let Live { session, key: old, .. } = self.live[at];
         self.record.say(&Event::Begun { session, call: Call::Rotate })?;
         let target = self.target;
-        match self.acknowledged(session, || target.rotate(&old), |key| Some(*key))? {
-            Some(new) => {
-                self.live[at].key = new;
-                self.try_dead(session, &old)
-            }
-            None => {
-                self.live.swap_remove(at);
-                Ok(())
-            }
+        if let Some(new) = self.acknowledged(session, || target.rotate(&old), |key| Some(*key))? {
+            self.live[at].key = new;
+            self.try_dead(session, &old)
+        } else {
+            self.live.swap_remove(at);
+            Ok(())
         }
     }
 
@@ -297,11 +306,7 @@ fn peak_memory() -> Result<u64> {
 }
 
 /// One of the kernel's figures of a process's memory, in KiB, out of its `status`.
-///
-/// # Errors
-///
-/// Where the kernel tells no such figure.
-pub fn memory(figure: &str, status: &str) -> Result<u64> {
+pub(crate) fn memory(figure: &str, status: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
     let kib =
         line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel tells no such figure")?;

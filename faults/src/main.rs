@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use diesel_session_faults::Orders;
+use diesel_session_faults::{Orders, Soak};
 
 #[derive(Debug, Parser)]
 enum Command {
@@ -11,10 +11,13 @@ enum Command {
         /// In JSON.
         orders: String,
     },
+    /// Loads every store for a while and breaks things meanwhile; fails where anything acknowledged is not there.
+    Soak(Soak),
 }
 
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Client { orders } => serde_json::from_str::<Orders>(&orders)?.obey(),
+        Command::Soak(soak) => soak.run(&std::env::current_exe()?),
     }
 }

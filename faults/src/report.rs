@@ -23,6 +23,8 @@ pub struct Report {
     pub revived: u64,
     /// Dead sessions that were read.
     pub served_dead: u64,
+    /// Counts in the sessions that many count in, beyond those that were asked for.
+    pub counted_twice: u64,
     /// Sessions in the table that no call can have left there.
     pub half_written: u64,
     /// The longest time in which no call of any client succeeded.
@@ -34,17 +36,43 @@ pub struct Report {
 }
 
 impl Report {
+    /// This run and another at the same time, on another database.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        for (kind, count) in other.errors {
+            *self.errors.entry(kind).or_default() += count;
+        }
+        Self {
+            acknowledged: self.acknowledged + other.acknowledged,
+            faults: self.faults + other.faults,
+            sessions: self.sessions + other.sessions,
+            dead: self.dead + other.dead,
+            errors: self.errors,
+            lost: self.lost + other.lost,
+            revived: self.revived + other.revived,
+            served_dead: self.served_dead + other.served_dead,
+            counted_twice: self.counted_twice + other.counted_twice,
+            half_written: self.half_written + other.half_written,
+            longest_outage: self.longest_outage.max(other.longest_outage),
+            longest_call: self.longest_call.max(other.longest_call),
+            peak_memory: self.peak_memory.max(other.peak_memory),
+        }
+    }
+
     /// Whether every acknowledged state was kept.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.lost == 0 && self.revived == 0 && self.served_dead == 0 && self.half_written == 0
+        [self.lost, self.revived, self.served_dead, self.counted_twice, self.half_written] == [0; 5]
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { sessions, dead, half_written, longest_call, peak_memory, .. } = self;
-        writeln!(f, "settled {sessions} sessions and {dead} dead keys, half written {half_written}")?;
+        let Self { sessions, dead, counted_twice, half_written, longest_call, peak_memory, .. } = self;
+        writeln!(
+            f,
+            "settled {sessions} sessions and {dead} dead keys, counted twice {counted_twice}, half written {half_written}"
+        )?;
         writeln!(
             f,
             "longest call {:.1} s, peak memory {} MiB",

@@ -75,10 +75,6 @@ impl Store {
     }
 
     /// The store itself, migrated.
-    ///
-    /// # Errors
-    ///
-    /// Where the database is not there.
     pub fn open(&self) -> Result<Box<dyn Target>> {
         let postgres = || {
             DieselSession::<PgConnection>::builder()
@@ -144,6 +140,8 @@ pub trait Target: Send + Sync {
     fn set(&self, key: &SessionKey, value: String) -> Result<(), Error>;
     /// [`Sessions::update`] to a value, whatever the old one is.
     fn update(&self, key: &SessionKey, value: String) -> Result<(), Error>;
+    /// [`Sessions::update`] of a number to the next.
+    fn count(&self, key: &SessionKey) -> Result<(), Error>;
     /// [`Sessions::replace`].
     fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error>;
     /// [`Sessions::touch`].
@@ -156,6 +154,12 @@ pub trait Target: Send + Sync {
     fn live(&self) -> Result<u64, Error>;
     /// A sweeper over this store, several times a second.
     fn sweeper(&self) -> Result<Sweeper, Error>;
+}
+
+/// A value that is no number begins anew, which the ledger notices.
+fn next(number: Option<String>) -> String {
+    let number: u64 = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+    (number + 1).to_string()
 }
 
 const SWEEP: Duration = Duration::from_millis(200);
@@ -179,6 +183,10 @@ where
 
     fn update(&self, key: &SessionKey, value: String) -> Result<(), Error> {
         Sessions::update(self, key, None, |_| Ok::<_, Error>(value.clone())).map(drop)
+    }
+
+    fn count(&self, key: &SessionKey) -> Result<(), Error> {
+        Sessions::update(self, key, None, |number| Ok::<_, Error>(next(number))).map(drop)
     }
 
     fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error> {
@@ -239,6 +247,10 @@ impl Target for Waited {
 
     fn update(&self, key: &SessionKey, value: String) -> Result<(), Error> {
         self.runtime.block_on(self.store.update(key, None, move |_| Ok::<_, Error>(value.clone()))).map(drop)
+    }
+
+    fn count(&self, key: &SessionKey) -> Result<(), Error> {
+        self.runtime.block_on(self.store.update(key, None, |number| Ok::<_, Error>(next(number)))).map(drop)
     }
 
     fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error> {

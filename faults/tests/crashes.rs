@@ -5,6 +5,9 @@
 
 mod support;
 
+use diesel::dsl;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_session_faults::{Clients, Kind, Store};
 use throwaway_postgres::Server;
 
@@ -47,7 +50,11 @@ fn a_kill_of_the_client_loses_nothing_acknowledged(kind: Kind) {
 #[test]
 fn a_kill_of_the_client_loses_nothing_acknowledged_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    clients_go(&Store::new(Kind::Sqlite, directory.path().join("sessions.sqlite").to_str().unwrap()));
+    let file = directory.path().join("sessions.sqlite");
+    let file = file.to_str().unwrap();
+    clients_go(&Store::new(Kind::Sqlite, file));
+    let mut conn = SqliteConnection::establish(file).unwrap();
+    assert_eq!(dsl::sql::<Text>("PRAGMA integrity_check").get_result(&mut conn), Ok("ok".to_owned()));
 }
 
 /// One client is killed, the other goes on.

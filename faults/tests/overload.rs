@@ -100,10 +100,10 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
         target.get(&read).unwrap();
     }
 
-    let mut locker = PgConnection::establish(&server.url("postgres")).unwrap();
+    let mut holder = PgConnection::establish(&server.url("postgres")).unwrap();
     let mut watcher = PgConnection::establish(&server.url("postgres")).unwrap();
-    locker.begin_test_transaction().unwrap();
-    diesel::sql_query("SELECT FROM session FOR UPDATE").execute(&mut locker).unwrap();
+    holder.begin_test_transaction().unwrap();
+    diesel::sql_query("SELECT FROM session FOR UPDATE").execute(&mut holder).unwrap();
     let (answer, answers) = channel();
     thread::scope(|scope| {
         for _ in 0..WRITERS {
@@ -120,6 +120,6 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
     let refused =
         answers.iter().inspect(|answer| assert!(matches!(answer, Err(Error::Database(_))), "{answer:?}"));
     assert_eq!(refused.count(), WRITERS);
-    drop(locker);
+    drop(holder);
     target.set(&locked, "written".to_owned()).unwrap();
 }
