@@ -11,6 +11,7 @@ mod client;
 mod event;
 mod ledger;
 mod load;
+mod memory;
 mod report;
 mod scene;
 mod soak;

@@ -12,6 +12,7 @@ use diesel_session::{Error, SessionKey, TimeDelta};
 use fastrand::Rng;
 
 use crate::event::{Call, Event, kind, value};
+use crate::memory;
 use crate::target::Target;
 
 /// Live sessions to a thread.
@@ -81,7 +82,7 @@ pub(crate) fn run<W: Write + Send>(
     })?;
     record.say(&Event::Finished {
         longest_call: record.longest_call.load(Ordering::Relaxed),
-        peak_memory: peak_memory()?,
+        peak_memory: memory::peak()?,
     })
 }
 
@@ -298,17 +299,4 @@ impl<W: Write> Visitors<'_, W> {
         self.record.longest_call.fetch_max(taken, Ordering::Relaxed);
         answer
     }
-}
-
-/// The most memory that this process had at any time, in KiB.
-fn peak_memory() -> Result<u64> {
-    memory("VmHWM", &std::fs::read_to_string("/proc/self/status")?)
-}
-
-/// One of the kernel's figures of a process's memory, in KiB, out of its `status`.
-pub(crate) fn memory(figure: &str, status: &str) -> Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
-    let kib =
-        line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel tells no such figure")?;
-    Ok(kib.parse()?)
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use throwaway_postgres::Server;
 
 use crate::client::Clients;
-use crate::load::memory;
+use crate::memory;
 use crate::report::Report;
 use crate::target::{Kind, Store};
 
@@ -161,7 +161,7 @@ impl Scene {
     pub(crate) fn look(&mut self, part: f64) -> Result<()> {
         let mut kib = 0;
         for process in self.on_postgres.1.processes() {
-            kib += memory("VmRSS", &std::fs::read_to_string(format!("/proc/{process}/status"))?)?;
+            kib += memory::now(process)?;
         }
         let connections = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
                            AND datname = current_database() AND pid <> pg_backend_pid()";
