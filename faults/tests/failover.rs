@@ -20,7 +20,9 @@ on_each_store! {
 
 fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(kind: Kind) {
     let mut primary = Server::start(&DURABLE).unwrap();
-    let mut standby = primary.standby(&DURABLE).unwrap();
+    // A promotion may come while the standby waits to ask its primary again, for five seconds by default.
+    let settings = [&DURABLE[..], &["wal_retrieve_retry_interval=200ms"]].concat();
+    let mut standby = primary.standby(&settings).unwrap();
     // From here on a commit is acknowledged when the standby has it on its disk.
     let mut admin = PgConnection::establish(&primary.url("postgres")).unwrap();
     for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
@@ -37,12 +39,10 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     primary.kill().unwrap();
     // The clients notice, and find nobody who takes their writes.
     clients.wait_for_errors(1).unwrap();
-    let begun = Instant::now();
     standby.promote().unwrap();
-    let promotion = Instant::now();
-    println!("the promotion took {:.1} s", begun.elapsed().as_secs_f32());
+    let promoted = Instant::now();
     clients.wait_for(1).unwrap();
-    let outage = promotion.elapsed();
+    let outage = promoted.elapsed();
     clients.wait_for(1_000).unwrap();
     holds(clients, &store);
     println!("service again {:.1} s after the promotion", outage.as_secs_f32());
