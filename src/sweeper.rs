@@ -79,7 +79,7 @@ impl Sweeper {
     }
 
     /// Settings for a sweeper of a store that does not block: it has a thread all the same, and waits there for what
-    /// the runtime does.
+    /// the runtime does. Drop it before the runtime, which would end its thread by a panic.
     ///
     /// # Panics
     ///

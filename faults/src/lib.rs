@@ -8,16 +8,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
 
 mod client;
+mod clients;
 mod event;
 mod ledger;
 mod load;
 mod memory;
+mod record;
 mod report;
 mod scene;
 mod soak;
 mod target;
 
-pub use client::{Clients, Orders};
+pub use client::Orders;
+pub use clients::Clients;
 pub use report::Report;
 pub use soak::Soak;
 pub use target::{Kind, Store, Target};

@@ -5,29 +5,29 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// The figures of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Calls that succeeded.
     pub acknowledged: u64,
     /// How often something was broken.
     pub faults: u32,
-    /// Sessions that were looked for in the end, because they live, or may.
-    pub sessions: usize,
-    /// Keys that were tried in the end, because they are dead.
-    pub dead: usize,
     /// Calls that failed, by the kind of error.
     pub errors: BTreeMap<String, u64>,
+    /// Sessions that were looked for in the end, because they live, or may.
+    pub settled: usize,
+    /// Keys that were tried in the end, because they are dead.
+    pub dead: usize,
     /// Acknowledged states that were not there.
     pub lost: u64,
-    /// Dead sessions that took a write, or were there again in the end.
+    /// Dead sessions that took a write, or were there in the end.
     pub revived: u64,
     /// Dead sessions that were read.
     pub served_dead: u64,
     /// Counts in the sessions that many count in, beyond those that were asked for.
     pub counted_twice: u64,
-    /// Sessions in the table that no call can have left there.
+    /// Sessions in the table that no call can have left there, or that a rotation took away.
     pub half_written: u64,
-    /// The longest time in which no call of any client succeeded.
+    /// The longest time in which no call of one of the clients succeeded.
     pub longest_outage: Duration,
     /// The longest that a call took, of clients that ended by themselves.
     pub longest_call: Duration,
@@ -36,8 +36,20 @@ pub struct Report {
 }
 
 impl Report {
-    /// This run and another at the same time, on another database.
+    /// Whether every acknowledged state was kept, and no call failed in a way that no fault explains.
     #[must_use]
+    pub fn holds(&self) -> bool {
+        [self.lost, self.revived, self.served_dead, self.counted_twice, self.half_written] == [0; 5]
+            && !self.errors.keys().any(|kind| kind.starts_with("unexpected"))
+    }
+
+    /// Calls that failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// This run and another at the same time, on another database.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
@@ -45,9 +57,9 @@ impl Report {
         Self {
             acknowledged: self.acknowledged + other.acknowledged,
             faults: self.faults + other.faults,
-            sessions: self.sessions + other.sessions,
-            dead: self.dead + other.dead,
             errors: self.errors,
+            settled: self.settled + other.settled,
+            dead: self.dead + other.dead,
             lost: self.lost + other.lost,
             revived: self.revived + other.revived,
             served_dead: self.served_dead + other.served_dead,
@@ -58,27 +70,17 @@ impl Report {
             peak_memory: self.peak_memory.max(other.peak_memory),
         }
     }
-
-    /// Whether every acknowledged state was kept.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        [self.lost, self.revived, self.served_dead, self.counted_twice, self.half_written] == [0; 5]
-    }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { sessions, dead, counted_twice, half_written, longest_call, peak_memory, .. } = self;
+        let Self { settled, dead, counted_twice, half_written, .. } = self;
         writeln!(
             f,
-            "settled {sessions} sessions and {dead} dead keys, counted twice {counted_twice}, half written {half_written}"
+            "settled {settled} sessions and {dead} dead keys, counted twice {counted_twice}, half written {half_written}"
         )?;
-        writeln!(
-            f,
-            "longest call {:.1} s, peak memory {} MiB",
-            longest_call.as_secs_f32(),
-            peak_memory / 1024
-        )?;
+        let longest_call = self.longest_call.as_secs_f32();
+        writeln!(f, "longest call {longest_call:.1} s, peak memory {} MiB", self.peak_memory / 1024)?;
         for (kind, count) in &self.errors {
             writeln!(f, "error {kind}: {count}")?;
         }

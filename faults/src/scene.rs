@@ -1,20 +1,21 @@
 //! Databases, clients of each store, and what can happen to them.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use diesel::connection::SimpleConnection;
 use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel_session::DieselSession;
+use diesel_session::{DieselSession, KeyStorage, migrations};
 use tempfile::TempDir;
 use throwaway_postgres::Server;
 
-use crate::client::Clients;
+use crate::clients::Clients;
 use crate::memory;
 use crate::report::Report;
 use crate::target::{Kind, Store};
@@ -62,11 +63,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
 
 pub(crate) struct Scene {
-    server: Option<Server>,
-    url: String,
     on_postgres: (Vec<Store>, Clients),
     on_sqlite: Option<(Store, Clients, TempDir)>,
     growth: Growth,
+    url: String,
+    /// Ends after its clients.
+    server: Option<Server>,
 }
 
 impl Scene {
@@ -97,10 +99,12 @@ impl Scene {
         Ok(Self { server, url, on_postgres: (stores, clients), on_sqlite, growth: Growth::default() })
     }
 
-    /// Breaks something, and waits until everybody is served again.
+    /// Breaks something, and waits until every client is served again.
     pub(crate) fn suffer(&mut self, fault: Fault) -> Result<()> {
         let (stores, clients) = &mut self.on_postgres;
-        clients.note_fault();
+        if fault != Fault::ClientsKilled {
+            clients.note_fault();
+        }
         match (fault, &mut self.server) {
             (Fault::ServerKilled, Some(server)) => {
                 server.kill()?;
@@ -115,59 +119,65 @@ impl Scene {
                 thread::sleep(STANDSTILL);
                 server.resume()?;
             }
-            (Fault::ConnectionsEnded, _) => PgConnection::establish(&self.url)?.batch_execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' \
-                 AND datname = current_database() AND pid <> pg_backend_pid()",
-            )?,
+            (Fault::ConnectionsEnded, _) => {
+                let end =
+                    format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OF_CLIENTS}");
+                watcher(&self.url)?.batch_execute(&end)?;
+            }
             (Fault::ClientsKilled, _) => {
                 // The one that has run longest; another like it takes its place.
                 clients.kill_one()?;
                 stores.rotate_left(1);
                 clients.start(stores.last().context("no store")?, THREADS)?;
                 if let Some((store, clients, _)) = &mut self.on_sqlite {
-                    clients.note_fault();
                     clients.kill_one()?;
                     clients.start(store, THREADS)?;
                 }
             }
-            (other, None) => anyhow::bail!("{other:?}: there is no server of our own"),
+            (other, None) => bail!("{other:?}: there is no server of our own"),
         }
-        clients.wait_for(CALLS)
+        self.wait()
     }
 
-    /// Every starting process asks for the migrations, and meanwhile the table becomes another, as an operator's does
-    /// who partitions it.
-    pub(crate) fn migrate(&mut self) -> Result<()> {
-        if self.server.is_some() {
-            let started = Instant::now();
-            while let Err(error) = PgConnection::establish(&self.url)?.batch_execute(PARTITION) {
-                ensure!(started.elapsed() < PATIENCE, "the table's lock does not come: {error}");
-            }
+    fn wait(&mut self) -> Result<()> {
+        self.on_postgres.1.wait_for(CALLS)?;
+        match &mut self.on_sqlite {
+            Some((_, clients, _)) => clients.wait_for(CALLS),
+            None => Ok(()),
         }
+    }
+
+    /// The tables become others, while starting processes ask for their migrations: on PostgreSQL partitioned, as an
+    /// operator does it; on SQLite of an earlier version, and of this one again.
+    pub(crate) fn migrate(&mut self) -> Result<()> {
+        let (url, is_ours) = (&self.url, self.server.is_some());
+        let sqlite = self.on_sqlite.as_ref().map(|(store, ..)| &store.address);
         thread::scope(|scope| {
+            let partitioned = scope.spawn(|| if is_ours { partition(url) } else { Ok(()) });
             let starting: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| DieselSession::<PgConnection>::connect(&self.url)?.migrate()))
+                .map(|_| scope.spawn(|| DieselSession::<PgConnection>::connect(url)?.migrate()))
                 .collect();
+            let migrated = scope.spawn(|| sqlite.map_or(Ok(()), |file| revert_and_migrate(file)));
             for start in starting {
                 let ran = start.join().expect("migrating does not panic")?;
                 ensure!(ran == 0, "{ran} migrations were run again");
             }
-            Ok(())
+            migrated.join().expect("migrating does not panic").context("SQLite")?;
+            partitioned.join().expect("partitioning does not panic")
         })?;
-        self.on_postgres.1.wait_for(CALLS)
+        self.wait()
     }
 
-    /// Measures the clients and their connections, at this part of the whole.
-    pub(crate) fn look(&mut self, part: f64) -> Result<()> {
-        let mut kib = 0;
-        for process in self.on_postgres.1.processes() {
-            kib += memory::now(process)?;
+    /// Measures the clients and their connections.
+    pub(crate) fn look(&mut self) -> Result<()> {
+        let sqlite = self.on_sqlite.as_ref().map(|(_, clients, _)| clients);
+        for process in [Some(&self.on_postgres.1), sqlite].into_iter().flatten().flat_map(Clients::processes)
+        {
+            self.growth.memory.entry(process).or_default().push(memory::now(process)?);
         }
-        let connections = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
-                           AND datname = current_database() AND pid <> pg_backend_pid()";
-        let mut conn = PgConnection::establish(&self.url)?;
-        let connections = dsl::sql::<BigInt>(connections).get_result::<i64>(&mut conn)?;
-        self.growth.take(part, kib, connections);
+        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {OF_CLIENTS}");
+        let connections = dsl::sql::<BigInt>(&count).get_result(&mut watcher(&self.url)?)?;
+        self.growth.connections.push(connections);
         Ok(())
     }
 
@@ -186,36 +196,68 @@ impl Scene {
     }
 }
 
-/// The most memory and connections of the clients on PostgreSQL, in each third of the whole.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Growth {
-    kib: [u64; 3],
-    connections: [i64; 3],
+/// The clients' connections, but neither an observer's nor those that Citus makes to itself.
+const OF_CLIENTS: &str = "backend_type = 'client backend' AND datname = current_database() \
+     AND application_name <> 'watcher' AND application_name NOT LIKE 'citus_internal%'";
+
+fn watcher(url: &str) -> Result<PgConnection> {
+    let mut conn = PgConnection::establish(url)?;
+    conn.batch_execute("SET application_name = watcher")?;
+    Ok(conn)
 }
 
+fn partition(url: &str) -> Result<()> {
+    let started = Instant::now();
+    while let Err(error) = watcher(url)?.batch_execute(PARTITION) {
+        ensure!(started.elapsed() < PATIENCE, "the table's lock does not come: {error}");
+    }
+    Ok(())
+}
+
+fn revert_and_migrate(file: &str) -> Result<()> {
+    let mut conn = SqliteConnection::establish(file)?;
+    conn.batch_execute("PRAGMA busy_timeout = 60000")?;
+    migrations::revert(&mut conn)?;
+    let ran = migrations::migrate(&mut conn, KeyStorage::Hashed)?;
+    ensure!(ran == 1, "{ran} migrations were run, not the one that was reverted");
+    Ok(())
+}
+
+/// What the clients had at each look: memory by process, in KiB, and connections to PostgreSQL in all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Growth {
+    memory: BTreeMap<u32, Vec<u64>>,
+    connections: Vec<i64>,
+}
+
+/// From then on a client has all its connections and sessions.
+const WARM: usize = 10;
+
 impl Growth {
-    fn take(&mut self, part: f64, kib: u64, connections: i64) {
-        let third = if part < 1.0 / 3.0 {
-            0
-        } else if part < 2.0 / 3.0 {
-            1
-        } else {
-            2
-        };
-        self.kib[third] = self.kib[third].max(kib);
-        self.connections[third] = self.connections[third].max(connections);
+    /// Memory when warm and at the most, of each client that was warm.
+    fn memory(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.memory.values().filter_map(|looks| Some((*looks.get(WARM)?, *looks[WARM..].iter().max()?)))
     }
 
     /// A quarter more memory is the allocator's; a connection more is one too many.
     pub(crate) fn is_flat(&self) -> bool {
         let pools: i64 = KINDS.iter().map(|_| i64::from(POOL)).sum();
-        self.kib[2] <= self.kib[0] + self.kib[0] / 4 && self.connections.iter().all(|most| *most <= pools)
+        self.memory().count() >= KINDS.len()
+            && self.memory().all(|(warm, most)| most <= warm + warm / 4)
+            && self.connections.iter().all(|connections| *connections <= pools)
     }
 }
 
 impl Display for Growth {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let mib = self.kib.map(|kib| kib / 1024);
-        write!(f, "memory by thirds {mib:?} MiB, connections {:?}", self.connections)
+        let most = self.connections.iter().max().unwrap_or(&0);
+        write!(f, "connections {most} at most, memory of each client from and to:")?;
+        self.memory().try_for_each(|(warm, most)| write!(f, " {:.1}-{:.1}", mib(warm), mib(most)))?;
+        f.write_str(" MiB")
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }

@@ -42,7 +42,7 @@ impl Soak {
         let mut migrated = false;
         for fault in faults.iter().cycle() {
             while started.elapsed() < next_fault.min(length) {
-                scene.look(started.elapsed().as_secs_f64() / length.as_secs_f64())?;
+                scene.look()?;
                 thread::sleep(BETWEEN_LOOKS);
             }
             if started.elapsed() >= length {

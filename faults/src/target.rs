@@ -145,7 +145,7 @@ pub trait Target: Send + Sync {
     /// [`Sessions::replace`].
     fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error>;
     /// [`Sessions::touch`].
-    fn touch(&self, key: &SessionKey) -> Result<(), Error>;
+    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error>;
     /// [`Sessions::rotate`].
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error>;
     /// [`Now::clear`].
@@ -193,8 +193,8 @@ where
         Sessions::replace(self, key, Some(expected), value, None)
     }
 
-    fn touch(&self, key: &SessionKey) -> Result<(), Error> {
-        Sessions::touch(self, key, None).map(drop)
+    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error> {
+        Sessions::touch(self, key, expiry).map(drop)
     }
 
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
@@ -257,8 +257,8 @@ impl Target for Waited {
         self.runtime.block_on(self.store.replace(key, Some(expected), value, None))
     }
 
-    fn touch(&self, key: &SessionKey) -> Result<(), Error> {
-        self.runtime.block_on(self.store.touch(key, None)).map(drop)
+    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error> {
+        self.runtime.block_on(self.store.touch(key, expiry)).map(drop)
     }
 
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {

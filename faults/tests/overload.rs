@@ -40,14 +40,29 @@ const SHORT: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_secs(5);
 
 fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
+    const FEW: usize = 8;
     let server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres"));
     let bound = store.connection_timeout + store.statement_timeout;
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
-    let before = calls_a_second(&mut clients, &store, 8);
+    clients.start(&store, FEW).unwrap();
+    clients.wait_for(1_000).unwrap();
+    let before = calls_a_second(&mut clients);
     clients.note_fault();
-    let overloaded = calls_a_second(&mut clients, &store, 500);
-    let after = calls_a_second(&mut clients, &store, 8);
+    clients.let_there_be(500).unwrap();
+    clients.wait_for(1_000).unwrap();
+    let overloaded = calls_a_second(&mut clients);
+    clients.let_there_be(FEW).unwrap();
+    // The same store, and what else the machine does comes and goes.
+    let mut after = calls_a_second(&mut clients);
+    let started = Instant::now();
+    while after < 0.8 * before {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{before:.0} calls a second, and then {after:.0}"
+        );
+        after = calls_a_second(&mut clients);
+    }
     let report = holds(clients, &store);
     println!("calls a second: before {before:.0}, overloaded {overloaded:.0}, after {after:.0}");
     assert!(report.errors.keys().all(|kind| kind == "PoolTimeout"), "{report}");
@@ -55,15 +70,11 @@ fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
     assert!(report.peak_memory < 200 * 1024, "{report}");
 }
 
-fn calls_a_second(clients: &mut Clients, store: &Store, threads: usize) -> f64 {
+fn calls_a_second(clients: &mut Clients) -> f64 {
     const CALLS: u32 = 3_000;
-    clients.start(store, threads).unwrap();
-    clients.wait_for(u64::from(CALLS)).unwrap();
     let started = Instant::now();
     clients.wait_for(u64::from(CALLS)).unwrap();
-    let taken = started.elapsed();
-    clients.stop().unwrap();
-    f64::from(CALLS) / taken.as_secs_f64()
+    f64::from(CALLS) / started.elapsed().as_secs_f64()
 }
 
 fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
@@ -82,7 +93,7 @@ fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
     clients.wait_for(500).unwrap();
     let report = holds(clients, &store);
     assert!(report.errors.keys().all(|kind| kind == "PoolTimeout" || kind == "ServerTimeout"), "{report}");
-    assert!(report.longest_call < 2 * SHORT + TURN, "{report}");
+    assert!(report.longest_call < 3 * SHORT, "{report}");
 }
 
 fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {

@@ -5,7 +5,10 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use diesel::connection::CacheSize;
+use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_session_faults::{Clients, Kind, Store};
@@ -20,24 +23,37 @@ on_each_store! {
 #[test]
 fn in_transaction_mode_200_clients_share_5_connections_and_leave_nothing_on_them() {
     let server = Server::start(&DURABLE).unwrap();
-    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 5"]).unwrap();
+    let settings = ["pool_mode = transaction", "default_pool_size = 5", "server_round_robin = 1"];
+    let bouncer = PgBouncer::start(&server, &settings).unwrap();
     let store = Store::new(Kind::BehindPgBouncer, &bouncer.url("postgres")).pool_size(200);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 200).unwrap();
+    while logins(&server) < 200 {
+        clients.wait_for(100).unwrap();
+    }
     clients.wait_for(10_000).unwrap();
 
     let mut through = PgConnection::establish(&bouncer.url("postgres")).unwrap();
     through.set_prepared_statement_cache_size(CacheSize::Disabled);
-    let mut number = |query: &str| diesel::dsl::sql::<BigInt>(query).get_result::<i64>(&mut through).unwrap();
+    let mut number = |query: &str| dsl::sql::<BigInt>(query).get_result::<i64>(&mut through).unwrap();
     let of_clients = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
     assert_eq!(number(of_clients), 5);
     let report = holds(clients, &store);
     assert!(report.errors.is_empty(), "{report}");
-    // Each time on whichever connection is free.
+    // Each connection in turn.
+    let mut left_on = BTreeMap::new();
     for _ in 0..50 {
-        assert_eq!(number("SELECT count(*) FROM pg_prepared_statements"), 0);
-        assert_eq!(number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
+        let left = "SELECT pg_backend_pid() * 1000::bigint + (SELECT count(*) FROM pg_prepared_statements) \
+                    + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')";
+        let left = number(left);
+        left_on.insert(left / 1000, left % 1000);
     }
+    assert!(left_on.len() == 5 && left_on.values().all(|left| *left == 0), "{left_on:?}");
+}
+
+fn logins(server: &Server) -> usize {
+    let log = std::fs::read_to_string(server.directory().join("pgbouncer.log")).unwrap();
+    log.matches("login attempt").count()
 }
 
 fn in_session_mode_no_call_fails(kind: Kind) {

@@ -22,6 +22,7 @@ on_each_store! {
     a_full_disk_loses_nothing_acknowledged
     a_statement_timeout_undoes_what_it_refuses
     a_lock_timeout_undoes_what_it_refuses
+    conflicts_under_repeatable_read_lose_nothing_acknowledged
 }
 
 /// More than a page holds: it fills the disk soon.
@@ -60,6 +61,11 @@ fn a_full_disk_loses_nothing_acknowledged_on_sqlite() {
     clients.wait_for_errors(50).unwrap();
     clients.wait_for(50).unwrap();
     clients.stop().unwrap();
+    let full = Store::new(Kind::SqliteOfFewPages, file.to_str().unwrap()).open().unwrap();
+    let refusal = (0..1_000).find_map(|_| full.generate("x".repeat(LARGE), None).err()).unwrap();
+    let reason = std::error::Error::source(&refusal).unwrap().to_string();
+    assert_eq!(reason, "database or disk is full");
+    drop(full);
     let store = Store::new(Kind::Sqlite, file.to_str().unwrap());
     clients.start(&store, 4).unwrap();
     clients.wait_for(500).unwrap();
@@ -100,6 +106,23 @@ fn times_out(server: &Server, store: &Store, lock: &str) {
     clients.wait_for(500).unwrap();
     let report = holds(clients, store);
     assert!(report.errors.keys().all(|kind| kind == "Database(Unknown)"), "{report}");
+}
+
+/// The clients' own transactions are as strict, and all their threads count in one session.
+fn conflicts_under_repeatable_read_lose_nothing_acknowledged(kind: Kind) {
+    let server = Server::start(&DURABLE).unwrap();
+    let strict = "options=-c%20default_transaction_isolation%3Drepeatable%5C%20read";
+    let store = Store::new(kind, &format!("{}&{strict}", server.url("postgres")));
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.refusals_are_final();
+    clients.start(&store, 8).unwrap();
+    clients.start(&store, 8).unwrap();
+    clients.wait_for(3_000).unwrap();
+    let report = holds(clients, &store);
+    assert!(report.errors.keys().all(|kind| kind == "Database(SerializationFailure)"), "{report}");
+    let conflicts = server.log().unwrap().matches("could not serialize access").count();
+    println!("serialization failures {conflicts}");
+    assert!(conflicts > 0, "nobody was in anybody's way");
 }
 
 diesel::table! {

@@ -11,7 +11,8 @@ use crate::support::{Postgres, Sql};
 #[test]
 fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
     let server = Server::start(&[]).unwrap();
-    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 2"]).unwrap();
+    let settings = ["pool_mode = transaction", "default_pool_size = 2", "server_round_robin = 1"];
+    let bouncer = PgBouncer::start(&server, &settings).unwrap();
     let builder = Postgres::builder().pgbouncer(true).owner_limit(OwnerLimit::EndOldest(3));
     let store = builder.connect(&bouncer.url("postgres")).unwrap();
     store.migrate().unwrap();

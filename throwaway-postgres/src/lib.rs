@@ -107,6 +107,15 @@ impl Server {
         self.tell("kill")
     }
 
+    /// Kills all processes of the server at once, as when its machine is gone: who waits for an answer gets none.
+    ///
+    /// # Errors
+    ///
+    /// Where the supervisor is gone.
+    pub fn kill_all(&mut self) -> io::Result<()> {
+        self.tell("kill all")
+    }
+
     /// Starts the server again, with the data it had.
     ///
     /// # Errors

@@ -15,19 +15,32 @@ children() {
   cat "/proc/$server/task/$server/children"
 }
 
-# Sends a signal to the server and its children, which have sessions of their own.
+# Sends a signal to the server and its children, which have sessions of their own. The server first: it makes
+# no more of them then.
 signal_all() {
-  kill "-$1" "$server" $(children)
+  kill "-$1" "$server"
+  kill "-$1" $(children)
 }
 
-# What a crash leaves: the children notice that the server is gone, and go one by one.
+is_postgres() {
+  [ "/proc/$1/exe" -ef "$bin/postgres" ]
+}
+
+# What a crash leaves: its children notice that the server is gone, and go one by one; or, where `all`, they are
+# killed, too.
 kill_server() {
+  kill -STOP "$server"
   orphans=$(children)
   kill -KILL "$server"
+  [ "$1" != all ] || kill -KILL $orphans
   wait "$server"
   server=
   for orphan in $orphans; do
-    while kill -0 "$orphan"; do sleep 0.02; done
+    tries=0
+    while is_postgres "$orphan" && [ "$tries" -lt 1000 ]; do
+      tries=$((tries + 1))
+      sleep 0.02
+    done
   done
 } 2>/dev/null
 
@@ -48,7 +61,7 @@ start() {
   limit=$1
   shift
   (
-    ulimit -S -f "$limit"
+    [ "$limit" = unlimited ] || ulimit -S -f "$limit"
     exec "$bin/postgres" -D "$dir/data" -k "$dir" -h '' "$@" >>"$dir/log" 2>&1 </dev/null
   ) &
   server=$!
@@ -77,7 +90,7 @@ echo "$dir"
 while read -r command argument; do
   case $command in
     stop) end ;;
-    kill) kill_server ;;
+    kill) kill_server "$argument" ;;
     start) start "$argument" "$@" ;;
     promote) "$bin/pg_ctl" -D "$dir/data" -s -w promote >&2 || exit 1 ;;
     pause) signal_all STOP ;;

@@ -1,0 +1,213 @@
+//! Clients in processes of their own, which a test can kill, and the ledger that they all write to.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::client::Orders;
+use crate::event::Event;
+use crate::ledger::Ledger;
+use crate::report::Report;
+use crate::target::{Store, Target};
+
+/// How long a test waits for what it waits for: far longer than a call may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Clients, and their ledger.
+#[derive(Debug)]
+pub struct Clients {
+    program: PathBuf,
+    ledger: Arc<Mutex<Ledger>>,
+    running: Vec<Running>,
+    started: u64,
+    value_size: usize,
+}
+
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    child: Child,
+    input: Option<ChildStdin>,
+    reader: Option<JoinHandle<Result<()>>>,
+}
+
+impl Clients {
+    /// None yet. `program` is this crate's own; their values have `value_size` bytes and a few more.
+    #[must_use]
+    pub fn new(program: &Path, value_size: usize) -> Self {
+        Self {
+            program: program.to_owned(),
+            ledger: Arc::new(Mutex::new(Ledger::new(value_size))),
+            running: Vec::new(),
+            started: 0,
+            value_size,
+        }
+    }
+
+    /// Starts one more, with so many threads.
+    pub fn start(&mut self, store: &Store, threads: usize) -> Result<()> {
+        let number = self.started;
+        let orders =
+            Orders { store: store.clone(), value_size: self.value_size, first_session: number << 32 };
+        self.started += 1;
+        let mut child = Command::new(&self.program)
+            .arg("client")
+            .arg(serde_json::to_string(&orders)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", self.program.display()))?;
+        let input = child.stdin.take();
+        let record = BufReader::new(child.stdout.take().context("the client has no standard output")?);
+        let ledger = self.ledger.clone();
+        let reader = Some(thread::spawn(move || read(number, record, &ledger)));
+        self.running.push(Running { number, child, input, reader });
+        self.let_there_be(threads)
+    }
+
+    /// So many threads from now on, in the client that was started last.
+    pub fn let_there_be(&mut self, threads: usize) -> Result<()> {
+        let client = self.running.last_mut().context("no client runs")?;
+        let input = client.input.as_mut().context("the client is to end")?;
+        writeln!(input, "{threads}").context("the client reads no orders")
+    }
+
+    /// Waits until each client has had so many more calls acknowledged.
+    pub fn wait_for(&mut self, calls: u64) -> Result<()> {
+        let numbers: Vec<_> = self.running.iter().map(|client| client.number).collect();
+        let before: Vec<_> =
+            numbers.iter().map(|number| (*number, self.ledger().acknowledged(*number))).collect();
+        self.wait_until(&format!("{calls} more calls acknowledged, each client's"), move |ledger| {
+            before.iter().all(|(number, before)| ledger.acknowledged(*number) >= before + calls)
+        })
+    }
+
+    /// Waits until so many more calls have failed.
+    pub fn wait_for_errors(&mut self, calls: u64) -> Result<()> {
+        let enough = self.ledger().report().failed() + calls;
+        self.wait_until(&format!("{calls} more calls refused"), |ledger| ledger.report().failed() >= enough)
+    }
+
+    fn wait_until(&mut self, what: &str, is_so: impl Fn(&Ledger) -> bool) -> Result<()> {
+        let started = Instant::now();
+        while !is_so(&self.ledger()) {
+            if started.elapsed() > PATIENCE {
+                bail!("not {what} within {PATIENCE:?}; so far:\n{}", self.ledger().report());
+            }
+            for client in &mut self.running {
+                if let Some(status) = client.child.try_wait()? {
+                    client.finish_reading()?;
+                    bail!("a client has ended by itself: {status}");
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// From now on, a call that the database refused has not taken effect, and the ledger holds it to that: for faults
+    /// that lose no connection, so that no call is made twice.
+    pub fn refusals_are_final(&mut self) {
+        self.ledger().refusals_are_final();
+    }
+
+    /// Notes that something is about to be broken.
+    pub fn note_fault(&mut self) {
+        self.ledger().note_fault();
+    }
+
+    /// The ids of the clients' processes.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.running.iter().map(|client| client.child.id())
+    }
+
+    /// Kills the client that was started first, in the middle of whatever it does, and reads what it has written.
+    pub fn kill_one(&mut self) -> Result<()> {
+        ensure!(!self.running.is_empty(), "no client runs");
+        self.note_fault();
+        let mut client = self.running.remove(0);
+        client.child.kill()?;
+        client.child.wait()?;
+        client.finish_reading()?;
+        self.ledger().goes(client.number);
+        Ok(())
+    }
+
+    /// Lets every client end, with all its calls.
+    pub fn stop(&mut self) -> Result<()> {
+        for client in &mut self.running {
+            client.input = None;
+        }
+        while let Some(client) = self.running.last_mut() {
+            let status =
+                client.wait().with_context(|| format!("so far:\n{}", lock(&self.ledger).report()))?;
+            client.finish_reading()?;
+            let number = client.number;
+            self.running.pop();
+            self.ledger().goes(number);
+            ensure!(status.success(), "a client failed: {status}");
+        }
+        Ok(())
+    }
+
+    /// Lets every client end, and looks for everything that was acknowledged.
+    pub fn settle(mut self, target: &dyn Target) -> Result<Report> {
+        self.stop()?;
+        let ledger = std::mem::replace(&mut *self.ledger(), Ledger::new(self.value_size));
+        ledger.settle(target)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+}
+
+impl Running {
+    /// Waits for the end of its last calls.
+    fn wait(&mut self) -> Result<ExitStatus> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(started.elapsed() < PATIENCE, "a call has not ended within {PATIENCE:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn finish_reading(&mut self) -> Result<()> {
+        match self.reader.take() {
+            Some(reader) => reader.join().expect("reading does not panic"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        for client in &mut self.running {
+            let _ = client.child.kill();
+            let _ = client.child.wait();
+        }
+    }
+}
+
+/// Reads a client's record to its end, which a kill may have put into the middle of a line.
+fn read(client: u64, mut record: impl BufRead, ledger: &Mutex<Ledger>) -> Result<()> {
+    let mut line = Vec::new();
+    while record.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+        let event: Event = serde_json::from_slice(&line).context("a line of the record")?;
+        lock(ledger).apply(client, event)?;
+        line.clear();
+    }
+    Ok(())
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,140 @@
+//! What is known of one session.
+
+use std::ops::RangeInclusive;
+
+use anyhow::{Context, Result};
+use diesel_session::{Error, SessionKey};
+
+use crate::event::{Call, value};
+use crate::target::Target;
+
+/// A session that one thread uses.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Of the last key that anybody was told, if the session was not ended under it.
+    key: Option<SessionKey>,
+    step: u32,
+    short_lived: bool,
+    /// The calls that failed and may have taken effect; the last may be under way.
+    open: Vec<Call>,
+    /// It was missed already.
+    pub(super) is_lost: bool,
+}
+
+/// What a look showed.
+pub(super) struct Found {
+    /// How many rows of the table are this session's.
+    pub(super) rows: RangeInclusive<u64>,
+    pub(super) lost: u64,
+    pub(super) revived: u64,
+}
+
+impl Account {
+    pub(super) fn begun(short_lived: bool) -> Self {
+        let open = vec![Call::Generate { short_lived }];
+        Self { key: None, step: 0, short_lived, open, is_lost: false }
+    }
+
+    pub(super) fn begin(&mut self, call: Call) {
+        self.open.push(call);
+    }
+
+    pub(super) fn open(&self) -> Option<Call> {
+        self.open.last().copied()
+    }
+
+    /// The last call took effect. Returns the key that is dead now.
+    pub(super) fn acknowledge(&mut self, call: Call, key: Option<SessionKey>) -> Option<SessionKey> {
+        self.open.pop();
+        match call {
+            Call::Generate { .. } => {
+                self.key = key;
+                None
+            }
+            Call::Write { step } => {
+                self.step = step;
+                None
+            }
+            Call::Rotate => std::mem::replace(&mut self.key, key),
+            Call::Clear => self.end(),
+        }
+    }
+
+    /// The last call has not taken effect.
+    pub(super) fn withdraw(&mut self) {
+        self.open.pop();
+    }
+
+    /// The session is dead under its key, which this returns.
+    pub(super) fn end(&mut self) -> Option<SessionKey> {
+        self.key.take()
+    }
+
+    /// Whether it can have left nothing.
+    pub(super) fn is_over(&self) -> bool {
+        self.key.is_none() && self.open.is_empty()
+    }
+
+    pub(super) fn look(&self, number: u64, size: usize, target: &dyn Target) -> Result<Found> {
+        let is_open = |call: Call| self.open.contains(&call);
+        let found = |rows, lost, revived| Found { rows, lost, revived };
+        let Some(key) = &self.key else {
+            // Never told of, or ended under the key that was: a call that failed may have left it under another.
+            let untold = is_open(Call::Generate { short_lived: false }) || is_open(Call::Rotate);
+            return Ok(found(0..=u64::from(untold), 0, 0));
+        };
+        if self.is_lost {
+            return Ok(found(0..=1, 0, 0));
+        }
+        if self.short_lived {
+            let revived = u64::from(is_live(key, target)?);
+            return Ok(found(revived..=revived, 0, revived));
+        }
+        match target.get(key) {
+            Ok(read) => {
+                let written = self.open.iter().filter_map(|call| match call {
+                    Call::Write { step } => Some(*step),
+                    _ => None,
+                });
+                let may_be = written.chain([self.step]).any(|step| read == value(number, step, size));
+                // The end that was asked for may come yet.
+                let fewest = u64::from(!is_open(Call::Clear));
+                Ok(found(fewest..=1, u64::from(!may_be), 0))
+            }
+            // Under a key that nobody was told, and maybe cleared before it had that.
+            Err(Error::NotFound) if is_open(Call::Rotate) => {
+                Ok(found(u64::from(!is_open(Call::Clear))..=1, 0, 0))
+            }
+            Err(Error::NotFound) if is_open(Call::Clear) => Ok(found(0..=0, 0, 0)),
+            Err(Error::NotFound | Error::NotSet) => Ok(found(0..=1, 1, 0)),
+            Err(other) => Err(other).context("settling: a session that lives"),
+        }
+    }
+}
+
+/// A session that many count in at once.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub(super) key: SessionKey,
+    pub(super) begun: u64,
+    pub(super) acknowledged: u64,
+}
+
+impl Counter {
+    /// What it says; a value that is no number says nothing.
+    pub(super) fn look(&self, target: &dyn Target) -> Result<u64> {
+        match target.get(&self.key) {
+            Ok(read) => Ok(read.parse().unwrap_or(0)),
+            Err(Error::NotFound | Error::NotSet) => Ok(0),
+            Err(other) => Err(other).context("settling: a session to count in"),
+        }
+    }
+}
+
+pub(super) fn is_live(key: &SessionKey, target: &dyn Target) -> Result<bool> {
+    match target.get(key) {
+        Ok(_) | Err(Error::NotSet) => Ok(true),
+        Err(Error::NotFound) => Ok(false),
+        Err(other) => Err(other).context("settling: a session that is dead"),
+    }
+}

@@ -1,0 +1,62 @@
+//! What a client writes, a line an event.
+
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use diesel_session::SessionKey;
+
+use crate::event::Event;
+use crate::memory;
+use crate::target::Target;
+
+/// The record of one client, on standard output: each line is written whole, or, where the process is killed, cut off.
+#[derive(Debug)]
+pub(crate) struct Record {
+    next_session: AtomicU64,
+    counter: (u64, SessionKey),
+    longest_call: AtomicU64,
+}
+
+impl Record {
+    /// Begins with a session that all threads count in, which has the first number.
+    pub(crate) fn begin(target: &dyn Target, first_session: u64) -> Result<Self> {
+        let key = target.generate("0".to_owned(), None).context("a session to count in")?;
+        let record = Self {
+            next_session: AtomicU64::new(first_session + 1),
+            counter: (first_session, key),
+            longest_call: AtomicU64::new(0),
+        };
+        record.say(&Event::Counter { session: first_session, key: key.as_str().to_owned() })?;
+        Ok(record)
+    }
+
+    pub(crate) fn say(&self, event: &Event) -> Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        io::stdout().lock().write_all(&line).context("nobody reads the record")
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn counter(&self) -> (u64, SessionKey) {
+        self.counter
+    }
+
+    /// Makes a call, and remembers the longest.
+    pub(crate) fn timed<T>(&self, call: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let answer = call();
+        let taken = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.longest_call.fetch_max(taken, Ordering::Relaxed);
+        answer
+    }
+
+    pub(crate) fn finish(&self) -> Result<()> {
+        let longest_call = self.longest_call.load(Ordering::Relaxed);
+        self.say(&Event::Finished { longest_call, peak_memory: memory::peak()? })
+    }
+}
