@@ -182,6 +182,27 @@ mod pipelined {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod partitioned {
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
+
+    use crate::conformance::bounded;
+    use crate::support::Database;
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::partitioned();
+        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::partitioned();
+        law(&Waiting::made(database.async_store_with(bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 mod in_one_transaction {
     use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
 

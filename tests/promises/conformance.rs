@@ -251,6 +251,25 @@ mod postgres_pool {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod postgres_partitioned {
+    use diesel_session::OwnerLimit;
+
+    use crate::support::{Database, Postgres};
+
+    fn with_store(law: impl FnOnce(&Postgres)) {
+        let database = Database::partitioned();
+        law(&database.store());
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Postgres)) {
+        let database = Database::partitioned();
+        law(&database.store_with(super::bounded(limit)));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 mod postgres_transaction {
     use diesel::PgConnection;
     use diesel_session::OwnerLimit;

@@ -28,6 +28,7 @@ mod migrations;
 mod older_versions;
 mod owners;
 mod packaging;
+mod partitions;
 mod pgbouncer;
 mod pool;
 mod properties;
