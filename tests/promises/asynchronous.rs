@@ -143,8 +143,7 @@ impl AsyncSessions for InOneTransaction {
 mod pool {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
@@ -164,8 +163,7 @@ mod pool {
 mod pipelined {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
@@ -185,8 +183,7 @@ mod pipelined {
 mod partitioned {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
@@ -207,8 +204,7 @@ mod in_one_transaction {
     use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
 
     use super::{AsyncPgConnection, InOneTransaction};
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     async fn begun(database: &Database, settings: Builder<AsyncPgConnection>) -> InOneTransaction {

@@ -26,6 +26,7 @@ mod lost_answers;
 mod lost_updates;
 mod migrations;
 mod older_versions;
+mod one_connection;
 mod owners;
 mod packaging;
 mod partitions;

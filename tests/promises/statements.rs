@@ -45,7 +45,8 @@ const OPERATIONS: [(usize, &str); 17] = [
     (2, "touch that does not write"),
     (2, "clear_listed"),
     (1, "generate_for"),
-    (2, "clear_owner"),
+    // It deletes, asks for the time, and looks again.
+    (3, "clear_owner"),
     (1, "clear"),
     (1, "count"),
     (1, "delete_expired"),

@@ -11,8 +11,8 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Builder, DieselSession, Error, KeyStorage, SessionConnection, SessionKey, Sessions,
-    TimeDelta, migrations,
+    AsyncDieselSession, Builder, DieselSession, Error, KeyStorage, OwnerLimit, SessionConnection, SessionKey,
+    Sessions, TimeDelta, migrations,
 };
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
@@ -139,6 +139,12 @@ impl File {
         store.migrate().unwrap();
         store
     }
+}
+
+/// The rules that the laws of bounds are about.
+pub(crate) fn bounded<C>(limit: OwnerLimit) -> Builder<C> {
+    let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
+    builder.touch_interval(TimeDelta::zero())
 }
 
 /// A store that threads share.
