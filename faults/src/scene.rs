@@ -163,7 +163,9 @@ impl Scene {
         for process in self.on_postgres.1.processes() {
             kib += memory::now(process)?;
         }
+        // Citus connects to itself besides.
         let connections = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+                           AND application_name NOT LIKE 'citus_internal%' \
                            AND datname = current_database() AND pid <> pg_backend_pid()";
         let mut conn = PgConnection::establish(&self.url)?;
         let connections = dsl::sql::<BigInt>(connections).get_result::<i64>(&mut conn)?;
