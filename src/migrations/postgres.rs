@@ -201,9 +201,12 @@ fn check_shape<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), MigrationError> 
     let place = say(conn, &format!("({place})"))?;
     let here = say(conn, "quote_ident(current_schema())")?;
     match place.rsplit_once(' ') {
-        Some((schema, "r" | "p")) if schema == here => {}
-        Some((schema, "r" | "p")) => {
+        Some((schema, "r")) if schema == here => {}
+        Some((schema, "r")) => {
             return refuse(format!("it is in schema {schema}, and new tables go to schema {here}"));
+        }
+        Some((_, "p")) => {
+            return refuse("it is partitioned, which can only be done after the migrations".to_owned());
         }
         _ => return refuse("it is no table".to_owned()),
     }

@@ -143,8 +143,7 @@ impl AsyncSessions for InOneTransaction {
 mod pool {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
@@ -164,8 +163,7 @@ mod pool {
 mod pipelined {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
@@ -182,12 +180,31 @@ mod pipelined {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod partitioned {
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
+
+    use crate::support::{Database, bounded};
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::partitioned();
+        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let database = Database::partitioned();
+        law(&Waiting::made(database.async_store_with(bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 mod in_one_transaction {
     use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
 
     use super::{AsyncPgConnection, InOneTransaction};
-    use crate::conformance::bounded;
-    use crate::support::Database;
+    use crate::support::{Database, bounded};
     use crate::waiting::Waiting;
 
     async fn begun(database: &Database, settings: Builder<AsyncPgConnection>) -> InOneTransaction {

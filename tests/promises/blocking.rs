@@ -12,8 +12,7 @@ use crate::waiting::runtime;
 mod sqlite {
     use diesel_session::{Blocking, OwnerLimit};
 
-    use crate::conformance::bounded;
-    use crate::support::{File, Sqlite};
+    use crate::support::{File, Sqlite, bounded};
     use crate::waiting::Waiting;
 
     fn with_store(law: impl FnOnce(&Waiting<Blocking<Sqlite>>)) {

@@ -21,7 +21,15 @@ fn fill(conn: &mut diesel::PgConnection, hours: u32, each: u32) {
 
 #[test]
 fn at_most_the_limit_is_deleted_and_the_longest_expired_first() {
-    let database = Database::new();
+    at_most_the_limit_and_the_longest_expired_first(&Database::new());
+}
+
+#[test]
+fn at_most_the_limit_is_deleted_across_partitions_and_the_longest_expired_first() {
+    at_most_the_limit_and_the_longest_expired_first(&Database::partitioned());
+}
+
+fn at_most_the_limit_and_the_longest_expired_first(database: &Database) {
     let store = database.store();
     let mut conn = database.conn();
     fill(&mut conn, 3, 10);
@@ -82,7 +90,15 @@ fn a_wrong_hour_costs_no_live_session_on_sqlite() {
 
 #[test]
 fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
-    let database = Database::new();
+    each_row_once_and_no_live_one(&Database::new());
+}
+
+#[test]
+fn sweepers_side_by_side_delete_each_row_of_a_partition_once_and_no_live_one() {
+    each_row_once_and_no_live_one(&Database::partitioned());
+}
+
+fn each_row_once_and_no_live_one(database: &Database) {
     let store = database.store();
     fill(&mut database.conn(), 4, 1_000);
     let sweepers: Vec<_> = (0..4)

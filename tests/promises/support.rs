@@ -11,7 +11,8 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Builder, DieselSession, Error, SessionConnection, SessionKey, Sessions, TimeDelta,
+    AsyncDieselSession, Builder, DieselSession, Error, KeyStorage, OwnerLimit, SessionConnection, SessionKey,
+    Sessions, TimeDelta, migrations,
 };
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
@@ -31,6 +32,9 @@ fn server_url() -> String {
         None => std::env::var("TEST_DATABASE_URL").expect("it was set"),
     }
 }
+
+/// Turns a migrated session table into a hash-partitioned one.
+pub(crate) const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
 
 /// An empty PostgreSQL database, dropped with this value.
 pub(crate) struct Database {
@@ -56,6 +60,15 @@ impl Database {
             name,
             server_url: server_url.to_owned(),
         }
+    }
+
+    /// One whose session table is migrated and then partitioned, as `docs/scaling.md` says.
+    pub(crate) fn partitioned() -> Self {
+        let database = Self::new();
+        let mut conn = database.conn();
+        migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+        conn.run(PARTITION);
+        database
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -126,6 +139,12 @@ impl File {
         store.migrate().unwrap();
         store
     }
+}
+
+/// The rules that the laws of bounds are about.
+pub(crate) fn bounded<C>(limit: OwnerLimit) -> Builder<C> {
+    let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
+    builder.touch_interval(TimeDelta::zero())
 }
 
 /// A store that threads share.

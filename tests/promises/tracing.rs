@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::conformance::OnOneConnection;
+use crate::one_connection::OnOneConnection;
 use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
 
 const VALUE: &str = "battery-staple";

@@ -19,6 +19,12 @@ fn live_of<'a>(owner: &'a str) -> _ {
     session::owner.eq(owner).and(live())
 }
 
+/// The time by which DELETE judges, for reads that lead to one: on Citus a SELECT would go by a worker's clock, and
+/// count too many sessions or end the wrong ones.
+async fn clock<C: Run>(conn: &mut C) -> QueryResult<DateTime<Utc>> {
+    conn.only_row(select(statement_timestamp())).await
+}
+
 impl<C: Run> OwnerQueries for C {
     async fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
         let update = cached_update(session::table, session::owner.eq(owner), live_under(key));
@@ -52,8 +58,10 @@ impl<C: Run> OwnerQueries for C {
     }
 
     async fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
+        let now = clock(self).await?;
+        let live = session::owner.eq(owner).and(session::expire_date.gt(now));
         let others = session::session_key.ne(KeyParameter::from(but));
-        self.only_row(session::table.filter(live_of(owner).and(others)).count()).await
+        self.only_row(session::table.filter(live.and(others)).count()).await
     }
 
     async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
@@ -67,9 +75,10 @@ impl<C: Run> OwnerQueries for C {
     }
 
     async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
+        let now = clock(self).await?;
         let oldest = candidates
             .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(statement_timestamp()))
+            .filter(candidates.field(session::expire_date).gt(now))
             .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
             .order((candidates.field(session::created_on), candidates.field(session::session_key)))
             .select(candidates.field(session::session_key))

@@ -1,0 +1,192 @@
+//! What holds whatever the workers' clocks say: a row that is live by the coordinator's clock is deleted by nobody but
+//! whom it was asked of, and one that is dead by it never comes back.
+
+use chrono::TimeDelta;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Double, Text};
+use diesel_session::{Error, Now as _, OwnerLimit, SessionKey, Sessions as _};
+
+use crate::cluster::Distributed;
+use crate::support::{Postgres, Sql as _};
+
+/// The query of `docs/scaling.md` that shows how far each worker's clock is ahead of the coordinator's.
+const SKEW: &str = "SELECT nodename || ':' || nodeport AS node, \
+     extract(epoch FROM result::timestamptz - clock_timestamp())::float8 AS seconds_ahead \
+     FROM run_command_on_workers('SELECT clock_timestamp()') ORDER BY node";
+
+/// The steps of a clock that is hours off, either way, and some within the hour.
+const MINUTES: [i64; 10] = [1, 10, 50, 70, 110, 130, 170, 190, 290, 600];
+
+/// Makes every row older than what follows, by more than the column's ten milliseconds.
+const AGE: &str = "UPDATE session SET created_on = (created_on AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC'";
+
+/// Each on a shard of its own, by chance.
+const EACH: usize = 8;
+
+#[derive(QueryableByName)]
+struct Worker {
+    #[diesel(sql_type = Text)]
+    node: String,
+    #[diesel(sql_type = Double)]
+    seconds_ahead: f64,
+}
+
+fn workers(table: &Distributed) -> Vec<Worker> {
+    let workers: Vec<Worker> = sql_query(SKEW).load(&mut table.conn()).unwrap();
+    assert!(!workers.is_empty(), "a cluster has workers");
+    workers
+}
+
+/// Sessions that by the coordinator's clock die in so many minutes, or died so many ago.
+fn generate(store: &Postgres, minutes: i64) -> Vec<SessionKey> {
+    let owner = if minutes > 0 { "living" } else { "dead" };
+    let period = Some(TimeDelta::minutes(minutes));
+    (0..EACH).map(|_| store.generate_for(owner, Some(minutes.to_string()), period).unwrap()).collect()
+}
+
+/// The rows themselves.
+fn rows(conn: &mut PgConnection, condition: &str) -> String {
+    let rows = "coalesce(string_agg(concat_ws(' ', session_key, created_on, expire_date, owner, session_data), ', ' ORDER BY session_key), '')";
+    conn.text(&format!("SELECT {rows} FROM session WHERE {condition}"))
+}
+
+#[test]
+fn every_workers_clock_can_be_read() {
+    let table = Distributed::new();
+    for Worker { node, seconds_ahead } in workers(&table) {
+        println!("{node} is {seconds_ahead:.3} s ahead of the coordinator");
+    }
+}
+
+#[test]
+fn no_row_that_is_live_by_the_coordinators_clock_is_swept() {
+    let table = Distributed::new();
+    let store = table.store(Postgres::builder());
+    for minutes in MINUTES {
+        generate(&store, minutes);
+        generate(&store, -minutes);
+    }
+    let mut conn = table.conn();
+    let living = rows(&mut conn, "owner = 'living'");
+    // Fewer than there are: so that a batch is made of the wrong rows, if it can be.
+    while store.delete_expired(25).unwrap() > 0 {}
+    assert!(rows(&mut conn, "owner = 'living'") == living, "a live session was swept");
+    // What is dead by every clock, and in an hour that is over by every clock, is gone.
+    let slowest = workers(&table).iter().map(|worker| worker.seconds_ahead).fold(0.0, f64::min);
+    let dead_for_all = format!(
+        "SELECT count(*) FROM session WHERE owner = 'dead' AND session_data::float8 * 60 < {slowest} - 3600"
+    );
+    assert_eq!(conn.number(&dead_for_all), 0);
+}
+
+#[test]
+fn no_row_that_is_dead_by_the_coordinators_clock_is_revived() {
+    let table = Distributed::new();
+    for store in [
+        table.store(Postgres::builder()),
+        table.store(Postgres::builder().max_lifetime(TimeDelta::days(30)).touch_interval(TimeDelta::zero())),
+    ] {
+        let mut conn = table.conn();
+        for minutes in MINUTES {
+            for key in generate(&store, -minutes) {
+                let before = rows(&mut conn, "owner = 'dead'");
+                let is_not_found = |error: Option<Error>| matches!(error, Some(Error::NotFound));
+                let later = Some(TimeDelta::days(1));
+                assert!(is_not_found(store.set(&key, "x".to_owned(), later).err()));
+                assert!(is_not_found(store.update(&key, later, |_| Ok::<_, Error>("x".to_owned())).err()));
+                assert!(is_not_found(store.bind(&key, "living").err()));
+                assert!(is_not_found(store.rotate(&key).err()));
+                // Whether there is one they ask a worker.
+                assert!(!matches!(store.touch(&key, later), Ok(true)));
+                assert!(store.replace(&key, Some((-minutes).to_string()), "x".to_owned(), later).is_err());
+                // In a transaction of the caller's, too.
+                conn.transaction(|conn| {
+                    assert!(is_not_found(store.on(conn).set(&key, "x", later).err()));
+                    assert!(!matches!(store.on(conn).touch(&key, later), Ok(true)));
+                    assert!(is_not_found(store.on(conn).rotate(&key).err()));
+                    QueryResult::Ok(())
+                })
+                .unwrap();
+                assert_eq!(rows(&mut conn, "owner = 'dead'"), before);
+            }
+        }
+        assert_eq!(conn.number("SELECT count(*) FROM session WHERE owner = 'living'"), 0);
+    }
+}
+
+#[test]
+fn a_row_that_is_live_by_the_coordinators_clock_can_be_written() {
+    let table = Distributed::new();
+    let store = table.store(Postgres::builder());
+    let mut conn = table.conn();
+    for minutes in MINUTES {
+        for key in generate(&store, minutes) {
+            store.set(&key, "written".to_owned(), Some(TimeDelta::minutes(minutes))).unwrap();
+            let key = store.rotate(&key).unwrap();
+            store.bind(&key, "bound").unwrap();
+            assert!(store.touch(&key, Some(TimeDelta::days(1))).unwrap());
+        }
+    }
+    let expected = i64::try_from(MINUTES.len() * EACH).unwrap();
+    let written = "SELECT count(*) FROM session WHERE session_data = 'written' AND owner = 'bound'";
+    assert_eq!(conn.number(written), expected);
+    assert_eq!(conn.number("SELECT count(*) FROM session"), expected);
+}
+
+#[test]
+fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
+    let table = Distributed::new();
+    let store = table.store(Postgres::builder());
+    let mut conn = table.conn();
+    for minutes in MINUTES {
+        generate(&store, minutes);
+        for key in generate(&store, -minutes) {
+            // Dead before and after, so not counted.
+            assert!(store.bind(&key, "living").is_err());
+        }
+    }
+    conn.run("UPDATE session SET owner = 'living'");
+    let dead = rows(&mut conn, "session_data LIKE '-%'");
+    let mine = store.generate_for("living", Some("mine".to_owned()), None).unwrap();
+    assert_eq!(store.clear_owner("living", Some(&mine)).unwrap(), MINUTES.len() * EACH);
+    assert_eq!(
+        conn.text("SELECT string_agg(session_data, '') FROM session WHERE session_data NOT LIKE '-%'"),
+        "mine"
+    );
+    assert_eq!(rows(&mut conn, "session_data LIKE '-%'"), dead);
+    assert_eq!(store.clear_owner("living", None).unwrap(), 1);
+    assert_eq!(store.clear_owner("living", None).unwrap(), 0);
+}
+
+#[test]
+fn a_limit_counts_what_lives_by_the_coordinators_clock() {
+    let table = Distributed::new();
+    let store = table.store(Postgres::builder());
+    let mut conn = table.conn();
+    let ended = table.store(Postgres::builder().owner_limit(OwnerLimit::EndOldest(2)));
+    let refused = table.store(Postgres::builder().owner_limit(OwnerLimit::Refuse(2)));
+    for minutes in MINUTES {
+        let owner = minutes.to_string();
+        let login = |minutes: i64| {
+            store.generate_for(&owner, Some(minutes.to_string()), Some(TimeDelta::minutes(minutes)))
+        };
+        // The oldest, and one that lives; then one that is dead, as somebody may think it is not.
+        for minutes in [-minutes, minutes, -minutes] {
+            login(minutes).unwrap();
+            conn.run(AGE);
+        }
+        let of_owner = format!(
+            "SELECT string_agg(session_data, ' ' ORDER BY created_on) FROM session WHERE owner = '{owner}' AND session_data NOT LIKE '-%'"
+        );
+        refused.generate_for(&owner, Some("second".to_owned()), Some(TimeDelta::minutes(minutes))).unwrap();
+        conn.run(AGE);
+        assert_eq!(conn.text(&of_owner), format!("{minutes} second"), "two may live");
+        assert!(
+            matches!(refused.generate_for(&owner, None, None), Err(Error::OwnerLimit { .. })),
+            "{minutes}"
+        );
+        ended.generate_for(&owner, Some("third".to_owned()), None).unwrap();
+        assert_eq!(conn.text(&of_owner), "second third", "the oldest has ended, and it alone");
+    }
+}

@@ -1,0 +1,65 @@
+//! Every law of `Now` and `Sessions`, on a distributed table. Reads go by the workers' clocks: these hold where all
+//! clocks of the cluster are in step.
+
+mod pool {
+    use diesel_session::OwnerLimit;
+
+    use crate::cluster::Distributed;
+    use crate::support::{Postgres, bounded};
+
+    fn with_store(law: impl FnOnce(&Postgres)) {
+        let table = Distributed::new();
+        law(&table.store(Postgres::builder()));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Postgres)) {
+        let table = Distributed::new();
+        law(&table.store(bounded(limit)));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod transaction {
+    use diesel::PgConnection;
+    use diesel_session::OwnerLimit;
+
+    use crate::cluster::Distributed;
+    use crate::one_connection::OnOneConnection;
+    use crate::support::{Postgres, bounded};
+
+    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+        let table = Distributed::new();
+        law(&OnOneConnection::in_transaction(table.store(Postgres::builder())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+        let table = Distributed::new();
+        law(&OnOneConnection::in_transaction(table.store(bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod asynchronous {
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
+
+    use crate::cluster::Distributed;
+    use crate::support::bounded;
+    use crate::waiting::Waiting;
+
+    fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let table = Distributed::new();
+        law(&Waiting::made(table.async_store(AsyncDieselSession::builder().pipelined(2))));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+        let table = Distributed::new();
+        law(&Waiting::made(table.async_store(bounded(limit))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}

@@ -1,0 +1,18 @@
+//! What the crate promises on a table that Citus distributes, on the cluster whose coordinator `CITUS_DATABASE_URL`
+//! names: see `scripts/citus`. Each test has a schema of its own there.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod clocks;
+mod cluster;
+mod laws;
+
+#[allow(dead_code, reason = "outside a transaction it is as a pool's")]
+#[path = "../promises/one_connection.rs"]
+mod one_connection;
+#[allow(dead_code, reason = "most of it is for throwaway servers")]
+#[path = "../promises/support.rs"]
+mod support;
+#[allow(dead_code, reason = "the adapters' tests use the rest")]
+#[path = "../promises/waiting.rs"]
+mod waiting;
