@@ -24,6 +24,8 @@ mod keys;
 mod lifetimes;
 mod lost_answers;
 mod lost_updates;
+mod malformed_keys;
+mod metacharacters;
 mod migrations;
 mod older_versions;
 mod owners;
