@@ -35,7 +35,6 @@ mod pool;
 mod properties;
 mod proxy;
 mod schema;
-mod secrets;
 mod statements;
 mod support;
 mod sweeper;

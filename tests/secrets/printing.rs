@@ -8,10 +8,7 @@ use diesel_session::{
 };
 
 use crate::support::{Database, Postgres, Sql, shown};
-
-const PASSWORD: &str = "correct-horse";
-const VALUE: &str = "battery-staple";
-const OWNER: &str = "alice@example.org";
+use crate::{OWNER, PASSWORD, VALUE};
 
 #[test]
 fn nothing_that_can_be_printed_shows_a_secret() {
