@@ -277,7 +277,6 @@ fn a_role_and_a_database_of_any_name_are_reached_with_any_password() {
         assert_eq!(conn.text("SELECT current_user::text"), name);
         assert_eq!(conn.text("SELECT current_database()::text"), name);
         assert_eq!(conn.text("SELECT current_setting('application_name')"), "diesel session");
-        // With another name, role or password the server lets nobody in.
         let store = AsyncDieselSession::builder().pool_size(1).connect_with(&options);
         let store = runtime.block_on(store).unwrap();
         let who = format!(

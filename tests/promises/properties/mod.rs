@@ -28,6 +28,7 @@ pub(crate) fn corpus(kind: &str) -> Vec<String> {
 }
 
 /// Holds a law against every known input, and then against as many as nobody thought of.
+#[allow(clippy::print_stdout, reason = "`scripts/fuzz` adds up what it says")]
 fn holds_for<T: Debug + Clone>(
     cases: u32,
     known: impl IntoIterator<Item = T>,
@@ -50,7 +51,6 @@ fn holds_for<T: Debug + Clone>(
     if let Err(failure) = runner.run(&inputs, law) {
         panic!("{failure}\n{runner}");
     }
-    // `scripts/fuzz` adds them up.
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     println!("\nproperty {name} cases {}", count + cases);
 }

@@ -32,17 +32,15 @@ fn payload() -> impl Strategy<Value = String> {
     let json = leaf.prop_recursive(4, 30, 5, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            proptest::collection::hash_map(".{0,8}", inner, 0..5)
-                .prop_map(|entries| Value::from_iter(entries)),
+            proptest::collection::hash_map(".{0,8}", inner, 0..5).prop_map(Value::from_iter),
         ]
     });
     let texts = proptest::collection::hash_map(".{0,8}", any::<String>(), 0..5)
         .prop_map(|entries| serde_json::to_string(&entries).unwrap());
     let cut = (json.clone(), any::<usize>()).prop_map(|(json, at)| {
-        let mut text = json.to_string();
-        let at = at % (text.len() + 1);
-        text.truncate(text.floor_char_boundary(at));
-        text
+        let text = json.to_string();
+        let characters = text.chars().count() + 1;
+        text.chars().take(at % characters).collect()
     });
     prop_oneof![json.prop_map(|json| json.to_string()), texts, cut, any::<String>()]
         .prop_map(|text| text.replace('\0', ""))
@@ -84,8 +82,8 @@ impl<S: WebStore> Visit<S> {
             Ok(state) => Ok(state.unwrap()),
             Err(LoadError::Deserialization(error)) => {
                 // Its backtrace apart, if there is one.
-                let causes = error.chain().map(|cause| format!("{cause:?}")).collect::<String>();
-                Err(Some(format!("{error}|{causes}")))
+                let causes: Vec<String> = error.chain().map(|cause| format!("{cause:?}")).collect();
+                Err(Some(format!("{error}|{}", causes.concat())))
             }
             Err(LoadError::Other(_)) => Err(None),
         }
@@ -233,7 +231,7 @@ const NO_TEXT: &str = "the database failed Database DeserializationError Deseria
     session_data error Utf8Error valid_up_to error_len None Error deserializing field invalid utf sequence of bytes \
     from index incomplete byte";
 
-/// A database in PostgreSQL's encoding SQL_ASCII holds any bytes but NUL; the server gives out none that are no UTF-8,
+/// A database in PostgreSQL's encoding `SQL_ASCII` holds any bytes but NUL; the server gives out none that are no UTF-8,
 /// and its message has those alone, in hexadecimal.
 #[test]
 fn bytes_that_are_no_text_are_a_typed_error_on_postgres() {
