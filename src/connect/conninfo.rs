@@ -177,13 +177,13 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
     }
     push("dbname", dbname)?;
 
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split_terminator('&') {
         let (keyword, value) =
             pair.split_once('=').ok_or_else(|| refused("a URL's parameter without a value"))?;
         match (keyword, value) {
             ("ssl", "true") => pairs.push(("sslmode".to_owned(), "require".to_owned())),
             (_, value) if value.contains('=') => {
-                return Err(refused("two = in a URL's parameter: encode = as %3D"));
+                return Err(refused("two = in a URL's parameter: write %3D"));
             }
             // One without a value is set all the same: to nothing.
             _ => pairs.push((decode(keyword)?, decode(value)?)),
@@ -288,6 +288,7 @@ mod tests {
             "postgres://[::1/shop?password=secret",
             "postgres://db/shop?secret=x",
             "postgres://db/shop?secret",
+            "postgres://db/shop?host=secret&&",
             "postgres://db/shop?password=sec=ret",
             "password=my secret=x",
             "password='secret",

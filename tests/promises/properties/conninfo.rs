@@ -101,7 +101,7 @@ fn any_parameter_arrives_as_itself_and_no_other() {
         options: text.clone(),
         tty: text,
     });
-    holds_for(100, known, inputs, |given| {
+    holds_for(60, known, inputs, |given| {
         let options = ConnectOptions::new()
             .host(&doors.path("good"))
             .user(&given.user)
@@ -136,7 +136,7 @@ fn any_host_is_that_host_and_no_other() {
     // A socket's path has 107 bytes at the most.
     let fits = |name: &String| name.len() <= 40 && name != "." && name != "..";
     let inputs = text().prop_map(|text| text.replace(['/', ','], "-"));
-    holds_for(60, known.filter(fits), inputs.prop_filter("a name of a directory", fits), |name| {
+    holds_for(40, known.filter(fits), inputs.prop_filter("a name of a directory", fits), |name| {
         let path = doors.directory.path().join("hosts").join(&name);
         std::fs::create_dir_all(&path).unwrap();
         let door = Door::in_directory(&path, &doors.house);
@@ -222,8 +222,13 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
         "user=u password=p dbname='a'user='b' host={}",
         "user=u password=p dbname=a\\ b host={}",
         "user=u password=p dbname= host={}",
+        "user=u password=p user='' host={}",
         "user=u password=p dbname=' host={}",
         "postgres://u:p@/a#b?host={}",
+        "postgres://u:p@/a?application_name==&host={}",
+        "postgres://u:p@/a?application_name=&&host={}",
+        "postgres://u:p@/a?&host={}",
+        "postgres://u:p@/a?host={}&",
         "postgres://u:p:q@/a?host={}",
         "postgres://u@v:p@/a?host={}",
         "postgres://u:p@/a/b?host={}",
@@ -231,7 +236,7 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
         "postgres://u:p@/a+b?host={}",
         "postgres://u:p@/a b?host={}",
     ];
-    holds_for(150, known.map(str::to_owned), inputs, |text| {
+    holds_for(80, known.map(str::to_owned), inputs, |text| {
         let text = text.replace("{}", &host);
         let Ok(options) = text.parse::<ConnectOptions>() else { return Ok(()) };
         let limit = Duration::from_millis(200);
