@@ -77,11 +77,11 @@ fn a_hundred_thousand_malformed_keys_cost_no_query_behind_actix_session() {
             tried += 1;
         }
         assert_eq!(tried, MANY);
-        assert_eq!(statements(&server, before), 0, "{}", server.log().unwrap());
+        assert_eq!(statements(&server, before), 0, "statements in the log");
         // The log would have shown it.
         let well_formed = CookieKey::try_from("k".repeat(40)).unwrap();
         assert!(store.load(&well_formed).await.unwrap().is_none());
-        assert_eq!(statements(&server, before), 1, "{}", server.log().unwrap());
+        assert_eq!(statements(&server, before), 1, "statements in the log");
     });
 }
 
@@ -98,10 +98,10 @@ fn a_hundred_thousand_malformed_cookies_cost_no_query_behind_tower_sessions() {
             tried += 1;
         }
         assert!(tried > MANY * 9 / 10, "{tried}");
-        assert_eq!(statements(&server, before), 0, "{}", server.log().unwrap());
+        assert_eq!(statements(&server, before), 0, "statements in the log");
         let id = Id::default();
         assert_eq!(visit(&app, HeaderValue::from_str(&format!("id={id}")).unwrap()).await, StatusCode::OK);
-        assert_eq!(statements(&server, before), 1, "{}", server.log().unwrap());
+        assert_eq!(statements(&server, before), 1, "statements in the log");
     });
 }
 
@@ -128,6 +128,6 @@ fn ten_megabytes_of_a_key_or_a_cookie_are_answered_at_once() {
         let cookie = HeaderValue::from_str(&format!("id={long}")).unwrap();
         assert_eq!(visit(&app, cookie).await, StatusCode::OK);
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-        assert_eq!(statements(&server, before), 0, "{}", server.log().unwrap());
+        assert_eq!(statements(&server, before), 0, "statements in the log");
     });
 }
