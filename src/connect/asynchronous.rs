@@ -103,6 +103,8 @@ impl ConnectOptions {
         has_tls: bool,
     ) -> Result<Vec<String>, Error> {
         let mut options = self.clone();
+        // libpq takes an empty one for one that is not there; to tokio-postgres it would be an empty name.
+        options.parameters.retain(|(_, value)| !value.is_empty());
         for (keyword, _) in &mut options.parameters {
             if keyword == "keepalives_count" {
                 "keepalives_retries".clone_into(keyword);
@@ -206,6 +208,13 @@ mod tests {
         let theirs = &configs("host=a tcp_user_timeout=1500 keepalives_count=9", false)[0];
         assert_eq!(theirs.get_tcp_user_timeout(), Some(&Duration::from_secs(2)));
         assert_eq!(theirs.get_keepalives_retries(), Some(9));
+    }
+
+    #[test]
+    fn an_empty_parameter_is_one_that_is_not_there() {
+        let config = &configs("host=a hostaddr='' user='' dbname='' password='' port=''", false)[0];
+        assert_eq!((config.get_user(), config.get_dbname(), config.get_password()), (None, None, None));
+        assert!(config.get_ports().is_empty());
     }
 
     #[test]

@@ -80,10 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
             _ => (keyword, value),
         };
         if !KEYWORDS.contains(&keyword.as_str()) {
-            return Err(refused(
-                "a keyword that libpq does not know; blanks and special characters in a \
-                                value must be quoted, or percent-encoded in a URL",
-            ));
+            return Err(refused(UNKNOWN));
         }
         parameters.retain(|(known, _)| *known != keyword);
         parameters.push((keyword, value));
@@ -107,22 +104,28 @@ pub(super) fn format(parameters: &[(String, String)]) -> Result<String, Error> {
 const UNENCODED: &str =
     "a port that is no number, or an @ after the host: percent-encode @ : / ? # and % in a URL's other parts";
 
+const UNKNOWN: &str =
+    "a keyword that libpq does not know: quote values with blanks, or percent-encode them in a URL";
+
 fn refused(reason: &str) -> Error {
     Error::Configuration { setting: "conninfo", reason: reason.to_owned() }
 }
+
+/// What separates pairs: C's `isspace`, which knows no blanks but ASCII's. Rust's `trim` would take others from a value.
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// `keyword = value`, with blanks around the sign, values in single quotes, and backslashes before quotes
 /// and backslashes.
 fn parse_pairs(text: &str) -> Result<Parameters, Error> {
     let mut pairs = Parameters::new();
-    let mut rest = text.trim_start();
+    let mut rest = text.trim_start_matches(BLANKS);
     while !rest.is_empty() {
         let (keyword, after) = rest
             .split_once('=')
             .ok_or_else(|| refused("neither a postgres:// URL nor keyword=value pairs"))?;
-        let (value, after) = parse_value(after.trim_start())?;
-        pairs.push((keyword.trim_end().to_owned(), value));
-        rest = after.trim_start();
+        let (value, after) = parse_value(after.trim_start_matches(BLANKS))?;
+        pairs.push((keyword.trim_end_matches(BLANKS).to_owned(), value));
+        rest = after.trim_start_matches(BLANKS);
     }
     Ok(pairs)
 }
@@ -136,7 +139,7 @@ fn parse_value(text: &str) -> Result<(String, &str), Error> {
         match character {
             '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
             '\'' if quoted => return Ok((value, &body[at + 1..])),
-            blank if !quoted && blank.is_ascii_whitespace() => return Ok((value, &body[at..])),
+            blank if !quoted && BLANKS.contains(&blank) => return Ok((value, &body[at..])),
             other => value.push(other),
         }
     }
@@ -174,12 +177,14 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
     }
     push("dbname", dbname)?;
 
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split_terminator('&') {
         let (keyword, value) =
             pair.split_once('=').ok_or_else(|| refused("a URL's parameter without a value"))?;
         match (keyword, value) {
-            ("ssl", "true") => push("sslmode", "require")?,
-            _ => push(&decode(keyword)?, value)?,
+            ("ssl", "true") => pairs.push(("sslmode".to_owned(), "require".to_owned())),
+            (_, value) if value.contains('=') => return Err(refused("two = in a URL's parameter")),
+            // One without a value is set all the same: to nothing.
+            _ => pairs.push((decode(keyword)?, decode(value)?)),
         }
     }
     Ok(pairs)
@@ -249,6 +254,7 @@ mod tests {
             expected(&[("host", "/run/pg"), ("dbname", "shop")])
         );
         assert_eq!(pairs("postgres://"), []);
+        assert_eq!(pairs("postgres://db?dbname="), expected(&[("host", "db"), ("dbname", "")]));
     }
 
     #[test]
@@ -258,6 +264,8 @@ mod tests {
             expected(&[("host", "db"), ("password", r"it's \ all"), ("user", "a b"), ("dbname", "")])
         );
         assert_eq!(pairs("host=a host=b"), expected(&[("host", "b")]));
+        // No blanks but ASCII's, and of those the vertical tab as well.
+        assert_eq!(pairs("user=\u{a0}\u{b}host=b"), expected(&[("user", "\u{a0}"), ("host", "b")]));
         assert_eq!(pairs("  "), []);
     }
 
@@ -278,6 +286,8 @@ mod tests {
             "postgres://[::1/shop?password=secret",
             "postgres://db/shop?secret=x",
             "postgres://db/shop?secret",
+            "postgres://db/shop?host=secret&&",
+            "postgres://db/shop?password=sec=ret",
             "password=my secret=x",
             "password='secret",
             "secret",

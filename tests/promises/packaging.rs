@@ -8,15 +8,20 @@ fn version(text: &str) -> Vec<u32> {
     text.split('.').chain(["0"]).take(3).map(|part| part.parse().unwrap()).collect()
 }
 
-#[test]
-fn no_dependency_asks_for_a_newer_rust_than_we_do() {
+/// Every crate that any feature brings on any platform, development's included.
+fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--all-features"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn no_dependency_asks_for_a_newer_rust_than_we_do() {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 30);
     let ours = version(env!("CARGO_PKG_RUST_VERSION"));
@@ -24,6 +29,106 @@ fn no_dependency_asks_for_a_newer_rust_than_we_do() {
         if let Some(theirs) = package["rust_version"].as_str() {
             assert!(version(theirs) <= ours, "{} asks for Rust {theirs}", package["name"]);
         }
+    }
+}
+
+/// What cargo-deny says of the same files where it is installed.
+#[test]
+fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
+    let deny = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let deny: toml::Value = toml::from_str(&deny).unwrap();
+    let texts = |value: &toml::Value| -> Vec<String> { value.clone().try_into().unwrap() };
+    let allowed = texts(&deny["licenses"]["allow"]);
+    let exceptions = deny["licenses"]["exceptions"].as_array().unwrap();
+    let registries = texts(&deny["sources"]["allow-registry"]);
+    assert_eq!(deny["sources"]["unknown-registry"].as_str(), Some("deny"));
+    assert_eq!(deny["sources"]["unknown-git"].as_str(), Some("deny"));
+    let (metadata, mut from_registries) = (metadata(), 0);
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let mut allowed = allowed.clone();
+        for exception in exceptions.iter().filter(|exception| exception["crate"].as_str() == Some(name)) {
+            allowed.extend(texts(&exception["allow"]));
+        }
+        let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name} names no licence"));
+        assert!(is_allowed(licence, &allowed), "{name} is under {licence}");
+        match package["source"].as_str() {
+            // Of this workspace.
+            None => {
+                let manifest = package["manifest_path"].as_str().unwrap();
+                assert!(manifest.starts_with(env!("CARGO_MANIFEST_DIR")), "{manifest}");
+            }
+            Some(source) => {
+                let registry =
+                    source.strip_prefix("registry+").unwrap_or_else(|| panic!("{name} is from {source}"));
+                assert!(registries.iter().any(|known| known == registry), "{name} is from {source}");
+                from_registries += 1;
+            }
+        }
+    }
+    assert!(from_registries > 200, "{from_registries}");
+}
+
+/// An SPDX expression, AND before OR; in old ones a `/` is an OR.
+fn is_allowed(expression: &str, allowed: &[String]) -> bool {
+    let expression = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<&str> = expression.split_whitespace().collect();
+    let mut rest = words.as_slice();
+    let result = either(&mut rest, allowed);
+    assert!(rest.is_empty(), "{expression}");
+    result
+}
+
+fn either(words: &mut &[&str], allowed: &[String]) -> bool {
+    let mut result = both(words, allowed);
+    while words.first() == Some(&"OR") {
+        *words = &words[1..];
+        result |= both(words, allowed);
+    }
+    result
+}
+
+fn both(words: &mut &[&str], allowed: &[String]) -> bool {
+    let mut result = one(words, allowed);
+    while words.first() == Some(&"AND") {
+        *words = &words[1..];
+        result &= one(words, allowed);
+    }
+    result
+}
+
+fn one(words: &mut &[&str], allowed: &[String]) -> bool {
+    if words[0] == "(" {
+        *words = &words[1..];
+        let result = either(words, allowed);
+        assert_eq!(words[0], ")");
+        *words = &words[1..];
+        return result;
+    }
+    // A licence with an exception is one of its own.
+    let length = if words.get(1) == Some(&"WITH") { 3 } else { 1 };
+    let (licence, rest) = words.split_at(length);
+    *words = rest;
+    allowed.contains(&licence.join(" "))
+}
+
+#[test]
+fn a_licence_is_allowed_where_its_expression_is() {
+    let allowed = ["MIT".to_owned(), "Zlib".to_owned()];
+    for expression in [
+        "MIT",
+        "MIT OR GPL-3.0",
+        "MIT WITH x OR MIT",
+        "GPL-3.0/MIT",
+        "MIT AND Zlib",
+        "(GPL-3.0 OR MIT) AND Zlib",
+    ] {
+        assert!(is_allowed(expression, &allowed), "{expression}");
+    }
+    for expression in
+        ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", "GPL-3.0 OR Zlib AND ISC", "MIT WITH x"]
+    {
+        assert!(!is_allowed(expression, &allowed), "{expression}");
     }
 }
 

@@ -1,5 +1,9 @@
 //! Databases of a test's own.
 
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, LazyLock};
@@ -35,6 +39,25 @@ fn server_url() -> String {
 
 /// Turns a migrated session table into a hash-partitioned one.
 pub(crate) const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
+
+/// A server of a test's own that lets in whom these rules do, in the words of `pg_hba.conf`; its superuser always.
+pub(crate) struct Guarded {
+    pub(crate) server: Server,
+    _rules: TempDir,
+}
+
+impl Guarded {
+    pub(crate) fn by(rules: &str, settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // The server may run as another user.
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let file = directory.path().join("pg_hba.conf");
+        std::fs::write(&file, format!("local all postgres trust\n{rules}\n")).unwrap();
+        let file = format!("hba_file={}", file.display());
+        let settings: Vec<&str> = settings.iter().copied().chain([file.as_str()]).collect();
+        Self { server: Server::start(&settings).unwrap(), _rules: directory }
+    }
+}
 
 /// An empty PostgreSQL database, dropped with this value.
 pub(crate) struct Database {
@@ -185,6 +208,17 @@ pub(crate) fn example(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Everything that an error shows of itself.
+pub(crate) fn shown(error: &dyn StdError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(text, " {cause} {cause:?}").unwrap();
+        source = cause.source();
+    }
+    text
 }
 
 /// Far more than any bound of a test, and far less than for ever.

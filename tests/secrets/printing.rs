@@ -1,6 +1,5 @@
 //! Keys, values and passwords stay out of `Debug`, `Display` and error chains.
 
-use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,22 +7,8 @@ use diesel_session::{
     ConnectOptions, Error, Json, KeyStorage, MemorySession, Now, OwnerLimit, SessionKey, Sessions, Sweeper,
 };
 
-use crate::support::{Database, Postgres, Sql};
-
-const PASSWORD: &str = "correct-horse";
-const VALUE: &str = "battery-staple";
-const OWNER: &str = "alice@example.org";
-
-/// Everything that an error shows of itself.
-fn shown(error: &dyn StdError) -> String {
-    let mut text = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        write!(text, " {cause} {cause:?}").unwrap();
-        source = cause.source();
-    }
-    text
-}
+use crate::support::{Database, Postgres, Sql, shown};
+use crate::{OWNER, PASSWORD, VALUE};
 
 #[test]
 fn nothing_that_can_be_printed_shows_a_secret() {

@@ -1,0 +1,170 @@
+//! What means something to SQL, to a driver or to a shell means nothing in a session.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{
+    AsyncDieselSession, Blocking, Builder, Error, KeyStorage, Now as _, SessionHandle, SessionKey,
+    Sessions as _,
+};
+
+use crate::conformance::OnOneConnection;
+use crate::properties::corpus;
+use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
+use crate::waiting::Waiting;
+
+/// Keys that are made of nothing but what is special somewhere.
+const KEYS: [&str; 3] = [
+    "////////////////////////////////////////",
+    "++++++++++++++++++++++++++++++++++++++++",
+    "+or+1/1/+or/++//DROP+TABLE+session",
+];
+
+/// Every operation with each text as value and as owner, in any order of them: everything comes back as it was.
+fn everything_comes_back(store: &impl Store) {
+    let texts: Vec<String> = corpus("values").into_iter().filter(|text| !text.contains('\0')).collect();
+    let bystander = store.generate_for("bystander", Some("untouched".to_owned()), None).unwrap();
+    let mut keys = BTreeMap::new();
+    for text in &texts {
+        let key = store.generate_for(text, Some(text.clone()), Some(TimeDelta::hours(1))).unwrap();
+        keys.insert(text.clone(), key);
+    }
+    for (text, key) in &mut keys {
+        assert_eq!(store.get(key).unwrap().0, *text);
+        assert_eq!(store.owner_of(key).unwrap().as_deref(), Some(text.as_str()));
+        assert_eq!(store.sessions_of(text).unwrap().len(), 1, "{text}");
+        assert_eq!(store.sessions_of(text).unwrap()[0].handle, store.handle(key));
+        store.set(key, format!("{text}{text}"), None).unwrap();
+        let wrong = store.replace(key, Some(format!("not {text}")), String::new(), None);
+        assert!(matches!(wrong, Err(Error::Changed)), "{text}");
+        store.replace(key, Some(format!("{text}{text}")), text.clone(), None).unwrap();
+        let made = store.update(key, None, |value| Ok::<_, Error>(value.unwrap() + text)).unwrap();
+        assert_eq!(made, format!("{text}{text}"));
+        *key = store.rotate(key).unwrap();
+        store.bind(key, text).unwrap();
+        store.touch(key, Some(TimeDelta::days(30))).unwrap();
+        assert_eq!(store.get(key).unwrap().0, format!("{text}{text}"));
+    }
+    // A handle that is one and names nothing of this owner's, and texts that are none.
+    let foreign = store.handle(&bystander);
+    for text in &texts {
+        assert!(matches!(text.parse::<SessionHandle>(), Err(Error::NotFound)), "{text}");
+        assert!(!store.clear_listed(text, &foreign).unwrap(), "{text}");
+    }
+    for key in KEYS {
+        let key: SessionKey = format!("{key:+<40}").parse().unwrap();
+        assert!(matches!(store.get(&key), Err(Error::NotFound)));
+        assert!(matches!(store.set(&key, "planted".to_owned(), None), Err(Error::NotFound)));
+        store.clear(&key).unwrap();
+    }
+    let count = store.count().unwrap();
+    assert_eq!(count.live, texts.len() as u64 + 1);
+    for (text, key) in &keys {
+        assert!(store.clear_listed(text, &store.handle(key)).unwrap());
+        store.generate_for(text, None, None).unwrap();
+        assert_eq!(store.clear_owner(text, None).unwrap(), 1, "{text}");
+    }
+    assert_eq!(store.count().unwrap().live, 1);
+    assert_eq!(store.get(&bystander).unwrap().0, "untouched");
+    assert_eq!(store.owner_of(&bystander).unwrap().as_deref(), Some("bystander"));
+}
+
+/// A table of the host's beside the sessions, which stays as it was, as do all others and what they are made of.
+fn beside_a_neighbour<C: Sql>(conn: &mut C, schema: &str, work: impl FnOnce()) {
+    conn.run("CREATE TABLE neighbour (name text); INSERT INTO neighbour VALUES ('it''s'), ('x')");
+    let before = conn.text(schema);
+    work();
+    assert_eq!(conn.text(schema), before);
+    assert_eq!(conn.number("SELECT count(*) FROM neighbour WHERE name IN ('it''s', 'x')"), 2);
+}
+
+const POSTGRES_SCHEMA: &str = "SELECT string_agg(attrelid::regclass || '.' || attname || ':' || atttypid::regtype, \
+    ' ' ORDER BY attrelid, attnum) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid \
+    WHERE relnamespace = 'public'::regnamespace";
+
+fn on_postgres(storage: KeyStorage, work: impl FnOnce(&Database)) {
+    let database = Database::new();
+    database.store_with(Postgres::builder().key_storage(storage));
+    beside_a_neighbour(&mut database.conn(), POSTGRES_SCHEMA, || work(&database));
+}
+
+#[test]
+fn every_text_comes_back_as_it_was_on_postgres() {
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        on_postgres(storage, |database| {
+            everything_comes_back(&database.store_with(Postgres::builder().key_storage(storage)));
+        });
+    }
+}
+
+#[test]
+fn every_text_comes_back_as_it_was_on_a_callers_connection() {
+    on_postgres(KeyStorage::Hashed, |database| {
+        everything_comes_back(&OnOneConnection::in_transaction(database.store()));
+    });
+}
+
+#[test]
+fn every_text_comes_back_as_it_was_without_blocking() {
+    for pipelines in [None, Some(2)] {
+        on_postgres(KeyStorage::Hashed, |database| {
+            let mut settings: Builder<AsyncPgConnection> = AsyncDieselSession::builder();
+            if let Some(pipelines) = pipelines {
+                settings = settings.pipelined(pipelines);
+            }
+            everything_comes_back(&Waiting::made(database.async_store_with(settings)));
+        });
+    }
+}
+
+#[test]
+fn every_text_comes_back_as_it_was_on_sqlite() {
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        let file = File::new();
+        let store = file.store_with(Sqlite::builder().key_storage(storage));
+        let schema = "SELECT group_concat(sql, ' ') FROM sqlite_master";
+        beside_a_neighbour(&mut file.conn(), schema, || {
+            everything_comes_back(&store);
+            everything_comes_back_anew(&store);
+        });
+    }
+}
+
+/// The same store, lifted onto blocking threads.
+fn everything_comes_back_anew(store: &Sqlite) {
+    store.clear_owner("bystander", None).unwrap();
+    everything_comes_back(&Waiting::new(Blocking::from(store.clone())));
+}
+
+/// By both drivers; what is no name for PostgreSQL is refused: see `schema`.
+#[test]
+fn a_schema_of_any_name_holds_its_table_and_no_other() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    beside_a_neighbour(&mut database.conn(), POSTGRES_SCHEMA, || {
+        let names: BTreeSet<String> = corpus("values").into_iter().chain(corpus("conninfo")).collect();
+        let mut made = 0;
+        for name in names.into_iter().filter(|name| !name.starts_with("pg_")).step_by(2) {
+            let blocking = Postgres::builder().pool_size(1).schema(&name).connect(&database.url);
+            let Ok(blocking) = blocking else {
+                assert!(name.is_empty() || name.len() > 63 || name == "$user", "{name}");
+                continue;
+            };
+            // These are there already.
+            if ["public", "information_schema"].contains(&name.as_str()) {
+                continue;
+            }
+            blocking.migrate().unwrap();
+            let key = blocking.generate(Some(name.clone()), None).unwrap();
+            let settings = AsyncDieselSession::builder().pool_size(1).schema(&name);
+            let asynchronous = Waiting::made(async { settings.connect(&database.url).await.unwrap() });
+            assert_eq!(asynchronous.get(&key).unwrap().0, name);
+            let quoted = name.replace('"', "\"\"");
+            assert_eq!(conn.text(&format!("SELECT session_data FROM \"{quoted}\".session")), name);
+            made += 1;
+        }
+        assert!(made > 30, "{made}");
+        assert_eq!(conn.number("SELECT count(*) FROM pg_tables WHERE tablename = 'session'"), made);
+    });
+}

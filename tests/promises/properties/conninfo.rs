@@ -1,0 +1,297 @@
+//! The parameters of a connection: each arrives as itself, and as no other, whatever is in it.
+//!
+//! Of the ten that are not `conninfo` itself, `requiressl` and `startonly` are truth values by their type.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{AsyncDieselSession, Builder, ConnectOptions, Error};
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::startup::{self, Door, Startup};
+use super::{corpus, holds_for};
+use crate::support::{Guarded, Postgres, Sql as _};
+use crate::waiting::runtime;
+
+/// Two ways into one house, and who sends visitors to them.
+struct Doors {
+    runtime: Runtime,
+    good: Door,
+    evil: Door,
+    directory: TempDir,
+    house: Guarded,
+}
+
+impl Doors {
+    fn new() -> Self {
+        let (house, directory) = (startup::house(), tempfile::tempdir().unwrap());
+        let door = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            Door::in_directory(&path, &house)
+        };
+        Self { runtime: runtime(), good: door("good"), evil: door("evil"), directory, house }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The corpus, in which somebody listens where it would send a visitor.
+    fn known(&self) -> Vec<String> {
+        corpus("conninfo").iter().map(|text| text.replace("evil.example", &self.path("evil"))).collect()
+    }
+
+    /// Connects a pool of each kind, of one connection: by libpq and by tokio-postgres.
+    fn connect(&self, options: &ConnectOptions) -> [Result<(), Error>; 2] {
+        self.connect_within(Duration::from_secs(5), options)
+    }
+
+    fn connect_within(&self, limit: Duration, options: &ConnectOptions) -> [Result<(), Error>; 2] {
+        let blocking = settings::<PgConnection>(limit).connect_with(options).map(drop);
+        let asynchronous = settings::<AsyncPgConnection>(limit).connect_with(options);
+        [blocking, self.runtime.block_on(asynchronous).map(drop)]
+    }
+
+    fn nobody_was_misled(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.evil.visitors(), []);
+        Ok(())
+    }
+}
+
+fn settings<C>(limit: Duration) -> Builder<C> {
+    Builder::default().pool_size(1).connection_timeout(limit)
+}
+
+/// Every parameter that a server hears of.
+#[derive(Debug, Clone)]
+struct Parameters {
+    user: String,
+    dbname: String,
+    password: String,
+    options: String,
+    tty: String,
+}
+
+/// What is in an empty one is for the client to say, and a NUL is refused.
+fn text() -> impl Strategy<Value = String> {
+    let any = any::<String>().prop_map(|text| text.replace('\0', "x"));
+    prop_oneof![any, r"[ '\\=x\t\n]{1,12}", "[a-z]{1,4}'? (host|user|hostaddr) ?= ?'?[a-z]{1,4}'?"]
+        .prop_filter("not empty", |text| !text.is_empty())
+}
+
+#[test]
+fn any_parameter_arrives_as_itself_and_no_other() {
+    let doors = Doors::new();
+    let inputs = (text(), text(), text(), text(), text());
+    let inputs = inputs.prop_map(|(user, dbname, password, options, tty)| Parameters {
+        user,
+        dbname,
+        password,
+        options,
+        tty,
+    });
+    let known = doors.known().into_iter().map(|text| Parameters {
+        user: text.clone(),
+        dbname: text.clone(),
+        password: text.clone(),
+        options: text.clone(),
+        tty: text,
+    });
+    holds_for(60, known, inputs, |given| {
+        let options = ConnectOptions::new()
+            .host(&doors.path("good"))
+            .user(&given.user)
+            .dbname(&given.dbname)
+            .password(&given.password)
+            .options(&given.options)
+            .tty(&given.tty)
+            .requiressl(false)
+            .startonly(false);
+        for (client, connected) in ["libpq", "tokio-postgres"].iter().zip(doors.connect(&options)) {
+            prop_assert!(connected.is_ok(), "{client}: {connected:?}");
+        }
+        let visitors = doors.good.visitors();
+        prop_assert_eq!(visitors.len(), 2);
+        for Startup { mut parameters, password } in visitors {
+            prop_assert_eq!(parameters.remove("user"), Some(given.user.clone()));
+            prop_assert_eq!(parameters.remove("database"), Some(given.dbname.clone()));
+            prop_assert_eq!(parameters.remove("options"), Some(given.options.clone()));
+            prop_assert_eq!(password, Some(given.password.clone()));
+            parameters.remove("client_encoding");
+            prop_assert!(parameters.is_empty(), "{parameters:?}");
+        }
+        doors.nobody_was_misled()
+    });
+}
+
+/// A comma separates hosts, and a path ends at a NUL: neither can be in a name.
+#[test]
+fn any_host_is_that_host_and_no_other() {
+    let doors = Doors::new();
+    let known = doors.known().into_iter().map(|text| text.replace(['/', ','], "-"));
+    // A socket's path has 107 bytes at the most.
+    let fits = |name: &String| name.len() <= 40 && name != "." && name != "..";
+    let inputs = text().prop_map(|text| text.replace(['/', ','], "-"));
+    holds_for(40, known.filter(fits), inputs.prop_filter("a name of a directory", fits), |name| {
+        let path = doors.directory.path().join("hosts").join(&name);
+        std::fs::create_dir_all(&path).unwrap();
+        let door = Door::in_directory(&path, &doors.house);
+        let options = ConnectOptions::new().host(path.to_str().unwrap()).user("u").password("p");
+        for (client, connected) in ["libpq", "tokio-postgres"].iter().zip(doors.connect(&options)) {
+            prop_assert!(connected.is_ok(), "{client}: {connected:?}");
+        }
+        prop_assert_eq!(door.visitors().len(), 2);
+        std::fs::remove_dir_all(&path).unwrap();
+        prop_assert_eq!(doors.good.visitors(), []);
+        doors.nobody_was_misled()
+    });
+}
+
+/// Nobody could be reached by these, so each costs its time: a few.
+#[test]
+fn an_address_and_a_port_lead_to_no_other_host() {
+    let doors = Doors::new();
+    let evil = doors.path("evil");
+    for text in [
+        format!("5432' host='{evil}"),
+        format!("127.0.0.1' host='{evil}"),
+        format!("1 host={evil}"),
+        format!("host={evil}"),
+        format!("postgres://%2F{evil}/"),
+        evil.clone(),
+    ] {
+        let options = || ConnectOptions::new().user("u").password("p");
+        for options in [options().host(&doors.path("good")).port(&text), options().hostaddr(&text).port("1")]
+        {
+            for connected in doors.connect_within(Duration::from_millis(100), &options) {
+                let refused =
+                    matches!(connected, Err(Error::PoolTimeout { .. } | Error::Configuration { .. }));
+                assert!(refused, "{text}: {connected:?}");
+            }
+        }
+    }
+    doors.nobody_was_misled().unwrap();
+}
+
+/// Blanks, quotes and escapes of every kind around values.
+fn conninfo() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        r"[a-z'\\ =]{0,6}",
+        r"'([a-z =]|\\'|\\\\){0,6}'",
+        r"[a-z\x09-\x0d \\]{0,6}",
+        "[a-z\u{a0}\u{85}\u{2003}\u{3000}]{0,6}",
+        "'[a-z]{0,3}'[a-z'=]{0,3}",
+    ];
+    let sign = prop_oneof![4 => Just("="), 1 => Just(" = "), 1 => Just("=\n"), 1 => Just("\u{b}=\u{b}"), 1 => Just("\u{a0}=")];
+    let keyword = prop_oneof!["user", "dbname", "password", "options", "application_name"];
+    let pair = (keyword, sign, value).prop_map(|(keyword, sign, value)| format!("{keyword}{sign}{value}"));
+    let blank = prop_oneof![4 => Just(" "), 1 => Just("\t"), 1 => Just("\u{b}"), 1 => Just("\u{c}"), 1 => Just("\u{a0}")];
+    let pairs = proptest::collection::vec((pair, blank), 0..4);
+    pairs.prop_map(|pairs| pairs.into_iter().map(|(pair, blank)| pair + blank).collect())
+}
+
+/// The parts of a URL, with what must be percent-encoded in them and with what needs not be.
+fn url() -> impl Strategy<Value = String> {
+    let part =
+        || prop_oneof![3 => "[a-z]{0,4}", 1 => r"[a-z:@/?#&='% \\]{0,5}", 1 => "(%[0-9a-f]{2}|[a-z]|é){0,4}"];
+    (part(), part(), part(), part()).prop_map(|(user, password, dbname, name)| {
+        format!("postgres://{user}:{password}@/{dbname}?application_name={name}&")
+    })
+}
+
+/// Ours may refuse more than libpq; but no string means one thing to it and another to us.
+#[test]
+fn a_string_that_is_taken_means_what_it_means_to_libpq() {
+    let doors = Doors::new();
+    let inputs = prop_oneof![
+        conninfo().prop_map(|text| format!("user=u password=p {text} host={{}}")),
+        url().prop_map(|text| format!("{text}host={{}}")),
+    ];
+    let known = [
+        "user=u password=p dbname=\u{a0}x host={}",
+        "user=u password=p dbname=x\u{b}host={}",
+        "user=u password=p dbname=x\u{b} host={}",
+        "user=u password=p dbname=\u{3000}x\u{3000} host={}",
+        "user=u password=p \u{a0}dbname=x host={}",
+        "user=u password=p dbname\u{a0}=x host={}",
+        "user=u password=p dbname='a'user='b' host={}",
+        "user=u password=p dbname=a\\ b host={}",
+        "user=u password=p dbname= host={}",
+        "user=u password=p user='' host={}",
+        "user=u password=p dbname=' host={}",
+        "postgres://u:p@/a#b?host={}",
+        "postgres://u:p@/a?application_name==&host={}",
+        "postgres://u:p@/a?application_name=&&host={}",
+        "postgres://u:p@/a?&host={}",
+        "postgres://u:p@/a?host={}&",
+        "postgres://u:p:q@/a?host={}",
+        "postgres://u@v:p@/a?host={}",
+        "postgres://u:p@/a/b?host={}",
+        "postgres://u:p@/a%2fb?host={}",
+        "postgres://u:p@/a+b?host={}",
+        "postgres://u:p@/a b?host={}",
+    ];
+    holds_for(80, known.map(str::to_owned), inputs, |text| {
+        // A door of its own: whoever gave up in an earlier case may still knock there.
+        let directory = tempfile::tempdir().unwrap();
+        let door = Door::in_directory(directory.path(), &doors.house);
+        let text = text.replace("{}", directory.path().to_str().unwrap());
+        let Ok(options) = text.parse::<ConnectOptions>() else { return Ok(()) };
+        let by_libpq = PgConnection::establish(&text).map(drop);
+        let said_by_libpq = door.visitors();
+        let soon = Duration::from_millis(200);
+        let limit = if by_libpq.is_ok() { Duration::from_secs(10) } else { soon };
+        let by_us = settings::<PgConnection>(limit).connect_with(&options).map(drop);
+        prop_assert_eq!(by_us.is_ok(), by_libpq.is_ok(), "{:?}: {:?}", by_us, by_libpq);
+        let said_by_us = door.visitors();
+        prop_assert_eq!(said_by_us.first(), said_by_libpq.first());
+        // tokio-postgres has other defaults.
+        let by_tokio = settings::<AsyncPgConnection>(soon).connect_with(&options);
+        if doors.runtime.block_on(by_tokio).is_ok() && by_us.is_ok() {
+            let said_by_tokio = door.visitors();
+            prop_assert_eq!(&said_by_tokio[0].password, &said_by_us[0].password);
+            let user = |said: &[Startup]| said[0].parameters.get("user").cloned();
+            prop_assert_eq!(user(&said_by_tokio), user(&said_by_us));
+        }
+        Ok(())
+    });
+}
+
+/// A server of its own, with roles and databases of such names, that asks for passwords.
+#[test]
+fn a_role_and_a_database_of_any_name_are_reached_with_any_password() {
+    let Guarded { server, .. } = &Guarded::by("local all all scram-sha-256", &[]);
+    let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
+    let runtime = runtime();
+    let names = corpus("conninfo").into_iter().filter(|name| name.len() <= 63).step_by(3);
+    let mut reached = 0;
+    for name in names {
+        let (identifier, literal) = (name.replace('"', "\"\""), name.replace('\'', "''"));
+        admin.run(&format!("CREATE ROLE \"{identifier}\" LOGIN PASSWORD '{literal}'"));
+        admin.run(&format!("CREATE DATABASE \"{identifier}\""));
+        let options = ConnectOptions::new()
+            .host(server.directory().to_str().unwrap())
+            .dbname(&name)
+            .user(&name)
+            .password(&name)
+            .options("-c application_name=diesel\\ session");
+        let store = Postgres::builder().pool_size(1).connect_with(&options).unwrap();
+        let mut conn = store.pool().get().unwrap();
+        assert_eq!(conn.text("SELECT current_user::text"), name);
+        assert_eq!(conn.text("SELECT current_database()::text"), name);
+        assert_eq!(conn.text("SELECT current_setting('application_name')"), "diesel session");
+        let store = AsyncDieselSession::builder().pool_size(1).connect_with(&options);
+        let store = runtime.block_on(store).unwrap();
+        let who = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{literal}' AND datname = '{literal}'"
+        );
+        assert_eq!(admin.number(&who), 2, "{name}");
+        drop(store);
+        reached += 1;
+    }
+    assert!(reached > 12, "{reached}");
+}

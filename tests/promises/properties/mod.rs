@@ -1,0 +1,56 @@
+//! Laws over inputs that nobody thought of, and before them over those that somebody did: the lists in `corpus`.
+//!
+//! Of each law so many inputs as it asks for, or as `PROPTEST_CASES` says where that is more: `scripts/fuzz`.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestCaseResult, TestRunner};
+
+mod conninfo;
+mod keys;
+mod operations;
+mod payloads;
+mod startup;
+mod values;
+
+/// Where proptest keeps what it found.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/promises/corpus/seeds.txt");
+
+/// The nasty inputs of one kind.
+pub(crate) fn corpus(kind: &str) -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promises/corpus");
+    let list = std::fs::read_to_string(directory.join(kind).with_extension("json")).unwrap();
+    let inputs: Vec<String> = serde_json::from_str(&list).unwrap();
+    assert!(inputs.len() > 20, "{kind}");
+    inputs
+}
+
+/// Holds a law against every known input, and then against as many as nobody thought of.
+#[allow(clippy::print_stdout, reason = "`scripts/fuzz` adds up what it says")]
+fn holds_for<T: Debug + Clone>(
+    cases: u32,
+    known: impl IntoIterator<Item = T>,
+    inputs: impl Strategy<Value = T>,
+    law: impl Fn(T) -> TestCaseResult,
+) {
+    let mut count = 0_u32;
+    for input in known {
+        count += 1;
+        let held = law(input.clone());
+        assert!(held.is_ok(), "of the corpus: {input:?}: {held:?}");
+    }
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.map_or(cases, |asked: u32| asked.max(cases));
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..ProptestConfig::default()
+    });
+    if let Err(failure) = runner.run(&inputs, law) {
+        panic!("{failure}\n{runner}");
+    }
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("\nproperty {name} cases {}", count + cases);
+}

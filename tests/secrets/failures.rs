@@ -1,0 +1,160 @@
+//! Every error there is, provoked.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use diesel_session::{
+    ConnectOptions, Error, KeyStorage, MigrationError, Now as _, OwnerLimit, Sessions as _, Sweeper,
+    TimeDelta,
+};
+use throwaway_postgres::Server;
+
+use crate::loudly::remember;
+use crate::proxy::{Cut, Proxy};
+use crate::support::{Database, LATE, Postgres, Sql as _, shown};
+use crate::{OWNER, PASSWORD, VALUE};
+
+/// Without which no program starts: the operating system's generator and its threads. What it says knows of no session.
+const NEVER_SEEN: &str = "System";
+
+/// Prints each, and fails where one that there is was not among them.
+pub(crate) fn every_error(options: &ConnectOptions) {
+    let errors = [refusals(options), of_a_table(), of_a_server(), of_migrations()];
+    let errors: Vec<Error> = errors.into_iter().flatten().collect();
+    let mut seen = BTreeSet::new();
+    for error in &errors {
+        println!("{}", shown(error));
+        seen.insert(name(&format!("{error:?}")));
+        if let Error::Migration(error) = error {
+            seen.insert(name(&format!("{error:?}")));
+        }
+    }
+    let there_are = variants(include_str!("../../src/error.rs"));
+    assert!(there_are.len() > 25 && there_are.contains("ServerTimeout"), "{there_are:?}");
+    seen.insert(NEVER_SEEN.to_owned());
+    assert_eq!(seen, there_are, "an error that nobody has looked at, or one that is no more");
+}
+
+/// A variant's, as `Debug` begins.
+fn name(debug: &str) -> String {
+    debug.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// The names of all variants of both enumerations, by the form of the source.
+fn variants(source: &str) -> BTreeSet<String> {
+    let indented = source.lines().filter_map(|line| line.strip_prefix("    "));
+    let capital =
+        |line: &&str| line.starts_with(|c: char| c.is_ascii_uppercase()) && !line.starts_with("Self");
+    indented.filter(capital).map(name).collect()
+}
+
+fn refusals(options: &ConnectOptions) -> Vec<Error> {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(1)));
+    let key = remember(&store.generate(Some(VALUE.to_owned()), None).unwrap());
+    let unset = remember(&store.generate_for(OWNER, None, None).unwrap());
+    let unknown = remember(&"unknownkey".repeat(4).parse().unwrap());
+    let value = || VALUE.to_owned();
+    let stray = format!("host=127.0.0.1 password=very {PASSWORD}");
+    vec![
+        store.get(&unknown).unwrap_err(),
+        store.get(&unset).unwrap_err(),
+        store.replace(&key, Some(format!("not {VALUE}")), value(), None).unwrap_err(),
+        store.set(&key, VALUE.repeat(1 << 20), None).unwrap_err(),
+        store.set(&key, format!("{VALUE}\0"), None).unwrap_err(),
+        store.set(&key, value(), Some(TimeDelta::MAX)).unwrap_err(),
+        store.bind(&key, &OWNER.repeat(20)).unwrap_err(),
+        store.bind(&key, &format!("{OWNER}\0")).unwrap_err(),
+        store.bind(&key, OWNER).unwrap_err(),
+        stray.parse::<ConnectOptions>().unwrap_err(),
+        Postgres::builder().schema("").connect_with(options).unwrap_err(),
+    ]
+}
+
+fn of_a_table() -> Vec<Error> {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)));
+    let key = remember(&store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    let mut conn = database.conn();
+    let mut errors = Vec::new();
+    // PostgreSQL adds the failing row, key and value, as a detail.
+    conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
+    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors.push(store.on(&mut conn).set(&key, VALUE, None).unwrap_err());
+    let kept = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    conn.run(kept);
+    conn.run("CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()");
+    errors.push(store.clear_owner(OWNER, None).unwrap_err());
+    conn.run("CREATE TRIGGER lose BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep()");
+    errors.push(store.generate(Some(VALUE.to_owned()), None).unwrap_err());
+    conn.run("DROP TABLE session");
+    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    // A sweeper tells of it, too.
+    let (report, reports) = channel();
+    let sweeper = Sweeper::builder(store)
+        .interval(Duration::from_millis(1))
+        .jitter(Duration::ZERO)
+        .on_error(move |error| drop(report.send(shown(error))));
+    let sweeper = sweeper.start().unwrap();
+    println!("{}", reports.recv_timeout(LATE).unwrap());
+    drop(sweeper);
+    errors
+}
+
+fn of_a_server() -> Vec<Error> {
+    const SHORT: Duration = Duration::from_millis(500);
+    let mut server = Server::start(&[]).unwrap();
+    let mut errors = Vec::new();
+    let proxy = Proxy::before(&server);
+    let url = server.url("postgres");
+    let options = proxy.options(&url).password(PASSWORD);
+    let store = Postgres::builder().pool_size(1).connect_with(&options).unwrap();
+    store.migrate().unwrap();
+    let key = remember(&store.generate(Some(VALUE.to_owned()), None).unwrap());
+    let replace = || store.replace(&key, Some(VALUE.to_owned()), VALUE.to_owned(), None);
+    replace().unwrap();
+    // Behind the question whether the connection lives.
+    proxy.cut(2, Cut::Answer);
+    errors.push(replace().unwrap_err());
+
+    let options: ConnectOptions = url.parse().unwrap();
+    let settings = || Postgres::builder().pool_size(1).connection_timeout(SHORT).statement_timeout(SHORT);
+    let store = settings().connect_with(&options.clone().password(PASSWORD)).unwrap();
+    store.get(&key).unwrap();
+    server.pause().unwrap();
+    errors.push(store.get(&key).unwrap_err());
+    server.resume().unwrap();
+    let store = settings().connect_with(&options.password(PASSWORD)).unwrap();
+    store.get(&key).unwrap();
+    server.stop().unwrap();
+    errors.push(store.get(&key).unwrap_err());
+    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors
+}
+
+fn of_migrations() -> Vec<Error> {
+    let database = Database::new();
+    let mut conn = database.conn();
+    let (hashed, plain) = (
+        Postgres::connect(&database.url).unwrap(),
+        Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap(),
+    );
+    let mut errors = vec![hashed.check().unwrap_err()];
+    conn.run("CREATE TABLE session (id integer)");
+    errors.push(hashed.migrate().unwrap_err());
+    conn.run("DROP TABLE session; CREATE TABLE session_owner_idx (id integer)");
+    errors.push(hashed.migrate().unwrap_err());
+    conn.run("DROP TABLE session_owner_idx");
+    hashed.migrate().unwrap();
+    let key = remember(&plain.generate(Some(VALUE.to_owned()), None).unwrap());
+    errors.push(hashed.check().unwrap_err());
+    plain.clear(&key).unwrap();
+    remember(&hashed.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    errors.push(plain.check().unwrap_err());
+    conn.run("DROP TABLE session");
+    errors.push(hashed.migrate().unwrap_err());
+    assert!(errors.iter().all(|error| matches!(error, Error::Migration(_))));
+    assert!(matches!(&errors[0], Error::Migration(MigrationError::Missing { .. })));
+    errors
+}

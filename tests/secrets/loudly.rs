@@ -1,0 +1,189 @@
+//! Everything once, with every log at its loudest.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use diesel::prelude::*;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::operations::{KeyForm, every_operation};
+use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
+use crate::waiting::Waiting;
+use crate::{OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
+
+/// Keys that were drawn, in whatever form their holder has them.
+static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+pub(crate) fn remember(key: &SessionKey) -> SessionKey {
+    remember_text(key.as_str());
+    *key
+}
+
+pub(crate) fn remember_text(key: &str) {
+    KEYS.lock().unwrap().push(key.to_owned());
+}
+
+/// What a server can be asked to log.
+const LOUDEST: [&str; 12] = [
+    "log_statement=all",
+    "log_min_messages=debug5",
+    "log_min_error_statement=debug5",
+    "log_error_verbosity=verbose",
+    "log_min_duration_statement=0",
+    "log_parameter_max_length_on_error=-1",
+    "log_connections=on",
+    "log_disconnections=on",
+    "debug_print_parse=on",
+    "debug_print_rewritten=on",
+    "debug_print_plan=on",
+    "log_lock_waits=on",
+];
+
+pub(crate) fn everything(file: &Path) {
+    // It takes the records of the crate `log` as well.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let guarded = Guarded::by("local all all scram-sha-256", &LOUDEST);
+    let mut admin = PgConnection::establish(&guarded.server.url("postgres")).unwrap();
+    // The administrator's own statement would stand in the log.
+    admin.run("SET log_statement = none; SET log_min_messages = panic; SET log_min_error_statement = panic");
+    admin.run(
+        "SET log_min_duration_statement = -1; SET debug_print_parse = off; SET debug_print_rewritten = off",
+    );
+    admin.run("SET debug_print_plan = off");
+    admin.run(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"));
+    admin.run("CREATE DATABASE shop OWNER app");
+    let options = || {
+        ConnectOptions::new().host(guarded.server.directory().to_str().unwrap()).user("app").dbname("shop")
+    };
+
+    wrong_passwords(&options());
+    let files = every_store(&options().password(PASSWORD));
+    on_connections::every_operation(&options().password(PASSWORD));
+    webs::every_operation(&options().password(PASSWORD));
+    the_tables(&options().password(PASSWORD), &files);
+    in_no_file_of_the_servers(&guarded);
+    failures::every_error(&options().password(PASSWORD));
+
+    let keys = KEYS.lock().unwrap().join("\n");
+    std::fs::File::create(file).unwrap().write_all(keys.as_bytes()).unwrap();
+}
+
+/// r2d2 logs why it gets no connection, and says so when it gives up.
+fn wrong_passwords(options: &ConnectOptions) {
+    use std::time::Duration;
+    let limit = Duration::from_millis(300);
+    let wrong = options.clone().password(WRONG_PASSWORD);
+    println!("{wrong:?}");
+    let error = Postgres::builder().connection_timeout(limit).connect_with(&wrong).unwrap_err();
+    println!("{}", crate::support::shown(&error));
+    let settings: Builder<AsyncPgConnection> = Builder::default();
+    let store = settings.connection_timeout(limit).connect_with(&wrong);
+    let error = crate::waiting::runtime().block_on(store).unwrap_err();
+    println!("{}", crate::support::shown(&error));
+}
+
+/// Each with hashed keys and with plain ones; returns the files of the hashed.
+fn every_store(options: &ConnectOptions) -> File {
+    let files = File::new();
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        let form = KeyForm(storage);
+        let schema = form.schema();
+        let settings = || Postgres::builder().key_storage(storage).schema(schema).pool_size(4);
+        let postgres = settings().connect_with(options).unwrap();
+        println!("{postgres:?} {:?} {:?} {options:?}", postgres.pool(), settings());
+        postgres.migrate().unwrap();
+        postgres.check().unwrap();
+        every_operation(&postgres, form);
+        let lifted = Blocking::from(postgres);
+        println!("{lifted:?}");
+        every_operation(&Arc::new(Waiting::new(lifted)), form);
+        for pipelines in [None, Some(2)] {
+            let store = Waiting::made(async {
+                let settings: Builder<AsyncPgConnection> = Builder::default();
+                let mut settings = settings.key_storage(storage).schema(schema).pool_size(4);
+                if let Some(pipelines) = pipelines {
+                    settings = settings.pipelined(pipelines);
+                }
+                println!("{settings:?}");
+                let store = settings.connect_with(options).await.unwrap();
+                store.migrate().await.unwrap();
+                store.check().await.unwrap();
+                println!("{store:?} {:?}", store.pool());
+                store
+            });
+            every_operation(&Arc::new(store), form);
+        }
+        let plain = File::new();
+        let file = if storage == KeyStorage::Hashed { &files } else { &plain };
+        let sqlite = file.store_with(Sqlite::builder().key_storage(storage));
+        println!("{sqlite:?} {:?}", sqlite.pool());
+        every_operation(&sqlite, form);
+        let memory = MemorySession::new();
+        every_operation(&memory, form);
+        println!("{memory:?}");
+    }
+    files
+}
+
+/// Values and owners stand in their columns and nowhere else; keys nowhere, but where somebody has chosen it.
+fn the_tables(options: &ConnectOptions, file: &File) {
+    let mut conn = Postgres::builder().connect_with(options).unwrap().pool().get().unwrap();
+    for schema in ["hashed", "plain"] {
+        let rows = format!(
+            "SELECT string_agg((to_jsonb(session) - 'session_data' - 'owner')::text, ' ') FROM {schema}.session"
+        );
+        let record =
+            format!("SELECT string_agg(r::text, ' ') FROM {schema}.__diesel_session_migrations AS r");
+        let (rows, record) = (conn.text(&rows), conn.text(&record));
+        assert!(rows.contains("session_key") && record.contains("2026"), "{rows} {record}");
+        for secret in [VALUE, OWNER, PASSWORD] {
+            assert!(!rows.contains(secret) && !record.contains(secret), "{rows} {record}");
+        }
+        let in_clear = KEYS.lock().unwrap().iter().any(|key| rows.contains(key.as_str()));
+        assert_eq!(in_clear, schema == "plain", "{rows}");
+    }
+    // SQLite's files, byte by byte.
+    let directory = Path::new(&file.path).parent().unwrap();
+    assert_eq!(file.conn().number("SELECT count(*) FROM session WHERE session_data LIKE '%staple%'"), 1);
+    assert!(!found(KEYS.lock().unwrap().iter().map(String::as_str), directory));
+    assert!(found([VALUE], directory), "values are in clear");
+    let columns = "SELECT group_concat(session_key || created_on || expire_date || expire_hour) FROM session";
+    let columns = file.conn().text(columns);
+    assert!(!columns.contains(VALUE) && !columns.contains(OWNER), "{columns}");
+}
+
+/// Neither in a table, nor in the write-ahead log, nor in the log at its loudest: a hashed key never gets there, and a
+/// password only as its verifier.
+fn in_no_file_of_the_servers(guarded: &Guarded) {
+    let mut admin = PgConnection::establish(&guarded.server.url("postgres")).unwrap();
+    admin.run("CHECKPOINT");
+    let directory = guarded.server.directory();
+    let hashed = crate::operations::hashed_keys();
+    assert!(hashed.len() > 30);
+    assert!(found([VALUE], directory), "values are in clear");
+    assert!(!found(hashed.iter().map(String::as_str), directory), "a key that was to be hashed");
+    assert!(!found([PASSWORD, WRONG_PASSWORD], directory), "a password");
+}
+
+/// Whether one of these stands in a file beneath that directory.
+fn found<'a>(texts: impl IntoIterator<Item = &'a str>, directory: &Path) -> bool {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let texts: Vec<&str> = texts.into_iter().collect();
+    assert!(!texts.is_empty());
+    std::fs::write(list.path(), texts.join("\n")).unwrap();
+    let grep = Command::new("grep").args(["-rqaF", "-f"]).arg(list.path()).arg(directory).status().unwrap();
+    match grep.code() {
+        Some(code @ (0 | 1)) => code == 0,
+        other => panic!("grep: {other:?}"),
+    }
+}

@@ -1,0 +1,118 @@
+//! Keys, values, owners and passwords are nowhere but where they belong, with every log at its loudest.
+//!
+//! A process of its own does everything once, and says everything that can be said of it; what it has written is read
+//! here. A value belongs into its column `session_data`, an owner into `owner`, and a key nowhere.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "what can be printed is printed")]
+
+use std::path::Path;
+use std::process::Command;
+
+mod failures;
+mod loudly;
+mod on_connections;
+mod operations;
+mod printing;
+mod servers_log;
+mod webs;
+
+#[path = "../promises/proxy.rs"]
+#[allow(dead_code, reason = "other tests need the rest")]
+mod proxy;
+#[path = "../promises/support.rs"]
+#[allow(dead_code, reason = "other tests need the rest")]
+mod support;
+#[path = "../promises/waiting.rs"]
+#[allow(dead_code, reason = "other tests need the rest")]
+mod waiting;
+
+const PASSWORD: &str = "correct-horse";
+const WRONG_PASSWORD: &str = "incorrect-zebra";
+const VALUE: &str = "battery-staple";
+const OWNER: &str = "alice@example.org";
+
+/// Where the loud process leaves the keys that it has drawn.
+const KEYS: &str = "DIESEL_SESSION_TEST_KEYS";
+
+#[test]
+fn nothing_that_is_printed_or_logged_shows_a_secret() {
+    if let Some(file) = std::env::var_os(KEYS) {
+        return loudly::everything(Path::new(&file));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "nothing_that_is_printed_or_logged_shows_a_secret", "--nocapture"])
+        .env(KEYS, &file)
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let end: Vec<&str> = said.lines().rev().take(60).collect();
+    assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    // It was loud, and whoever has something to say had his say.
+    for witness in [
+        "TRACE",
+        "diesel_session::trace:",
+        "tokio_postgres::query:",
+        "tokio_postgres::connection:",
+        "r2d2:",
+        "password authentication failed",
+        "tower_sessions::service:",
+        "actix_session::",
+        "SessionKey(..)",
+        "check constraint",
+        "panicked at",
+    ] {
+        assert!(said.contains(witness), "nothing of {witness}");
+    }
+    let keys = std::fs::read_to_string(&file).unwrap();
+    let keys: Vec<&str> = keys.lines().collect();
+    assert!(keys.len() > 60, "{}", keys.len());
+    // At DEBUG tokio-postgres shows what is bound, as bytes: SECURITY.md says to leave that out.
+    let shows_bytes =
+        |line: &&str| line.contains("tokio_postgres::query: ") && line.contains(" with parameters: ");
+    let (bound, said): (Vec<&str>, Vec<&str>) = said.lines().partition(shows_bytes);
+    let (bound, said) = (bound.join("\n"), said.join("\n"));
+    for secret in keys.iter().copied().chain([PASSWORD, WRONG_PASSWORD, VALUE, OWNER]) {
+        for form in forms(secret) {
+            let line = said.lines().find(|line| line.contains(&form));
+            assert_eq!(line, None, "{secret} as {form}");
+        }
+        assert!(!bound.contains(secret), "{secret} in clear");
+    }
+    assert!(
+        bound.contains(&bytes(VALUE)) && bound.contains(&bytes(OWNER)),
+        "then SECURITY.md need not say it"
+    );
+    for password in [PASSWORD, WRONG_PASSWORD] {
+        assert!(!bound.contains(&bytes(password)));
+    }
+}
+
+/// A secret as it may stand in a log: in clear, as a list of bytes, in hexadecimal and in base64.
+fn forms(secret: &str) -> Vec<String> {
+    use std::fmt::Write as _;
+    let mut hex = String::new();
+    secret.bytes().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+    // What follows the last whole group of three depends on what follows the secret.
+    let whole = secret.len() / 3 * 3;
+    vec![secret.to_owned(), bytes(secret), hex.to_uppercase(), hex, base64(&secret.as_bytes()[..whole])]
+}
+
+/// As `Debug` shows bytes.
+fn bytes(secret: &str) -> String {
+    let list = format!("{:?}", secret.as_bytes());
+    list.trim_matches(['[', ']']).to_owned()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |bits: u32| char::from(ALPHABET[(bits & 63) as usize]);
+    let group = |group: &[u8]| {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        [digit(bits >> 18), digit(bits >> 12), digit(bits >> 6), digit(bits)]
+    };
+    bytes.chunks_exact(3).flat_map(group).collect()
+}

@@ -1,0 +1,75 @@
+//! Every operation on a connection that the caller holds.
+
+use diesel::prelude::*;
+use diesel_async::AsyncPgConnection;
+use diesel_session::{
+    AsyncDieselSession, Builder, ConnectOptions, DieselSession, Error, KeyStorage, SessionConnection,
+};
+
+use crate::operations::{KeyForm, say};
+use crate::support::{File, Postgres};
+use crate::waiting::runtime;
+use crate::{OWNER, VALUE};
+
+const HASHED: KeyForm = KeyForm(KeyStorage::Hashed);
+
+pub(crate) fn every_operation(options: &ConnectOptions) {
+    let settings = Postgres::builder().schema(HASHED.schema());
+    blocking(&settings.connect_with(options).unwrap());
+    blocking(&File::new().store());
+    runtime().block_on(async {
+        let settings: Builder<AsyncPgConnection> = Builder::default();
+        asynchronous(&settings.schema(HASHED.schema()).connect_with(options).await.unwrap()).await;
+    });
+}
+
+fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
+    let mut conn = store.pool().get().unwrap();
+    conn.begin_test_transaction().unwrap();
+    let mut on = store.on(&mut conn);
+    println!("{on:?}");
+    let key = HASHED.remember(&on.generate(Some(VALUE), None).unwrap());
+    say("get", &on.get(&key).map(|(_value, left)| left));
+    say("set", &on.set(&key, VALUE, None));
+    say("set", &on.set(&key, &format!("{VALUE}\0"), None));
+    say("touch", &on.touch(&key, None));
+    say("update", &on.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned())).map(drop));
+    say("replace", &on.replace(&key, Some("another"), VALUE, None));
+    say("bind", &on.bind(&key, OWNER));
+    say("owner_of", &on.owner_of(&key).map(drop));
+    HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).unwrap());
+    let listed = on.sessions_of(OWNER);
+    say("sessions_of", &listed);
+    say("clear_listed", &on.clear_listed(OWNER, &listed.unwrap()[0].handle));
+    HASHED.remember(&on.rotate(&key).unwrap());
+    say("rotate", &on.rotate(&key));
+    say("clear_owner", &on.clear_owner(OWNER, None));
+    say("clear", &on.clear(&key));
+    say("count", &on.count());
+    say("delete_expired", &on.delete_expired(10));
+}
+
+async fn asynchronous(store: &AsyncDieselSession) {
+    let mut conn = store.pool().get_owned().await.unwrap();
+    let mut on = store.on(&mut conn);
+    println!("{on:?}");
+    let key = HASHED.remember(&on.generate(Some(VALUE), None).await.unwrap());
+    say("get", &on.get(&key).await.map(|(_value, left)| left));
+    say("set", &on.set(&key, VALUE, None).await);
+    say("set", &on.set(&key, &format!("{VALUE}\0"), None).await);
+    say("touch", &on.touch(&key, None).await);
+    say("update", &on.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned())).await.map(drop));
+    say("replace", &on.replace(&key, Some("another"), VALUE, None).await);
+    say("bind", &on.bind(&key, OWNER).await);
+    say("owner_of", &on.owner_of(&key).await.map(drop));
+    HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).await.unwrap());
+    let listed = on.sessions_of(OWNER).await;
+    say("sessions_of", &listed);
+    say("clear_listed", &on.clear_listed(OWNER, &listed.unwrap()[0].handle).await);
+    HASHED.remember(&on.rotate(&key).await.unwrap_or(key));
+    say("rotate", &on.rotate(&key).await);
+    say("clear_owner", &on.clear_owner(OWNER, None).await);
+    say("clear", &on.clear(&key).await);
+    say("count", &on.count().await);
+    say("delete_expired", &on.delete_expired(10).await);
+}

@@ -1,0 +1,117 @@
+//! Every operation of a store, with everything that its results and errors show of themselves.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use diesel_session::{Error, Json, KeyStorage, Now, SessionHandle, SessionKey, Sessions, Sweeper, TimeDelta};
+
+use crate::loudly::remember;
+use crate::support::{Store, shown};
+use crate::{OWNER, VALUE};
+
+/// The form in which a store keeps its keys.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyForm(pub(crate) KeyStorage);
+
+static HASHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Keys that no database has heard of.
+pub(crate) fn hashed_keys() -> Vec<String> {
+    HASHED.lock().unwrap().clone()
+}
+
+impl KeyForm {
+    pub(crate) fn schema(self) -> &'static str {
+        if self.0 == KeyStorage::Hashed { "hashed" } else { "plain" }
+    }
+
+    pub(crate) fn remember(self, key: &SessionKey) -> SessionKey {
+        if self.0 == KeyStorage::Hashed {
+            HASHED.lock().unwrap().push(key.as_str().to_owned());
+        }
+        remember(key)
+    }
+}
+
+pub(crate) fn say<T: Debug>(what: &str, result: &Result<T, Error>) {
+    match result {
+        Ok(result) => println!("{what}: {result:?}"),
+        Err(error) => println!("{what}: {}", shown(error)),
+    }
+}
+
+pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form: KeyForm) {
+    let value = || VALUE.to_owned();
+    let draw = |key: Result<SessionKey, Error>| {
+        say("generate", &key);
+        form.remember(&key.unwrap())
+    };
+    let key = draw(store.generate(Some(value()), None));
+    let unset = draw(store.generate(None, Some(TimeDelta::hours(1))));
+    let owned = draw(store.generate_for(OWNER, Some(value()), None));
+    let expired = draw(store.generate_for(OWNER, Some(value()), Some(TimeDelta::hours(-2))));
+    let unknown = form.remember(&format!("{:x<40}", form.schema()).parse().unwrap());
+    for key in [key, unset, owned, expired, unknown] {
+        // What a value is for.
+        say("get", &store.get(&key).map(|(_value, left)| left));
+        say("set", &store.set(&key, value(), None));
+        say("set", &store.set(&key, format!("{VALUE}\0"), None));
+        say("set", &store.set(&key, VALUE.repeat(1 << 17), None));
+        say("set", &store.set(&key, value(), Some(TimeDelta::MAX)));
+        say("touch", &store.touch(&key, Some(TimeDelta::days(30))));
+        say("update", &store.update(&key, None, |_| Ok::<_, Error>(value())).map(drop));
+        say("update", &store.update(&key, None, |_| Ok::<_, Error>(format!("{VALUE}\0"))).map(drop));
+        say("update", &store.update(&key, None, |_| Err(Error::NotSet)).map(drop));
+        say("replace", &store.replace(&key, Some(value()), value(), None));
+        say("replace", &store.replace(&key, Some(format!("not {VALUE}")), value(), None));
+        say("bind", &store.bind(&key, OWNER));
+        say("bind", &store.bind(&key, &format!("{OWNER}\0")));
+        say("bind", &store.bind(&key, &OWNER.repeat(20)));
+        say("owner_of", &store.owner_of(&key).map(drop));
+        println!("{key:?} {:?} {}", store.handle(&key), store.handle(&key));
+    }
+    let panics = || store.update(&key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    let rotated = draw(store.rotate(&key));
+    say("rotate", &store.rotate(&key));
+    say("sessions_of", &store.sessions_of(OWNER));
+    say("clear_listed", &store.clear_listed(OWNER, &store.handle(&unset)));
+    say("clear_listed", &store.clear_listed(&OWNER.repeat(20), &store.handle(&unset)));
+    say("clear_owner", &store.clear_owner(OWNER, Some(&rotated)));
+    say("count", &store.count());
+    say("delete_expired", &store.delete_expired(100));
+    say("parse", &format!("{}!", owned.as_str()).parse::<SessionKey>());
+    say("parse", &owned.as_str().parse::<SessionHandle>());
+    say("clear", &store.clear(&unset));
+    typed(store, &rotated);
+    swept(store);
+}
+
+/// A type that the value has not.
+fn typed<S: Store + Clone>(store: &S, key: &SessionKey) {
+    let json: Json<S, HashMap<String, u32>> = Json::new(store.clone());
+    for text in [VALUE.to_owned(), format!("{{\"{VALUE}\":\"{VALUE}\"}}"), format!("\"{VALUE}\"")] {
+        store.set(key, text, None).unwrap();
+        let error = json.get(key).map(drop).unwrap_err();
+        println!("{}", shown(&error));
+    }
+    let unwritten = Json::<S, HashMap<(u8, String), u32>>::new(store.clone());
+    let error = unwritten.set(key, HashMap::from([((1, VALUE.to_owned()), 1)]), None).unwrap_err();
+    println!("{}", shown(&error));
+    store.set(key, VALUE.to_owned(), None).unwrap();
+}
+
+fn swept<S: Sessions<Error = Error> + Clone + Send + 'static>(store: &S) {
+    let (report, reports) = channel();
+    let builder =
+        Sweeper::builder(store.clone()).on_error(move |error: &Error| report.send(shown(error)).unwrap());
+    println!("{builder:?}");
+    let sweeper = builder.interval(Duration::from_millis(1)).jitter(Duration::ZERO).start().unwrap();
+    println!("{sweeper:?}");
+    drop(sweeper);
+    assert_eq!(reports.iter().count(), 0, "nothing was in its way");
+}

@@ -1,0 +1,43 @@
+//! What a PostgreSQL server writes down of sessions, as its administrator has it: SECURITY.md says so.
+
+use diesel_session::{Now as _, Sessions as _};
+use throwaway_postgres::Server;
+
+use crate::support::{Database, Sql as _};
+use crate::{OWNER, VALUE};
+
+/// What the log of such a server has, after sessions with the value and the owner, and an error about a row.
+fn log(settings: &[&str]) -> (String, Vec<String>) {
+    let server = Server::start(settings).unwrap();
+    let database = Database::on(&server.url("postgres"));
+    let store = database.store();
+    let mut keys = vec![store.generate(Some(VALUE.to_owned()), None).unwrap()];
+    keys.push(store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    keys.push(store.rotate(&keys[0]).unwrap());
+    // No value of ours stands in what makes the row fail.
+    database.conn().run("ALTER TABLE session ADD CHECK (length(session_data) <> 15)");
+    store.set(&keys[2], format!("{VALUE}!"), None).unwrap_err();
+    let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    (server.log().unwrap(), keys)
+}
+
+#[test]
+fn a_servers_log_has_values_where_a_row_fails_or_parameters_are_asked_for_and_keys_never() {
+    let ordinary: &[&str] = &[];
+    let terse = &["log_error_verbosity=terse"][..];
+    let statements = &["log_statement=all"][..];
+    let without_parameters =
+        &["log_statement=all", "log_parameter_max_length=0", "log_error_verbosity=terse"][..];
+    for (settings, has_values, has_owners) in [
+        (ordinary, true, false),
+        (terse, false, false),
+        (statements, true, true),
+        (without_parameters, false, false),
+    ] {
+        let (log, keys) = log(settings);
+        assert!(log.contains("violates check constraint"), "{log}");
+        assert_eq!(log.contains(VALUE), has_values, "{settings:?}: {log}");
+        assert_eq!(log.contains(OWNER), has_owners, "{settings:?}: {log}");
+        assert!(keys.iter().all(|key| !log.contains(key.as_str())), "{settings:?}: {log}");
+    }
+}
