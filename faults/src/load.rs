@@ -50,7 +50,8 @@ impl<'a> Visitors<'a> {
     /// Uses the store until it is told to stop.
     pub(crate) fn come_and_go(mut self, stop: impl Fn() -> bool) -> Result<()> {
         while !stop() {
-            if let Some(dying) = self.dying.pop_front_if(|dying| dying.over <= Instant::now()) {
+            if let Some(dying) = self.dying.front().copied().filter(|dying| dying.over <= Instant::now()) {
+                self.dying.pop_front();
                 self.end_by_time(dying)?;
                 continue;
             }

@@ -1,6 +1,6 @@
 //! What a client writes, a line an event.
 
-use std::io::{self, Write as _};
+use std::io::{self, Stdout, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::target::Target;
 /// The record of one client, on standard output: each line is written whole, or, where the process is killed, cut off.
 #[derive(Debug)]
 pub(crate) struct Record {
+    out: Stdout,
     next_session: AtomicU64,
     counter: (u64, SessionKey),
     longest_call: AtomicU64,
@@ -24,6 +25,7 @@ impl Record {
     pub(crate) fn begin(target: &dyn Target, first_session: u64) -> Result<Self> {
         let key = target.generate("0".to_owned(), None).context("a session to count in")?;
         let record = Self {
+            out: io::stdout(),
             next_session: AtomicU64::new(first_session + 1),
             counter: (first_session, key),
             longest_call: AtomicU64::new(0),
@@ -35,7 +37,7 @@ impl Record {
     pub(crate) fn say(&self, event: &Event) -> Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        io::stdout().lock().write_all(&line).context("nobody reads the record")
+        self.out.lock().write_all(&line).context("nobody reads the record")
     }
 
     pub(crate) fn next_session(&self) -> u64 {

@@ -9,7 +9,7 @@ use diesel_session::{
     Sessions as _,
 };
 
-use crate::conformance::OnOneConnection;
+use crate::one_connection::OnOneConnection;
 use crate::properties::corpus;
 use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
 use crate::waiting::Waiting;
