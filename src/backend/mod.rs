@@ -44,8 +44,8 @@ pub trait Answer<T>: Future<Output = QueryResult<T>> + Send {}
 
 impl<T, F: Future<Output = QueryResult<T>> + Send> Answer<T> for F {}
 
-/// The queries: each is one statement (but for those that ask for the time first), and none judges what its answer means. *Live* is decided here and
-/// nowhere else: `expire_date` after the database's clock, equal is dead.
+/// The queries: each is one statement, but for those that ask for the time first, and none judges what its answer
+/// means. *Live* is decided here and nowhere else: `expire_date` after the database's clock, equal is dead.
 pub trait Queries: Send {
     /// The database's name, as its feature has it.
     const NAME: &'static str;

@@ -2,7 +2,7 @@
 CREATE TABLE session (
   session_key  TEXT    NOT NULL CONSTRAINT session_key_idx PRIMARY KEY,
   created_on   INTEGER NOT NULL
-    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)),
+    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
   expire_date  INTEGER NOT NULL
     CONSTRAINT session_expire_date_finite CHECK (typeof(expire_date) = 'integer'),
   session_data TEXT,
