@@ -1,4 +1,6 @@
--- Turns a migrated session table into one of 16 hash partitions, in one transaction: psql -f partition.sql
+-- Turns a migrated session table into one of 16 hash partitions: psql -v ON_ERROR_STOP=1 -f partition.sql
+-- In one transaction. Without ON_ERROR_STOP psql ends with status 0 when nothing was done.
+-- As a superuser, or as the table's owner, who needs CREATE on its schema.
 -- The table is looked for along the search_path: for a schema of its own, SET search_path first.
 --
 -- Meanwhile nobody reads or writes a session, and whoever waits goes on with the new table, by a prepared statement
@@ -17,9 +19,13 @@ DECLARE
   old constant regclass := 'session'::regclass;
   its pg_class%ROWTYPE;
   schema text;
+  lost text;
   columns text;
+  options text;
   statements text[];
   statement text;
+  relation regclass;
+  depth integer;
 BEGIN
   SELECT * INTO STRICT its FROM pg_class WHERE oid = old;
   schema := its.relnamespace::regnamespace;
@@ -29,21 +35,44 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attname = 'expire_hour') THEN
     RAISE EXCEPTION 'session is no table that diesel-session has migrated';
   END IF;
-  -- Everything else is carried over: columns, defaults, checks, indexes, comment, owner and grants.
-  IF its.relhasrules OR its.relrowsecurity OR its.relforcerowsecurity OR its.relreplident <> 'd'
-    OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = old)
-    OR EXISTS (SELECT FROM pg_policy WHERE polrelid = old)
-    OR EXISTS (SELECT FROM pg_inherits WHERE old IN (inhrelid, inhparent))
-    OR EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = old)
-    OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attacl IS NOT NULL)
-    OR EXISTS (SELECT FROM pg_constraint WHERE conrelid = old AND contype = 'f')
-  THEN
-    RAISE EXCEPTION 'session has what would be lost: a trigger, rule, policy, heir, foreign key, publication, replica identity or grant on a column'
+  -- Carried over are columns with defaults, checks, storage and comments; indexes and constraints with comments;
+  -- storage parameters, tablespace, comment, owner and grants. Of what else a table can have nothing may get lost.
+  SELECT string_agg(what, ', ') INTO lost FROM (VALUES
+    ('a trigger', EXISTS (SELECT FROM pg_trigger WHERE tgrelid = old)),
+    ('a rule', EXISTS (SELECT FROM pg_rewrite WHERE ev_class = old)),
+    ('a policy', its.relrowsecurity OR its.relforcerowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = old)),
+    ('an heir', EXISTS (SELECT FROM pg_inherits WHERE old IN (inhrelid, inhparent))),
+    ('a type that it is OF', its.reloftype <> 0),
+    ('a foreign key', EXISTS (SELECT FROM pg_constraint WHERE conrelid = old AND contype = 'f')),
+    ('a publication', EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = old)),
+    ('a replica identity', its.relreplident <> 'd'),
+    ('a security label', EXISTS (SELECT FROM pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = old)),
+    ('a grant on a column', EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attacl IS NOT NULL)),
+    ('a grant by another than the owner',
+      EXISTS (SELECT FROM aclexplode(its.relacl) WHERE grantor <> its.relowner)),
+    ('an identity column', EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attidentity <> '')),
+    ('options or a statistics target of a column', EXISTS (SELECT FROM pg_attribute
+      WHERE (attrelid = old OR attrelid IN (SELECT indexrelid FROM pg_index WHERE indrelid = old))
+        AND attnum > 0 AND NOT attisdropped AND (attoptions IS NOT NULL OR attstattarget >= 0))),
+    ('extended statistics', EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = old)),
+    ('no WAL (UNLOGGED)', its.relpersistence <> 'p'),
+    ('an access method that is not the default',
+      (SELECT amname FROM pg_am WHERE oid = its.relam) <> current_setting('default_table_access_method')),
+    ('parameters of its TOAST table',
+      EXISTS (SELECT FROM pg_class WHERE oid = its.reltoastrelid AND reloptions IS NOT NULL)),
+    ('an index to CLUSTER by', EXISTS (SELECT FROM pg_index WHERE indrelid = old AND indisclustered)),
+    ('an index in another tablespace', EXISTS (SELECT FROM pg_index JOIN pg_class ON oid = indexrelid
+      WHERE indrelid = old AND reltablespace <> its.reltablespace)),
+    ('parameters of a constraint''s index', EXISTS (SELECT FROM pg_constraint JOIN pg_class ON pg_class.oid = conindid
+      WHERE conrelid = old AND contype IN ('p', 'u', 'x') AND reloptions IS NOT NULL))
+  ) AS each_kind (what, it_has) WHERE it_has;
+  IF lost IS NOT NULL THEN
+    RAISE EXCEPTION 'session has what would be lost: %', lost
       USING HINT = 'Drop it, run this again, and make it anew on the partitioned table.';
   END IF;
 
   -- What is made anew once the old table is gone, under the names that it had.
-  SELECT array_agg(line) INTO statements FROM (
+  SELECT array_agg(line ORDER BY line LIKE 'COMMENT ON %') INTO statements FROM (
     SELECT format('ALTER TABLE %s.session ADD CONSTRAINT %I %s', schema, conname, pg_get_constraintdef(oid)) AS line
     FROM pg_constraint WHERE conrelid = old AND contype IN ('p', 'u', 'x')
     UNION ALL
@@ -53,29 +82,54 @@ BEGIN
     SELECT format('COMMENT ON TABLE %s.session IS %L', schema, description)
     FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid = old AND objsubid = 0
     UNION ALL
-    SELECT format('ALTER TABLE %s.session OWNER TO %s', schema, its.relowner::regrole)
+    SELECT format('COMMENT ON CONSTRAINT %I ON %s.session IS %L', conname, schema, description)
+    FROM pg_constraint JOIN pg_description ON classoid = 'pg_constraint'::regclass AND objoid = oid WHERE conrelid = old
     UNION ALL
-    SELECT format('GRANT %s ON %s.session TO %s%s', privilege_type, schema,
-      CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
-      CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-    FROM aclexplode(its.relacl) WHERE grantee <> its.relowner
+    SELECT format('COMMENT ON INDEX %s IS %L', indexrelid::regclass, description)
+    FROM pg_index JOIN pg_description ON classoid = 'pg_class'::regclass AND objoid = indexrelid AND objsubid = 0
+    WHERE indrelid = old
   ) AS made_anew;
   SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
   FROM pg_attribute WHERE attrelid = old AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+
+  options := 'WITH (' || array_to_string(its.reloptions, ', ') || ')';
+  -- Empty for the database's own.
+  PERFORM set_config('default_tablespace',
+    coalesce((SELECT spcname FROM pg_tablespace WHERE oid = its.reltablespace), ''), true);
 
   EXECUTE format('ALTER TABLE %s.session RENAME TO session_unpartitioned', schema);
   EXECUTE format('CREATE TABLE %s.session (LIKE %1$s.session_unpartitioned INCLUDING ALL EXCLUDING INDEXES) '
     'PARTITION BY HASH (session_key)', schema);
   FOR remainder IN 0 .. partitions - 1 LOOP
-    -- Room in each page for the next version of its rows, as the migrations leave it.
     EXECUTE format('CREATE TABLE %1$s.session_p%2$s PARTITION OF %1$s.session '
-      'FOR VALUES WITH (MODULUS %3$s, REMAINDER %2$s) WITH (fillfactor = 80)', schema, remainder, partitions);
-    EXECUTE format('ALTER TABLE %s.session_p%s OWNER TO %s', schema, remainder, its.relowner::regrole);
+      'FOR VALUES WITH (MODULUS %3$s, REMAINDER %2$s) %4$s', schema, remainder, partitions, options);
   END LOOP;
   EXECUTE format('INSERT INTO %s.session (%s) SELECT %2$s FROM %1$s.session_unpartitioned', schema, columns);
   EXECUTE format('DROP TABLE %s.session_unpartitioned', schema);
   FOREACH statement IN ARRAY statements LOOP
     EXECUTE statement;
+  END LOOP;
+
+  -- Default privileges may have given others rights on what is new, and the owner those that were revoked. On the
+  -- partitions the owner alone has any: with others', REVOKE on session would not be enough.
+  FOR relation, depth IN SELECT relid, level FROM pg_partition_tree(format('%s.session', schema)::regclass) LOOP
+    EXECUTE format('ALTER TABLE %s OWNER TO %s', relation, its.relowner::regrole);
+    FOR statement IN
+      SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', relation,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+      FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', its.relowner))) WHERE oid = relation
+    LOOP
+      EXECUTE statement;
+    END LOOP;
+    FOR statement IN
+      SELECT format('GRANT %s ON %s TO %s%s', privilege_type, relation,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+      FROM aclexplode(coalesce(its.relacl, acldefault('r', its.relowner)))
+      WHERE grantee = its.relowner OR depth = 0
+    LOOP
+      EXECUTE statement;
+    END LOOP;
   END LOOP;
 END
 $$;

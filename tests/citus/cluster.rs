@@ -14,6 +14,13 @@ pub(crate) fn url() -> String {
         .expect("CITUS_DATABASE_URL names the database on the coordinator of a Citus cluster")
 }
 
+/// The block of SQL in `docs/scaling.md` that begins so.
+pub(crate) fn documented(beginning: &str) -> &'static str {
+    let blocks = include_str!("../../docs/scaling.md").split("```sql\n").skip(1);
+    let mut blocks = blocks.map(|block| block.split("```").next().unwrap());
+    blocks.find(|block| block.starts_with(beginning)).expect("docs/scaling.md has such a block")
+}
+
 /// A migrated session table in a schema of its own, distributed by its key; dropped with this value.
 pub(crate) struct Distributed {
     schema: String,
@@ -21,12 +28,26 @@ pub(crate) struct Distributed {
 
 impl Distributed {
     pub(crate) fn new() -> Self {
+        Self::out_of(|_| ())
+    }
+
+    /// Out of a local table that was used like this.
+    pub(crate) fn out_of(used: impl FnOnce(&Postgres)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let table = Self { schema: format!("diesel_session_{}_{number}", std::process::id()) };
         let store = Postgres::builder().schema(&table.schema).pool_size(1).connect(&url()).unwrap();
         assert!(store.migrate().unwrap() > 0);
-        table.conn().run("SELECT create_distributed_table('session', 'session_key')");
+        used(&store);
+        let mut conn = table.conn();
+        // The first line is about the cluster, which is there.
+        let lines = documented("SELECT citus_add_node").lines().skip(1);
+        lines.for_each(|line| conn.run(line));
+        assert!(
+            conn.yes(
+                "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'session'::regclass)"
+            )
+        );
         table
     }
 

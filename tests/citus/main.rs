@@ -5,6 +5,7 @@
 
 mod clocks;
 mod cluster;
+mod distribution;
 mod laws;
 
 #[allow(dead_code, reason = "outside a transaction it is as a pool's")]
