@@ -85,6 +85,11 @@ const KNOWN: [&str; 17] = [
     "user",
 ];
 
+/// Of these libpq takes an empty one for one that is not there. Any other is a value to it, which it refuses where it
+/// reads it: an empty `sslmode` is none that a connection may be made with.
+const NOT_GIVEN_IF_EMPTY: [&str; 8] =
+    ["application_name", "dbname", "host", "hostaddr", "options", "password", "port", "user"];
+
 fn refuse<T>(setting: &'static str, reason: &str) -> Result<T, Error> {
     Err(Error::Configuration { setting, reason: reason.to_owned() })
 }
@@ -103,8 +108,10 @@ impl ConnectOptions {
         has_tls: bool,
     ) -> Result<Vec<String>, Error> {
         let mut options = self.clone();
-        // libpq takes an empty one for one that is not there; to tokio-postgres it would be an empty name.
-        options.parameters.retain(|(_, value)| !value.is_empty());
+        // To tokio-postgres it would be an empty name.
+        options
+            .parameters
+            .retain(|(keyword, value)| !value.is_empty() || !NOT_GIVEN_IF_EMPTY.contains(&keyword.as_str()));
         for (keyword, _) in &mut options.parameters {
             if keyword == "keepalives_count" {
                 "keepalives_retries".clone_into(keyword);
@@ -211,10 +218,24 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_parameter_is_one_that_is_not_there() {
-        let config = &configs("host=a hostaddr='' user='' dbname='' password='' port=''", false)[0];
+    fn an_empty_name_is_one_that_is_not_there() {
+        let empty = "hostaddr='' user='' dbname='' password='' port='' options='' application_name=''";
+        let config = &configs(&format!("host=a {empty}"), false)[0];
         assert_eq!((config.get_user(), config.get_dbname(), config.get_password()), (None, None, None));
+        assert_eq!((config.get_options(), config.get_application_name()), (None, None));
         assert!(config.get_ports().is_empty());
+    }
+
+    #[test]
+    fn any_other_empty_value_is_refused() {
+        let names = |keyword: &&str| super::NOT_GIVEN_IF_EMPTY.contains(keyword);
+        let known = super::KNOWN.into_iter().filter(|keyword| !names(keyword));
+        for keyword in known.map(|keyword| keyword.replace("retries", "count")) {
+            let options: ConnectOptions = format!("host=a {keyword}=''").parse().unwrap();
+            for has_tls in [false, true] {
+                assert!(options.asynchronous_addresses(&SETTINGS, has_tls).is_err(), "{keyword}");
+            }
+        }
     }
 
     #[test]

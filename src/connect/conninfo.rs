@@ -165,16 +165,11 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
     push("user", user)?;
     push("password", password)?;
 
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',') {
-        let (name, port) = split_port(host)?;
-        names.push(name);
-        ports.push(port);
-    }
+    let hosts: Result<(Vec<_>, Vec<_>), _> = hosts.split(',').map(split_port).collect();
+    let (names, ports) = hosts?;
     push("host", &names.join(","))?;
-    if ports.iter().any(|port| !port.is_empty()) {
-        push("port", &ports.join(","))?;
-    }
+    // Of two hosts without a port it is a comma, by which libpq sees whether a parameter names as many.
+    push("port", &ports.join(","))?;
     push("dbname", dbname)?;
 
     for pair in query.split_terminator('&') {
@@ -194,9 +189,10 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
 fn split_port(host: &str) -> Result<(&str, &str), Error> {
     let (name, port) = match host.strip_prefix('[') {
         Some(bracketed) => {
-            let (name, after) =
-                bracketed.split_once(']').ok_or_else(|| refused("an IPv6 address without its ]"))?;
-            (name, after.strip_prefix(':').unwrap_or(after))
+            let (name, after) = bracketed.split_once(']').unwrap_or_default();
+            let port = if after.is_empty() { Some("") } else { after.strip_prefix(':') };
+            let port = port.filter(|_| !name.is_empty());
+            (name, port.ok_or_else(|| refused("[ and ] around no IPv6 address, or : missing behind them"))?)
         }
         None => host.split_once(':').unwrap_or((host, "")),
     };
@@ -284,6 +280,8 @@ mod tests {
             "postgres://app@sec@ret:x/shop",
             "postgres://app:sec%ret@db/shop",
             "postgres://[::1/shop?password=secret",
+            "postgres://app:secret@[::1]5433/shop",
+            "postgres://secret@[]/shop",
             "postgres://db/shop?secret=x",
             "postgres://db/shop?secret",
             "postgres://db/shop?host=secret&&",

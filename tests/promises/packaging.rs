@@ -32,6 +32,40 @@ fn no_dependency_asks_for_a_newer_rust_than_we_do() {
     }
 }
 
+/// Who has this crate built, with every feature, for any platform; nothing where nobody has.
+fn built_for(name: &str) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--target=all",
+            "--edges=all",
+            "--invert",
+            name,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What `cargo audit` is told not to look at, since it is locked and never built.
+#[test]
+fn no_feature_builds_what_the_audit_leaves_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let audit = std::fs::read_to_string(root.join(".cargo/audit.toml")).unwrap();
+    let audit: toml::Value = toml::from_str(&audit).unwrap();
+    let ignored: Vec<String> = audit["advisories"]["ignore"].clone().try_into().unwrap();
+    assert_eq!(ignored, ["RUSTSEC-2023-0071"], "each advisory needs its crate here: this one is rsa's");
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"rsa\""), "nothing locks rsa: the audit needs no exception");
+    assert_eq!(built_for("rsa"), "");
+    assert!(built_for("sqlx-core").contains("diesel-session-bench"), "who locks rsa is seen");
+}
+
 /// What cargo-deny says of the same files where it is installed.
 #[test]
 fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {

@@ -73,11 +73,20 @@ impl Database {
 
     /// On another server than the shared one.
     pub(crate) fn on(server_url: &str) -> Self {
+        Self::made(server_url, "")
+    }
+
+    /// In an encoding that takes any bytes but NUL for text.
+    pub(crate) fn of_any_bytes() -> Self {
+        Self::made(&server_url(), "ENCODING 'SQL_ASCII' TEMPLATE template0")
+    }
+
+    fn made(server_url: &str, options: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("promises_{}_{number}", std::process::id());
         let mut conn = PgConnection::establish(server_url).unwrap();
-        sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
+        sql_query(format!("CREATE DATABASE {name} {options}")).execute(&mut conn).unwrap();
         Self {
             url: with_database(server_url, &name).expect("TEST_DATABASE_URL is a URL"),
             name,

@@ -1,6 +1,5 @@
 //! Everything once, with every log at its loudest.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -11,7 +10,7 @@ use diesel_session::{Blocking, Builder, ConnectOptions, KeyStorage, MemorySessio
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::operations::{KeyForm, every_operation};
+use crate::operations::{KeyForm, every_operation, hashed_keys};
 use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
 use crate::waiting::Waiting;
 use crate::{OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
@@ -71,11 +70,11 @@ pub(crate) fn everything(file: &Path) {
     on_connections::every_operation(&options().password(PASSWORD));
     webs::every_operation(&options().password(PASSWORD));
     the_tables(&options().password(PASSWORD), &files);
-    in_no_file_of_the_servers(&guarded);
     failures::every_error(&options().password(PASSWORD));
+    in_no_file_of_the_servers(guarded);
 
-    let keys = KEYS.lock().unwrap().join("\n");
-    std::fs::File::create(file).unwrap().write_all(keys.as_bytes()).unwrap();
+    std::fs::write(file, KEYS.lock().unwrap().join("\n")).unwrap();
+    std::fs::write(crate::of_the_hashed(file), hashed_keys().join("\n")).unwrap();
 }
 
 /// r2d2 logs why it gets no connection, and says so when it gives up.
@@ -164,11 +163,13 @@ fn the_tables(options: &ConnectOptions, file: &File) {
 
 /// Neither in a table, nor in the write-ahead log, nor in the log at its loudest: a hashed key never gets there, and a
 /// password only as its verifier.
-fn in_no_file_of_the_servers(guarded: &Guarded) {
+fn in_no_file_of_the_servers(mut guarded: Guarded) {
     let mut admin = PgConnection::establish(&guarded.server.url("postgres")).unwrap();
     admin.run("CHECKPOINT");
+    // Files of one that runs come and go.
+    guarded.server.stop().unwrap();
     let directory = guarded.server.directory();
-    let hashed = crate::operations::hashed_keys();
+    let hashed = hashed_keys();
     assert!(hashed.len() > 30);
     assert!(found([VALUE], directory), "values are in clear");
     assert!(!found(hashed.iter().map(String::as_str), directory), "a key that was to be hashed");

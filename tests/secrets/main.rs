@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "what can be printed is printed")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 mod failures;
@@ -34,6 +34,11 @@ const OWNER: &str = "alice@example.org";
 
 /// Where the loud process leaves the keys that it has drawn.
 const KEYS: &str = "DIESEL_SESSION_TEST_KEYS";
+
+/// Beside them, those of stores that keep a hash.
+fn of_the_hashed(keys: &Path) -> PathBuf {
+    keys.with_extension("hashed")
+}
 
 #[test]
 fn nothing_that_is_printed_or_logged_shows_a_secret() {
@@ -86,8 +91,15 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
         bound.contains(&bytes(VALUE)) && bound.contains(&bytes(OWNER)),
         "then SECURITY.md need not say it"
     );
-    for password in [PASSWORD, WRONG_PASSWORD] {
-        assert!(!bound.contains(&bytes(password)));
+    let hashed = std::fs::read_to_string(of_the_hashed(&file)).unwrap();
+    let hashed: Vec<&str> = hashed.lines().collect();
+    let is_bound = |key: &&&str| bound.contains(&bytes(key));
+    let plain = keys.iter().filter(|key| !hashed.contains(key)).filter(is_bound).count();
+    assert!(hashed.len() > 30 && plain > 5, "{} hashed, {plain} plain ones bound", hashed.len());
+    for secret in hashed.into_iter().chain([PASSWORD, WRONG_PASSWORD]) {
+        for form in forms(secret) {
+            assert!(!bound.contains(&form), "{secret} is bound as {form}");
+        }
     }
 }
 

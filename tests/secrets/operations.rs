@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use diesel_session::{Error, Json, KeyStorage, Now, SessionHandle, SessionKey, Sessions, Sweeper, TimeDelta};
 
-use crate::loudly::remember;
+use crate::loudly::{remember, remember_text};
 use crate::support::{Store, shown};
 use crate::{OWNER, VALUE};
 
@@ -24,6 +24,12 @@ pub(crate) fn hashed_keys() -> Vec<String> {
     HASHED.lock().unwrap().clone()
 }
 
+/// One in the form that its holder has it in.
+pub(crate) fn remember_hashed(key: &str) {
+    HASHED.lock().unwrap().push(key.to_owned());
+    remember_text(key);
+}
+
 impl KeyForm {
     pub(crate) fn schema(self) -> &'static str {
         if self.0 == KeyStorage::Hashed { "hashed" } else { "plain" }
@@ -31,7 +37,8 @@ impl KeyForm {
 
     pub(crate) fn remember(self, key: &SessionKey) -> SessionKey {
         if self.0 == KeyStorage::Hashed {
-            HASHED.lock().unwrap().push(key.as_str().to_owned());
+            remember_hashed(key.as_str());
+            return *key;
         }
         remember(key)
     }

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use tower_sessions::session::Id;
 use tower_sessions::{Session, SessionManagerLayer};
 
-use crate::loudly::remember_text;
+use crate::operations::remember_hashed;
 use crate::support::Postgres;
 use crate::waiting::runtime;
 use crate::{OWNER, VALUE};
@@ -70,9 +70,9 @@ async fn behind_tower_sessions(store: &AsyncDieselSession, conn: &mut PgConnecti
             let pair = set.split(';').next().unwrap();
             let id = pair.strip_prefix("id=").unwrap();
             if let Ok(parsed) = id.parse::<Id>() {
-                remember_text(id);
+                remember_hashed(id);
                 // Its `Debug` shows a number.
-                remember_text(&parsed.0.to_string());
+                remember_hashed(&parsed.0.to_string());
             }
             pair.clone_into(&mut cookie);
         }
@@ -131,7 +131,7 @@ async fn behind_actix_session(store: &AsyncDieselSession, conn: &mut PgConnectio
                     let mut jar = actix_web::cookie::CookieJar::new();
                     jar.add_original(set.into_owned());
                     if let Some(plain) = jar.private(&key).get("id") {
-                        remember_text(plain.value());
+                        remember_hashed(plain.value());
                     }
                 }
             }
@@ -140,8 +140,7 @@ async fn behind_actix_session(store: &AsyncDieselSession, conn: &mut PgConnectio
     }
     let spoilt = store.save([("value".to_owned(), VALUE.to_owned())].into(), &time::Duration::hours(1)).await;
     let spoilt = spoilt.unwrap();
-    remember_text(spoilt.as_ref());
+    remember_hashed(spoilt.as_ref());
     let key: CookieKey = spoilt;
     println!("{:?}", store.load(&key).await.map(drop).is_ok());
-    conn.begin_test_transaction().unwrap();
 }

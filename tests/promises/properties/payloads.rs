@@ -235,28 +235,21 @@ const NO_TEXT: &str = "the database failed Database DeserializationError Deseria
 /// and its message has those alone, in hexadecimal.
 #[test]
 fn bytes_that_are_no_text_are_a_typed_error_on_postgres() {
-    let database = Database::new();
-    let mut admin = database.conn();
-    let name = format!("{}_bytes", database.name());
-    admin.run(&format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0"));
-    let url = throwaway_postgres::with_database(&database.url, &name).unwrap();
-    let store = crate::support::Postgres::connect(&url).unwrap();
-    store.migrate().unwrap();
+    let database = Database::of_any_bytes();
+    let store = database.store();
     let runtime = runtime();
-    let asynchronous = runtime.block_on(AsyncDieselSession::connect(&url)).unwrap();
+    let asynchronous = runtime.block_on(AsyncDieselSession::connect(&database.url)).unwrap();
     let key = store.generate(None, None).unwrap();
     let by_tokio = Visit::begin(runtime, asynchronous);
     let by_libpq = Visit::begin(self::runtime(), Blocking::from(store.clone()));
-    PgConnection::establish(&url)
-        .unwrap()
+    database
+        .conn()
         .run("SET client_encoding = SQL_ASCII; UPDATE session SET session_data = E'{\"secret\":\"\\xff\"}'");
     let error = store.get(&key).unwrap_err();
-    let shown = format!("{error} {error:?} {:?}", error.source().map(ToString::to_string));
+    let shown = crate::support::shown(&error);
     assert!(matches!(error, diesel_session::Error::Database(_)) && !shown.contains("secret"), "{shown}");
     assert_eq!(by_libpq.by_tower(), Err(None));
     assert_eq!(by_libpq.by_actix(&key), Err(None));
     assert_eq!(by_tokio.by_tower(), Err(None));
     assert_eq!(by_tokio.by_actix(&key), Err(None));
-    drop((store, by_libpq, by_tokio));
-    admin.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
 }

@@ -17,12 +17,15 @@ const SOCKET: &str = ".s.PGSQL.5432";
 /// The role that whoever comes through a door is let in as.
 const ROLE: &str = "visitor";
 
-/// What one client has said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What one client has said: nothing yet, to begin with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Startup {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) password: Option<String>,
 }
+
+/// One that has knocked, and what it has said so far.
+type Visitor = Arc<Mutex<Startup>>;
 
 /// A server that asks for passwords in clear, and lets in nobody but its superuser and `ROLE`.
 pub(super) fn house() -> Guarded {
@@ -32,10 +35,10 @@ pub(super) fn house() -> Guarded {
     house
 }
 
-/// A way into a house, through its socket in another directory: it writes down what each client says of itself, and
-/// then names the one role and database to the server.
+/// A way into a house, through its socket in another directory: it writes down who knocks and what each says of itself,
+/// and then names the one role and database to the server.
 pub(super) struct Door {
-    seen: Arc<Mutex<Vec<Startup>>>,
+    seen: Arc<Mutex<Vec<Visitor>>>,
     is_shut: Arc<AtomicBool>,
     socket: PathBuf,
 }
@@ -52,9 +55,11 @@ impl Door {
                 if is_shut.load(Ordering::SeqCst) {
                     break;
                 }
-                let (seen, server) = (Arc::clone(&seen), server.clone());
-                // Whoever goes away has said what it said.
-                thread::spawn(move || client.and_then(|client| let_in(client, &server, &seen)));
+                // Whoever goes away was there, and has said what it said.
+                let visitor = Visitor::default();
+                seen.lock().unwrap().push(Arc::clone(&visitor));
+                let server = server.clone();
+                thread::spawn(move || client.and_then(|client| let_in(client, &server, &visitor)));
             }
         });
         door
@@ -62,7 +67,8 @@ impl Door {
 
     /// Who came since this was last asked.
     pub(super) fn visitors(&self) -> Vec<Startup> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+        let visitors = std::mem::take(&mut *self.seen.lock().unwrap());
+        visitors.iter().map(|visitor| visitor.lock().unwrap().clone()).collect()
     }
 }
 
@@ -74,9 +80,9 @@ impl Drop for Door {
     }
 }
 
-fn let_in(mut client: UnixStream, server: &Path, seen: &Mutex<Vec<Startup>>) -> io::Result<()> {
+fn let_in(mut client: UnixStream, server: &Path, visitor: &Mutex<Startup>) -> io::Result<()> {
     let said = read_body(&mut client)?;
-    let mut startup = Startup { parameters: parameters(&said[4..]), password: None };
+    visitor.lock().unwrap().parameters = parameters(&said[4..]);
     let mut server = UnixStream::connect(server)?;
     let mut ours = said[..4].to_vec();
     for text in ["user", ROLE, "database", "postgres", "client_encoding", "UTF8", ""] {
@@ -91,8 +97,7 @@ fn let_in(mut client: UnixStream, server: &Path, seen: &Mutex<Vec<Startup>>) -> 
     let mut kind = [0];
     client.read_exact(&mut kind)?;
     let password = read_body(&mut client)?;
-    startup.password = Some(text(password.strip_suffix(&[0]).unwrap_or(&password)));
-    seen.lock().unwrap().push(startup);
+    visitor.lock().unwrap().password = Some(text(password.strip_suffix(&[0]).unwrap_or(&password)));
     server.write_all(&kind)?;
     server.write_all(&with_length(format!("{ROLE}\0").as_bytes()))?;
     let (mut requests, mut to_server) = (client.try_clone()?, server.try_clone()?);
