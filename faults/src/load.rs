@@ -149,8 +149,18 @@ impl<'a> Visitors<'a> {
         }
     }
 
+    /// All threads in one session, each by a transaction that locks it; at times one prolongs it by a statement alone.
     fn count(&mut self) -> Result<()> {
         let (session, key) = self.record.counter();
+        if self.random.u8(0..4) == 0 {
+            let expiry = TimeDelta::days(8 + self.random.i64(0..100));
+            let event = match self.record.timed(|| self.target.touch(&key, Some(expiry))) {
+                Ok(()) => Event::Read,
+                Err(Error::NotFound) => Event::Lost { session },
+                Err(error) => Event::Unread { failure: Failure::of(&error) },
+            };
+            return self.record.say(&event);
+        }
         self.record.say(&Event::Counting { session })?;
         let event = match self.record.timed(|| self.target.count(&key)) {
             Ok(()) => Event::Counted { session },

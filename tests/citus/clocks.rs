@@ -71,16 +71,12 @@ fn every_workers_clock_can_be_read() {
         let seconds_ahead = seconds_ahead.expect("each worker can be reached");
         println!("{node} is {seconds_ahead:.3} s ahead of the coordinator");
     }
-    if !hours_apart(&skews(&table)) {
+    let are_apart = hours_apart(&skews(&table));
+    if !are_apart {
         println!("NO CLOCK IS AN HOUR OFF: what holds whatever they say is not tried by what follows");
     }
-}
-
-#[test]
-#[ignore = "`./scripts/citus clocks` asks for such a cluster, the laws for another"]
-fn a_workers_clock_is_an_hour_off() {
-    let skews = skews(&Distributed::new());
-    assert!(hours_apart(&skews), "no worker's clock is an hour off, so nothing is shown: {skews:?} seconds");
+    // `./scripts/citus clocks` asks for such a cluster, the laws for another.
+    assert!(are_apart || std::env::var_os("CITUS_CLOCKS_APART").is_none());
 }
 
 #[test]
