@@ -15,6 +15,7 @@ use crate::statements::Statements;
 const NOW: &str = "now";
 const EPOCH: f64 = 2_440_587.5;
 const DAY: f64 = 86_400_000.0;
+const HALF: f64 = 0.5;
 
 const HOUR: i64 = 3_600_000;
 
@@ -75,19 +76,19 @@ impl Contender for Prepared {
                 let key = &keys[random.usize(..keys.len())];
                 let rows = match operation.next(&mut random) {
                     Operation::Get | Operation::Mixed => {
-                        get.query_row(params![NOW, EPOCH, DAY, key, NOW, EPOCH, DAY], |row| {
+                        get.query_row(params![NOW, EPOCH, DAY, HALF, key, NOW, EPOCH, DAY, HALF], |row| {
                             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
                         })?;
                         1
                     }
-                    Operation::Set => {
-                        set.execute(params![value, NOW, EPOCH, DAY, period, key, NOW, EPOCH, DAY])?
-                    }
+                    Operation::Set => set
+                        .execute(params![value, NOW, EPOCH, DAY, HALF, period, key, NOW, EPOCH, DAY, HALF])?,
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
                         let (key, owner) = (made.last(), None::<&str>);
                         insert.execute(params![
-                            key, NOW, EPOCH, DAY, period, value, owner, NOW, EPOCH, DAY, period, HOUR
+                            key, NOW, EPOCH, DAY, HALF, period, value, owner, NOW, EPOCH, DAY, HALF, period,
+                            HOUR
                         ])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,
