@@ -22,5 +22,6 @@ mod target;
 pub use client::Orders;
 pub use clients::Clients;
 pub use report::Report;
+pub use scene::DURABLE;
 pub use soak::Soak;
 pub use target::{Kind, Store, Target};

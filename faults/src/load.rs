@@ -122,13 +122,28 @@ impl<'a> Visitors<'a> {
 
     /// With the period that it has, and so mostly without a write, or with a longer one.
     fn touch(&mut self, at: usize) -> Result<()> {
-        let Live { key, .. } = self.live[at];
-        let expiry = self.random.bool().then(|| TimeDelta::days(8 + self.random.i64(0..100)));
-        match self.record.timed(|| self.target.touch(&key, expiry)) {
-            Ok(()) => self.record.say(&Event::Read),
-            Err(Error::NotFound) => self.lose(at),
-            Err(error) => self.record.say(&Event::Unread { failure: Failure::of(&error) }),
+        let Live { session, key, .. } = self.live[at];
+        let expiry = self.random.bool().then(|| self.longer());
+        if !self.prolong(session, &key, expiry)? {
+            self.live.swap_remove(at);
         }
+        Ok(())
+    }
+
+    /// Longer than the default period.
+    fn longer(&mut self) -> TimeDelta {
+        TimeDelta::days(8 + self.random.i64(0..100))
+    }
+
+    /// Whether the session is still there, as far as anybody knows.
+    fn prolong(&self, session: u64, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool> {
+        let event = match self.record.timed(|| self.target.touch(key, expiry)) {
+            Ok(()) => Event::Read,
+            Err(Error::NotFound) => Event::Lost { session },
+            Err(error) => Event::Unread { failure: Failure::of(&error) },
+        };
+        self.record.say(&event)?;
+        Ok(!matches!(event, Event::Lost { .. }))
     }
 
     fn write(&mut self, at: usize) -> Result<()> {
@@ -153,13 +168,8 @@ impl<'a> Visitors<'a> {
     fn count(&mut self) -> Result<()> {
         let (session, key) = self.record.counter();
         if self.random.u8(0..4) == 0 {
-            let expiry = TimeDelta::days(8 + self.random.i64(0..100));
-            let event = match self.record.timed(|| self.target.touch(&key, Some(expiry))) {
-                Ok(()) => Event::Read,
-                Err(Error::NotFound) => Event::Lost { session },
-                Err(error) => Event::Unread { failure: Failure::of(&error) },
-            };
-            return self.record.say(&event);
+            let expiry = self.longer();
+            return self.prolong(session, &key, Some(expiry)).map(drop);
         }
         self.record.say(&Event::Counting { session })?;
         let event = match self.record.timed(|| self.target.count(&key)) {

@@ -57,6 +57,9 @@ const STANDSTILL: Duration = Duration::from_secs(2);
 /// What tells that a database serves again.
 const CALLS: u64 = 200;
 
+/// A server that keeps what it has acknowledged, other than those of most tests.
+pub const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
+
 /// A lock that does not come is asked for again, as the migrations of the crate do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,7 +79,7 @@ impl Scene {
     pub(crate) fn new(url: Option<&str>, program: &Path) -> Result<Self> {
         let server = match url {
             Some(_) => None,
-            None => Some(Server::start(&["fsync=on", "synchronous_commit=on", "full_page_writes=on"])?),
+            None => Some(Server::start(&DURABLE)?),
         };
         let url = url.map(str::to_owned).or(server.as_ref().map(|server| server.url("postgres")));
         let url = url.context("one of the two")?;

@@ -8,10 +8,10 @@ mod support;
 use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel_session_faults::{Clients, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Kind, Store};
 use throwaway_postgres::Server;
 
-use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     a_kill_of_the_server_loses_nothing_acknowledged

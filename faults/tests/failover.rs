@@ -12,10 +12,10 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel_session_faults::{Clients, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Kind, Store};
 use throwaway_postgres::Server;
 
-use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds

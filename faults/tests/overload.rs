@@ -13,10 +13,10 @@ use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_session::Error;
-use diesel_session_faults::{Clients, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Kind, Store};
 use throwaway_postgres::Server;
 
-use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     five_hundred_threads_on_eight_connections_end_in_time

@@ -11,10 +11,10 @@ use diesel::connection::CacheSize;
 use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel_session_faults::{Clients, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Kind, Store};
 use throwaway_postgres::{PgBouncer, Server};
 
-use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     in_session_mode_no_call_fails

@@ -13,10 +13,10 @@ use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind::SerializationFailure;
 use diesel::result::Error::DatabaseError;
 use diesel_session::{DieselSession, Error, Now};
-use diesel_session_faults::{Clients, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Kind, Store};
 use throwaway_postgres::Server;
 
-use crate::support::{DURABLE, PROGRAM, VALUE_SIZE, holds, on_each_store};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     a_full_disk_loses_nothing_acknowledged

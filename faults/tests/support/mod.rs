@@ -5,9 +5,6 @@ use diesel_session_faults::{Clients, Report, Store};
 /// This crate's program, whose clients run in processes of their own.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_diesel-session-faults");
 
-/// A server that keeps what it has acknowledged, other than those of most tests.
-pub(crate) const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
-
 /// Bytes of a value besides its number.
 pub(crate) const VALUE_SIZE: usize = 100;
 
