@@ -117,7 +117,8 @@ impl ConnectOptions {
                 "keepalives_retries".clone_into(keyword);
             }
         }
-        let mut options = options.with_limits("keepalives_retries", settings)?;
+        // tokio-postgres reads no variable of the environment.
+        let mut options = options.with_limits("keepalives_retries", settings)?.encrypted(|_| None)?;
         if has_tls {
             options.parameters.retain(|(keyword, _)| keyword == "sslmode" || !keyword.starts_with("ssl"));
         }
@@ -186,6 +187,7 @@ impl ConnectOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
     use std::time::Duration;
 
     use tokio_postgres::Config;
@@ -246,6 +248,25 @@ mod tests {
         assert_eq!(hosts, [(&host("a")[..], &[1][..]), (&host("b")[..], &[2][..])]);
         let one_port = self::configs("host=a,b port=7", false);
         assert!(one_port.iter().all(|config| config.get_ports() == [7]));
+    }
+
+    /// libpq would find something stricter there; tokio-postgres looks for nothing.
+    #[test]
+    fn requiressl_counts_whatever_the_environment_says() {
+        const STRICT: (&str, &str) = ("PGSSLMODE", "verify-full");
+        if std::env::var(STRICT.0).is_ok_and(|mode| mode == STRICT.1) {
+            let options = ConnectOptions::new().host("a").requiressl(true);
+            let addresses = options.asynchronous_addresses(&SETTINGS, true).unwrap();
+            return assert!(addresses[0].contains("sslmode='require'"));
+        }
+        let this = "connect::asynchronous::tests::requiressl_counts_whatever_the_environment_says";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(STRICT.0, STRICT.1)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 
     #[test]

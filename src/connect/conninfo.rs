@@ -73,10 +73,10 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
     };
     let mut parameters = Parameters::new();
     for (keyword, value) in pairs {
-        // The original's, which libpq has had no use for since it has `sslmode`.
-        let (keyword, value) = match (keyword.as_str(), value.as_str()) {
-            ("requiressl", "1") => ("sslmode".to_owned(), "require".to_owned()),
-            ("requiressl", _) => ("sslmode".to_owned(), "prefer".to_owned()),
+        // The original's, which libpq has had no use for since it has `sslmode`; it reads one character of it.
+        let (keyword, value) = match keyword.as_str() {
+            "requiressl" if value.starts_with('1') => ("sslmode".to_owned(), "require".to_owned()),
+            "requiressl" => ("sslmode".to_owned(), "prefer".to_owned()),
             _ => (keyword, value),
         };
         if !KEYWORDS.contains(&keyword.as_str()) {
@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(pairs("host=a host=b"), expected(&[("host", "b")]));
         // No blanks but ASCII's, and of those the vertical tab as well.
         assert_eq!(pairs("user=\u{a0}\u{b}host=b"), expected(&[("user", "\u{a0}"), ("host", "b")]));
+        assert_eq!(pairs("requiressl=10"), expected(&[("sslmode", "require")]));
         assert_eq!(pairs("  "), []);
     }
 

@@ -16,6 +16,8 @@ mod libpq;
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+mod tls;
 
 /// The settings of one connection of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,12 +31,13 @@ use crate::error::Error;
 pub struct ConnectOptions {
     /// Keyword and value, each keyword once.
     pub(super) parameters: Vec<(String, String)>,
-    require_ssl: bool,
+    pub(super) require_ssl: bool,
     start_only: bool,
 }
 
 impl ConnectOptions {
-    /// libpq's own defaults, which its environment variables (`PGHOST`, ...) change.
+    /// What libpq takes without being told, with `DieselSession`: of its environment variables (`PGHOST`, ...) count those
+    /// that are not about time. With `AsyncDieselSession` none does, and a host must be named.
     pub fn new() -> Self {
         Self::default()
     }
@@ -82,8 +83,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether the connection must be encrypted: `sslmode=require`, unless a string or the environment's `PGSSLMODE`
-    /// says `verify-ca` or `verify-full`, which are stricter. Defaults to `false`: what libpq or a string says.
+    /// Whether the connection must be encrypted: `sslmode=require`, unless a string says `verify-ca` or `verify-full`, or
+    /// to libpq its `PGSSLMODE`, which are stricter. Defaults to `false`: what libpq or a string says.
+    ///
+    /// With a service (`service`, or to libpq `PGSERVICE`) it is refused unless a string has an `sslmode`: the service's
+    /// own may be stricter, and is known to libpq alone.
     pub fn requiressl(mut self, required: bool) -> Self {
         self.require_ssl = required;
         self
@@ -123,7 +127,8 @@ impl ConnectOptions {
     /// [`Error::Configuration`] for a NUL, which would end the string early; for a schema that cannot be.
     #[cfg(feature = "postgres")]
     pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
-        let options = self.with_limits("keepalives_count", settings)?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let options = self.with_limits("keepalives_count", settings)?.encrypted(environment)?;
         conninfo::format(&options.parameters)
     }
 
@@ -154,13 +159,6 @@ impl ConnectOptions {
         default("keepalives_interval", probe);
         default(keepalives_count, "3".to_owned());
         default("tcp_user_timeout", statement_timeout.to_string());
-        if self.require_ssl {
-            let environment = std::env::var("PGSSLMODE").ok();
-            let theirs = self.get("sslmode").or(environment.as_deref());
-            if !matches!(theirs, Some("verify-ca" | "verify-full")) {
-                options = options.with("sslmode", "require");
-            }
-        }
         Ok(options)
     }
 
@@ -229,21 +227,6 @@ mod tests {
 
     fn address(options: ConnectOptions) -> String {
         options.address(&SETTINGS).unwrap()
-    }
-
-    #[test]
-    fn requiressl_only_ever_makes_the_connection_safer() {
-        assert!(address(ConnectOptions::new().requiressl(true)).contains("sslmode='require'"));
-        assert!(!address(ConnectOptions::new().requiressl(false)).contains("sslmode"));
-        for strict in ["verify-ca", "verify-full"] {
-            let text = format!("sslmode={strict}");
-            let options = ConnectOptions::new().requiressl(true).conninfo(&text).unwrap();
-            assert!(address(options).contains(&format!("sslmode='{strict}'")));
-        }
-        for lax in ["disable", "prefer"] {
-            let options = ConnectOptions::new().conninfo(&format!("sslmode={lax}")).unwrap();
-            assert!(address(options.requiressl(true)).contains("sslmode='require'"));
-        }
     }
 
     #[test]
