@@ -1,6 +1,7 @@
 -- Turns a migrated session table into one of 16 hash partitions: psql -v ON_ERROR_STOP=1 -f partition.sql
 -- In one transaction. Without ON_ERROR_STOP psql ends with status 0 when nothing was done.
--- As a superuser, or as the table's owner, who needs CREATE on its schema.
+-- As the table's owner, who needs CREATE on its schema; nobody else may, since what is in the table, such as a check, would
+-- run with that one's rights.
 -- The table is looked for along the search_path: for a schema of its own, SET search_path first.
 --
 -- Meanwhile nobody reads or writes a session, and whoever waits goes on with the new table, by a prepared statement
@@ -35,6 +36,9 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attname = 'expire_hour') THEN
     RAISE EXCEPTION 'session is no table that diesel-session has migrated';
   END IF;
+  IF current_user <> (SELECT rolname FROM pg_roles WHERE oid = its.relowner) THEN
+    RAISE EXCEPTION 'session belongs to %', its.relowner::regrole USING HINT = 'Connect as that role and run this again.';
+  END IF;
   -- Carried over are columns with defaults, checks, storage and comments; indexes and constraints with comments;
   -- storage parameters, tablespace, comment, owner and grants. Of what else a table can have nothing may get lost.
   SELECT string_agg(what, ', ') INTO lost FROM (VALUES
@@ -44,12 +48,17 @@ BEGIN
     ('an heir', EXISTS (SELECT FROM pg_inherits WHERE old IN (inhrelid, inhparent))),
     ('a type that it is OF', its.reloftype <> 0),
     ('a foreign key', EXISTS (SELECT FROM pg_constraint WHERE conrelid = old AND contype = 'f')),
-    ('a publication', EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = old)),
+    ('a publication', EXISTS (SELECT FROM pg_publication_tables
+      WHERE tablename = its.relname AND schemaname = (SELECT nspname FROM pg_namespace WHERE oid = its.relnamespace))),
+    ('a subscription', EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = old)),
     ('a replica identity', its.relreplident <> 'd'),
     ('a security label', EXISTS (SELECT FROM pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = old)),
     ('a grant on a column', EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attacl IS NOT NULL)),
     ('a grant by another than the owner',
       EXISTS (SELECT FROM aclexplode(its.relacl) WHERE grantor <> its.relowner)),
+    ('a sequence', EXISTS (SELECT FROM pg_depend JOIN pg_class ON oid = objid
+      WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjid = old
+        AND deptype = 'a' AND relkind = 'S')),
     ('an identity column', EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attidentity <> '')),
     ('options or a statistics target of a column', EXISTS (SELECT FROM pg_attribute
       WHERE (attrelid = old OR attrelid IN (SELECT indexrelid FROM pg_index WHERE indrelid = old))
@@ -113,7 +122,6 @@ BEGIN
   -- Default privileges may have given others rights on what is new, and the owner those that were revoked. On the
   -- partitions the owner alone has any: with others', REVOKE on session would not be enough.
   FOR relation, depth IN SELECT relid, level FROM pg_partition_tree(format('%s.session', schema)::regclass) LOOP
-    EXECUTE format('ALTER TABLE %s OWNER TO %s', relation, its.relowner::regrole);
     FOR statement IN
       SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', relation,
         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)

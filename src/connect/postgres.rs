@@ -36,8 +36,8 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// What libpq takes without being told, with `DieselSession`: of its environment variables (`PGHOST`, ...) count those
-    /// that are not about time. With `AsyncDieselSession` none does, and a host must be named.
+    /// What libpq takes without being told, its environment variables (`PGHOST`, ...) included, but for
+    /// `PGCONNECT_TIMEOUT`. With `AsyncDieselSession` no variable counts, and a host must be named.
     pub fn new() -> Self {
         Self::default()
     }

@@ -63,11 +63,12 @@ fn what_belongs_to_the_table_belongs_to_the_partitioned_one() {
          COMMENT ON INDEX session_key_idx IS 'of its index'; \
          COMMENT ON INDEX \"the host's\" IS 'of an index'; \
          CREATE ROLE {owner}; CREATE ROLE {reader}; \
-         ALTER TABLE session OWNER TO {owner}; \
+         ALTER TABLE session OWNER TO {owner}; GRANT CREATE ON SCHEMA public TO {owner}; \
          GRANT SELECT, DELETE ON session TO {reader} WITH GRANT OPTION; GRANT SELECT ON session TO PUBLIC"
     ));
     let before = conn.text(IDENTITY);
     let parameters = conn.text("SELECT reloptions::text FROM pg_class WHERE oid = 'session'::regclass");
+    conn.run(&format!("SET ROLE {owner}"));
     conn.run(PARTITION);
     assert_eq!(conn.text(IDENTITY), before);
     assert!(conn.yes(IS_PARTITIONED));
@@ -75,7 +76,6 @@ fn what_belongs_to_the_table_belongs_to_the_partitioned_one() {
                          WHERE oid IN (SELECT relid FROM pg_partition_tree('session') WHERE isleaf)";
     assert_eq!(conn.text(of_partitions), parameters);
     // Whoever owns the table can go on migrating it.
-    conn.run(&format!("GRANT CREATE ON SCHEMA public TO {owner}; SET ROLE {owner}"));
     conn.run("ALTER TABLE session ADD COLUMN of_a_later_version text");
     conn.run(&format!("RESET ROLE; DROP OWNED BY {owner}, {reader}; DROP ROLE {owner}, {reader}"));
 }
@@ -97,30 +97,43 @@ fn a_right_that_was_revoked_does_not_come_back() {
          ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {reader}, PUBLIC; \
          ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT SELECT ON TABLES TO {reader}, PUBLIC"
     ));
-    for who in ["RESET ROLE", &format!("SET ROLE {owner}")] {
-        migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
-        conn.run(&format!(
-            "ALTER TABLE session OWNER TO {owner}; REVOKE ALL ON session FROM {reader}, PUBLIC; \
-             REVOKE TRUNCATE ON session FROM {owner}; GRANT TRUNCATE ON session TO {reader}; {who}"
-        ));
-        conn.run(PARTITION);
-        assert_eq!(
-            conn.text(RIGHTS),
-            format!("a partition {owner} SELECT, session {owner} SELECT, session {reader} TRUNCATE"),
-            "{who}"
-        );
-        conn.run(&format!("RESET ROLE; SET ROLE {reader}"));
-        for relation in ["session", "session_p0", "session_p15"] {
-            let error = conn.batch_execute(&format!("SELECT FROM {relation}")).unwrap_err();
-            assert!(error.to_string().contains("permission denied"), "{error}");
-        }
-        conn.run("RESET ROLE");
-        migrations::revert(&mut conn).unwrap();
+    migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+    conn.run(&format!(
+        "ALTER TABLE session OWNER TO {owner}; REVOKE ALL ON session FROM {reader}, PUBLIC; \
+         REVOKE TRUNCATE ON session FROM {owner}; GRANT TRUNCATE ON session TO {reader}; SET ROLE {owner}"
+    ));
+    conn.run(PARTITION);
+    assert_eq!(
+        conn.text(RIGHTS),
+        format!("a partition {owner} SELECT, session {owner} SELECT, session {reader} TRUNCATE")
+    );
+    conn.run(&format!("RESET ROLE; SET ROLE {reader}"));
+    for relation in ["session", "session_p0", "session_p15"] {
+        let error = conn.batch_execute(&format!("SELECT FROM {relation}")).unwrap_err();
+        assert!(error.to_string().contains("permission denied"), "{error}");
     }
     conn.run(&format!(
-        "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM {reader}, PUBLIC; \
+        "RESET ROLE; ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM {reader}, PUBLIC; \
          DROP OWNED BY {owner}, {reader}; DROP ROLE {owner}, {reader}"
     ));
+}
+
+/// What its owner has put into it, a check or a default, would run with a superuser's rights.
+#[test]
+fn nobody_but_the_owner_partitions_a_table() {
+    let database = Database::new();
+    database.store();
+    let mut conn = database.conn();
+    let owner = format!("{} \"'s", database.name());
+    let quoted = format!("\"{}\"", owner.replace('"', "\"\""));
+    conn.run(&format!("CREATE ROLE {quoted}; ALTER TABLE session OWNER TO {quoted}"));
+    let refused = conn.batch_execute(PARTITION).unwrap_err().to_string();
+    assert!(refused.ends_with(&format!("session belongs to {quoted}")), "{refused}");
+    conn.run(&format!("ROLLBACK; GRANT CREATE ON SCHEMA public TO {quoted}; SET ROLE {quoted}"));
+    assert!(!conn.yes(IS_PARTITIONED));
+    conn.run(PARTITION);
+    assert!(conn.yes(IS_PARTITIONED));
+    conn.run(&format!("RESET ROLE; DROP OWNED BY {quoted}; DROP ROLE {quoted}"));
 }
 
 #[test]
@@ -187,6 +200,12 @@ fn what_would_be_lost_is_refused_and_nothing_changed() {
         ),
         ("CREATE TABLE heir () INHERITS (session)", "lost: an heir"),
         ("CREATE PUBLICATION p FOR TABLE session", "lost: a publication"),
+        ("CREATE PUBLICATION p FOR ALL TABLES", "lost: a publication"),
+        ("CREATE PUBLICATION p FOR TABLES IN SCHEMA public", "lost: a publication"),
+        (
+            "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) VALUES (0, 'session'::regclass, 'r')",
+            "lost: a subscription",
+        ),
         ("ALTER TABLE session REPLICA IDENTITY FULL", "lost: a replica identity"),
         ("GRANT UPDATE (owner) ON session TO pg_monitor", "lost: a grant on a column"),
         (
@@ -198,7 +217,8 @@ fn what_would_be_lost_is_refused_and_nothing_changed() {
             "ALTER TABLE session ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY",
             "lost: an identity column",
         ),
-        ("ALTER TABLE session ADD COLUMN number bigserial", "other objects depend"),
+        ("ALTER TABLE session ADD COLUMN number bigserial", "lost: a sequence"),
+        ("CREATE SEQUENCE s OWNED BY session.owner", "lost: a sequence"),
         (
             "ALTER TABLE session ALTER COLUMN owner SET (n_distinct = 7)",
             "lost: options or a statistics target of a column",
