@@ -4,16 +4,17 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
-use diesel_session::{Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey};
+use diesel_session::{Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey, migrations};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::operations::{KeyForm, every_operation, hashed_keys};
 use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
 use crate::waiting::Waiting;
-use crate::{OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
+use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 
 /// Keys that were drawn, in whatever form their holder has them.
 static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -61,6 +62,11 @@ pub(crate) fn everything(file: &Path) {
     admin.run("SET debug_print_plan = off");
     admin.run(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"));
     admin.run("CREATE DATABASE shop OWNER app");
+    // From here on, for the administrator has said the password.
+    set_default_instrumentation(|| {
+        Some(Box::new(|event: InstrumentationEvent<'_>| println!("{INSTRUMENTATION}{event:?}")))
+    })
+    .unwrap();
     let options = || {
         ConnectOptions::new().host(guarded.server.directory().to_str().unwrap()).user("app").dbname("shop")
     };
@@ -70,6 +76,7 @@ pub(crate) fn everything(file: &Path) {
     on_connections::every_operation(&options().password(PASSWORD));
     webs::every_operation(&options().password(PASSWORD));
     the_tables(&options().password(PASSWORD), &files);
+    adopted_and_reverted(&options().password(PASSWORD));
     failures::every_error(&options().password(PASSWORD));
     in_no_file_of_the_servers(guarded);
 
@@ -134,6 +141,18 @@ fn every_store(options: &ConnectOptions) -> File {
     files
 }
 
+/// In the schema that is there without a word, as PgBouncer's transaction mode wants it.
+fn adopted_and_reverted(options: &ConnectOptions) {
+    let settings = Postgres::builder().key_storage(KeyStorage::Plain).pgbouncer(true);
+    let store = settings.connect_with(options).unwrap();
+    println!("{:?}", store.migrate());
+    every_operation(&store, KeyForm(KeyStorage::Plain));
+    let mut conn = store.pool().get().unwrap();
+    println!("{:?} {:?}", migrations::check(&mut *conn, KeyStorage::Plain), migrations::adopt(&mut *conn));
+    println!("{:?}", store.check().unwrap_err());
+    println!("{:?}", migrations::revert(&mut *conn));
+}
+
 /// Values and owners stand in their columns and nowhere else; keys nowhere, but where somebody has chosen it.
 fn the_tables(options: &ConnectOptions, file: &File) {
     let mut conn = Postgres::builder().connect_with(options).unwrap().pool().get().unwrap();
@@ -168,6 +187,10 @@ fn in_no_file_of_the_servers(mut guarded: Guarded) {
     admin.run("CHECKPOINT");
     // Files of one that runs come and go.
     guarded.server.stop().unwrap();
+    let log = guarded.server.log().unwrap();
+    for witness in [VALUE, OWNER, "LOG:  00000: execute", "LOG:  00000: plan:", "DEBUG:  "] {
+        assert!(log.contains(witness), "the server's log has nothing of {witness}");
+    }
     let directory = guarded.server.directory();
     let hashed = hashed_keys();
     assert!(hashed.len() > 30);

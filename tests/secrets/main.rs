@@ -32,6 +32,9 @@ const WRONG_PASSWORD: &str = "incorrect-zebra";
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
 
+/// How what Diesel's instrumentation is told begins.
+const INSTRUMENTATION: &str = "an event of Diesel's: ";
+
 /// Where the loud process leaves the keys that it has drawn.
 const KEYS: &str = "DIESEL_SESSION_TEST_KEYS";
 
@@ -79,6 +82,9 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
     let shows_bytes =
         |line: &&str| line.contains("tokio_postgres::query: ") && line.contains(" with parameters: ");
     let (bound, said): (Vec<&str>, Vec<&str>) = said.lines().partition(shows_bytes);
+    let (events, said): (Vec<&str>, Vec<&str>) =
+        said.into_iter().partition(|line| line.starts_with(INSTRUMENTATION));
+    instrumentation_shows(&events, &keys);
     let (bound, said) = (bound.join("\n"), said.join("\n"));
     for secret in keys.iter().copied().chain([PASSWORD, WRONG_PASSWORD, VALUE, OWNER]) {
         for form in forms(secret) {
@@ -100,6 +106,21 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
         for form in forms(secret) {
             assert!(!bound.contains(&form), "{secret} is bound as {form}");
         }
+    }
+}
+
+/// Values and owners as they are bound, and passwords of connections: SECURITY.md says so. But no keys.
+fn instrumentation_shows(events: &[&str], keys: &[&str]) {
+    let (connections, queries): (Vec<&str>, Vec<&str>) =
+        events.iter().partition(|event| event.contains("EstablishConnection {"));
+    let (connections, queries) = (connections.join("\n"), queries.join("\n"));
+    for shown in [PASSWORD, WRONG_PASSWORD] {
+        assert!(connections.contains(shown), "then SECURITY.md need not say it");
+        assert!(!queries.contains(shown), "a password outside of a connection's address");
+    }
+    assert!(queries.contains(VALUE) && queries.contains(OWNER), "then SECURITY.md need not say it");
+    for form in keys.iter().copied().flat_map(forms) {
+        assert!(!queries.contains(&form) && !connections.contains(&form), "a key as {form}");
     }
 }
 

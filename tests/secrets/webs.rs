@@ -55,7 +55,7 @@ async fn behind_tower_sessions(store: &AsyncDieselSession, conn: &mut PgConnecti
         .route("/renew", get(async |session: Session| session.cycle_id().await.is_ok().to_string()))
         .route("/look", get(async |session: Session| session.get::<u32>("value").await.is_ok().to_string()))
         .route("/leave", get(async |session: Session| session.flush().await.is_ok().to_string()))
-        .layer(SessionManagerLayer::new(store));
+        .layer(SessionManagerLayer::new(store.clone()));
     let mut cookie = String::new();
     for path in ["/put", "/look", "/renew", "/put", "/spoil", "/look", "/renew", "/put", "/leave", "/look"] {
         if path == "/spoil" {
@@ -73,6 +73,7 @@ async fn behind_tower_sessions(store: &AsyncDieselSession, conn: &mut PgConnecti
                 remember_hashed(id);
                 // Its `Debug` shows a number.
                 remember_hashed(&parsed.0.to_string());
+                remember_hashed(store.key(&parsed).as_str());
             }
             pair.clone_into(&mut cookie);
         }
