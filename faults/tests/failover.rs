@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds
+    a_host_that_is_silent_leaves_time_for_the_next
 }
 
 fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(kind: Kind) {
@@ -53,6 +55,19 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     assert!(report.errors.keys().all(|kind| lost_connections.contains(&&**kind)), "{report}");
     println!("100 calls served {:.1} s after the promotion", outage.as_secs_f32());
     assert!(outage < Duration::from_secs(5), "{outage:?}");
+}
+
+/// A primary whose machine hangs refuses nobody: it takes a connection and says nothing.
+fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
+    let server = Server::start(&DURABLE).unwrap();
+    let silent = tempfile::tempdir().unwrap();
+    let _listener = UnixListener::bind(silent.path().join(".s.PGSQL.5432")).unwrap();
+    let (first, second) = (silent.path().display(), server.directory().display());
+    let address =
+        format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
+    let target = Store::new(kind, &address).pool_size(3).open().unwrap();
+    let key = target.generate("x".to_owned(), None).unwrap();
+    assert_eq!(target.get(&key).unwrap(), "x");
 }
 
 fn wait_for_a_synchronous_standby(admin: &mut PgConnection) {

@@ -120,7 +120,8 @@ impl<C> Builder<C> {
     }
 
     /// How long a call waits for a free connection, and the pool for a new one (which libpq rounds up to
-    /// whole seconds, at least two). Defaults to 5 seconds.
+    /// whole seconds, at least two). Of several hosts each has its share of it, two seconds at least, before the next is
+    /// tried. Defaults to 5 seconds.
     pub fn connection_timeout(mut self, timeout: Duration) -> Self {
         self.pool.connection.connection_timeout = timeout;
         self

@@ -31,7 +31,7 @@ pub(crate) fn manager(
     settings: &ConnectionSettings,
     establish: Establish,
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
-    let (set_up, limit) = (set_up(settings), settings.connection_timeout);
+    let (set_up, limit) = (set_up(settings), settings.time_of_each(addresses.len()));
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |_| {
         let (addresses, set_up, establish) = (addresses.clone(), set_up.clone(), Arc::clone(&establish));

@@ -28,6 +28,17 @@ pub struct ConnectionSettings {
     pub(crate) schema: Option<Schema>,
 }
 
+impl ConnectionSettings {
+    /// How long one of several hosts may take, so that one that is silent leaves time for the others: libpq's two seconds
+    /// at least, but no longer than all of them.
+    #[cfg(any(feature = "postgres", feature = "diesel-async"))]
+    pub(crate) fn time_of_each(&self, hosts: usize) -> Duration {
+        const SHORTEST: Duration = Duration::from_secs(2);
+        let hosts = u32::try_from(hosts).unwrap_or(u32::MAX).max(1);
+        (self.connection_timeout / hosts).max(SHORTEST).min(self.connection_timeout)
+    }
+}
+
 /// The name of the schema that a pool's connections look for tables in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema(String);

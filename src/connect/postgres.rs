@@ -150,7 +150,7 @@ impl ConnectOptions {
             }
         };
         // libpq takes whole seconds, and one second as two.
-        let connect_timeout = settings.connection_timeout.as_millis().div_ceil(1_000).max(2);
+        let connect_timeout = settings.time_of_each(self.hosts()).as_millis().div_ceil(1_000).max(2);
         default("connect_timeout", connect_timeout.to_string());
         let statement_timeout = settings.statement_timeout.as_millis();
         let probe = statement_timeout.div_ceil(4_000).max(1).to_string();
@@ -160,6 +160,12 @@ impl ConnectOptions {
         default(keepalives_count, "3".to_owned());
         default("tcp_user_timeout", statement_timeout.to_string());
         Ok(options)
+    }
+
+    /// How many of them are named.
+    fn hosts(&self) -> usize {
+        let listed = |keyword| self.get(keyword).map_or(0, |list| list.split(',').count());
+        listed("host").max(listed("hostaddr"))
     }
 
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
@@ -241,6 +247,15 @@ mod tests {
     #[test]
     fn a_nul_cannot_cut_the_string_short() {
         assert!(ConnectOptions::new().password("a\0b").address(&SETTINGS).is_err());
+    }
+
+    #[test]
+    fn each_of_several_hosts_has_its_share_of_the_time() {
+        let settings = ConnectionSettings { connection_timeout: Duration::from_secs(10), ..SETTINGS };
+        for (hosts, seconds) in [("a", 10), ("a,b", 5), ("a,b,c", 4), ("a,b,c,d,e,f", 2)] {
+            let address = ConnectOptions::new().host(hosts).address(&settings).unwrap();
+            assert!(address.contains(&format!("connect_timeout='{seconds}'")), "{address}");
+        }
     }
 
     #[test]

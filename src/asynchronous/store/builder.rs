@@ -72,8 +72,8 @@ impl Builder<AsyncPgConnection> {
     ///
     /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"), with a
     /// host, since there is no libpq that has a default, and without what only libpq knows: files of passwords,
-    /// services and certificates, and the environment's variables. Of several hosts each has the connection timeout,
-    /// one after the other.
+    /// services and certificates, and the environment's variables. Of several hosts each has its share of the
+    /// connection timeout, two seconds at least.
     ///
     /// # Errors
     ///
