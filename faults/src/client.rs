@@ -33,7 +33,7 @@ struct Client {
     wanted: AtomicUsize,
 }
 
-enum News {
+enum Message {
     /// So many threads are wanted from now on.
     Wanted(usize),
     /// A thread has stopped.
@@ -41,28 +41,28 @@ enum News {
 }
 
 impl Orders {
-    /// Obeys: each line of standard input says how many threads there are to be, and its end that there are none.
-    pub fn obey(self) -> Result<()> {
+    /// Each line of standard input says how many threads there are to be, and its end that there are none.
+    pub fn run(self) -> Result<()> {
         let target = self.store.open()?;
         let sweeper = target.sweeper()?;
-        let record = Record::begin(&*target, self.first_session)?;
+        let record = Record::begin(&*target, self.first_session, io::stdout())?;
         let client = Arc::new(Client { orders: self, target, record, wanted: AtomicUsize::new(0) });
-        let (tell, news) = channel();
+        let (tell, messages) = channel();
         let listen = tell.clone();
         // Left behind where a thread fails: the process ends then.
         thread::spawn(move || read_orders(&listen));
 
         let mut running = 0;
-        for news in news {
-            match news {
-                News::Wanted(threads) => {
+        for message in messages {
+            match message {
+                Message::Wanted(threads) => {
                     client.wanted.store(threads, Ordering::Relaxed);
                     for number in running..threads {
                         client.clone().start(number, tell.clone());
                     }
                     running = running.max(threads);
                 }
-                News::Stopped(result) => {
+                Message::Stopped(result) => {
                     result?;
                     running -= 1;
                 }
@@ -77,24 +77,25 @@ impl Orders {
     }
 }
 
-fn read_orders(tell: &Sender<News>) {
+fn read_orders(tell: &Sender<Message>) {
     for line in io::stdin().lines() {
         let threads = line.context("standard input").and_then(|line| line.parse().context("a number"));
         // Nobody listens to a client that is done.
-        let _ = tell.send(threads.map_or_else(|error| News::Stopped(Err(error)), News::Wanted));
+        let _ = tell.send(threads.map_or_else(|error| Message::Stopped(Err(error)), Message::Wanted));
     }
-    let _ = tell.send(News::Wanted(0));
+    let _ = tell.send(Message::Wanted(0));
 }
 
 impl Client {
-    fn start(self: Arc<Self>, number: usize, tell: Sender<News>) {
+    fn start(self: Arc<Self>, number: usize, tell: Sender<Message>) {
         thread::spawn(move || {
             let Orders { value_size, first_session, .. } = self.orders;
             let seed = first_session + number as u64;
             let visitors = Visitors::new(&*self.target, &self.record, value_size, seed);
             let stop = || self.wanted.load(Ordering::Relaxed) <= number;
-            let stopped = catch_unwind(AssertUnwindSafe(|| visitors.come_and_go(stop)));
-            let _ = tell.send(News::Stopped(stopped.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))));
+            let stopped = catch_unwind(AssertUnwindSafe(|| visitors.run(stop)));
+            let _ =
+                tell.send(Message::Stopped(stopped.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))));
         });
     }
 }

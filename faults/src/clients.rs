@@ -67,11 +67,11 @@ impl Clients {
         let ledger = self.ledger.clone();
         let reader = Some(thread::spawn(move || read(number, record, &ledger)));
         self.running.push(Running { number, child, input, reader });
-        self.let_there_be(threads)
+        self.set_threads(threads)
     }
 
     /// So many threads from now on, in the client that was started last.
-    pub fn let_there_be(&mut self, threads: usize) -> Result<()> {
+    pub fn set_threads(&mut self, threads: usize) -> Result<()> {
         let client = self.running.last_mut().context("no client runs")?;
         let input = client.input.as_mut().context("the client is to end")?;
         writeln!(input, "{threads}").context("the client reads no orders")
@@ -134,7 +134,7 @@ impl Clients {
         client.child.kill()?;
         client.child.wait()?;
         client.finish_reading()?;
-        self.ledger().goes(client.number);
+        self.ledger().forget_client(client.number);
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Clients {
             client.finish_reading()?;
             let number = client.number;
             self.running.pop();
-            self.ledger().goes(number);
+            self.ledger().forget_client(number);
             ensure!(status.success(), "a client failed: {status}");
         }
         Ok(())

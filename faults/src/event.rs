@@ -45,12 +45,17 @@ pub(crate) enum Call {
     Write { step: u32 },
     /// It gets another key.
     Rotate,
+    /// It lives so many more days, at least.
+    Touch { days: u16 },
     /// It ends.
     Clear,
 }
 
 /// What a short-lived session has, in milliseconds.
 pub(crate) const SHORT: u16 = 300;
+
+/// What a session has that is written without a period: the crate's default, in days.
+pub(crate) const WEEK: u16 = 7;
 
 /// A call that failed: the kind of error, without anything of the session in it, and what that says.
 #[derive(Debug, Clone, Serialize, Deserialize)]

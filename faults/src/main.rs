@@ -17,7 +17,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        Command::Client { orders } => serde_json::from_str::<Orders>(&orders)?.obey(),
+        Command::Client { orders } => serde_json::from_str::<Orders>(&orders)?.run(),
         Command::Soak(soak) => soak.run(&std::env::current_exe()?),
     }
 }

@@ -1,7 +1,8 @@
 //! What a client writes, a line an event.
 
-use std::io::{self, Stdout, Write as _};
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,10 +12,9 @@ use crate::event::Event;
 use crate::memory;
 use crate::target::Target;
 
-/// The record of one client, on standard output: each line is written whole, or, where the process is killed, cut off.
-#[derive(Debug)]
+/// The record of one client: each line is written whole, or, where the process is killed, cut off.
 pub(crate) struct Record {
-    out: Stdout,
+    out: Mutex<Box<dyn Write + Send>>,
     next_session: AtomicU64,
     counter: (u64, SessionKey),
     longest_call: AtomicU64,
@@ -22,10 +22,14 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins with a session that all threads count in, which has the first number.
-    pub(crate) fn begin(target: &dyn Target, first_session: u64) -> Result<Self> {
+    pub(crate) fn begin(
+        target: &dyn Target,
+        first_session: u64,
+        out: impl Write + Send + 'static,
+    ) -> Result<Self> {
         let key = target.generate("0".to_owned(), None).context("a session to count in")?;
         let record = Self {
-            out: io::stdout(),
+            out: Mutex::new(Box::new(out)),
             next_session: AtomicU64::new(first_session + 1),
             counter: (first_session, key),
             longest_call: AtomicU64::new(0),
@@ -37,7 +41,8 @@ impl Record {
     pub(crate) fn say(&self, event: &Event) -> Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        self.out.lock().write_all(&line).context("nobody reads the record")
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(&line).context("nobody reads the record")
     }
 
     pub(crate) fn next_session(&self) -> u64 {

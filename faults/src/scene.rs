@@ -103,7 +103,7 @@ impl Scene {
     }
 
     /// Breaks something, and waits until every client is served again.
-    pub(crate) fn suffer(&mut self, fault: Fault) -> Result<()> {
+    pub(crate) fn inject(&mut self, fault: Fault) -> Result<()> {
         let (stores, clients) = &mut self.on_postgres;
         if fault != Fault::ClientsKilled {
             clients.note_fault();
@@ -212,7 +212,7 @@ fn watcher(url: &str) -> Result<PgConnection> {
 fn partition(url: &str) -> Result<()> {
     let started = Instant::now();
     while let Err(error) = watcher(url)?.batch_execute(PARTITION) {
-        ensure!(started.elapsed() < PATIENCE, "the table's lock does not come: {error}");
+        ensure!(started.elapsed() < PATIENCE, "the table cannot be partitioned: {error}");
     }
     Ok(())
 }
@@ -242,11 +242,15 @@ impl Growth {
         self.memory.values().filter_map(|looks| Some((*looks.get(WARM)?, *looks[WARM..].iter().max()?)))
     }
 
+    /// Whether so many clients were there long enough to tell.
+    pub(crate) fn is_known(&self) -> bool {
+        self.memory().count() >= KINDS.len()
+    }
+
     /// A quarter more memory is the allocator's; a connection more is one too many.
     pub(crate) fn is_flat(&self) -> bool {
         let pools: i64 = KINDS.iter().map(|_| i64::from(POOL)).sum();
-        self.memory().count() >= KINDS.len()
-            && self.memory().all(|(warm, most)| most <= warm + warm / 4)
+        self.memory().all(|(warm, most)| most <= warm + warm / 4)
             && self.connections.iter().all(|connections| *connections <= pools)
     }
 }

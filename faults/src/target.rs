@@ -22,9 +22,9 @@ pub struct Store {
     pub address: String,
     /// Connections of its pool.
     pub pool_size: u32,
-    /// The wait for a connection.
+    /// The wait for a connection; on SQLite the crate's default.
     pub connection_timeout: Duration,
-    /// The wait for a statement.
+    /// The wait for a statement; over the application's pool the pool's own.
     pub statement_timeout: Duration,
 }
 
@@ -134,8 +134,8 @@ impl CustomizeConnection<SqliteConnection, PoolError> for FewPages {
 pub trait Target: Send + Sync {
     /// [`Now::generate`].
     fn generate(&self, value: String, expiry: Option<TimeDelta>) -> Result<SessionKey, Error>;
-    /// [`Now::get`], without the period.
-    fn get(&self, key: &SessionKey) -> Result<String, Error>;
+    /// [`Now::get`].
+    fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error>;
     /// [`Now::set`].
     fn set(&self, key: &SessionKey, value: String) -> Result<(), Error>;
     /// [`Sessions::update`] to a value, whatever the old one is.
@@ -173,8 +173,8 @@ where
         Now::generate(self, Some(value), expiry)
     }
 
-    fn get(&self, key: &SessionKey) -> Result<String, Error> {
-        Now::get(self, key).map(|(value, _left)| value)
+    fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+        Now::get(self, key)
     }
 
     fn set(&self, key: &SessionKey, value: String) -> Result<(), Error> {
@@ -237,8 +237,8 @@ impl Target for Waited {
         self.runtime.block_on(self.store.generate(Some(value), expiry))
     }
 
-    fn get(&self, key: &SessionKey) -> Result<String, Error> {
-        self.runtime.block_on(self.store.get(key)).map(|(value, _left)| value)
+    fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+        self.runtime.block_on(self.store.get(key))
     }
 
     fn set(&self, key: &SessionKey, value: String) -> Result<(), Error> {

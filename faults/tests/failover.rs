@@ -67,7 +67,7 @@ fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
         format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
     let target = Store::new(kind, &address).pool_size(3).open().unwrap();
     let key = target.generate("x".to_owned(), None).unwrap();
-    assert_eq!(target.get(&key).unwrap(), "x");
+    assert_eq!(target.get(&key).unwrap().0, "x");
 }
 
 fn wait_for_a_synchronous_standby(admin: &mut PgConnection) {

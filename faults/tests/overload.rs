@@ -20,6 +20,7 @@ use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     five_hundred_threads_on_eight_connections_end_in_time
+    five_hundred_threads_that_nobody_can_serve_are_refused_in_time
     a_server_that_stands_still_is_left_in_time_and_serves_again
     a_read_is_answered_although_every_connection_waits_for_a_lock
 }
@@ -49,10 +50,10 @@ fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
     clients.wait_for(1_000).unwrap();
     let before = calls_a_second(&mut clients);
     clients.note_fault();
-    clients.let_there_be(500).unwrap();
+    clients.set_threads(500).unwrap();
     clients.wait_for(1_000).unwrap();
     let overloaded = calls_a_second(&mut clients);
-    clients.let_there_be(FEW).unwrap();
+    clients.set_threads(FEW).unwrap();
     // The same store, and what else the machine does comes and goes.
     let mut after = calls_a_second(&mut clients);
     let started = Instant::now();
@@ -68,6 +69,27 @@ fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
     assert!(report.errors.keys().all(|kind| kind == "PoolTimeout"), "{report}");
     assert!(report.longest_call < bound + TURN, "{report}");
     assert!(report.peak_memory < 200 * 1024, "{report}");
+}
+
+/// Somebody else has locked the table: eight wait for that, and the others for a connection.
+fn five_hundred_threads_that_nobody_can_serve_are_refused_in_time(kind: Kind) {
+    let server = Server::start(&DURABLE).unwrap();
+    let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 500).unwrap();
+    clients.wait_for(500).unwrap();
+    let mut locker = PgConnection::establish(&server.url("postgres")).unwrap();
+    clients.note_fault();
+    locker.begin_test_transaction().unwrap();
+    diesel::sql_query("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").execute(&mut locker).unwrap();
+    clients.wait_for_errors(1_000).unwrap();
+    drop(locker);
+    clients.wait_for(500).unwrap();
+    let report = holds(clients, &store);
+    let kinds = ["PoolTimeout", "Database(Unknown)", "ServerTimeout"];
+    assert!(report.errors.keys().all(|kind| kinds.contains(&&**kind)), "{report}");
+    assert!(report.errors["PoolTimeout"] > 500, "{report}");
+    assert!(report.longest_call < 4 * SHORT, "{report}");
 }
 
 fn calls_a_second(clients: &mut Clients) -> f64 {
@@ -86,7 +108,7 @@ fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
         clients.wait_for(500).unwrap();
         clients.note_fault();
         server.pause().unwrap();
-        // Everyone fails at least once, in the middle of a call or without a connection.
+        // In the middle of a call, or without a connection.
         clients.wait_for_errors(64).unwrap();
         server.resume().unwrap();
     }
@@ -123,7 +145,7 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
         }
         wait_for_waiters(&mut watcher, WRITERS - shared);
         let started = Instant::now();
-        assert_eq!(target.get(&read).unwrap(), "read");
+        assert_eq!(target.get(&read).unwrap().0, "read");
         assert!(started.elapsed() < connection + SHORT, "{:?}", started.elapsed());
         println!("read after {:.1} s", started.elapsed().as_secs_f32());
     });

@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use diesel::connection::CacheSize;
 use diesel::dsl;
@@ -28,7 +29,9 @@ fn in_transaction_mode_200_clients_share_5_connections_and_leave_nothing_on_them
     let store = Store::new(Kind::BehindPgBouncer, &bouncer.url("postgres")).pool_size(200);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 200).unwrap();
+    let started = Instant::now();
     while logins(&server) < 200 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{} connections", logins(&server));
         clients.wait_for(100).unwrap();
     }
     clients.wait_for(10_000).unwrap();

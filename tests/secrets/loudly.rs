@@ -148,7 +148,7 @@ fn adopted_and_reverted(options: &ConnectOptions) {
     println!("{:?}", store.migrate());
     every_operation(&store, KeyForm(KeyStorage::Plain));
     let mut conn = store.pool().get().unwrap();
-    println!("{:?} {:?}", migrations::check(&mut *conn, KeyStorage::Plain), migrations::adopt(&mut *conn));
+    println!("{:?} {:?}", migrations::check(&mut *conn, KeyStorage::Plain), migrations::adopt(&mut conn));
     println!("{:?}", store.check().unwrap_err());
     println!("{:?}", migrations::revert(&mut *conn));
 }

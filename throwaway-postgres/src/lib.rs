@@ -107,7 +107,7 @@ impl Server {
         self.tell("kill")
     }
 
-    /// Kills all processes of the server at once, as when its machine is gone: who waits for an answer gets none.
+    /// Kills all processes of the server at once: who waits for an answer gets none, and the end of the connection instead.
     ///
     /// # Errors
     ///

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result};
-use diesel_session::{Error, SessionKey};
+use diesel_session::{Error, SessionKey, TimeDelta};
 
-use crate::event::{Call, value};
+use crate::event::{Call, WEEK, value};
 use crate::target::Target;
 
 /// A session that one thread uses.
@@ -14,6 +14,8 @@ pub(super) struct Account {
     /// Of the last key that anybody was told, if the session was not ended under it.
     key: Option<SessionKey>,
     step: u32,
+    /// So many days it was to live when it was last written or prolonged.
+    days: u16,
     short_lived: bool,
     /// The calls that failed and may have taken effect; the last may be under way.
     open: Vec<Call>,
@@ -32,7 +34,7 @@ pub(super) struct Found {
 impl Account {
     pub(super) fn begun(short_lived: bool) -> Self {
         let open = vec![Call::Generate { short_lived }];
-        Self { key: None, step: 0, short_lived, open, is_lost: false }
+        Self { key: None, step: 0, days: WEEK, short_lived, open, is_lost: false }
     }
 
     pub(super) fn begin(&mut self, call: Call) {
@@ -52,7 +54,11 @@ impl Account {
                 None
             }
             Call::Write { step } => {
-                self.step = step;
+                (self.step, self.days) = (step, WEEK);
+                None
+            }
+            Call::Touch { days } => {
+                self.days = self.days.max(days);
                 None
             }
             Call::Rotate => std::mem::replace(&mut self.key, key),
@@ -91,15 +97,18 @@ impl Account {
             return Ok(found(revived..=revived, 0, revived));
         }
         match target.get(key) {
-            Ok(read) => {
+            Ok((read, left)) => {
                 let written = self.open.iter().filter_map(|call| match call {
                     Call::Write { step } => Some(*step),
                     _ => None,
                 });
+                let days = if written.clone().next().is_some() { WEEK } else { self.days };
+                // A day more than any run takes, and than a touch may find not worth a write.
+                let is_long = left >= TimeDelta::days(i64::from(days) - 1);
                 let may_be = written.chain([self.step]).any(|step| read == value(number, step, size));
                 // The end that was asked for may come yet.
                 let fewest = u64::from(!is_open(Call::Clear));
-                Ok(found(fewest..=1, u64::from(!may_be), 0))
+                Ok(found(fewest..=1, u64::from(!may_be || !is_long), 0))
             }
             // Under a key that nobody was told, and maybe cleared before it had that.
             Err(Error::NotFound) if is_open(Call::Rotate) => {
@@ -124,7 +133,7 @@ impl Counter {
     /// What it says; a value that is no number says nothing.
     pub(super) fn look(&self, target: &dyn Target) -> Result<u64> {
         match target.get(&self.key) {
-            Ok(read) => Ok(read.parse().unwrap_or(0)),
+            Ok((read, _left)) => Ok(read.parse().unwrap_or(0)),
             Err(Error::NotFound | Error::NotSet) => Ok(0),
             Err(other) => Err(other).context("settling: a session to count in"),
         }

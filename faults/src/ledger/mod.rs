@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// This client calls no more, and its silence is none of the database's.
-    pub(crate) fn goes(&mut self, client: u64) {
+    pub(crate) fn forget_client(&mut self, client: u64) {
         self.clients.remove(&client);
     }
 

@@ -193,6 +193,48 @@ fn a_generate_that_failed_may_have_left_a_session_and_one_that_was_never_sent_ha
     }
 }
 
+#[test]
+fn an_acknowledged_prolongation_that_is_not_there_is_lost() {
+    for (days, lost) in [(30, 0), (100, 1)] {
+        let mut kept = Kept::new();
+        kept.store.touch(&kept.key, Some(TimeDelta::days(30))).unwrap();
+        kept.begin(Call::Touch { days });
+        kept.acknowledge(None);
+        assert_eq!(kept.settle().lost, lost, "{days}");
+    }
+}
+
+#[test]
+fn what_the_clients_see_themselves_is_counted() {
+    let mut kept = Kept::new();
+    kept.apply(Event::Revived);
+    kept.apply(Event::ServedDead);
+    kept.apply(Event::ServedDead);
+    kept.apply(Event::Lost { session: SESSION });
+    // And not a second time, when it is looked for.
+    kept.store.clear(&kept.key).unwrap();
+    let report = kept.settle();
+    assert_eq!((report.revived, report.served_dead, report.lost, report.half_written), (1, 2, 1, 0));
+}
+
+#[test]
+fn an_outage_is_what_lies_between_two_calls_of_one_client_that_was_not_killed() {
+    const OUTAGE: Duration = Duration::from_millis(200);
+    let between = |client, is_killed| {
+        let mut kept = Kept::new();
+        if is_killed {
+            kept.ledger.forget_client(0);
+        }
+        std::thread::sleep(OUTAGE);
+        kept.ledger.apply(client, Event::Read).unwrap();
+        kept.settle().longest_outage
+    };
+    assert!(between(0, false) >= OUTAGE);
+    for (client, is_killed) in [(0, true), (1, false)] {
+        assert!(between(client, is_killed) < OUTAGE);
+    }
+}
+
 /// Two counts were begun and one was acknowledged.
 #[test]
 fn a_counter_has_all_that_was_acknowledged_and_no_more_than_may_be() {

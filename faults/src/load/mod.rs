@@ -1,5 +1,8 @@
 //! The load: threads that begin, use and end sessions of their own, and say so.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -7,7 +10,7 @@ use anyhow::Result;
 use diesel_session::{Error, SessionKey, TimeDelta};
 use fastrand::Rng;
 
-use crate::event::{Call, Event, Failure, SHORT, value};
+use crate::event::{Call, Event, Failure, SHORT, WEEK, value};
 use crate::record::Record;
 use crate::target::Target;
 
@@ -48,7 +51,7 @@ impl<'a> Visitors<'a> {
     }
 
     /// Uses the store until it is told to stop.
-    pub(crate) fn come_and_go(mut self, stop: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn run(mut self, stop: impl Fn() -> bool) -> Result<()> {
         while !stop() {
             if let Some(dying) = self.dying.front().copied().filter(|dying| dying.over <= Instant::now()) {
                 self.dying.pop_front();
@@ -114,7 +117,9 @@ impl<'a> Visitors<'a> {
     fn get(&mut self, at: usize) -> Result<()> {
         let Live { session, key, step } = self.live[at];
         match self.record.timed(|| self.target.get(&key)) {
-            Ok(read) if read == value(session, step, self.value_size) => self.record.say(&Event::Read),
+            Ok((read, _left)) if read == value(session, step, self.value_size) => {
+                self.record.say(&Event::Read)
+            }
             Ok(_) | Err(Error::NotFound | Error::NotSet) => self.lose(at),
             Err(error) => self.record.say(&Event::Unread { failure: Failure::of(&error) }),
         }
@@ -123,27 +128,25 @@ impl<'a> Visitors<'a> {
     /// With the period that it has, and so mostly without a write, or with a longer one.
     fn touch(&mut self, at: usize) -> Result<()> {
         let Live { session, key, .. } = self.live[at];
-        let expiry = self.random.bool().then(|| self.longer());
-        if !self.prolong(session, &key, expiry)? {
-            self.live.swap_remove(at);
+        if self.random.bool() {
+            return match self.record.timed(|| self.target.touch(&key, None)) {
+                Ok(()) => self.record.say(&Event::Read),
+                Err(Error::NotFound) => self.lose(at),
+                Err(error) => self.record.say(&Event::Unread { failure: Failure::of(&error) }),
+            };
         }
-        Ok(())
+        let days = self.longer();
+        self.record.say(&Event::Begun { session, call: Call::Touch { days } })?;
+        let (target, expiry) = (self.target, TimeDelta::days(days.into()));
+        match self.acknowledged(session, || target.touch(&key, Some(expiry)), |()| None)? {
+            Some(()) => Ok(()),
+            None => self.give_up(at),
+        }
     }
 
-    /// Longer than the default period.
-    fn longer(&mut self) -> TimeDelta {
-        TimeDelta::days(8 + self.random.i64(0..100))
-    }
-
-    /// Whether the session is still there, as far as anybody knows.
-    fn prolong(&self, session: u64, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool> {
-        let event = match self.record.timed(|| self.target.touch(key, expiry)) {
-            Ok(()) => Event::Read,
-            Err(Error::NotFound) => Event::Lost { session },
-            Err(error) => Event::Unread { failure: Failure::of(&error) },
-        };
-        self.record.say(&event)?;
-        Ok(!matches!(event, Event::Lost { .. }))
+    /// Days, more than the default period has.
+    fn longer(&mut self) -> u16 {
+        self.random.u16(WEEK + 1..100)
     }
 
     fn write(&mut self, at: usize) -> Result<()> {
@@ -168,8 +171,13 @@ impl<'a> Visitors<'a> {
     fn count(&mut self) -> Result<()> {
         let (session, key) = self.record.counter();
         if self.random.u8(0..4) == 0 {
-            let expiry = self.longer();
-            return self.prolong(session, &key, Some(expiry)).map(drop);
+            let expiry = TimeDelta::days(self.longer().into());
+            let event = match self.record.timed(|| self.target.touch(&key, Some(expiry))) {
+                Ok(()) => Event::Read,
+                Err(Error::NotFound) => Event::Lost { session },
+                Err(error) => Event::Unread { failure: Failure::of(&error) },
+            };
+            return self.record.say(&event);
         }
         self.record.say(&Event::Counting { session })?;
         let event = match self.record.timed(|| self.target.count(&key)) {
