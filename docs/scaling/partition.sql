@@ -1,7 +1,8 @@
 -- Turns a migrated session table into one of 16 hash partitions: psql -v ON_ERROR_STOP=1 -f partition.sql
 -- In one transaction. Without ON_ERROR_STOP psql ends with status 0 when nothing was done.
--- As the table's owner, who needs CREATE on its schema; nobody else may, since what is in the table, such as a check, would
--- run with that one's rights.
+-- As the table's owner, who needs CREATE on its schema, and on its tablespace where that is not the database's own. Nobody
+-- else may, since what is in the table, such as a check, would run with that one's rights. Where the owner cannot log in, a
+-- member of it, but no superuser, runs SET ROLE first.
 -- The table is looked for along the search_path: for a schema of its own, SET search_path first.
 --
 -- Meanwhile nobody reads or writes a session, and whoever waits goes on with the new table, by a prepared statement
@@ -37,7 +38,7 @@ BEGIN
     RAISE EXCEPTION 'session is no table that diesel-session has migrated';
   END IF;
   IF current_user <> (SELECT rolname FROM pg_roles WHERE oid = its.relowner) THEN
-    RAISE EXCEPTION 'session belongs to %', its.relowner::regrole USING HINT = 'Connect as that role and run this again.';
+    RAISE EXCEPTION 'session belongs to %', its.relowner::regrole USING HINT = 'Connect as that role, or as a member of it who is no superuser and has run SET ROLE.';
   END IF;
   -- Carried over are columns with defaults, checks, storage and comments; indexes and constraints with comments;
   -- storage parameters, tablespace, comment, owner and grants. Of what else a table can have nothing may get lost.

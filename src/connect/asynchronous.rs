@@ -118,7 +118,7 @@ impl ConnectOptions {
             }
         }
         // tokio-postgres reads no variable of the environment.
-        let mut options = options.with_limits("keepalives_retries", settings)?.encrypted(|_| None)?;
+        let mut options = options.with_limits("keepalives_retries", settings, |_| None)?;
         if has_tls {
             options.parameters.retain(|(keyword, _)| keyword == "sslmode" || !keyword.starts_with("ssl"));
         }

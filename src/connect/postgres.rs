@@ -128,15 +128,17 @@ impl ConnectOptions {
     #[cfg(feature = "postgres")]
     pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
         let environment = |name: &str| std::env::var(name).ok();
-        let options = self.with_limits("keepalives_count", settings)?.encrypted(environment)?;
+        let options = self.with_limits("keepalives_count", settings, environment)?;
         conninfo::format(&options.parameters)
     }
 
-    /// These options with limits where they have none, `keepalives_count` under the name that this client gives it.
+    /// These options with limits where they have none, and encrypted where that is asked for: `keepalives_count` under the
+    /// name that this client gives it, `environment` what it reads besides.
     pub(super) fn with_limits(
         &self,
         keepalives_count: &str,
         settings: &ConnectionSettings,
+        environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
         if settings.pgbouncer && settings.schema.is_some() {
@@ -150,7 +152,8 @@ impl ConnectOptions {
             }
         };
         // libpq takes whole seconds, and one second as two.
-        let connect_timeout = settings.time_of_each(self.hosts()).as_millis().div_ceil(1_000).max(2);
+        let connect_timeout =
+            settings.time_of_each(self.hosts(&environment)).as_millis().div_ceil(1_000).max(2);
         default("connect_timeout", connect_timeout.to_string());
         let statement_timeout = settings.statement_timeout.as_millis();
         let probe = statement_timeout.div_ceil(4_000).max(1).to_string();
@@ -159,13 +162,14 @@ impl ConnectOptions {
         default("keepalives_interval", probe);
         default(keepalives_count, "3".to_owned());
         default("tcp_user_timeout", statement_timeout.to_string());
-        Ok(options)
+        options.encrypted(environment)
     }
 
-    /// How many of them are named.
-    fn hosts(&self) -> usize {
-        let listed = |keyword| self.get(keyword).map_or(0, |list| list.split(',').count());
-        listed("host").max(listed("hostaddr"))
+    /// How many of them are named; a service's are known to libpq alone.
+    fn hosts(&self, environment: impl Fn(&str) -> Option<String>) -> usize {
+        let list = |keyword, name| self.get(keyword).map(str::to_owned).or_else(|| environment(name));
+        let listed = |list: Option<String>| list.map_or(0, |list| list.split(',').count());
+        listed(list("host", "PGHOST")).max(listed(list("hostaddr", "PGHOSTADDR")))
     }
 
     pub(super) fn get(&self, keyword: &str) -> Option<&str> {
@@ -255,6 +259,11 @@ mod tests {
         for (hosts, seconds) in [("a", 10), ("a,b", 5), ("a,b,c", 4), ("a,b,c,d,e,f", 2)] {
             let address = ConnectOptions::new().host(hosts).address(&settings).unwrap();
             assert!(address.contains(&format!("connect_timeout='{seconds}'")), "{address}");
+        }
+        let environment = |name: &str| (name == "PGHOST").then(|| "a,b".to_owned());
+        for (options, seconds) in [(ConnectOptions::new(), "5"), (ConnectOptions::new().host("a"), "10")] {
+            let options = options.with_limits("keepalives_count", &settings, environment).unwrap();
+            assert_eq!(options.get("connect_timeout"), Some(seconds));
         }
     }
 

@@ -1,5 +1,6 @@
 //! That the clients see what a store should not do.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -99,14 +100,17 @@ impl Write for Kept {
     }
 }
 
-/// What the ledger finds after a few thousand calls of one thread.
+/// What the ledger finds after some thousand calls of several threads, one after another: of each, what is there in the end
+/// depends on its last calls.
 fn report(lie: Lie) -> Report {
     let target = Lying { store: MemorySession::new(), lie };
     let written = Kept::default();
     let record = Record::begin(&target, 0, written.clone()).unwrap();
-    let rounds = std::cell::Cell::new(0);
-    let stop = || rounds.replace(rounds.get() + 1) == 3_000;
-    Visitors::new(&target, &record, 0, 1).run(stop).unwrap();
+    for seed in 0..8 {
+        let rounds = Cell::new(0);
+        let stop = || rounds.replace(rounds.get() + 1) == 500;
+        Visitors::new(&target, &record, 0, seed).run(stop).unwrap();
+    }
     let mut ledger = Ledger::new(0);
     for line in written.0.lock().unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         ledger.apply(0, serde_json::from_slice(line).unwrap()).unwrap();
