@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Builder, ConnectOptions, DieselSession, Error, KeyStorage, SessionConnection,
+    AsyncDieselSession, AsyncSessions as _, Builder, ConnectOptions, DieselSession, Error, KeyStorage,
+    SessionConnection, Sessions as _,
 };
 
 use crate::operations::{KeyForm, say};
@@ -37,10 +38,9 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     say("replace", &on.replace(&key, Some("another"), VALUE, None));
     say("bind", &on.bind(&key, OWNER));
     say("owner_of", &on.owner_of(&key).map(drop));
-    HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).unwrap());
-    let listed = on.sessions_of(OWNER);
-    say("sessions_of", &listed);
-    say("clear_listed", &on.clear_listed(OWNER, &listed.unwrap()[0].handle));
+    let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).unwrap());
+    say("sessions_of", &on.sessions_of(OWNER));
+    say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)));
     HASHED.remember(&on.rotate(&key).unwrap());
     say("rotate", &on.rotate(&key));
     say("clear_owner", &on.clear_owner(OWNER, None));
@@ -62,11 +62,10 @@ async fn asynchronous(store: &AsyncDieselSession) {
     say("replace", &on.replace(&key, Some("another"), VALUE, None).await);
     say("bind", &on.bind(&key, OWNER).await);
     say("owner_of", &on.owner_of(&key).await.map(drop));
-    HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).await.unwrap());
-    let listed = on.sessions_of(OWNER).await;
-    say("sessions_of", &listed);
-    say("clear_listed", &on.clear_listed(OWNER, &listed.unwrap()[0].handle).await);
-    HASHED.remember(&on.rotate(&key).await.unwrap_or(key));
+    let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).await.unwrap());
+    say("sessions_of", &on.sessions_of(OWNER).await);
+    say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)).await);
+    HASHED.remember(&on.rotate(&key).await.unwrap());
     say("rotate", &on.rotate(&key).await);
     say("clear_owner", &on.clear_owner(OWNER, None).await);
     say("clear", &on.clear(&key).await);
