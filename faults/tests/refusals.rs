@@ -64,12 +64,8 @@ fn a_full_disk_loses_nothing_acknowledged_on_sqlite() {
     let full = Store::new(Kind::SqliteOfFewPages, file.to_str().unwrap()).open().unwrap();
     // The clients may have made room before they went.
     let mut let_in = Vec::new();
-    let refusal = loop {
-        match full.generate("x".repeat(LARGE), None) {
-            Ok(key) => let_in.push(key),
-            Err(refusal) => break refusal,
-        }
-    };
+    let mut generate = || full.generate("x".repeat(LARGE), None).map(|key| let_in.push(key));
+    let refusal = (0..1_000).find_map(|_| generate().err()).unwrap();
     for key in &let_in {
         full.clear(key).unwrap();
     }
