@@ -129,13 +129,3 @@ pub use web::adapter::{CREATED_FIELD, HANDLE_FIELD};
 pub use web::tower_sessions::TowerSessionStore;
 #[cfg(feature = "tokio")]
 pub use web::{Vanished, WebStore};
-
-#[cfg(all(
-    doctest,
-    feature = "sqlite",
-    feature = "testing",
-    feature = "tower-sessions",
-    feature = "diesel-async"
-))]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -122,7 +122,7 @@ impl Drop for Running {
 
 #[test]
 fn tracing_prints_the_fields_and_a_sweepers_failure() {
-    let output = run(&mut Command::new(example("tracing")));
+    let output = run(&mut Command::new(example("tracing_min")));
     for expected in [
         "operation=\"rotate\" database=\"sqlite\" outcome=\"ok\" elapsed_us=",
         "operation=\"get\" database=\"sqlite\" outcome=\"not_found\" elapsed_us=",

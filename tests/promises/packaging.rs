@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+/// The root of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// `1.86` or `1.86.0`, to compare.
 fn version(text: &str) -> Vec<u32> {
     text.split('.').chain(["0"]).take(3).map(|part| part.parse().unwrap()).collect()
@@ -12,7 +17,7 @@ fn version(text: &str) -> Vec<u32> {
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--all-features"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -45,7 +50,7 @@ fn built_for(name: &str) -> String {
             "--invert",
             name,
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -55,7 +60,7 @@ fn built_for(name: &str) -> String {
 /// What `cargo audit` is told not to look at, since it is locked and never built.
 #[test]
 fn no_feature_builds_what_the_audit_leaves_out() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let audit = std::fs::read_to_string(root.join(".cargo/audit.toml")).unwrap();
     let audit: toml::Value = toml::from_str(&audit).unwrap();
     let ignored: Vec<String> = audit["advisories"]["ignore"].clone().try_into().unwrap();
@@ -69,7 +74,7 @@ fn no_feature_builds_what_the_audit_leaves_out() {
 /// What cargo-deny says of the same files where it is installed.
 #[test]
 fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
-    let deny = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deny.toml")).unwrap();
+    let deny = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let deny: toml::Value = toml::from_str(&deny).unwrap();
     let texts = |value: &toml::Value| -> Vec<String> { value.clone().try_into().unwrap() };
     let allowed = texts(&deny["licenses"]["allow"]);
@@ -90,7 +95,7 @@ fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
             // Of this workspace.
             None => {
                 let manifest = package["manifest_path"].as_str().unwrap();
-                assert!(manifest.starts_with(env!("CARGO_MANIFEST_DIR")), "{manifest}");
+                assert!(Path::new(manifest).starts_with(root()), "{manifest}");
             }
             Some(source) => {
                 let registry =
@@ -168,16 +173,17 @@ fn a_licence_is_allowed_where_its_expression_is() {
 
 #[test]
 fn a_connection_without_its_feature_says_which_one_to_add() {
-    let ours = env!("CARGO_MANIFEST_DIR");
+    let ours = root();
     let host = tempfile::tempdir().unwrap();
     std::fs::create_dir(host.path().join("src")).unwrap();
-    std::fs::copy(Path::new(ours).join("Cargo.lock"), host.path().join("Cargo.lock")).unwrap();
+    std::fs::copy(ours.join("Cargo.lock"), host.path().join("Cargo.lock")).unwrap();
     std::fs::write(
         host.path().join("Cargo.toml"),
         format!(
             "[package]\nname = \"host\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-             diesel-session = {{ path = \"{ours}\" }}\n\
-             diesel = {{ version = \"2.3\", default-features = false, features = [\"postgres\"] }}\n"
+             diesel-session = {{ path = \"{}\" }}\n\
+             diesel = {{ version = \"2.3\", default-features = false, features = [\"postgres\"] }}\n",
+            ours.display()
         ),
     )
     .unwrap();

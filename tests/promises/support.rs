@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, LazyLock};
 use std::thread;
@@ -207,16 +207,9 @@ pub(crate) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync)
     })
 }
 
-/// One of this crate's examples, which `cargo test` builds beside the tests.
+/// One of the crate's examples: a program of this package, which `cargo test` builds first.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --examples` with the tests' features",
-        path.display()
-    );
-    path
+    Path::new(env!("CARGO_BIN_EXE_quickstart_example")).with_file_name(format!("{name}_example"))
 }
 
 /// Everything that an error shows of itself.

@@ -16,11 +16,11 @@ mod startup;
 mod values;
 
 /// Where proptest keeps what it found.
-const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/promises/corpus/seeds.txt");
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/promises/corpus/seeds.txt");
 
 /// The nasty inputs of one kind.
 pub(crate) fn corpus(kind: &str) -> Vec<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promises/corpus");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("promises/corpus");
     let list = std::fs::read_to_string(directory.join(kind).with_extension("json")).unwrap();
     let inputs: Vec<String> = serde_json::from_str(&list).unwrap();
     assert!(inputs.len() > 20, "{kind}");

@@ -1,6 +1,6 @@
 //! A page that counts its visits: actix-web, actix-session, and the sessions in an SQLite file.
 //!
-//! `cargo run --example actix_min --features sqlite-bundled,actix-session`
+//! `cargo run -p actix_min`
 
 #![allow(clippy::print_stderr, reason = "it says where it is")]
 

@@ -1,7 +1,7 @@
 //! What an application's log shows of its sessions: each operation with its database, outcome and time, and
 //! what a sweeper could not do. Never a key, a value or an owner.
 //!
-//! `cargo run --example tracing --features sqlite-bundled,tracing`
+//! `cargo run -p tracing_min`
 
 use std::error::Error as StdError;
 use std::sync::mpsc::channel;

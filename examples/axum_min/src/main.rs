@@ -1,6 +1,6 @@
 //! A page that counts its visits: axum, tower-sessions, and the sessions in an SQLite file.
 //!
-//! `cargo run --example axum_min --features sqlite-bundled,tower-sessions`
+//! `cargo run -p axum_min`
 
 #![allow(clippy::print_stderr, reason = "it says where it is")]
 
