@@ -22,25 +22,25 @@ signal_all() {
   kill "-$1" $(children)
 }
 
-is_postgres() {
-  [ "/proc/$1/exe" -ef "$bin/postgres" ]
+# The server's processes, by their working directory. The kernel's list of children misses some while others end.
+processes() {
+  for process in /proc/[0-9]*; do
+    [ ! "$process/cwd" -ef "$dir/data" ] || echo "${process#/proc/}"
+  done
 }
 
-# What a crash leaves: its children notice that the server is gone, and go one by one; or, where `all`, they are
-# killed, too.
+# What a crash leaves: its children notice that the server is gone, and end one by one. With `all` they are killed, too.
+# Returns when the last one is gone: the next server refuses to start before that.
 kill_server() {
-  kill -STOP "$server"
-  orphans=$(children)
   kill -KILL "$server"
-  [ "$1" != all ] || kill -KILL $orphans
+  [ "$1" != all ] || kill -KILL $(processes)
   wait "$server"
   server=
-  for orphan in $orphans; do
-    tries=0
-    while is_postgres "$orphan" && [ "$tries" -lt 1000 ]; do
-      tries=$((tries + 1))
-      sleep 0.02
-    done
+  tries=0
+  while left=$(processes) && [ -n "$left" ] && [ "$tries" -lt 1000 ]; do
+    tries=$((tries + 1))
+    [ "$1" != all ] || kill -KILL $left
+    sleep 0.02
   done
 } 2>/dev/null
 
