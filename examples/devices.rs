@@ -54,7 +54,7 @@ fn log_in(sessions: &Store, device: &str) -> Result<SessionKey, Error> {
 }
 
 fn list(sessions: &Store, current: &SessionKey) -> Result<(), Error> {
-    for session in sessions.sessions_of("alice")? {
+    for session in sessions.sessions_of("alice", 100)? {
         let mark = if session.handle == sessions.handle(current) { "  <- this device" } else { "" };
         println!(
             "   {}  since {}, until {} UTC{mark}",

@@ -20,7 +20,9 @@ use crate::error::Error;
 /// characters; keys of OCaml's `session-postgresql` (30 bytes as 40 base64 characters) are accepted too.
 /// OWASP asks for at least 64 bits of entropy, ASVS 7.2.3 for 128.
 ///
-/// `Debug` shows no secret, there is no `Display`, and comparison takes the same time whatever the keys.
+/// `Debug` shows no secret, there is no `Display`, and comparison takes the same time whatever the keys. A key is not
+/// wiped from memory when it is dropped: it is copied freely, and the cookie's text is in the memory of the web server
+/// anyway.
 ///
 /// # Examples
 ///
@@ -147,6 +149,9 @@ impl StoredKey {
 
     /// No session's: a key has no `$` in it, and a hash has one.
     pub(crate) const NONE: Self = Self([b'$'; SessionKey::LENGTH]);
+
+    /// After every session's, in the order of bytes.
+    pub(crate) const LAST: Self = Self([b'~'; SessionKey::LENGTH]);
 
     /// As the database gives it.
     pub(crate) fn read(text: &str) -> Option<Self> {

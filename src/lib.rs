@@ -93,6 +93,7 @@ mod schema;
 mod sessions;
 mod store;
 mod sweeper;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
@@ -108,6 +109,8 @@ pub use backend::SessionConnection;
 pub use builder::Builder;
 #[doc(no_inline)]
 pub use chrono::{DateTime, TimeDelta, Utc};
+#[cfg(feature = "sqlite")]
+pub use connect::Synchronous;
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub use connect::postgres::ConnectOptions;
 pub use error::{Error, MigrationError};
@@ -121,6 +124,7 @@ pub use rules::Rules;
 pub use sessions::Sessions;
 pub use store::{DieselSession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
+pub use table::SessionTable;
 #[cfg(feature = "actix-session")]
 pub use web::actix_session::ActixSessionStore;
 #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]

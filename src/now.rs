@@ -81,6 +81,10 @@ pub trait Now {
 
     /// Sets a live session's value, and its expiry to `expiry` from now, or the default period from now.
     ///
+    /// A statement of a database judges whether the session is live when it arrives. If it then waits for another
+    /// writer of the same row, it can succeed although the session expired during the wait. The statement timeout
+    /// bounds that wait.
+    ///
     /// # Errors
     ///
     /// *Not found* for a session that is unknown, cleared or expired: a client cannot choose a key,

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::owner::{OwnerLimit, SessionHandle};
+use crate::table::SessionTable;
 
 /// One week, as in session-postgresql.
 const DEFAULT_PERIOD: TimeDelta = TimeDelta::weeks(1);
@@ -72,7 +73,7 @@ pub struct Rules {
 /// The rules that stay as they were made.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) key_storage: KeyStorage,
+    pub(crate) table: SessionTable,
     pub(crate) value_limit: usize,
     pub(crate) max_lifetime: Option<TimeDelta>,
     pub(crate) touch_interval: TimeDelta,
@@ -82,7 +83,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            key_storage: KeyStorage::default(),
+            table: SessionTable::default(),
             value_limit: DEFAULT_VALUE_LIMIT,
             max_lifetime: None,
             touch_interval: TimeDelta::minutes(1),
@@ -118,8 +119,13 @@ impl Rules {
         Ok(())
     }
 
+    /// The table that these rules mean: for its migrations.
+    pub fn table(&self) -> &SessionTable {
+        &self.settings.table
+    }
+
     pub(crate) fn key_storage(&self) -> KeyStorage {
-        self.settings.key_storage
+        self.settings.table.key_storage
     }
 
     pub(crate) fn owner_limit(&self) -> Option<OwnerLimit> {

@@ -29,6 +29,8 @@ DECLARE
   relation regclass;
   depth integer;
 BEGIN
+  -- From here on only PostgreSQL's own functions and operators are found.
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   SELECT * INTO STRICT its FROM pg_class WHERE oid = old;
   schema := its.relnamespace::regnamespace;
   IF its.relkind <> 'r' OR its.relispartition THEN

@@ -233,9 +233,9 @@ where
         self.run(move |store| store.owner_of(&key)).await
     }
 
-    async fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {
+    async fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, S::Error> {
         let owner = owner.to_owned();
-        self.run(move |store| store.sessions_of(&owner)).await
+        self.run(move |store| store.sessions_of(&owner, limit)).await
     }
 
     fn handle(&self, key: &S::Key) -> SessionHandle {

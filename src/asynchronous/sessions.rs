@@ -53,8 +53,11 @@ pub trait AsyncSessions: AsyncNow {
     fn owner_of(&self, key: &Self::Key) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
     /// [`Sessions::sessions_of`](crate::Sessions::sessions_of).
-    fn sessions_of(&self, owner: &str)
-    -> impl Future<Output = Result<Vec<OwnedSession>, Self::Error>> + Send;
+    fn sessions_of(
+        &self,
+        owner: &str,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<OwnedSession>, Self::Error>> + Send;
 
     /// [`Sessions::handle`](crate::Sessions::handle), which asks no database.
     fn handle(&self, key: &Self::Key) -> SessionHandle;

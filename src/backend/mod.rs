@@ -8,10 +8,11 @@ use std::future::Future;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryResult;
 
-use crate::connect::{Connect, Schema};
+use crate::connect::Connect;
 use crate::error::MigrationError;
-use crate::key::{KeyStorage, StoredKey};
+use crate::key::StoredKey;
 use crate::rules::{Expiry, Period};
+use crate::table::SessionTable;
 
 pub(crate) mod blocking;
 mod cached_update;
@@ -72,7 +73,7 @@ pub trait Queries: Send {
     fn insert_since(
         &mut self,
         key: &StoredKey,
-        value: &str,
+        value: Option<&str>,
         owner: Option<&str>,
         since: DateTime<Utc>,
         expiry: Expiry,
@@ -156,8 +157,13 @@ pub trait OwnerQueries: Queries {
     /// The owner of the live session under the key.
     fn load_owner(&mut self, key: &StoredKey) -> impl Answer<Option<(Option<String>,)>>;
 
-    /// The live sessions of an owner, the oldest first.
-    fn load_owned(&mut self, owner: &str) -> impl Answer<Vec<OwnedRow>>;
+    /// At most `limit` live sessions of an owner, the newest first, that stand after this time and key in such a list.
+    fn load_owned(
+        &mut self,
+        owner: &str,
+        after: (DateTime<Utc>, StoredKey),
+        limit: i64,
+    ) -> impl Answer<Vec<OwnedRow>>;
 
     /// How many live sessions an owner has under other keys than this one.
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> impl Answer<i64>;
@@ -165,8 +171,20 @@ pub trait OwnerQueries: Queries {
     /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
     fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> impl Answer<bool>;
 
-    /// Deletes the live sessions of an owner that are under other keys than this one.
-    fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> impl Answer<usize>;
+    /// The time, or if an owner has a session that is dated later, the date of that.
+    fn now_or_newest(&mut self, owner: &str) -> impl Answer<DateTime<Utc>>;
+
+    /// Whether an owner has a session, live or not, under another key than this one that is no newer than `until`.
+    fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> impl Answer<bool>;
+
+    /// Deletes the oldest `limit` of these whose dates lie from the first to the second.
+    fn delete_until(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        dates: (DateTime<Utc>, DateTime<Utc>),
+        limit: i64,
+    ) -> impl Answer<Deleted>;
 
     /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
     /// where one was moved to another key meanwhile.
@@ -179,21 +197,42 @@ pub trait OwnerQueries: Queries {
 /// A live session: its value, when it was generated, and what is left of its period.
 pub(crate) type InspectedRow = (Option<String>, DateTime<Utc>, TimeDelta);
 
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deleted {
+    pub(crate) sessions: usize,
+    /// How many of these were live.
+    pub(crate) live: usize,
+    /// The date of the newest one.
+    pub(crate) newest: Option<DateTime<Utc>>,
+}
+
+impl Deleted {
+    /// Of sessions by their dates, and whether each was live.
+    fn of(sessions: &[(DateTime<Utc>, bool)]) -> Self {
+        let live = sessions.iter().filter(|(_, was_live)| *was_live).count();
+        let newest = sessions.iter().map(|(created, _)| *created).max();
+        Self { sessions: sessions.len(), live, newest }
+    }
+}
+
 /// A session of an owner: its key, when it was generated and when it expires.
 pub(crate) type OwnedRow = (StoredKey, DateTime<Utc>, DateTime<Utc>);
 
-/// What a database does for its session table; `migrations` implements it.
+/// What a database does for its session table; `migrations` implements it, and says what each does.
 pub trait Migrate {
-    /// The versions that this crate knows and the record does not, oldest first. Changes nothing.
-    fn missing(&mut self) -> Result<Vec<String>, MigrationError>;
+    /// Whether a table can be in a schema that has a name.
+    const HAS_SCHEMAS: bool;
 
-    /// Runs what is missing, one process at a time, in one transaction, and returns how many that was.
-    /// `schema` is the one that the connection looks into, where it was set; it is made where it is missing.
-    fn run_missing(&mut self, schema: Option<&Schema>, storage: KeyStorage) -> Result<usize, MigrationError>;
+    /// Runs the missing migrations, one process at a time, in one transaction, and returns how many that was.
+    fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError>;
 
-    /// What the record cannot tell: refuses a table that is gone, or whose keys the storage would never find.
-    fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError>;
+    /// Checks the table. Changes nothing.
+    fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
+
+    /// Checks that queries on this connection go to this table.
+    fn find_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
 
     /// Reverts the newest migration and returns its version.
-    fn revert_newest(&mut self) -> Result<String, MigrationError>;
+    fn revert_newest(&mut self, table: &SessionTable) -> Result<String, MigrationError>;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::connect::ConnectionSettings;
 #[cfg(feature = "diesel-async")]
 use crate::connect::asynchronous::Establish;
 use crate::error::Error;
@@ -16,6 +17,8 @@ use crate::rules::{Rules, Settings};
 mod pool_settings;
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub(crate) use pool_settings::PoolSettings;
 
@@ -61,7 +64,7 @@ impl<C> Builder<C> {
 
     /// The form in which the database holds keys. Defaults to [`KeyStorage::Hashed`].
     pub fn key_storage(mut self, storage: KeyStorage) -> Self {
-        self.rules.key_storage = storage;
+        self.rules.table.key_storage = storage;
         self
     }
 
@@ -97,7 +100,8 @@ impl<C> Builder<C> {
     /// [`generate_for`](crate::Sessions::generate_for) and [`bind`](crate::Sessions::bind) (ASVS 7.1.2). Defaults to
     /// no limit.
     ///
-    /// Both then take a transaction and wait for others of the same owner, in a transaction of yours until its end:
+    /// Both then lock the owner, as [`clear_owner`](crate::Sessions::clear_owner) does, in a transaction; in yours until its
+    /// end:
     /// however many log in at once, the limit holds, where all programs set the same one and use one server (with
     /// Citus, one coordinator). In a transaction of yours under an isolation stricter than READ COMMITTED they may
     /// miss sessions that others made since it began.
@@ -136,6 +140,11 @@ impl<C> Builder<C> {
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.pool.connection.statement_timeout = timeout;
         self
+    }
+
+    /// How a pool that is made here connects.
+    pub(crate) fn connection(&self) -> ConnectionSettings {
+        ConnectionSettings { schema: self.rules.table.schema.clone(), ..self.pool.connection.clone() }
     }
 
     /// These rules alone, for connections that you hold.

@@ -64,16 +64,6 @@ impl PoolSettings {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self {
-            size: None,
-            min_idle: 1,
-            bounded_calls: true,
-            connection: ConnectionSettings {
-                connection_timeout: Duration::from_secs(5),
-                statement_timeout: Duration::from_secs(5),
-                pgbouncer: false,
-                schema: None,
-            },
-        }
+        Self { size: None, min_idle: 1, bounded_calls: true, connection: ConnectionSettings::default() }
     }
 }

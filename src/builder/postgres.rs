@@ -1,7 +1,6 @@
-//! What a pool of our own on PostgreSQL has besides.
+//! Settings of a pool on PostgreSQL that the store makes.
 
 use super::Builder;
-use crate::connect::Schema;
 
 /// A connection to PostgreSQL.
 pub trait OnPostgres {}
@@ -13,14 +12,27 @@ impl OnPostgres for diesel::PgConnection {}
 impl OnPostgres for diesel_async::AsyncPgConnection {}
 
 impl<C: OnPostgres> Builder<C> {
-    /// The schema that holds the session table and the record of its migrations. `migrate` makes it
-    /// where it is missing. Defaults to what the connections' `search_path` says.
+    /// The schema that holds the session table and the record of its migrations. `migrate` creates it if it is missing.
+    /// Defaults to the first schema of the connections' `search_path` that exists.
     ///
-    /// The connections of this store's pool look for tables in this schema and in no other: give your own tables'
-    /// schema in your queries, or use a pool of your own for them. Stores in different schemas of one database do
-    /// not see each other's sessions. Not together with `pgbouncer`: give the role a `search_path` there.
+    /// The connections of a pool that this store makes look for tables in this schema only. For your own tables, name
+    /// their schema in your queries, or use another pool. Stores in different schemas of one database
+    /// do not see each other's sessions. Such a pool cannot go through `pgbouncer`: give the role a `search_path` there.
+    ///
+    /// A [pool of yours](Builder::over), or a connection of yours, keeps its `search_path`. Then `migrate` and `check` fail
+    /// with [`MigrationError::OtherSchema`](crate::MigrationError::OtherSchema) if that path leads elsewhere.
     pub fn schema(mut self, name: &str) -> Self {
-        self.pool.connection.schema = Some(Schema::new(name));
+        self.rules.table = self.rules.table.schema(name);
+        self
+    }
+
+    /// A role that may own the session table and its record. Defaults to none.
+    ///
+    /// [`SessionTable::check`](crate::SessionTable::check) accepts the current role, the roles that it is a member of,
+    /// the owner of the schema, the owner of the database and superusers. Name the role that runs your migrations if it
+    /// is none of these.
+    pub fn table_owner(mut self, role: &str) -> Self {
+        self.rules.table = self.rules.table.table_owner(role);
         self
     }
 }

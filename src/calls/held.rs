@@ -1,8 +1,8 @@
 //! Calls on a connection that the caller holds: once, for nothing is known of the caller's transaction.
 
-use crate::backend::{Queries, Transactions};
+use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
-use crate::operations::{NotMade, Operation, Update, abandon, make};
+use crate::operations::{ClearOwner, NotMade, Operation, Update, abandon, clear_owner_at_once, make};
 use crate::rules::Rules;
 use crate::trace::traced;
 
@@ -13,6 +13,14 @@ where
     O: Operation<C>,
 {
     traced(O::NAME, C::NAME, async { operation?.run(conn, false).await }).await
+}
+
+/// Ends all sessions of an owner, in one transaction.
+pub(crate) async fn clear_owner_on<C>(conn: &mut C, clear: Result<ClearOwner, Error>) -> Result<usize, Error>
+where
+    C: OwnerQueries + Transactions,
+{
+    traced(ClearOwner::NAME, C::NAME, async { clear_owner_at_once(clear?, conn).await }).await
 }
 
 /// Updates by the caller's function.

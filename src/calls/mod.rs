@@ -6,18 +6,22 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use diesel::result::DatabaseErrorKind::SerializationFailure;
-use diesel::result::Error::DatabaseError;
-
 use crate::backend::{Link, Queries as _};
 use crate::error::Error;
 use crate::operations::Operation;
 use crate::trace::traced;
 
+mod attempts;
+mod batches;
+mod failure;
 mod held;
 mod update;
 
-pub(crate) use held::{run_on, update_on};
+use attempts::Attempts;
+pub(crate) use attempts::Verdict;
+pub(crate) use batches::clear_owner;
+use failure::Failure;
+pub(crate) use held::{clear_owner_on, run_on, update_on};
 pub(crate) use update::call_update;
 
 /// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited
@@ -46,6 +50,12 @@ pub(crate) trait Source: Sync {
 
     /// How many connections there are at most: when so many were lost, the next is new.
     fn size(&self) -> u32;
+
+    /// How many there are now: when so many were read-only, the next is new.
+    fn connections(&self) -> u32;
+
+    /// Whether all were read-only lately.
+    fn verdict(&self) -> &Verdict;
 }
 
 /// Runs an operation on a lent connection; on another where that one turns out to be lost.
@@ -54,21 +64,25 @@ where
     S: Source,
     O: Operation<S::Connection> + 'static,
 {
-    let work = async {
-        let mut operation = operation?;
-        let mut attempts = Attempts::of(source);
-        loop {
-            let conn = attempts.connection().await?;
-            let repeated = attempts.lost.is_some();
-            let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
-            match result {
-                Ok(output) => return Ok(output),
-                Err(failure) => attempts.go_on_after(failure)?,
-            }
-            operation = back;
+    traced(O::NAME, S::Connection::NAME, async { run(source, operation?).await }).await
+}
+
+async fn run<S, O>(source: &S, mut operation: O) -> Result<O::Output, Error>
+where
+    S: Source,
+    O: Operation<S::Connection> + 'static,
+{
+    let mut attempts = Attempts::of(source);
+    loop {
+        let conn = attempts.connection().await?;
+        let repeated = attempts.lost.is_some();
+        let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
+        match result {
+            Ok(output) => return Ok(output),
+            Err(failure) => attempts.go_on_after(failure)?,
         }
-    };
-    traced(O::NAME, S::Connection::NAME, work).await
+        operation = back;
+    }
 }
 
 /// A lent connection, on which something is under way until it is said to be done: dropped before, it is of no use to
@@ -150,101 +164,5 @@ pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error>
             Err(source) => return Err(Error::ConnectionLost { source }),
         }
         replacements -= 1;
-    }
-}
-
-/// The attempts of one call.
-struct Attempts<'a, S> {
-    source: &'a S,
-    deadline: Instant,
-    /// At worst every connection in the pool is lost, and the next is new.
-    replacements: u32,
-    /// What the last lost connection said.
-    lost: Option<diesel::result::Error>,
-}
-
-impl<'a, S: Source> Attempts<'a, S> {
-    fn of(source: &'a S) -> Self {
-        let deadline = Instant::now() + source.call_timeout();
-        Self { source, deadline, replacements: source.size(), lost: None }
-    }
-
-    async fn connection(&mut self) -> Result<S::Lease, Error> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let conn = self.source.connection(left).await;
-        conn.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
-    }
-
-    fn in_time<R: Send + 'static>(
-        &self,
-        job: impl Future<Output = R> + Send + 'static,
-    ) -> impl Future<Output = Result<R, Error>> {
-        self.source.in_time(self.deadline, Box::pin(job))
-    }
-
-    /// Whether another attempt makes sense; if not, what to tell the caller.
-    fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
-        let in_time = Instant::now() < self.deadline;
-        match failure {
-            Failure::Lost(source) if in_time && self.replacements > 0 => {
-                self.replacements -= 1;
-                self.lost = Some(source);
-                Ok(())
-            }
-            Failure::Lost(source) => Err(Error::ConnectionLost { source }),
-            Failure::Unknown(source) => Err(Error::OutcomeUnknown { source }),
-            Failure::Conflict(_) if in_time => Ok(()),
-            Failure::Conflict(source) => Err(Error::Database(source)),
-            Failure::Other(error) => Err(error),
-        }
-    }
-}
-
-/// Why an attempt failed.
-enum Failure {
-    /// The connection is of no use any more; the operation may have taken effect, and can be repeated.
-    Lost(diesel::result::Error),
-    /// The same of an operation that cannot be repeated.
-    Unknown(diesel::result::Error),
-    /// Another transaction was in the way, under a stricter isolation than the default; nothing was done.
-    Conflict(diesel::result::Error),
-    Other(Error),
-}
-
-impl Failure {
-    /// What an error means that an operation on this connection gave; `is_ours` says that there was no open
-    /// transaction before it.
-    async fn of<C: Link>(error: Error, conn: &mut C, is_ours: bool) -> Self {
-        match error {
-            // Else a test's transaction: a new connection would have a new, empty one.
-            Error::Database(source) if is_ours => Self::explain(source, conn).await,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The same after what cannot be repeated.
-    fn for_good(self) -> Self {
-        match self {
-            Self::Lost(source) => Self::Unknown(source),
-            other => other,
-        }
-    }
-
-    /// What a database error means, outside a transaction.
-    async fn explain<C: Link>(source: diesel::result::Error, conn: &mut C) -> Self {
-        if matches!(source, DatabaseError(SerializationFailure, _)) {
-            return Self::Conflict(source);
-        }
-        // Diesel hides the SQLSTATE of a missing table, now and then takes a lost connection for something else,
-        // and something else for a lost connection. So ask.
-        match conn.has_table().await {
-            Ok(false) => Self::Other(Error::MissingTable { source }),
-            Err(_) if C::REMOTE => {
-                // Else the pool may keep it: a statement that fails before it is sent leaves no mark.
-                conn.give_up();
-                Self::Lost(source)
-            }
-            Ok(true) | Err(_) => Self::Other(Error::Database(source)),
-        }
     }
 }

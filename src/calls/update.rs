@@ -10,6 +10,9 @@ use crate::operations::{NotMade, NotWritten, Update, abandon, make};
 use crate::rules::Rules;
 use crate::trace::traced;
 
+/// How often the caller's function may run in one update.
+const RUNS: u32 = 3;
+
 /// Updates by the caller's function, which stays where the caller is; its time does not count.
 pub(crate) async fn call_update<S, E>(
     source: &S,
@@ -23,11 +26,19 @@ where
 {
     let work = async {
         let update = update?;
-        let mut attempts = Attempts::of(source);
+        let (mut attempts, mut runs) = (Attempts::of(source), 0);
         loop {
-            match attempt(rules, update, &mut attempts, &mut change).await? {
+            match attempt(rules, update, &mut attempts, &mut runs, &mut change).await? {
                 Ok(value) => return Ok(value),
-                Err(failure) => attempts.go_on_after(failure)?,
+                Err(failure) => {
+                    let goes_on =
+                        if runs == RUNS { Err(failure.into()) } else { attempts.go_on_after(failure) };
+                    goes_on.map_err(|error| match error {
+                        // Before COMMIT, so that nothing was written.
+                        Error::ConnectionLost { source } if runs > 0 => Error::Interrupted { runs, source },
+                        other => other,
+                    })?;
+                }
             }
         }
     };
@@ -38,6 +49,7 @@ async fn attempt<S, E>(
     rules: &Rules,
     update: Update,
     attempts: &mut Attempts<'_, S>,
+    runs: &mut u32,
     change: &mut impl FnMut(Option<String>) -> Result<String, E>,
 ) -> Result<Result<String, Failure>, NotMade<E>>
 where
@@ -50,6 +62,7 @@ where
         Ok(value) => value,
         Err(failure) => return Ok(Err(failure)),
     };
+    *runs += 1;
     let started = Instant::now();
     let made = make(rules, value, change);
     attempts.deadline += started.elapsed();

@@ -195,16 +195,17 @@ mod tests {
 
     use super::{ConnectOptions, ConnectionSettings};
 
-    const SETTINGS: ConnectionSettings = ConnectionSettings {
-        connection_timeout: Duration::from_millis(2_500),
-        statement_timeout: Duration::from_millis(6_500),
-        pgbouncer: false,
-        schema: None,
-    };
+    fn settings() -> ConnectionSettings {
+        ConnectionSettings {
+            connection_timeout: Duration::from_millis(2_500),
+            statement_timeout: Duration::from_millis(6_500),
+            ..ConnectionSettings::default()
+        }
+    }
 
     fn configs(options: &str, has_tls: bool) -> Vec<Config> {
         let options: ConnectOptions = options.parse().unwrap();
-        let addresses = options.asynchronous_addresses(&SETTINGS, has_tls).unwrap();
+        let addresses = options.asynchronous_addresses(&settings(), has_tls).unwrap();
         addresses.iter().map(|address| address.parse().unwrap()).collect()
     }
 
@@ -235,7 +236,7 @@ mod tests {
         for keyword in known.map(|keyword| keyword.replace("retries", "count")) {
             let options: ConnectOptions = format!("host=a {keyword}=''").parse().unwrap();
             for has_tls in [false, true] {
-                assert!(options.asynchronous_addresses(&SETTINGS, has_tls).is_err(), "{keyword}");
+                assert!(options.asynchronous_addresses(&settings(), has_tls).is_err(), "{keyword}");
             }
         }
     }
@@ -256,7 +257,7 @@ mod tests {
         const STRICT: (&str, &str) = ("PGSSLMODE", "verify-full");
         if std::env::var(STRICT.0).is_ok_and(|mode| mode == STRICT.1) {
             let options = ConnectOptions::new().host("a").requiressl(true);
-            let addresses = options.asynchronous_addresses(&SETTINGS, true).unwrap();
+            let addresses = options.asynchronous_addresses(&settings(), true).unwrap();
             return assert!(addresses[0].contains("sslmode='require'"));
         }
         let this = "connect::asynchronous::tests::requiressl_counts_whatever_the_environment_says";
@@ -275,6 +276,6 @@ mod tests {
         let config = &configs(strict, true)[0];
         assert_eq!(config.get_ssl_mode(), tokio_postgres::config::SslMode::Require);
         let options: ConnectOptions = strict.parse().unwrap();
-        assert!(options.asynchronous_addresses(&SETTINGS, false).is_err());
+        assert!(options.asynchronous_addresses(&settings(), false).is_err());
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use diesel::QueryResult;
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
 
 use crate::error::Error;
+use crate::table::Schema;
 
 #[cfg(feature = "diesel-async")]
 pub(crate) mod asynchronous;
@@ -25,7 +27,35 @@ pub struct ConnectionSettings {
     pub(crate) connection_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) pgbouncer: bool,
+    #[cfg(feature = "sqlite")]
+    pub(crate) synchronous: Synchronous,
     pub(crate) schema: Option<Schema>,
+}
+
+/// When SQLite waits for the disk (its manual, "PRAGMA synchronous"), for
+/// [`Builder::synchronous`](crate::Builder::synchronous).
+#[cfg(feature = "sqlite")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Synchronous {
+    /// At checkpoints. A loss of power can undo the last writes: a session that was ended may live again. The default.
+    #[default]
+    Normal,
+    /// At each commit. A loss of power undoes nothing that was acknowledged.
+    Full,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            connection_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            pgbouncer: false,
+            #[cfg(feature = "sqlite")]
+            synchronous: Synchronous::default(),
+            schema: None,
+        }
+    }
 }
 
 impl ConnectionSettings {
@@ -39,34 +69,6 @@ impl ConnectionSettings {
     }
 }
 
-/// The name of the schema that a pool's connections look for tables in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schema(String);
-
-#[cfg(any(feature = "postgres", feature = "diesel-async"))]
-impl Schema {
-    pub(crate) fn new(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
-    /// PostgreSQL's manual, "Identifiers and Key Words": it would cut a longer name short.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        const LONGEST: usize = 63;
-        let Self(name) = self;
-        // In a search_path `$user` stands for the role's name, quoted or not.
-        if name.is_empty() || name.len() > LONGEST || name.contains('\0') || name == "$user" {
-            let reason = format!("a name of 1 to {LONGEST} bytes without NUL, other than $user");
-            return Err(Error::Configuration { setting: "schema", reason });
-        }
-        Ok(())
-    }
-
-    /// As SQL has it, whatever characters are in it.
-    pub(crate) fn quoted(&self) -> String {
-        format!("\"{}\"", self.0.replace('"', "\"\""))
-    }
-}
-
 /// What a pool needs to know of a database.
 pub trait Connect: Sized {
     /// Whether the database is at the far end of a connection that can be lost.
@@ -77,6 +79,11 @@ pub trait Connect: Sized {
 
     /// Whether the database is private to one connection and lives as long as it.
     fn is_private(address: &str) -> bool;
+
+    /// What a connection of a pool of the application's is told each time that it is lent.
+    fn prepare_borrowed(&mut self) -> QueryResult<()> {
+        Ok(())
+    }
 
     /// What each new connection is told.
     fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>>;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ConnectionSettings, Schema, conninfo};
+use super::{ConnectionSettings, conninfo};
 use crate::error::Error;
+use crate::table::Schema;
 
 /// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
 /// names, and whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
@@ -214,8 +215,8 @@ impl fmt::Debug for ConnectOptions {
 pub(super) fn set_up(settings: &ConnectionSettings) -> Vec<String> {
     let milliseconds = settings.statement_timeout.as_millis();
     let timeout = format!(
-        "SELECT set_config('statement_timeout', '{milliseconds}', false) \
-         WHERE current_setting('statement_timeout') = '0'"
+        "SELECT pg_catalog.set_config('statement_timeout', '{milliseconds}', false) \
+         WHERE pg_catalog.current_setting('statement_timeout') = '0'"
     );
     let schema = settings.schema.as_ref().map(|schema| format!("SET search_path = {}", schema.quoted()));
     let timeout = (!settings.pgbouncer).then_some(timeout);
@@ -228,15 +229,16 @@ mod tests {
 
     use super::{ConnectOptions, ConnectionSettings};
 
-    const SETTINGS: ConnectionSettings = ConnectionSettings {
-        connection_timeout: Duration::from_millis(2_500),
-        statement_timeout: Duration::from_secs(7),
-        pgbouncer: false,
-        schema: None,
-    };
+    fn settings() -> ConnectionSettings {
+        ConnectionSettings {
+            connection_timeout: Duration::from_millis(2_500),
+            statement_timeout: Duration::from_secs(7),
+            ..ConnectionSettings::default()
+        }
+    }
 
     fn address(options: ConnectOptions) -> String {
-        options.address(&SETTINGS).unwrap()
+        options.address(&settings()).unwrap()
     }
 
     #[test]
@@ -250,12 +252,12 @@ mod tests {
 
     #[test]
     fn a_nul_cannot_cut_the_string_short() {
-        assert!(ConnectOptions::new().password("a\0b").address(&SETTINGS).is_err());
+        assert!(ConnectOptions::new().password("a\0b").address(&settings()).is_err());
     }
 
     #[test]
     fn each_of_several_hosts_has_its_share_of_the_time() {
-        let settings = ConnectionSettings { connection_timeout: Duration::from_secs(10), ..SETTINGS };
+        let settings = ConnectionSettings { connection_timeout: Duration::from_secs(10), ..settings() };
         for (hosts, seconds) in [("a", 10), ("a,b", 5), ("a,b,c", 4), ("a,b,c,d,e,f", 2)] {
             let address = ConnectOptions::new().host(hosts).address(&settings).unwrap();
             assert!(address.contains(&format!("connect_timeout='{seconds}'")), "{address}");

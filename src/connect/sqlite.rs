@@ -5,15 +5,33 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+use diesel::sql_query;
+use diesel::sql_types::{Integer, Text};
 
-use super::{Connect, ConnectionSettings};
+use super::{Connect, ConnectionSettings, Synchronous};
 use crate::error::Error;
+
+/// Milliseconds that a connection of the application's waits for another's lock, if the application has not set it.
+const BUSY_TIMEOUT: u32 = 5_000;
 
 impl Connect for SqliteConnection {
     const REMOTE: bool = false;
 
+    /// Refuses addresses of other libraries and databases, which SQLite would take for the names of files.
     fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
-        Ok(url.to_owned())
+        let refuse =
+            |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });
+        let scheme = url.split_once(':').map_or(String::new(), |(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_str() {
+            "sqlite" if !url.starts_with("sqlite://") => refuse(
+                "SQLite would make a file whose name begins with `sqlite:`: give the path alone, `:memory:`, or \
+                 `sqlite://` and the path",
+            ),
+            "postgres" | "postgresql" | "mysql" | "mariadb" => {
+                refuse("an address of another database: SQLite takes the path of a file, or `:memory:`")
+            }
+            _ => Ok(url.to_owned()),
+        }
     }
 
     /// SQLite's manual, "In-Memory Databases"; an empty path is a temporary database.
@@ -26,23 +44,48 @@ impl Connect for SqliteConnection {
             || (path.starts_with("file:") && path.contains("mode=memory"))
     }
 
+    /// SQLite itself fails at once if another connection writes. A pool that has set how long to wait keeps it.
+    fn prepare_borrowed(&mut self) -> QueryResult<()> {
+        #[derive(QueryableByName)]
+        struct BusyTimeout {
+            #[diesel(sql_type = Integer)]
+            timeout: i32,
+        }
+        let BusyTimeout { timeout } = sql_query("PRAGMA busy_timeout").get_result(self)?;
+        if timeout == 0 {
+            self.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT}"))?;
+        }
+        Ok(())
+    }
+
     fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
-        Box::new(SetUp { busy_timeout: settings.statement_timeout })
+        let (busy_timeout, synchronous) = (settings.statement_timeout, settings.synchronous);
+        Box::new(SetUp { busy_timeout, synchronous })
     }
 }
 
 #[derive(Debug)]
 struct SetUp {
     busy_timeout: Duration,
+    synchronous: Synchronous,
 }
 
 impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {
     fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), ConnectionError> {
+        #[derive(QueryableByName)]
+        struct Mode {
+            #[diesel(sql_type = Text)]
+            journal_mode: String,
+        }
         // First the time-out: to switch to WAL takes a lock.
-        let milliseconds = self.busy_timeout.as_millis();
-        conn.batch_execute(&format!(
-            "PRAGMA busy_timeout = {milliseconds}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-        ))?;
+        conn.batch_execute(&format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis()))?;
+        let Mode { journal_mode } = sql_query("PRAGMA journal_mode = WAL").get_result(conn)?;
+        // Without WAL, NORMAL could damage the file.
+        let synchronous = match self.synchronous {
+            Synchronous::Normal if journal_mode == "wal" => "NORMAL",
+            Synchronous::Normal | Synchronous::Full => "FULL",
+        };
+        conn.batch_execute(&format!("PRAGMA synchronous = {synchronous}"))?;
         Ok(())
     }
 }

@@ -94,8 +94,8 @@ where
         Ok(self.store.owner_of(key)?)
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Self::Error> {
-        Ok(self.store.sessions_of(owner)?)
+    fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Self::Error> {
+        Ok(self.store.sessions_of(owner, limit)?)
     }
 
     fn handle(&self, key: &S::Key) -> SessionHandle {

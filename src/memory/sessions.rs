@@ -98,13 +98,14 @@ impl Sessions for MemorySession {
         Ok(live(&mut sessions, key, self.shared.now())?.owner.clone())
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
+    fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
         check_owner(owner)?;
         let sessions = self.shared.sessions();
         let mut listed = self.shared.owned(&sessions, owner, None);
         listed.reverse();
         Ok(listed
             .into_iter()
+            .take(limit as usize)
             .map(|(created_on, key)| OwnedSession {
                 handle: self.handle(&key),
                 created: self.shared.date(created_on),
@@ -120,11 +121,10 @@ impl Sessions for MemorySession {
     fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
         check_owner(owner)?;
         let mut sessions = self.shared.sessions();
-        let ended = self.shared.owned(&sessions, owner, keep);
-        for (_, key) in &ended {
-            sessions.remove(key);
-        }
-        Ok(ended.len())
+        let ended = self.shared.owned(&sessions, owner, keep).len();
+        // Expired ones as well.
+        sessions.retain(|key, session| !session.is_owned_by(owner) || Some(key) == keep);
+        Ok(ended)
     }
 
     fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {

@@ -39,8 +39,8 @@ impl<C: AsyncConnection<Backend = Pg> + 'static> BlocksOnPostgres for AsyncConne
 /// A connection as a migration harness with our record, whose table must exist.
 pub(super) struct Recorded<'a, C>(pub(super) &'a mut C);
 
-pub(super) const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS __diesel_session_migrations (\
-     version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+pub(super) const CREATE_RECORD: &str = "CREATE TABLE __diesel_session_migrations (\
+     version TEXT PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
 macro_rules! harness {
     ([$($any:tt)*] $connection:ty, $database:ty) => {

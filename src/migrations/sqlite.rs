@@ -8,65 +8,87 @@ use diesel_migrations::MigrationHarness as _;
 
 use super::bookkeeping::{CREATE_RECORD, Recorded, versions};
 use super::{SQLITE, failed};
-use crate::backend::blocking::outcome;
-use crate::backend::{Link as _, Migrate, Queries as _};
-use crate::connect::Schema;
+use crate::backend::{Link as _, Migrate};
 use crate::error::MigrationError;
 use crate::key::KeyStorage;
+use crate::table::SessionTable;
 
+/// Everything is `main`'s: a table of that name in an attached database is another one.
 impl Migrate for SqliteConnection {
-    fn missing(&mut self) -> Result<Vec<String>, MigrationError> {
-        patiently(self, |conn| {
-            let pending = if exists(conn, "__diesel_session_migrations")? {
-                Recorded(conn).pending_migrations(SQLITE)
-            } else {
-                SQLITE.migrations()
-            };
-            Ok(versions(pending.map_err(failed)?))
-        })
-    }
+    const HAS_SCHEMAS: bool = false;
 
-    fn run_missing(
-        &mut self,
-        _schema: Option<&Schema>,
-        _storage: KeyStorage,
-    ) -> Result<usize, MigrationError> {
+    fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError> {
+        if missing(self)?.is_empty() {
+            check_keys(self, table.key_storage)?;
+            return Ok(0);
+        }
         alone(self, |conn| {
             let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
             if !made_by_us && exists(conn, "session")? {
                 let reason = "there was no such table before this crate's on SQLite".to_owned();
-                return Err(MigrationError::NotOurs { reason });
+                let advice = "rename it, or give the sessions a database file of their own";
+                return Err(MigrationError::NotOurs { reason, advice });
             }
             Ok(Recorded(conn).run_pending_migrations(SQLITE).map_err(failed)?.len())
         })
     }
 
-    fn check_table(&mut self, storage: KeyStorage) -> Result<(), MigrationError> {
-        let (others, refusal) = match storage {
-            KeyStorage::Plain => {
-                let hashed = "EXISTS (SELECT 1 FROM session WHERE session_key >= '$' AND session_key < '%')";
-                (hashed, MigrationError::HashedKeys)
-            }
-            KeyStorage::Hashed => {
-                let plain = "coalesce((SELECT min(substr(session_key, 1, 1) <> '$') \
-                     FROM (SELECT session_key FROM session LIMIT 100)), false)";
-                (plain, MigrationError::PlainKeys)
-            }
-        };
-        patiently(self, |conn| {
-            if !outcome(conn.has_table())? {
-                return Err(MigrationError::TableDropped);
-            }
-            if says(conn, others)? { Err(refusal) } else { Ok(()) }
-        })
+    fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError> {
+        let versions = missing(self)?;
+        if versions.is_empty() {
+            check_keys(self, table.key_storage)
+        } else {
+            Err(MigrationError::Missing { versions })
+        }
     }
 
-    fn revert_newest(&mut self) -> Result<String, MigrationError> {
+    /// A temporary table of that name would hide it.
+    fn find_table(&mut self, _table: &SessionTable) -> Result<(), MigrationError> {
+        if says(self, "EXISTS (SELECT 1 FROM sqlite_temp_master WHERE name = 'session')")? {
+            let reason = "a temporary table of that name hides it".to_owned();
+            return Err(MigrationError::NotOurs { reason, advice: "drop the temporary table" });
+        }
+        Ok(())
+    }
+
+    fn revert_newest(&mut self, _table: &SessionTable) -> Result<String, MigrationError> {
         alone(self, |conn| {
             let version = Recorded(conn).revert_last_migration(SQLITE).map_err(failed)?;
             Ok(version.to_string())
         })
     }
+}
+
+fn missing(conn: &mut SqliteConnection) -> Result<Vec<String>, MigrationError> {
+    patiently(conn, |conn| {
+        let pending = if exists(conn, "__diesel_session_migrations")? {
+            Recorded(conn).pending_migrations(SQLITE)
+        } else {
+            SQLITE.migrations()
+        };
+        Ok(versions(pending.map_err(failed)?))
+    })
+}
+
+/// Refuses a table that is gone, or that holds keys which the storage would never find.
+fn check_keys(conn: &mut SqliteConnection, storage: KeyStorage) -> Result<(), MigrationError> {
+    let (others, refusal) = match storage {
+        KeyStorage::Plain => {
+            let hashed = "EXISTS (SELECT 1 FROM main.session WHERE session_key >= '$' AND session_key < '%')";
+            (hashed, MigrationError::HashedKeys)
+        }
+        KeyStorage::Hashed => {
+            let plain = "coalesce((SELECT min(substr(session_key, 1, 1) <> '$') \
+                 FROM (SELECT session_key FROM main.session LIMIT 100)), false)";
+            (plain, MigrationError::PlainKeys)
+        }
+    };
+    patiently(conn, |conn| {
+        if !exists(conn, "session")? {
+            return Err(MigrationError::TableDropped);
+        }
+        if says(conn, others)? { Err(refusal) } else { Ok(()) }
+    })
 }
 
 /// Runs `work` in one transaction that holds the write lock from its start.
@@ -75,7 +97,9 @@ fn alone<T>(
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
     let recorded = |conn: &mut SqliteConnection| {
-        sql_query(CREATE_RECORD).execute(conn)?;
+        if !exists(conn, "__diesel_session_migrations")? {
+            sql_query(CREATE_RECORD).execute(conn)?;
+        }
         work(conn)
     };
     patiently(conn, |conn| {
@@ -108,7 +132,7 @@ fn patiently<T>(
 }
 
 fn exists(conn: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
-    says(conn, &format!("EXISTS (SELECT 1 FROM sqlite_master WHERE name = '{name}')"))
+    says(conn, &format!("EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = '{name}')"))
 }
 
 /// The answer to a question in SQL.

@@ -1,78 +1,12 @@
-//! What [`Now`](crate::Now) has.
+//! What [`Now`](crate::Now) has, but for `generate`.
 
 use chrono::TimeDelta;
 
-use super::owner::make_room;
-use super::transaction::Transaction;
-use super::{DRAWS, Operation};
-use crate::backend::{OwnerQueries, Queries, Transactions};
+use super::Operation;
+use crate::backend::Queries;
 use crate::error::Error;
-use crate::key::{KeyStorage, SessionKey, StoredKey};
-use crate::owner::OwnerLimit;
-use crate::rules::{Expiry, Period, Rules, check_owner};
-
-/// Starts a session and returns its key.
-pub(crate) struct Generate<V> {
-    key: SessionKey,
-    storage: KeyStorage,
-    value: Option<V>,
-    owner: Option<String>,
-    owner_limit: Option<OwnerLimit>,
-    period: Period,
-}
-
-impl<V: AsRef<str> + Send + Sync> Generate<V> {
-    pub(crate) fn new(
-        rules: &Rules,
-        owner: Option<&str>,
-        value: Option<V>,
-        expiry: Option<TimeDelta>,
-    ) -> Result<Self, Error> {
-        owner.map_or(Ok(()), check_owner)?;
-        value.as_ref().map_or(Ok(()), |value| rules.check_value(value.as_ref()))?;
-        Ok(Self {
-            period: rules.first_period(expiry)?,
-            key: SessionKey::random()?,
-            storage: rules.key_storage(),
-            value,
-            owner: owner.map(str::to_owned),
-            owner_limit: rules.owner_limit(),
-        })
-    }
-
-    async fn insert<C: Queries>(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
-        let value = self.value.as_ref().map(AsRef::as_ref);
-        for _ in 0..DRAWS {
-            let stored = StoredKey::new(&self.key, self.storage);
-            // Repeated, a key that is taken was taken by our own first run.
-            if conn.insert(&stored, value, self.owner.as_deref(), self.period).await? || repeated {
-                return Ok(self.key);
-            }
-            self.key = SessionKey::random()?;
-        }
-        Err(Error::NotInserted { draws: DRAWS })
-    }
-}
-
-impl<C: OwnerQueries + Transactions, V: AsRef<str> + Send + Sync> Operation<C> for Generate<V> {
-    type Output = SessionKey;
-    const NAME: &'static str = "generate";
-
-    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
-        let (Some(owner), Some(limit)) = (self.owner.clone(), self.owner_limit) else {
-            return self.insert(conn, repeated).await;
-        };
-        let mut transaction = Transaction::begin(conn).await?;
-        // Our own first run's session must not count against us.
-        let key = StoredKey::new(&self.key, self.storage);
-        let inserted = async {
-            make_room(transaction.conn(), &owner, limit, &key).await?;
-            self.insert(transaction.conn(), repeated).await
-        };
-        let inserted = inserted.await;
-        transaction.end(inserted).await
-    }
-}
+use crate::key::{SessionKey, StoredKey};
+use crate::rules::{Expiry, Rules};
 
 /// Ends a session.
 pub(crate) struct Clear {

@@ -9,7 +9,9 @@ use std::future::Future;
 use crate::error::Error;
 
 mod basic;
+mod clear_owner;
 mod expired;
+mod generate;
 mod lifetime;
 mod owner;
 mod transaction;
@@ -17,17 +19,21 @@ mod update;
 #[cfg(feature = "tokio")]
 mod web;
 
-pub(crate) use basic::{Clear, Generate, Get, Set};
+pub(crate) use basic::{Clear, Get, Set};
+pub(crate) use clear_owner::{Batch, ClearOwner, clear_owner_at_once};
 pub(crate) use expired::{Count, DeleteExpired};
+#[cfg(feature = "tokio")]
+pub(crate) use generate::Drawn;
+pub(crate) use generate::Generate;
 pub(crate) use lifetime::{Rotate, Touch};
-pub(crate) use owner::{Bind, ClearListed, ClearOwner, OwnerOf, SessionsOf};
+pub(crate) use owner::{Bind, ClearListed, OwnerOf, SessionsOf};
 pub(crate) use transaction::abandon;
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
 #[cfg(feature = "tokio")]
-pub(crate) use web::{Adopt, Delete, Inspect, Overwrite};
+pub(crate) use web::{Delete, Inspect, Overwrite};
 
 /// How many keys are drawn before a database that keeps none of them is given up.
-pub(crate) const DRAWS: u32 = 3;
+const DRAWS: u32 = 3;
 
 /// One operation, ready to run.
 pub(crate) trait Operation<C>: Send {

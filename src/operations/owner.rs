@@ -1,5 +1,7 @@
 //! Sessions of one owner.
 
+use chrono::{DateTime, Utc};
+
 use super::Operation;
 use super::transaction::Transaction;
 use crate::backend::{OwnerQueries, Transactions};
@@ -9,7 +11,13 @@ use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
 use crate::rules::{Rules, check_owner};
 
 /// How often a DELETE may find nothing of what was seen before, until something else than a rotation is suspected.
-const ROUNDS: u32 = 10;
+pub(super) const ROUNDS: u32 = 10;
+
+/// Sessions that one statement lists while it looks for a handle.
+const PAGE: u16 = 1_000;
+
+/// Before any session, in a list of the newest first.
+const NEWEST: (DateTime<Utc>, StoredKey) = (DateTime::<Utc>::MAX_UTC, StoredKey::LAST);
 
 /// Makes a session an owner's.
 pub(crate) struct Bind {
@@ -56,10 +64,20 @@ pub(super) async fn make_room<C: OwnerQueries>(
 ) -> Result<(), Error> {
     // A statement of its own: what follows sees what others did before they let go of the lock.
     conn.lock_owner(owner).await?;
+    make_room_in_lock(conn, owner, limit, but).await
+}
+
+/// The same where the owner is locked.
+pub(super) async fn make_room_in_lock<C: OwnerQueries>(
+    conn: &mut C,
+    owner: &str,
+    limit: OwnerLimit,
+    but: &StoredKey,
+) -> Result<(), Error> {
     delete_excess(conn, owner, but, |owned| limit.excess(owned)).await.map(drop)
 }
 
-/// Deletes an owner's oldest sessions, but one, until none is in excess, and returns how many it deleted. What is
+/// Deletes an owner's oldest sessions, but one, until none is in excess. What is
 /// rotated at the same moment is not to be seen by the DELETE under its new key: so it looks again.
 async fn delete_excess<C: OwnerQueries>(
     conn: &mut C,
@@ -106,12 +124,13 @@ impl<C: OwnerQueries> Operation<C> for OwnerOf {
 /// Lists an owner's sessions.
 pub(crate) struct SessionsOf {
     owner: String,
+    limit: u32,
 }
 
 impl SessionsOf {
-    pub(crate) fn new(owner: &str) -> Result<Self, Error> {
+    pub(crate) fn new(owner: &str, limit: u32) -> Result<Self, Error> {
         check_owner(owner)?;
-        Ok(Self { owner: owner.to_owned() })
+        Ok(Self { owner: owner.to_owned(), limit })
     }
 }
 
@@ -120,41 +139,15 @@ impl<C: OwnerQueries> Operation<C> for SessionsOf {
     const NAME: &'static str = "sessions_of";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Vec<OwnedSession>, Error> {
-        let rows = conn.load_owned(&self.owner).await?;
-        let newest_first = rows.into_iter().rev();
-        Ok(newest_first
+        let rows = conn.load_owned(&self.owner, NEWEST, self.limit.into()).await?;
+        Ok(rows
+            .into_iter()
             .map(|(key, created, expires)| OwnedSession {
                 handle: SessionHandle::new(&key),
                 created,
                 expires,
             })
             .collect())
-    }
-}
-
-/// Ends an owner's sessions, but one, and returns how many.
-pub(crate) struct ClearOwner {
-    owner: String,
-    keep: StoredKey,
-}
-
-impl ClearOwner {
-    pub(crate) fn new(rules: &Rules, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
-        check_owner(owner)?;
-        let keep = keep.map_or(StoredKey::NONE, |key| rules.stored_key(key));
-        Ok(Self { owner: owner.to_owned(), keep })
-    }
-}
-
-impl<C: OwnerQueries> Operation<C> for ClearOwner {
-    type Output = usize;
-    const NAME: &'static str = "clear_owner";
-
-    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<usize, Error> {
-        // Most have some: so it deletes before it looks.
-        let ended = conn.delete_owned(&self.owner, &self.keep).await?;
-        let rest = delete_excess(conn, &self.owner, &self.keep, Ok).await?;
-        Ok(ended + rest)
     }
 }
 
@@ -175,12 +168,18 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
     type Output = bool;
     const NAME: &'static str = "clear_listed";
 
-    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        let listed = conn.load_owned(&self.owner).await?;
-        match listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
-            Some((key, ..)) => Ok(conn.delete_if_owned(key, &self.owner).await?),
-            // Ended by our own first run, most likely.
-            None => Ok(repeated),
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
+        let mut before = NEWEST;
+        loop {
+            let listed = conn.load_owned(&self.owner, before, PAGE.into()).await?;
+            if let Some((key, ..)) = listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
+                return Ok(conn.delete_if_owned(key, &self.owner).await?);
+            }
+            match listed.last() {
+                Some((key, created, _)) if listed.len() == usize::from(PAGE) => before = (*created, *key),
+                // A run before this one may have ended it, and so may somebody else: it ended before this run.
+                _ => return Ok(false),
+            }
         }
     }
 }

@@ -9,62 +9,8 @@ use crate::backend::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::owner::OwnerLimit;
-use crate::rules::{Expiry, Period, Rules, check_owner};
-use crate::web::{LoadedSession, NewSession, SavedOwner};
-
-/// Starts a session under a given key; `false` where that is taken.
-pub(crate) struct Adopt {
-    key: StoredKey,
-    session: NewSession,
-    expiry: Expiry,
-    /// Where it begins now.
-    first_period: Period,
-    owner_limit: Option<OwnerLimit>,
-}
-
-impl Adopt {
-    pub(crate) fn new(rules: &Rules, session: NewSession) -> Result<Self, Error> {
-        session.owner.as_deref().map_or(Ok(()), check_owner)?;
-        rules.check_value(&session.value)?;
-        Ok(Self {
-            key: rules.stored_key(&session.key),
-            expiry: rules.expiry(Some(session.expiry))?,
-            first_period: rules.first_period(Some(session.expiry))?,
-            owner_limit: rules.owner_limit(),
-            session,
-        })
-    }
-
-    async fn insert<C: Queries>(&self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        let NewSession { value, owner, since, .. } = &self.session;
-        let owner = owner.as_deref();
-        let inserted = match since {
-            Some(since) => conn.insert_since(&self.key, value, owner, *since, self.expiry).await?,
-            // Most begin now, by a shorter statement.
-            None => conn.insert(&self.key, Some(value), owner, self.first_period).await?,
-        };
-        // Repeated, a key that is taken was taken by our own first run.
-        Ok(inserted || repeated)
-    }
-}
-
-impl<C: OwnerQueries + Transactions> Operation<C> for Adopt {
-    type Output = bool;
-    const NAME: &'static str = "create";
-
-    async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        let (Some(owner), Some(limit)) = (&self.session.owner, self.owner_limit) else {
-            return self.insert(conn, repeated).await;
-        };
-        let mut transaction = Transaction::begin(conn).await?;
-        let inserted = async {
-            make_room(transaction.conn(), owner, limit, &self.key).await?;
-            self.insert(transaction.conn(), repeated).await
-        };
-        let inserted = inserted.await;
-        transaction.end(inserted).await
-    }
-}
+use crate::rules::{Expiry, Rules, check_owner};
+use crate::web::{LoadedSession, SavedOwner};
 
 /// A live session's value, when it began, and what is left of its period.
 pub(crate) struct Inspect {

@@ -36,7 +36,7 @@ mod pointers;
 ///
 /// // 'Log out everywhere else'.
 /// sessions.generate_for("alice", None, None)?;
-/// assert_eq!(sessions.sessions_of("alice")?.len(), 2);
+/// assert_eq!(sessions.sessions_of("alice", 10)?.len(), 2);
 /// assert_eq!(sessions.clear_owner("alice", Some(&key))?, 1);
 /// # Ok::<(), Error>(())
 /// ```
@@ -78,13 +78,14 @@ pub trait Sessions: Now {
     /// No other write to the session comes in between: it is locked meanwhile; on SQLite every write to the file
     /// waits, in memory every call. So `change` should be quick, and must not call the store. That would wait for
     /// another connection of the pool, or with it for the lock that this call holds, until a timeout; in memory for
-    /// ever. It may run again after a lost connection or a conflict, and then sees the value anew.
+    /// ever. It may run again after a lost connection or a conflict, three times at most, and then sees the new value.
     ///
     /// # Errors
     ///
     /// What `change` returns, and then nothing is written. *Not found*, also where the session expired
     /// meanwhile; a value or an expiry that the store cannot hold; a failure of the store. A connection that was
-    /// lost at the very end leaves the outcome unknown.
+    /// lost at the very end leaves the outcome unknown. A connection that was lost each of the three times, because the
+    /// server ends transactions that are idle for long, is [`Error::Interrupted`](crate::Error::Interrupted).
     ///
     /// # Panics
     ///
@@ -154,30 +155,36 @@ pub trait Sessions: Now {
     /// *Not found*; a failure of the store.
     fn owner_of(&self, key: &Self::Key) -> Result<Option<String>, Self::Error>;
 
-    /// The live sessions of an owner, the newest first; of an unknown one none.
+    /// At most `limit` live sessions of an owner, the newest first. An owner that is unknown has none.
     ///
     /// # Errors
     ///
     /// An owner's name that the store cannot hold; a failure of the store.
-    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Self::Error>;
+    fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Self::Error>;
 
     /// The handle under which [`sessions_of`](Self::sessions_of) lists the session of this key: to mark 'this
     /// device'. It asks no database.
     fn handle(&self, key: &Self::Key) -> SessionHandle;
 
-    /// Ends an owner's live sessions, but the one to keep, and returns how many: 'log out everywhere else'.
+    /// Ends an owner's sessions, except the one to keep, and returns how many of them were live: 'log out everywhere
+    /// else'. It deletes expired sessions of the owner as well, so that nothing of theirs is left.
     ///
-    /// A session that is rotated at the same moment is ended under its new key. One that begins while this
-    /// runs may live on. Where a lost connection made a repetition necessary, what was ended before it is missing
-    /// from the count.
+    /// It ends every session that the owner had when the call began. A session that is rotated at the same moment is
+    /// ended under its new key. One that begins during the call may live on, so logins cannot keep the call running.
+    ///
+    /// In a database it deletes batches of 1,000, each committed on its own, so that a million sessions end under any
+    /// statement timeout. A batch that had to be repeated after a lost connection is missing from the count. On a
+    /// connection that you hold everything is one transaction.
     ///
     /// # Errors
     ///
-    /// As for [`sessions_of`](Self::sessions_of).
+    /// As for [`sessions_of`](Self::sessions_of). A call that fails half-way returns
+    /// [`Error::PartlyCleared`](crate::Error::PartlyCleared), which says how many sessions it ended: call it again.
     fn clear_owner(&self, owner: &str, keep: Option<&Self::Key>) -> Result<usize, Self::Error>;
 
-    /// Ends the owner's live session of this handle; `false` where the owner has none, or no longer, since it was
-    /// rotated or has ended.
+    /// Ends the owner's live session of this handle. Returns `false` if the owner has no such session, or no longer,
+    /// because it was rotated or has ended. After a lost connection the call is repeated, and then `false` can also mean
+    /// that its first attempt ended the session.
     ///
     /// # Errors
     ///

@@ -50,8 +50,8 @@ macro_rules! through {
                 (**self).owner_of(key)
             }
 
-            fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, S::Error> {
-                (**self).sessions_of(owner)
+            fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, S::Error> {
+                (**self).sessions_of(owner, limit)
             }
 
             fn handle(&self, key: &S::Key) -> SessionHandle {

@@ -8,6 +8,7 @@ use super::DieselSession;
 use super::bounded::Helpers;
 use crate::backend::SessionConnection;
 use crate::builder::{Builder, PoolSettings};
+use crate::calls::Verdict;
 use crate::connect::ConnectionSettings;
 use crate::error::Error;
 
@@ -31,8 +32,9 @@ impl<C: SessionConnection> Builder<C> {
     /// ("Connection Strings").
     ///
     /// On SQLite it is a file, made when it is missing; a `file:` URI; or `:memory:`. Connections write ahead
-    /// (`journal_mode = WAL`) with `synchronous = NORMAL`: a crash of the process loses nothing, a loss of
-    /// power may lose the last writes and never damages the file (SQLite's manual, "Write-Ahead Logging").
+    /// (`journal_mode = WAL`) with `synchronous = NORMAL`: a crash of the process loses nothing. A loss of power can undo
+    /// the last writes, an acknowledged logout among them, and never damages the file (SQLite's manual, "Write-Ahead
+    /// Logging"); `Builder::synchronous` avoids that. `sqlite:app.db`, as other libraries write it, is refused.
     ///
     /// # Errors
     ///
@@ -40,9 +42,8 @@ impl<C: SessionConnection> Builder<C> {
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
     /// connection could be made within the connection timeout.
     pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
-        let address = C::address(url, &self.pool.connection)?;
-        let set_up = C::set_up(&self.pool.connection);
-        self.build(&address, set_up, true)
+        let settings = self.connection();
+        self.build(&C::address(url, &settings)?, C::set_up(&settings), true)
     }
 
     /// The store over a new pool; `wait` says to wait for its first connection.
@@ -53,8 +54,7 @@ impl<C: SessionConnection> Builder<C> {
         wait: bool,
     ) -> Result<DieselSession<C>, Error> {
         let rules = self.rules()?;
-        let ConnectionSettings { connection_timeout, statement_timeout, schema, .. } =
-            self.pool.connection.clone();
+        let ConnectionSettings { connection_timeout, statement_timeout, .. } = self.pool.connection.clone();
         let is_private = C::is_private(address);
         let size = self.pool.checked_size(is_private)?;
         let mut builder = Pool::builder()
@@ -77,10 +77,11 @@ impl<C: SessionConnection> Builder<C> {
         };
         Ok(DieselSession {
             pool,
-            schema,
             rules: Arc::new(rules),
             call_timeout: connection_timeout + statement_timeout,
             helpers: (C::REMOTE && self.pool.bounded_calls).then(Helpers::default),
+            is_theirs: false,
+            verdict: Verdict::default(),
         })
     }
 }

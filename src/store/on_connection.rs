@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::backend::SessionConnection;
 use crate::backend::blocking::outcome;
-use crate::calls::{run_on, update_on};
+use crate::calls::{clear_owner_on, run_on, update_on};
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{
@@ -87,7 +87,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// A refused value or expiry, and then nothing is written; [`Error::Database`].
     pub fn generate(&mut self, value: Option<&str>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        self.run(Generate::new(self.rules, None, value, expiry))
+        self.run(Generate::new(self.rules, None, value, None, expiry))
     }
 
     /// Ends the session: [`Now::clear`](crate::Now::clear).
@@ -187,7 +187,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
         value: Option<&str>,
         expiry: Option<TimeDelta>,
     ) -> Result<SessionKey, Error> {
-        self.run(Generate::new(self.rules, Some(owner), value, expiry))
+        self.run(Generate::new(self.rules, Some(owner), value, None, expiry))
     }
 
     /// Makes a live session an owner's: [`Sessions::bind`](crate::Sessions::bind).
@@ -213,8 +213,8 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     /// # Errors
     ///
     /// A refused owner; [`Error::Database`].
-    pub fn sessions_of(&mut self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
-        self.run(SessionsOf::new(owner))
+    pub fn sessions_of(&mut self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+        self.run(SessionsOf::new(owner, limit))
     }
 
     /// Ends an owner's sessions, but the one to keep: [`Sessions::clear_owner`](crate::Sessions::clear_owner).
@@ -223,7 +223,7 @@ impl<C: SessionConnection> OnConnection<'_, C> {
     ///
     /// A refused owner; [`Error::Database`].
     pub fn clear_owner(&mut self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
-        self.run(ClearOwner::new(self.rules, owner, keep))
+        outcome(clear_owner_on(self.conn, ClearOwner::new(self.rules, owner, keep)))
     }
 
     /// Ends an owner's session by its handle: [`Sessions::clear_listed`](crate::Sessions::clear_listed).

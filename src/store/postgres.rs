@@ -50,8 +50,8 @@ impl Builder<PgConnection> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn connect_with(self, options: &ConnectOptions) -> Result<DieselSession<PgConnection>, Error> {
-        let address = options.address(&self.pool.connection)?;
-        let set_up = PgConnection::set_up(&self.pool.connection);
+        let settings = self.connection();
+        let (address, set_up) = (options.address(&settings)?, PgConnection::set_up(&settings));
         self.build(&address, set_up, !options.is_start_only())
     }
 }

@@ -7,7 +7,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use super::DieselSession;
 use crate::backend::SessionConnection;
 use crate::backend::blocking::outcome;
-use crate::calls::{self, Job, Source};
+use crate::calls::{self, Job, Source, Verdict};
 use crate::error::Error;
 use crate::operations::Operation;
 #[cfg(feature = "tokio")]
@@ -40,9 +40,14 @@ impl<C: SessionConnection> Source for DieselSession<C> {
 
     async fn connection(&self, within: Duration) -> Result<Pooled<C>, Error> {
         let started = Instant::now();
-        self.pool
+        let mut conn = self
+            .pool
             .get_timeout(within.min(self.pool.connection_timeout()))
-            .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })
+            .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })?;
+        if self.is_theirs {
+            conn.prepare_borrowed()?;
+        }
+        Ok(conn)
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
@@ -58,5 +63,13 @@ impl<C: SessionConnection> Source for DieselSession<C> {
 
     fn size(&self) -> u32 {
         self.pool.max_size()
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.state().connections
+    }
+
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 }

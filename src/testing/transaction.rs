@@ -43,8 +43,9 @@ impl<C: SessionConnection> Builder<C> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn test_transaction(mut self, url: &str) -> Result<DieselSession<C>, Error> {
-        let address = C::address(url, &self.pool.connection)?;
-        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(&self.pool.connection) };
+        let settings = self.connection();
+        let address = C::address(url, &settings)?;
+        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(&settings) };
         self.pool.only_one_connection()?;
         let store = self.build(&address, Box::new(once), true)?;
         store.migrate()?;

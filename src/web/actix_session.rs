@@ -11,6 +11,7 @@ use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, NoOwner, creat
 use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
+use crate::operations::Drawn;
 
 /// As actix-session 0.11 has it: JSON texts by name.
 type SessionState = HashMap<String, String>;
@@ -32,6 +33,9 @@ type SessionState = HashMap<String, String>;
 /// `Session::clear` came before. [`HANDLE_FIELD`](crate::HANDLE_FIELD) marks this device among all
 /// [of its owner](crate::Sessions::sessions_of); and by it a renewal is known, which goes on with no session that
 /// another request ends at the same moment: so of two renewals at once none may.
+///
+/// A handler must give back a connection of the store's pool before it asks for the session: if every request holds one
+/// connection and waits for a second, none gets it.
 ///
 /// While the middleware renews a session, at the end of a request, a [`clear_owner`](crate::Sessions::clear_owner) does
 /// not reach it, nor does a logout on another server. Delete expired sessions by a [`Sweeper`](crate::Sweeper).
@@ -90,6 +94,22 @@ impl<S: WebStore> ActixSessionStore<S> {
     }
 }
 
+/// What actix-session's cookie carries: a key.
+#[derive(Clone, Copy)]
+struct CookieValue(SessionKey);
+
+impl Drawn for CookieValue {
+    const OPERATION: &'static str = "create";
+
+    fn draw() -> Result<Self, Error> {
+        SessionKey::random().map(Self)
+    }
+
+    fn key(&self) -> SessionKey {
+        self.0
+    }
+}
+
 /// An entry's text is JSON.
 fn json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
@@ -131,8 +151,8 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
             created: state.get(CREATED_FIELD).and_then(|text| created(&json(text)?)),
             value: encode(state).map_err(|error| SaveError::Serialization(error.into()))?,
         };
-        let begun = self.adapter.begin(draft, SessionKey::random).await;
-        let key = begun.map_err(|error| SaveError::Other(error.into()))?;
+        let begun = self.adapter.begin::<CookieValue>(draft).await;
+        let CookieValue(key) = begun.map_err(|error| SaveError::Other(error.into()))?;
         CookieKey::try_from(key.as_str().to_owned()).map_err(|error| SaveError::Other(error.into()))
     }
 

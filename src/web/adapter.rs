@@ -7,7 +7,7 @@ use super::renewals::Renewals;
 use super::{LoadedSession, NewSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::DRAWS;
+use crate::operations::Drawn;
 use crate::owner::SessionHandle;
 use crate::rules::LONGEST_PERIOD;
 
@@ -65,29 +65,18 @@ impl<S: WebStore> Adapter<S> {
         }
     }
 
-    /// Starts a session under a key that `draw` makes: never one that a client has sent.
-    pub(super) async fn begin(
-        &self,
-        draft: Draft,
-        mut draw: impl FnMut() -> Result<SessionKey, Error> + Send,
-    ) -> Result<SessionKey, Error> {
+    /// Starts a session under a key that is drawn: never one that a client has sent.
+    pub(super) async fn begin<D: Drawn>(&self, draft: Draft) -> Result<D, Error> {
         let Draft { value, owner, expiry, handle, created } = draft;
         if handle.is_some_and(|handle| !self.renewals.goes_on(handle)) {
             // The key of no session.
-            return self.vanished().and_then(|()| draw());
+            return self.vanished().and_then(|()| D::draw());
         }
         let owner = match owner {
             SavedOwner::Is(owner) => owner,
             SavedOwner::Stays => None,
         };
-        for _ in 0..DRAWS {
-            let key = draw()?;
-            let (value, owner) = (value.clone(), owner.clone());
-            if self.store.create(NewSession { key, value, owner, since: created, expiry }).await? {
-                return Ok(key);
-            }
-        }
-        Err(Error::NotInserted { draws: DRAWS })
+        self.store.create(NewSession { value, owner, since: created, expiry }).await
     }
 
     pub(super) async fn save(

@@ -13,7 +13,7 @@ use crate::asynchronous::{AsyncDieselSession, AsyncPool};
 use crate::backend::{OwnerQueries, SessionConnection, Transactions};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Adopt, Delete, DeleteExpired, Inspect, Operation, Overwrite, Touch};
+use crate::operations::{Delete, DeleteExpired, Drawn, Generate, Inspect, Operation, Overwrite, Touch};
 use crate::owner::SessionHandle;
 use crate::rules::Rules;
 use crate::store::DieselSession;
@@ -45,8 +45,8 @@ pub trait WebStore: Clone + fmt::Debug + Send + Sync + 'static {
     /// What a page may show of a session.
     fn handle(&self, key: &SessionKey) -> SessionHandle;
 
-    /// Starts a session; `false` where the key is taken.
-    fn create(&self, session: NewSession) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Starts a session and returns what it is known by.
+    fn create<D: Drawn>(&self, session: NewSession) -> impl Future<Output = Result<D, Error>> + Send;
 
     /// Reads a live session.
     fn load(&self, key: SessionKey) -> impl Future<Output = Result<LoadedSession, Error>> + Send;
@@ -71,10 +71,8 @@ pub trait WebStore: Clone + fmt::Debug + Send + Sync + 'static {
 }
 
 /// A session that a framework begins.
-#[derive(Clone)]
-#[allow(missing_debug_implementations, reason = "it holds a key and a value")]
+#[allow(missing_debug_implementations, reason = "it holds a value")]
 pub struct NewSession {
-    pub(crate) key: SessionKey,
     pub(crate) value: String,
     pub(crate) owner: Option<String>,
     /// When it began, where it goes on under a new key.
@@ -124,8 +122,9 @@ impl<S: Calls> WebStore for S {
         self.rules().handle(key)
     }
 
-    async fn create(&self, session: NewSession) -> Result<bool, Error> {
-        self.call(Adopt::new(self.rules(), session)).await
+    async fn create<D: Drawn>(&self, session: NewSession) -> Result<D, Error> {
+        let NewSession { value, owner, since, expiry } = session;
+        self.call(Generate::new(self.rules(), owner.as_deref(), Some(value), since, Some(expiry))).await
     }
 
     async fn load(&self, key: SessionKey) -> Result<LoadedSession, Error> {

@@ -16,6 +16,7 @@ use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, created, handl
 use super::{LoadedSession, SavedOwner, Vanished, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
+use crate::operations::Drawn;
 use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
@@ -49,6 +50,9 @@ use crate::sweeper::{BATCH, PAUSE};
 ///
 /// A handler that ends its own session by [`clear_listed`](crate::Sessions::clear_listed) and then changes it meets a
 /// session that is gone: compare the handles first, and `flush`.
+///
+/// A handler must give back a connection of the store's pool before it asks for the session: if every request holds one
+/// connection and waits for a second, none gets it.
 ///
 /// Do not cache this store (`CachingSessionStore`): a cache knows nothing of logouts elsewhere. Delete expired sessions
 /// by a [`Sweeper`](crate::Sweeper), which survives a failure as `continuously_delete_expired` does not.
@@ -117,13 +121,7 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// owner](crate::Sessions::clear_owner) end.
     #[must_use]
     pub fn key(&self, id: &Id) -> SessionKey {
-        let digest = Sha256::new()
-            .chain_update("diesel-session tower-sessions:")
-            .chain_update(id.0.to_le_bytes())
-            .finalize();
-        let mut bytes = [0; SessionKey::LENGTH / 2];
-        bytes.copy_from_slice(&digest[..SessionKey::LENGTH / 2]);
-        SessionKey::of(bytes)
+        key(id)
     }
 
     /// What is told of each failure, whose cause tower-sessions does not keep: its own errors are texts. With the
@@ -143,6 +141,32 @@ impl<S: WebStore> TowerSessionStore<S> {
         (self.on_error.0)(&error);
         StoreError::Backend(error.to_string())
     }
+}
+
+/// An id of tower-sessions that was drawn for a new session.
+#[derive(Clone, Copy)]
+struct DrawnId(Id);
+
+impl Drawn for DrawnId {
+    const OPERATION: &'static str = "create";
+
+    fn draw() -> std::result::Result<Self, Error> {
+        Ok(Self(Id::default()))
+    }
+
+    fn key(&self) -> SessionKey {
+        key(&self.0)
+    }
+}
+
+fn key(id: &Id) -> SessionKey {
+    let digest = Sha256::new()
+        .chain_update("diesel-session tower-sessions:")
+        .chain_update(id.0.to_le_bytes())
+        .finalize();
+    let mut bytes = [0; SessionKey::LENGTH / 2];
+    bytes.copy_from_slice(&digest[..SessionKey::LENGTH / 2]);
+    SessionKey::of(bytes)
 }
 
 /// The data as they are kept: without what this adapter adds to them.
@@ -170,14 +194,12 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
             handle: record.data.get(HANDLE_FIELD).and_then(handle),
             created: record.data.get(CREATED_FIELD).and_then(created),
         };
-        let draw = || {
-            // Never the record's own: after `Session::flush` that is what the client's cookie said.
-            record.id = Id::default();
-            Ok(self.key(&record.id))
-        };
-        let key = self.adapter.begin(draft, draw).await.map_err(|error| self.failed(error))?;
+        // Never the record's own id: after `Session::flush` that is what the client's cookie said.
+        let drawn: DrawnId = self.adapter.begin(draft).await.map_err(|error| self.failed(error))?;
+        record.id = drawn.0;
         // Within this request it may be given another key again.
-        record.data.insert(HANDLE_FIELD.to_owned(), self.adapter.store.handle(&key).to_string().into());
+        let handle = self.adapter.store.handle(&drawn.key());
+        record.data.insert(HANDLE_FIELD.to_owned(), handle.to_string().into());
         Ok(())
     }
 

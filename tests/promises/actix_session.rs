@@ -183,7 +183,7 @@ async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
-    let left = || sessions.sessions_of("1").unwrap()[0].expires - chrono::Utc::now();
+    let left = || sessions.sessions_of("1", 100).unwrap()[0].expires - chrono::Utc::now();
     let store = store.owner_from("user");
     let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
     store.update_ttl(&key, &Duration::minutes(5)).await.unwrap();
@@ -207,7 +207,7 @@ async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
     store.delete(&old).await.unwrap();
     let new = store.save(loaded, &HOUR).await.unwrap();
     assert_ne!(new, old);
-    let listed = sessions.sessions_of("alice").unwrap();
+    let listed = sessions.sessions_of("alice", 100).unwrap();
     assert_eq!(listed.len(), 1);
     assert!(listed[0].expires - listed[0].created <= TimeDelta::minutes(30));
     assert!((listed[0].created.timestamp_millis() - (created - 20 * 60_000)).abs() < 20);
@@ -327,14 +327,14 @@ fn a_visit_from_the_first_page_to_the_logout() {
         let before = cookie.clone();
         visit(&app, "/login/alice", &mut cookie).await;
         assert_eq!(visit(&app, "/count", &mut cookie).await.1, "3", "the session goes on");
-        assert_eq!(sessions.sessions_of("alice").unwrap().len(), 1);
+        assert_eq!(sessions.sessions_of("alice", 100).unwrap().len(), 1);
         let mut replayed = before;
         assert_eq!(visit(&app, "/count", &mut replayed).await.1, "1", "the old key is dead");
         let mut stolen = cookie.clone();
         visit(&app, "/logout", &mut cookie).await;
         assert_eq!(cookie, None);
         assert_eq!(visit(&app, "/count", &mut stolen).await.1, "1");
-        assert!(sessions.sessions_of("alice").unwrap().is_empty());
+        assert!(sessions.sessions_of("alice", 100).unwrap().is_empty());
     });
 }
 
@@ -420,7 +420,7 @@ fn a_visit_that_changes_nothing_prolongs_the_session() {
         let app = actix_test::init_service(app).await;
         let mut cookie = None;
         visit(&app, "/login/alice", &mut cookie).await;
-        let expires = || sessions.sessions_of("alice").unwrap()[0].expires;
+        let expires = || sessions.sessions_of("alice", 100).unwrap()[0].expires;
         file.conn().run("UPDATE session SET expire_date = expire_date - 1800000");
         let before = expires();
         assert_eq!(visit(&app, "/", &mut cookie).await.0, StatusCode::OK);

@@ -54,6 +54,16 @@ fn migrate_says_what_is_missing_and_mends_it() {
 }
 
 #[test]
+fn tenants_find_their_own_sessions_only() {
+    let database = Database::new();
+    for _ in 0..2 {
+        let output = run(Command::new(example("tenants")).env("DATABASE_URL", &database.url));
+        assert!(output.contains("tenant_a finds cart=3."), "{output}");
+        assert!(output.contains("tenant_b finds no such session."), "{output}");
+    }
+}
+
+#[test]
 fn devices_logs_out_one_and_then_all_others() {
     let output = run(&mut Command::new(example("devices")));
     let lines: Vec<&str> = output.lines().collect();

@@ -61,7 +61,7 @@ fn a_typed_value_is_updated_and_replaced() {
     assert!(matches!(again, Err(JsonError::Store(Error::Changed))));
     let key = carts.rotate(&key).unwrap();
     assert_eq!(carts.get(&key).unwrap().0, two());
-    assert_eq!(carts.sessions_of("alice").unwrap()[0].handle, carts.handle(&key));
+    assert_eq!(carts.sessions_of("alice", 100).unwrap()[0].handle, carts.handle(&key));
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! (Connections that break while nobody uses them are in `pool`.)
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use diesel::PgConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Builder, Error, Now as _, OwnerLimit, SessionKey, TimeDelta,
+    AsyncDieselSession, Blocking, Builder, Error, Now as _, OwnerLimit, SessionKey, Sessions as _, TimeDelta,
     TowerSessionStore, WebStore,
 };
 use throwaway_postgres::Server;
@@ -15,7 +16,7 @@ use tower_sessions::SessionStore as _;
 use tower_sessions::session::{Id, Record};
 
 use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, Postgres, Store};
+use crate::support::{Database, LATE, Postgres, Store};
 use crate::waiting::{Waiting, runtime};
 
 struct Setting<S> {
@@ -63,6 +64,7 @@ macro_rules! laws {
 laws! {
     a_rotation_gives_the_one_key_that_works
     a_generate_makes_one_session
+    a_generate_that_comes_late_revives_no_session
     a_login_under_a_limit_does_not_count_against_itself
     a_replace_says_that_its_outcome_is_unknown
     an_update_is_made_again_before_its_commit_and_never_after_it
@@ -139,10 +141,60 @@ fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
     }
 }
 
-/// In a transaction, since there is a limit: BEGIN, the lock, the count, INSERT, COMMIT.
+/// The first INSERT arrives after the session was cleared: it must be one of another key.
+fn a_generate_that_comes_late_revives_no_session<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
+    setting.proxy.cut(1, Cut::Late);
+    let key = setting.session();
+    assert_eq!(setting.live(), 1);
+    setting.store.clear(&key).unwrap();
+    setting.proxy.deliver();
+    let started = Instant::now();
+    while setting.live() == 0 {
+        assert!(started.elapsed() < LATE, "it did not arrive");
+    }
+    assert!(matches!(setting.store.get(&key), Err(Error::NotFound)), "revived");
+}
+
+/// With connections for two attempts that are lost, of which one at a time is open.
+fn patient(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
+    let store = limited::<PgConnection>(limit).pool_size(3).connect_with(&proxy.options(url)).unwrap();
+    store.migrate().unwrap();
+    store
+}
+
+/// The second attempt is lost as it deletes what the first may have left.
+#[test]
+fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
+    let setting = Setting::new(patient);
+    setting.proxy.cut(1, Cut::Late);
+    setting.proxy.cut_with("DELETE FROM", Cut::Request);
+    let key = setting.session();
+    assert_eq!(setting.live(), 1);
+    setting.store.clear(&key).unwrap();
+    setting.proxy.deliver();
+    let started = Instant::now();
+    while setting.live() == 0 {
+        assert!(started.elapsed() < LATE, "it did not arrive");
+    }
+    assert!(matches!(setting.store.get(&key), Err(Error::NotFound)), "revived");
+}
+
+/// The first attempt committed, and the second is lost as it deletes what that has left.
+#[test]
+fn a_login_under_a_limit_that_is_lost_twice_does_not_count_against_itself() {
+    let setting = Setting::limited(patient, Some(OwnerLimit::Refuse(1)));
+    setting.proxy.cut(6, Cut::Answer);
+    setting.proxy.cut_with("DELETE FROM", Cut::Answer);
+    let key = setting.store.generate_for("alice", None, None).unwrap();
+    assert_eq!(setting.live(), 1);
+    assert!(matches!(setting.store.get(&key), Err(Error::NotSet)));
+}
+
+/// In a transaction, since there is a limit: BEGIN, the lock, the time, the count, INSERT, COMMIT.
 fn a_login_under_a_limit_does_not_count_against_itself<S: Store>(make: Make<S>) {
     let setting = Setting::limited(make, Some(OwnerLimit::Refuse(1)));
-    for (request, cut) in (1..=5).flat_map(|request| CUTS.map(|cut| (request, cut))) {
+    for (request, cut) in (1..=6).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         setting.proxy.cut(request, cut);
         let key = setting.store.generate_for("alice", None, None).unwrap();
         assert_eq!(setting.live(), 1, "request {request}, {cut:?}");
@@ -203,10 +255,14 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
         setting.proxy.cut(1, cut);
         store.bind(&key, "alice").unwrap();
         assert_eq!(store.owner_of(&key).unwrap().as_deref(), Some("alice"));
+        setting.prepare();
         // It lists, and then deletes.
         setting.proxy.cut(2, cut);
-        assert!(store.clear_listed("alice", &store.handle(&key)).unwrap(), "{cut:?}");
+        let ended = store.clear_listed("alice", &store.handle(&key)).unwrap();
+        // The repetition finds nothing, and does not say that it ended what another may have ended.
+        assert_eq!(ended, cut == Cut::Request, "{cut:?}");
         assert!(setting.proxy.has_cut());
+        assert!(matches!(store.get(&key), Err(Error::NotFound)), "{cut:?}");
         setting.proxy.cut(1, cut);
         store.clear(&key).unwrap();
         assert_eq!(setting.live(), 0);
@@ -259,6 +315,49 @@ async fn a_visit_is_kept<W: WebStore>(web: W, proxy: &Proxy) {
         assert_eq!(goes_on.is_ok(), cut == Cut::Request, "{goes_on:?}");
         store.delete(&loaded.id).await.unwrap();
     }
+}
+
+/// The same late INSERT, of a framework's session.
+async fn a_create_that_comes_late<W: WebStore>(web: W, proxy: &Proxy) -> Id {
+    let store = TowerSessionStore::new(web);
+    let mut visit = Record {
+        id: Id::default(),
+        data: [].into(),
+        expiry_date: OffsetDateTime::now_utc() + Duration::hours(1),
+    };
+    for late in [false, true] {
+        if late {
+            proxy.cut(1, Cut::Late);
+        }
+        store.create(&mut visit).await.unwrap();
+        store.delete(&visit.id).await.unwrap();
+    }
+    assert!(proxy.has_cut());
+    proxy.deliver();
+    visit.id
+}
+
+#[test]
+fn a_create_that_comes_late_revives_no_session_of_a_framework() {
+    async fn is_dead<W: WebStore>(web: W, id: Id) -> bool {
+        TowerSessionStore::new(web).load(&id).await.unwrap().is_none()
+    }
+    let wait_for_it = |live: &dyn Fn() -> u64| {
+        let started = Instant::now();
+        while live() == 0 {
+            assert!(started.elapsed() < LATE, "it did not arrive");
+        }
+    };
+    let setting = Setting::new(blocking);
+    let (web, runtime) = (Blocking::from(setting.store.clone()), runtime());
+    let id = runtime.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
+    wait_for_it(&|| setting.live());
+    assert!(runtime.block_on(is_dead(web, id)));
+    let setting = Setting::new(asynchronous);
+    let web = setting.store.store().clone();
+    let id = setting.store.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
+    wait_for_it(&|| setting.live());
+    assert!(setting.store.block_on(is_dead(web, id)));
 }
 
 #[test]

@@ -230,3 +230,35 @@ fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
         assert!(replaced.iter().all(|key| matches!(store.get(key), Err(Error::NotFound))));
     }
 }
+
+/// The server ends transactions that are idle for long: a function that is slower than that runs three times at most, or
+/// once more than the pool has connections.
+fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
+    let key = store.generate(Some("a".to_owned()), None).unwrap();
+    let mut seen = 0;
+    let result = store.update(&key, None, |_| {
+        seen += 1;
+        thread::sleep(Duration::from_millis(400));
+        Ok::<_, Error>("b".to_owned())
+    });
+    assert_eq!(seen, expected);
+    let Err(error @ Error::Interrupted { runs, .. }) = &result else { panic!("{result:?}") };
+    assert_eq!(*runs, expected);
+    assert!(error.to_string().contains("idle_in_transaction_session_timeout"), "{error}");
+    assert_eq!(store.get(&key).unwrap().0, "a");
+    // A function that is quick enough goes on working.
+    store.update(&key, None, |_| Ok::<_, Error>("c".to_owned())).unwrap();
+    assert_eq!(store.get(&key).unwrap().0, "c");
+}
+
+#[test]
+fn an_update_that_the_server_cuts_off_runs_three_times_at_most_and_says_why() {
+    let database = Database::new();
+    let timeout = "SET idle_in_transaction_session_timeout = '100ms'";
+    database.conn().run(&format!("ALTER DATABASE {} {timeout}", database.name()));
+    for (connections, runs) in [(8, 3), (2, 3), (1, 2)] {
+        a_slow_function_is_cut_off(&database.store_with(Postgres::builder().pool_size(connections)), runs);
+        let builder = AsyncDieselSession::builder().pool_size(connections);
+        a_slow_function_is_cut_off(&Waiting::made(database.async_store_with(builder)), runs);
+    }
+}

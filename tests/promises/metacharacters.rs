@@ -33,8 +33,8 @@ fn everything_comes_back(store: &impl Store) {
     for (text, key) in &mut keys {
         assert_eq!(store.get(key).unwrap().0, *text);
         assert_eq!(store.owner_of(key).unwrap().as_deref(), Some(text.as_str()));
-        assert_eq!(store.sessions_of(text).unwrap().len(), 1, "{text}");
-        assert_eq!(store.sessions_of(text).unwrap()[0].handle, store.handle(key));
+        assert_eq!(store.sessions_of(text, 100).unwrap().len(), 1, "{text}");
+        assert_eq!(store.sessions_of(text, 100).unwrap()[0].handle, store.handle(key));
         store.set(key, format!("{text}{text}"), None).unwrap();
         let wrong = store.replace(key, Some(format!("not {text}")), String::new(), None);
         assert!(matches!(wrong, Err(Error::Changed)), "{text}");

@@ -112,8 +112,8 @@ impl<C: SessionConnection> Sessions for OnOneConnection<C> {
         self.on(|mut on| on.owner_of(key))
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
-        self.on(|mut on| on.sessions_of(owner))
+    fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+        self.on(|mut on| on.sessions_of(owner, limit))
     }
 
     fn handle(&self, key: &SessionKey) -> SessionHandle {

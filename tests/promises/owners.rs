@@ -37,7 +37,7 @@ fn of_sixteen_logins_three_are_let_in(store: &impl Store) {
             refused.iter().all(|login| matches!(login, Err(Error::OwnerLimit { limit: 3 }))),
             "{refused:?}"
         );
-        assert_eq!(store.sessions_of("alice").unwrap().len(), 3);
+        assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 3);
         assert_eq!(store.clear_owner("alice", None).unwrap(), 3);
     }
 }
@@ -59,7 +59,7 @@ fn sixteen_logins_leave_three_sessions(store: &impl Store) {
         let keys: Vec<_> = sixteen_logins_at_once(store).into_iter().collect::<Result<_, _>>().unwrap();
         let live = keys.iter().filter(|key| matches!(store.get(key), Err(Error::NotSet))).count();
         assert_eq!(live, 3);
-        assert_eq!(store.sessions_of("alice").unwrap().len(), 3);
+        assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 3);
     }
 }
 
@@ -110,7 +110,7 @@ fn no_rotation_escapes(store: &impl Store) {
         });
         assert_eq!(ended, 3);
         assert!(keys.iter().all(|key| matches!(store.get(key), Err(Error::NotFound))));
-        assert_eq!(store.sessions_of("alice").unwrap().len(), 1);
+        assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
         assert_eq!(store.get(&mine).unwrap().0, "mine");
         store.clear(&mine).unwrap();
     }
@@ -150,7 +150,7 @@ fn no_rotation_escapes_the_limit() {
             store.generate_for("alice", None, None).unwrap();
             is_over.store(true, Ordering::Relaxed);
         });
-        assert_eq!(store.sessions_of("alice").unwrap().len(), 2);
+        assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 2);
         store.clear_owner("alice", None).unwrap();
     }
 }
@@ -202,7 +202,7 @@ fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
     });
     assert_eq!(store.get(&shared).unwrap().0, "x");
     assert_eq!(store.owner_of(&shared).unwrap().as_deref(), Some("bob"));
-    assert_eq!(store.sessions_of("alice").unwrap().len(), 1);
+    assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
 }
 
 /// Whoever may see the rows and not delete them is told, and waits for nothing.
@@ -241,5 +241,5 @@ fn logins_rotations_and_logouts_meet_without_an_error() {
             assert!(matches!(done, Ok(()) | Err(Error::NotFound)), "{done:?}");
         }
     });
-    assert!(store.sessions_of("alice").unwrap().len() <= 3);
+    assert!(store.sessions_of("alice", 100).unwrap().len() <= 3);
 }

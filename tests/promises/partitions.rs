@@ -6,7 +6,9 @@ use std::thread;
 use std::time::Instant;
 
 use diesel::connection::SimpleConnection as _;
-use diesel_session::{AsyncDieselSession, Error, KeyStorage, MigrationError, Now, Sessions, migrations};
+use diesel_session::{
+    AsyncDieselSession, Error, KeyStorage, MigrationError, Now, SessionTable, Sessions, migrations,
+};
 
 use crate::adoption::ORIGINAL;
 use crate::migrations::{POSTGRES_VERSIONS, migration_error};
@@ -168,7 +170,7 @@ fn a_table_in_a_tablespace_is_partitioned_in_it() {
         conn.text("SELECT spcname FROM pg_tablespace JOIN pg_class ON pg_tablespace.oid = reltablespace WHERE pg_class.oid = 'session'::regclass"),
         space
     );
-    migrations::revert(&mut conn).unwrap();
+    SessionTable::new().table_owner(&owner).revert(&mut conn).unwrap();
     conn.run(&format!("DROP OWNED BY {owner}; DROP ROLE {owner}"));
     conn.run(&format!("DROP TABLESPACE \"{quoted}\""));
 }
@@ -334,7 +336,7 @@ fn a_table_can_be_partitioned_while_writers_write() {
             let old = std::mem::replace(&mut key, new);
             assert!(matches!(store.get(&old), Err(Error::NotFound)));
             assert_eq!(store.get(&key).unwrap().0, is);
-            assert_eq!(store.sessions_of(&owner).unwrap().len(), 1);
+            assert_eq!(store.sessions_of(&owner, 100).unwrap().len(), 1);
             let gone = store.generate(None, None).unwrap();
             store.clear(&gone).unwrap();
             rounds[number].fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! A proxy before a PostgreSQL server, which cuts a connection where a test wants it cut.
 
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,30 +21,49 @@ pub(crate) enum Cut {
     Request,
     /// The server did it, and the client never hears of that.
     Answer,
+    /// The client's connection ends, and the server hears of it when [`Proxy::deliver`] says.
+    Late,
 }
+
+/// What is held back, and the server's connection for it.
+type Held = Arc<Mutex<Option<(UnixStream, Vec<u8>)>>>;
+
+/// Which request is cut.
+#[derive(Clone, Copy)]
+enum Which {
+    /// The one of that number from now, 1 being the next.
+    Number(usize),
+    /// The next one with this text, as the first of a statement on a connection has its SQL.
+    With(&'static str),
+}
+
+/// What is cut next, one after the other.
+type Cuts = Arc<Mutex<VecDeque<(Which, Cut)>>>;
 
 /// Of a store with one connection: a request is what is sent before an answer is waited for.
 pub(crate) struct Proxy {
     directory: TempDir,
-    next_cut: Arc<Mutex<Option<(usize, Cut)>>>,
+    cuts: Cuts,
+    held: Held,
 }
 
 impl Proxy {
     pub(crate) fn before(server: &Server) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
-        let (socket, next_cut) = (server.directory().join(SOCKET), Arc::default());
-        let cuts = Arc::clone(&next_cut);
+        let (socket, cuts) = (server.directory().join(SOCKET), Cuts::default());
+        let held = Held::default();
+        let (cutting, holding) = (Arc::clone(&cuts), Arc::clone(&held));
         // It ends with the tests.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
                 client
-                    .and_then(|client| pass_on(client, server, &cuts))
+                    .and_then(|client| pass_on(client, server, &cutting, &holding))
                     .expect("two streams and two threads");
             }
         });
-        Self { directory, next_cut }
+        Self { directory, cuts, held }
     }
 
     /// The way to that database through the proxy.
@@ -54,50 +74,89 @@ impl Proxy {
 
     /// Cuts the request of that number from now, 1 being the next, or its answer.
     pub(crate) fn cut(&self, number: usize, cut: Cut) {
-        *self.next_cut.lock().unwrap() = Some((number, cut));
+        self.cuts.lock().unwrap().push_back((Which::Number(number), cut));
+    }
+
+    /// Then cuts the next request with this text, or its answer.
+    pub(crate) fn cut_with(&self, text: &'static str, cut: Cut) {
+        self.cuts.lock().unwrap().push_back((Which::With(text), cut));
+    }
+
+    /// Hands the server what was held back.
+    pub(crate) fn deliver(&self) {
+        let (mut server, request) = self.held.lock().unwrap().take().expect("a request was held back");
+        server.write_all(&request).unwrap();
     }
 
     pub(crate) fn has_cut(&self) -> bool {
-        self.next_cut.lock().unwrap().is_none()
+        self.cuts.lock().unwrap().is_empty()
     }
 }
 
-fn pass_on(
-    client: UnixStream,
-    server: UnixStream,
-    cuts: &Arc<Mutex<Option<(usize, Cut)>>>,
-) -> io::Result<()> {
+fn pass_on(client: UnixStream, server: UnixStream, cuts: &Cuts, held: &Held) -> io::Result<()> {
     let is_muted = Arc::new(AtomicBool::new(false));
     let (requests, to_server) = (client.try_clone()?, server.try_clone()?);
-    let (cuts, muting) = (Arc::clone(cuts), Arc::clone(&is_muted));
+    let (cuts, held, muting) = (Arc::clone(cuts), Arc::clone(held), Arc::clone(&is_muted));
+    let (to_hold, to_leave) = (server.try_clone()?, client.try_clone()?);
     thread::Builder::new().spawn(move || {
-        copy(requests, to_server, || match due(&cuts) {
-            Some(Cut::Request) => false,
+        copy(requests, to_server, |request| match due(&cuts, request) {
+            Some(Cut::Request) => Pass::End,
             Some(Cut::Answer) => {
                 muting.store(true, Ordering::SeqCst);
-                true
+                Pass::On
             }
-            None => true,
+            Some(Cut::Late) => {
+                // Nobody hears the answer.
+                muting.store(true, Ordering::SeqCst);
+                let held_back = to_hold.try_clone().map(|server| (server, request.to_vec()));
+                *held.lock().unwrap() = Some(held_back.expect("a stream"));
+                let _ = to_leave.shutdown(Shutdown::Both);
+                Pass::Hold
+            }
+            None => Pass::On,
         });
     })?;
-    thread::Builder::new().spawn(move || copy(server, client, || !is_muted.load(Ordering::SeqCst)))?;
+    thread::Builder::new().spawn(move || {
+        copy(server, client, |_| if is_muted.load(Ordering::SeqCst) { Pass::End } else { Pass::On });
+    })?;
     Ok(())
 }
 
+/// What becomes of a message.
+enum Pass {
+    On,
+    /// It and both sides end here.
+    End,
+    /// It stays here, and both sides are left alone.
+    Hold,
+}
+
 /// Counts one request down, and says what is cut of it.
-fn due(cuts: &Mutex<Option<(usize, Cut)>>) -> Option<Cut> {
-    let mut next = cuts.lock().unwrap();
-    let (number, cut) = (*next)?;
-    *next = (number > 1).then(|| (number - 1, cut));
-    (number == 1).then_some(cut)
+fn due(cuts: &Cuts, request: &[u8]) -> Option<Cut> {
+    let mut cuts = cuts.lock().unwrap();
+    let (which, cut) = cuts.front_mut()?;
+    let is_due = match which {
+        Which::Number(number) => {
+            *number -= 1;
+            *number == 0
+        }
+        Which::With(text) => request.windows(text.len()).any(|part| part == text.as_bytes()),
+    };
+    let cut = *cut;
+    is_due.then(|| {
+        cuts.pop_front();
+        cut
+    })
 }
 
 /// Copies until one side ends or a message may not pass, and then ends both.
-fn copy(mut from: UnixStream, mut to: UnixStream, mut may_pass: impl FnMut() -> bool) {
+fn copy(mut from: UnixStream, mut to: UnixStream, mut pass: impl FnMut(&[u8]) -> Pass) {
     let mut buffer = [0; 1 << 13];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if !may_pass() || to.write_all(&buffer[..length]).is_err() {
-            break;
+        match pass(&buffer[..length]) {
+            Pass::On if to.write_all(&buffer[..length]).is_ok() => {}
+            Pass::On | Pass::End => break,
+            Pass::Hold => return,
         }
     }
     for stream in [from, to] {

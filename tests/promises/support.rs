@@ -76,9 +76,9 @@ impl Database {
         Self::made(server_url, "")
     }
 
-    /// In an encoding that takes any bytes but NUL for text.
-    pub(crate) fn of_any_bytes() -> Self {
-        Self::made(&server_url(), "ENCODING 'SQL_ASCII' TEMPLATE template0")
+    /// In an encoding of PostgreSQL's. `SQL_ASCII` takes any bytes but NUL for text.
+    pub(crate) fn in_encoding(encoding: &str) -> Self {
+        Self::made(&server_url(), &format!("ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
     }
 
     fn made(server_url: &str, options: &str) -> Self {

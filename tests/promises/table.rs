@@ -4,7 +4,39 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_query;
 
-use crate::support::{Database, File};
+use diesel_session::{KeyStorage, migrations};
+
+use crate::adoption::ORIGINAL;
+use crate::support::{Database, File, Sql};
+
+/// Locale data that changes with the operating system must not change what an index finds.
+#[test]
+fn keys_and_owners_compare_by_bytes_whatever_the_databases_locale() {
+    let collations = "SELECT string_agg(DISTINCT collname::text, ', ') FROM pg_index \
+         JOIN pg_attribute ON attrelid = indexrelid JOIN pg_collation AS c ON c.oid = attcollation \
+         WHERE indrelid = 'session'::regclass";
+    let database = Database::new();
+    database.store();
+    assert_eq!(database.conn().text(collations), "C");
+    let adopted = Database::new();
+    let mut conn = adopted.conn();
+    conn.run(ORIGINAL);
+    migrations::adopt(&mut conn).unwrap();
+    assert_eq!(conn.text(collations), "C");
+    let partitioned = Database::partitioned();
+    assert_eq!(partitioned.conn().text(collations), "C");
+    // One that is shared with OCaml services, too.
+    let shared = Database::new();
+    let mut conn = shared.conn();
+    conn.run(ORIGINAL);
+    migrations::migrate(&mut conn, KeyStorage::Plain).unwrap();
+    assert_eq!(conn.text(collations), "C");
+    // SQLite's default compares bytes; no column asks for another.
+    let file = File::new();
+    file.store();
+    let other = "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%COLLATE%'";
+    assert_eq!(file.conn().number(other), 0);
+}
 
 #[test]
 fn two_rows_with_one_key_cannot_be() {

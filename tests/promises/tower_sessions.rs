@@ -387,7 +387,7 @@ async fn the_longest_lifetime_survives_a_login<H: Host>() {
     let store = over(&host).owner_from("user");
     let mut begun = record("user", "alice");
     store.create(&mut begun).await.unwrap();
-    let listed = || sessions.sessions_of("alice").unwrap();
+    let listed = || sessions.sessions_of("alice", 100).unwrap();
     let created = listed()[0].created;
     let session =
         Session::new(Some(begun.id), Arc::new(store.clone()), Some(Expiry::OnInactivity(Duration::hours(1))));
@@ -412,10 +412,14 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
         browser.visit("/login/alice").await;
     }
     other.visit("/login/bob").await;
-    assert_eq!(sessions.sessions_of("alice").unwrap().len(), 2);
+    assert_eq!(sessions.sessions_of("alice", 100).unwrap().len(), 2);
     let mine = store.key(&laptop.id());
     assert!(
-        sessions.sessions_of("alice").unwrap().iter().any(|listed| listed.handle == sessions.handle(&mine))
+        sessions
+            .sessions_of("alice", 100)
+            .unwrap()
+            .iter()
+            .any(|listed| listed.handle == sessions.handle(&mine))
     );
     assert_eq!(sessions.clear_owner("alice", Some(&mine)).unwrap(), 1);
     assert_eq!(phone.visit("/get").await, "");

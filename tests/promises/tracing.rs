@@ -111,7 +111,7 @@ fn each_operation_is_told(store: &impl Store, database: &str) {
         ),
         ("replace", "changed", Box::new(|| drop(store.replace(&key, None, VALUE.to_owned(), None)))),
         ("bind", "ok", Box::new(|| drop(store.bind(&key, OWNER)))),
-        ("sessions_of", "ok", Box::new(|| drop(store.sessions_of(OWNER)))),
+        ("sessions_of", "ok", Box::new(|| drop(store.sessions_of(OWNER, 100)))),
         ("clear_listed", "ok", Box::new(|| drop(store.clear_listed(OWNER, &handle)))),
         ("clear_owner", "ok", Box::new(|| drop(store.clear_owner(OWNER, Some(&key))))),
         ("count", "ok", Box::new(|| drop(store.count()))),

@@ -177,8 +177,8 @@ where
         wait!(self, owner_of, key)
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
-        wait!(self, sessions_of, owner)
+    fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+        wait!(self, sessions_of, owner, limit)
     }
 
     fn handle(&self, key: &SessionKey) -> SessionHandle {

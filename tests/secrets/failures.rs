@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel_session::{
     ConnectOptions, Error, KeyStorage, MigrationError, Now as _, OwnerLimit, Sessions as _, Sweeper,
-    TimeDelta,
+    TimeDelta, migrations,
 };
 use throwaway_postgres::Server;
 
@@ -20,7 +20,8 @@ const NEVER_SEEN: &str = "System";
 
 /// Prints each, and fails where one that there is was not among them.
 pub(crate) fn every_error(options: &ConnectOptions) {
-    let errors = [refusals(options), of_a_table(), of_a_server(), of_migrations()];
+    let errors =
+        [refusals(options), of_a_table(), of_settings(), of_a_server(), of_migrations(), of_places()];
     let errors: Vec<Error> = errors.into_iter().flatten().collect();
     let mut seen = BTreeSet::new();
     for error in &errors {
@@ -30,7 +31,8 @@ pub(crate) fn every_error(options: &ConnectOptions) {
             seen.insert(name(&format!("{error:?}")));
         }
     }
-    let there_are = variants(include_str!("../../src/error.rs"));
+    let sources = [include_str!("../../src/error/mod.rs"), include_str!("../../src/error/migration.rs")];
+    let there_are = variants(&sources.concat());
     assert!(there_are.len() > 25 && there_are.contains("ServerTimeout"), "{there_are:?}");
     seen.insert(NEVER_SEEN.to_owned());
     assert_eq!(seen, there_are, "an error that nobody has looked at, or one that is no more");
@@ -86,6 +88,7 @@ fn of_a_table() -> Vec<Error> {
     conn.run(kept);
     conn.run("CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW EXECUTE FUNCTION keep()");
     errors.push(store.clear_owner(OWNER, None).unwrap_err());
+    errors.push(partly_cleared());
     conn.run("CREATE TRIGGER lose BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep()");
     errors.push(store.generate(Some(VALUE.to_owned()), None).unwrap_err());
     conn.run("DROP TABLE session");
@@ -100,6 +103,37 @@ fn of_a_table() -> Vec<Error> {
     println!("{}", reports.recv_timeout(LATE).unwrap());
     drop(sweeper);
     errors
+}
+
+/// The second batch meets a row that cannot be deleted.
+fn partly_cleared() -> Error {
+    let database = Database::new();
+    let store = database.store();
+    database.conn().run(&format!(
+        "INSERT INTO session (session_key, owner, session_data, expire_date) \
+         SELECT '$' || lpad(n::text, 39, '0'), '{OWNER}', '{VALUE}', now() + interval '1 hour' \
+         FROM generate_series(1, 1500) AS n; \
+         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''kept''; END'; \
+         CREATE TRIGGER fail BEFORE DELETE ON session FOR EACH ROW \
+         WHEN (old.session_key = '$' || lpad('1500', 39, '0')) EXECUTE FUNCTION fail()"
+    ));
+    store.clear_owner(OWNER, None).unwrap_err()
+}
+
+/// Of a server that ends idle transactions, and takes no writes.
+fn of_settings() -> Vec<Error> {
+    let database = Database::new();
+    let key = remember(&database.store().generate(Some(VALUE.to_owned()), None).unwrap());
+    let alter = format!("ALTER DATABASE {} SET", database.name());
+    database.conn().run(&format!("{alter} idle_in_transaction_session_timeout = '50ms'"));
+    let slow = |_| {
+        std::thread::sleep(Duration::from_millis(200));
+        Ok::<_, Error>(VALUE.to_owned())
+    };
+    let interrupted = Postgres::connect(&database.url).unwrap().update(&key, None, slow).unwrap_err();
+    database.conn().run(&format!("{alter} default_transaction_read_only = on"));
+    let read_only = Postgres::connect(&database.url).unwrap();
+    vec![interrupted, read_only.set(&key, VALUE.to_owned(), None).unwrap_err()]
 }
 
 fn of_a_server() -> Vec<Error> {
@@ -130,6 +164,27 @@ fn of_a_server() -> Vec<Error> {
     server.stop().unwrap();
     errors.push(store.get(&key).unwrap_err());
     errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors
+}
+
+/// Tables in the wrong place, or of the wrong role.
+fn of_places() -> Vec<Error> {
+    let latin = Database::in_encoding("LATIN1");
+    let mut errors = vec![migrations::check(&mut latin.conn(), KeyStorage::Hashed).unwrap_err()];
+    let server = Server::start(&[]).unwrap();
+    let database = Database::on(&server.url("postgres"));
+    database.store();
+    let mut conn = database.conn();
+    conn.run(
+        "CREATE ROLE mallory; CREATE ROLE app LOGIN; CREATE SCHEMA shop; SET search_path = shop, public",
+    );
+    errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
+    conn.run("SET search_path = nowhere");
+    errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
+    conn.run("SET search_path = public; ALTER TABLE session OWNER TO mallory");
+    errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
+    conn.run("SET ROLE app");
+    errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
     errors
 }
 

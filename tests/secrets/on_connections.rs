@@ -39,7 +39,7 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     say("bind", &on.bind(&key, OWNER));
     say("owner_of", &on.owner_of(&key).map(drop));
     let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).unwrap());
-    say("sessions_of", &on.sessions_of(OWNER));
+    say("sessions_of", &on.sessions_of(OWNER, 100));
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)));
     HASHED.remember(&on.rotate(&key).unwrap());
     say("rotate", &on.rotate(&key));
@@ -63,7 +63,7 @@ async fn asynchronous(store: &AsyncDieselSession) {
     say("bind", &on.bind(&key, OWNER).await);
     say("owner_of", &on.owner_of(&key).await.map(drop));
     let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).await.unwrap());
-    say("sessions_of", &on.sessions_of(OWNER).await);
+    say("sessions_of", &on.sessions_of(OWNER, 100).await);
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)).await);
     HASHED.remember(&on.rotate(&key).await.unwrap());
     say("rotate", &on.rotate(&key).await);

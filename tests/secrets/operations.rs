@@ -85,7 +85,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
     let rotated = draw(store.rotate(&key));
     say("rotate", &store.rotate(&key));
-    say("sessions_of", &store.sessions_of(OWNER));
+    say("sessions_of", &store.sessions_of(OWNER, 100));
     say("clear_listed", &store.clear_listed(OWNER, &store.handle(&unset)));
     say("clear_listed", &store.clear_listed(&OWNER.repeat(20), &store.handle(&unset)));
     say("clear_owner", &store.clear_owner(OWNER, Some(&rotated)));

@@ -25,7 +25,8 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     write!(text, "{:?}", store.on(&mut conn)).unwrap();
 
     store.bind(&key, OWNER).unwrap();
-    write!(text, "{:?} {:?}", store.sessions_of(OWNER).unwrap(), Sweeper::builder(store.clone())).unwrap();
+    write!(text, "{:?} {:?}", store.sessions_of(OWNER, 100).unwrap(), Sweeper::builder(store.clone()))
+        .unwrap();
 
     // Errors, with the secrets in the statements that failed.
     let unknown: SessionKey = "k".repeat(40).parse().unwrap();

@@ -1,27 +1,36 @@
--- The session table: made anew, or out of the one that OCaml's session-postgresql used. What follows does
--- nothing to a new table that it would not do to an old one.
+-- The session table: a new one, or the one that OCaml's session-postgresql used. The statements do nothing to a new
+-- table that they would not do to an old one.
+--
+-- Every function is called as pg_catalog.name: a schema on the search_path may hold others of the same name.
 
 DO $$
 DECLARE
-  old regclass := to_regclass(quote_ident(current_schema()) || '.session');
-  their_index regclass := to_regclass(quote_ident(current_schema()) || '.session_key_idx');
+  schema text := pg_catalog.quote_ident(pg_catalog.current_schema()::text);
+  old regclass := pg_catalog.to_regclass(schema || '.session'::text);
+  their_index regclass := pg_catalog.to_regclass(schema || '.session_key_idx'::text);
 BEGIN
-  IF old IS NOT NULL THEN
+  IF old IS NULL THEN
+    -- Keys and owners compare by bytes: the order of another collation can change with the operating system, and an
+    -- index would then miss rows. Not IF NOT EXISTS: another role may make one of its own at this moment.
+    CREATE TABLE session (
+      session_key  char(40) COLLATE pg_catalog."C",
+      expire_date  timestamp(2) with time zone,
+      session_data text
+    );
+  ELSIF pg_catalog.current_setting('diesel_session.table'::text, true) = 'missing' THEN
+    RAISE EXCEPTION 'another session table appeared during the migration: look who made it';
+  ELSE
     -- Read by down.sql: a table that we did not make is not ours to drop.
-    EXECUTE format('COMMENT ON TABLE %s IS %L', old, 'Adopted by diesel-session from session-postgresql.');
+    EXECUTE pg_catalog.format('COMMENT ON TABLE %s.session IS %L', schema,
+      'Adopted by diesel-session from session-postgresql.');
     -- The original's index of this name is not unique; ours is made below.
-    IF EXISTS (SELECT FROM pg_index WHERE indexrelid = their_index AND indrelid = old) THEN
-      EXECUTE format('DROP INDEX %s', their_index);
+    IF EXISTS (SELECT FROM pg_catalog.pg_index
+               WHERE indexrelid = their_index::oid AND indrelid = old::oid) THEN
+      EXECUTE pg_catalog.format('DROP INDEX %s.session_key_idx', schema);
     END IF;
   END IF;
 END
 $$;
-
-CREATE TABLE IF NOT EXISTS session (
-  session_key  char(40),
-  expire_date  timestamp(2) with time zone,
-  session_data text
-);
 
 LOCK TABLE session IN ACCESS EXCLUSIVE MODE;
 
@@ -36,29 +45,32 @@ WHERE other.session_key = longest.session_key
   AND (other.expire_date, other.ctid) < (longest.expire_date, longest.ctid);
 
 -- Immortal sessions become mortal: one default period from now.
-UPDATE session SET expire_date = statement_timestamp() + INTERVAL '7 days' WHERE expire_date = 'infinity';
+UPDATE session SET expire_date = pg_catalog.statement_timestamp() + INTERVAL '7 days' WHERE expire_date = 'infinity';
 
 -- Missing, which costs no rewrite, or nullable as in the original's own script.
 ALTER TABLE session
-  ADD COLUMN IF NOT EXISTS created_on timestamp(2) with time zone DEFAULT statement_timestamp();
+  ADD COLUMN IF NOT EXISTS created_on timestamp(2) with time zone DEFAULT pg_catalog.statement_timestamp();
 ALTER TABLE session ALTER COLUMN created_on TYPE timestamp(2) with time zone;
-UPDATE session SET created_on = statement_timestamp() WHERE created_on IS NULL OR NOT isfinite(created_on);
+UPDATE session SET created_on = pg_catalog.statement_timestamp()
+WHERE created_on IS NULL OR NOT pg_catalog.isfinite(created_on);
 
 ALTER TABLE session
+  ALTER COLUMN session_key TYPE char(40) COLLATE pg_catalog."C",
   ALTER COLUMN session_key SET NOT NULL,
   ALTER COLUMN created_on SET NOT NULL,
-  ALTER COLUMN created_on SET DEFAULT statement_timestamp(),
+  ALTER COLUMN created_on SET DEFAULT pg_catalog.statement_timestamp(),
   ALTER COLUMN expire_date SET NOT NULL,
   -- Who is logged in; an index of its own below.
-  ADD COLUMN owner text,
+  ADD COLUMN owner text COLLATE pg_catalog."C",
   -- The expiry, coarsely, for the index that finds expired rows: with an index on expire_date itself every
   -- write of a session would touch every index. So only the first write in a new hour does.
   ADD COLUMN expire_hour timestamp NOT NULL
-    GENERATED ALWAYS AS (date_trunc('hour', expire_date AT TIME ZONE 'UTC')) STORED,
+    GENERATED ALWAYS AS (pg_catalog.date_trunc('hour'::text, expire_date AT TIME ZONE 'UTC')) STORED,
   ADD CONSTRAINT session_key_idx PRIMARY KEY (session_key),
-  ADD CONSTRAINT session_expire_date_finite CHECK (isfinite(expire_date)),
+  ADD CONSTRAINT session_expire_date_finite CHECK (pg_catalog.isfinite(expire_date)),
   -- Room in each page for the next version of its rows.
   SET (fillfactor = 80);
 
 CREATE INDEX session_expire_hour_idx ON session (expire_hour);
-CREATE INDEX session_owner_idx ON session (owner) WHERE owner IS NOT NULL;
+-- In the order in which an owner's sessions are listed and end.
+CREATE INDEX session_owner_idx ON session (owner, created_on) WHERE owner IS NOT NULL;

@@ -1,1 +1,2 @@
-DROP TABLE IF EXISTS session;
+-- A table of that name in an attached database is another one.
+DROP TABLE IF EXISTS main.session;

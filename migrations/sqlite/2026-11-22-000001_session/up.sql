@@ -1,5 +1,5 @@
 -- Dates are milliseconds since 1970 in UTC.
-CREATE TABLE session (
+CREATE TABLE main.session (
   session_key  TEXT    NOT NULL CONSTRAINT session_key_idx PRIMARY KEY,
   created_on   INTEGER NOT NULL
     DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)),
@@ -9,5 +9,6 @@ CREATE TABLE session (
   owner        TEXT
 );
 
-CREATE INDEX session_expire_date_idx ON session (expire_date);
-CREATE INDEX session_owner_idx ON session (owner) WHERE owner IS NOT NULL;
+CREATE INDEX main.session_expire_date_idx ON session (expire_date);
+-- In the order in which an owner's sessions are listed and end.
+CREATE INDEX main.session_owner_idx ON session (owner, created_on) WHERE owner IS NOT NULL;

@@ -13,6 +13,7 @@ use super::pipelines::Pipelines;
 use super::pool::{LastFailure, Pooled};
 use super::{AsyncDieselSession, AsyncPool};
 use crate::builder::{Builder, PoolSettings};
+use crate::calls::Verdict;
 use crate::connect::asynchronous::{establish_in_clear, manager};
 use crate::connect::postgres::ConnectOptions;
 use crate::error::Error;
@@ -91,10 +92,10 @@ impl Builder<AsyncPgConnection> {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
-        let establish = self.establish.take();
-        let addresses = options.asynchronous_addresses(&self.pool.connection, establish.is_some())?;
+        let (establish, settings) = (self.establish.take(), self.connection());
+        let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
         let establish = establish.unwrap_or_else(establish_in_clear);
-        let manager = manager(addresses, &self.pool.connection, establish);
+        let manager = manager(addresses, &settings, establish);
         self.build(manager, options.is_start_only()).await
     }
 
@@ -142,9 +143,7 @@ impl Builder<AsyncPgConnection> {
             let failed = |source: PoolError| Error::PoolTimeout { waited, source: source.into() };
             builder.build(manager).await.map_err(failed)?
         };
-        let mut store = over(pool, &self, rules, last_failure);
-        store.schema.clone_from(&settings.schema);
-        Ok(store)
+        Ok(over(pool, &self, rules, last_failure))
     }
 
     fn check_pipelines(&self, size: u32) -> Result<(), Error> {
@@ -169,7 +168,8 @@ pub(super) fn over<P: AsyncPool>(
         connection_timeout: connection.connection_timeout,
         call_timeout: connection.connection_timeout + connection.statement_timeout,
         last_failure,
+        verdict: Verdict::default(),
     };
     let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
-    AsyncDieselSession { pool, pipelines, schema: None, rules: Arc::new(rules) }
+    AsyncDieselSession { pool, pipelines, rules: Arc::new(rules) }
 }

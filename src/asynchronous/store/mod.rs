@@ -10,7 +10,6 @@ use diesel_async::pooled_connection::bb8::Pool;
 use super::{AsyncNow, AsyncSessions};
 use crate::builder::Builder;
 use crate::calls;
-use crate::connect::Schema;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{
@@ -71,8 +70,6 @@ pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
     pool: Pooled<P>,
     /// For reads, where they are shared.
     pipelines: Option<Arc<Pipelines<P>>>,
-    /// The schema that the pool's connections look into, where it was set.
-    schema: Option<Schema>,
     rules: Arc<Rules>,
 }
 
@@ -119,6 +116,9 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     }
 
     /// The pool, for the application's own queries.
+    ///
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
+    /// every request holds one connection and waits for a second, none gets it.
     #[must_use]
     pub fn pool(&self) -> &P {
         &self.pool.pool
@@ -177,7 +177,7 @@ impl<P: AsyncPool> AsyncNow for AsyncDieselSession<P> {
     }
 
     async fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        self.call(Generate::new(&self.rules, None, value, expiry)).await
+        self.call(Generate::new(&self.rules, None, value, None, expiry)).await
     }
 
     async fn clear(&self, key: &SessionKey) -> Result<(), Error> {
@@ -231,7 +231,7 @@ impl<P: AsyncPool> AsyncSessions for AsyncDieselSession<P> {
         value: Option<String>,
         expiry: Option<TimeDelta>,
     ) -> Result<SessionKey, Error> {
-        self.call(Generate::new(&self.rules, Some(owner), value, expiry)).await
+        self.call(Generate::new(&self.rules, Some(owner), value, None, expiry)).await
     }
 
     async fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
@@ -242,8 +242,8 @@ impl<P: AsyncPool> AsyncSessions for AsyncDieselSession<P> {
         self.call(Ok(OwnerOf::new(&self.rules, key))).await
     }
 
-    async fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
-        self.call(SessionsOf::new(owner)).await
+    async fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+        self.call(SessionsOf::new(owner, limit)).await
     }
 
     fn handle(&self, key: &SessionKey) -> SessionHandle {
@@ -251,7 +251,7 @@ impl<P: AsyncPool> AsyncSessions for AsyncDieselSession<P> {
     }
 
     async fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
-        self.call(ClearOwner::new(&self.rules, owner, keep)).await
+        calls::clear_owner(&self.pool, ClearOwner::new(&self.rules, owner, keep)).await
     }
 
     async fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
@@ -269,12 +269,7 @@ impl<P: AsyncPool> AsyncSessions for AsyncDieselSession<P> {
 
 impl<P: AsyncPool> Clone for AsyncDieselSession<P> {
     fn clone(&self) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            pipelines: self.pipelines.clone(),
-            schema: self.schema.clone(),
-            rules: Arc::clone(&self.rules),
-        }
+        Self { pool: self.pool.clone(), pipelines: self.pipelines.clone(), rules: Arc::clone(&self.rules) }
     }
 }
 

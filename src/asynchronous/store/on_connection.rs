@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 
-use crate::calls::{run_on, update_on};
+use crate::calls::{clear_owner_on, run_on, update_on};
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::operations::{
@@ -68,7 +68,7 @@ impl AsyncOnConnection<'_> {
         value: Option<&str>,
         expiry: Option<TimeDelta>,
     ) -> Result<SessionKey, Error> {
-        run_on(self.conn, Generate::new(self.rules, None, value, expiry)).await
+        run_on(self.conn, Generate::new(self.rules, None, value, None, expiry)).await
     }
 
     /// Ends the session: [`AsyncNow::clear`](crate::AsyncNow::clear).
@@ -174,7 +174,7 @@ impl AsyncOnConnection<'_> {
         value: Option<&str>,
         expiry: Option<TimeDelta>,
     ) -> Result<SessionKey, Error> {
-        run_on(self.conn, Generate::new(self.rules, Some(owner), value, expiry)).await
+        run_on(self.conn, Generate::new(self.rules, Some(owner), value, None, expiry)).await
     }
 
     /// Makes a live session an owner's: [`AsyncSessions::bind`](crate::AsyncSessions::bind).
@@ -200,8 +200,8 @@ impl AsyncOnConnection<'_> {
     /// # Errors
     ///
     /// A refused owner; [`Error::Database`].
-    pub async fn sessions_of(&mut self, owner: &str) -> Result<Vec<OwnedSession>, Error> {
-        run_on(self.conn, SessionsOf::new(owner)).await
+    pub async fn sessions_of(&mut self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+        run_on(self.conn, SessionsOf::new(owner, limit)).await
     }
 
     /// Ends an owner's sessions, but the one to keep:
@@ -211,7 +211,7 @@ impl AsyncOnConnection<'_> {
     ///
     /// A refused owner; [`Error::Database`].
     pub async fn clear_owner(&mut self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
-        run_on(self.conn, ClearOwner::new(self.rules, owner, keep)).await
+        clear_owner_on(self.conn, ClearOwner::new(self.rules, owner, keep)).await
     }
 
     /// Ends an owner's session by its handle: [`AsyncSessions::clear_listed`](crate::AsyncSessions::clear_listed).

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::pool::{AsyncPool, Pooled, answered_by};
 use crate::backend::postgres::{Run, row, rows};
 use crate::backend::{Answer, Link};
-use crate::calls::{Job, Source};
+use crate::calls::{Job, Source, Verdict};
 use crate::error::{BoxedError, Error};
 
 /// How long a connection is shared, as bb8 lends its own: then another takes its place, and the pool has it back.
@@ -143,6 +143,14 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     fn size(&self) -> u32 {
         self.pool.size()
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.connections()
+    }
+
+    fn verdict(&self) -> &Verdict {
+        self.pool.verdict()
     }
 }
 

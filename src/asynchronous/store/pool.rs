@@ -16,7 +16,7 @@ use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use tokio::runtime::Handle;
 use tokio::time::{timeout, timeout_at};
 
-use crate::calls::{Job, Source};
+use crate::calls::{Job, Source, Verdict};
 use crate::error::{BoxedError, Error};
 
 /// A pool of diesel-async's connections to PostgreSQL: bb8's, or another by these methods.
@@ -59,6 +59,12 @@ pub trait AsyncPool: Clone + Send + Sync + 'static {
 
     /// The most connections that the pool holds.
     fn size(&self) -> u32;
+
+    /// How many connections it holds now. If so many take no writes, the store expects the next one to be new. Defaults
+    /// to [`size`](Self::size).
+    fn connections(&self) -> u32 {
+        self.size()
+    }
 }
 
 impl AsyncPool for Pool<AsyncPgConnection> {
@@ -72,6 +78,10 @@ impl AsyncPool for Pool<AsyncPgConnection> {
     fn size(&self) -> u32 {
         self.config().max_size
     }
+
+    fn connections(&self) -> u32 {
+        self.state().connections
+    }
 }
 
 /// A pool as those who call see it.
@@ -82,6 +92,7 @@ pub(super) struct Pooled<P> {
     pub(super) call_timeout: Duration,
     /// Of a pool of our own.
     pub(super) last_failure: LastFailure,
+    pub(super) verdict: Verdict,
 }
 
 impl<P: AsyncPool> Source for Pooled<P> {
@@ -109,6 +120,14 @@ impl<P: AsyncPool> Source for Pooled<P> {
 
     fn size(&self) -> u32 {
         self.pool.size()
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.connections()
+    }
+
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::data_types::PgInterval;
-use diesel::dsl::{array, auto_type, count, count_star, select};
+use diesel::dsl::{array, auto_type, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Interval, Text, Timestamp, Timestamptz};
 
@@ -31,20 +31,34 @@ use utc_zone::UtcZone;
 /// What another transaction committed is seen once its lock is had.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
+/// Functions, called as `pg_catalog.name` with arguments of exactly the types that they are declared for: a function of
+/// the same name in a schema on the `search_path`, for other types, is never taken for one of them.
 #[diesel::declare_sql_function]
 extern "SQL" {
     /// Moves inside a transaction, where `now()` stands still; and unlike `clock_timestamp()` it is
     /// stable, so that indexes serve it and Citus takes it.
+    #[sql_name = "pg_catalog.statement_timestamp"]
     fn statement_timestamp() -> Timestamptz;
+    #[sql_name = "pg_catalog.date_trunc"]
     fn date_trunc(unit: Text, of: Timestamp) -> Timestamp;
-    fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
+    #[sql_name = "pg_catalog.timezone"]
     fn timezone(zone: Text, of: Timestamp) -> Timestamptz;
-    /// As a function, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, where
+    #[sql_name = "pg_catalog.count"]
+    #[aggregate]
+    fn count(key: FixedChar) -> BigInt;
+    #[sql_name = "pg_catalog.max"]
+    #[aggregate]
+    fn latest(time: Timestamptz) -> Nullable<Timestamptz>;
+    #[sql_name = "pg_catalog.to_regclass"]
+    fn to_regclass(name: Text) -> Nullable<Oid>;
+    #[sql_name = "pg_catalog.pg_advisory_xact_lock"]
+    fn pg_advisory_xact_lock(key: BigInt) -> Bool;
+    /// Grammar, and no function.
+    fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
+    /// Grammar as well, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, while
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
     #[sql_name = "ANY"]
     fn any_of(keys: Array<FixedChar>) -> FixedChar;
-    fn to_regclass(name: Text) -> Nullable<Oid>;
-    fn pg_advisory_xact_lock(key: BigInt) -> Bool;
 }
 diesel::operator_allowed!(statement_timestamp, Add, add);
 
@@ -106,8 +120,7 @@ impl<C: Run> Queries for C {
     }
 
     async fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
-        let rows: i64 = self.only_row(session::table.filter(live_under(key)).count()).await?;
-        Ok(rows == 1)
+        self.only_row(select(exists(session::table.filter(live_under(key))))).await
     }
 
     async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
@@ -137,7 +150,7 @@ impl<C: Run> Queries for C {
     async fn insert_since(
         &mut self,
         key: &StoredKey,
-        value: &str,
+        value: Option<&str>,
         owner: Option<&str>,
         since: DateTime<Utc>,
         expiry: Expiry,
@@ -257,7 +270,7 @@ impl<C: Run> Queries for C {
     }
 
     async fn count(&mut self) -> QueryResult<(i64, i64)> {
-        let counts = (count_star(), count(session::session_key).aggregate_filter(live()));
+        let counts = (count(session::session_key), count(session::session_key).aggregate_filter(live()));
         self.only_row(session::table.select(counts)).await
     }
 

@@ -1,14 +1,17 @@
 //! The queries for owners' sessions on PostgreSQL.
 
-use chrono::{DateTime, Utc};
-use diesel::dsl::{array, auto_type, select};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{array, auto_type, exists, select};
 use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::run::Run;
-use super::{any_of, candidates, expire_date, live, live_under, pg_advisory_xact_lock, statement_timestamp};
+use super::{
+    any_of, candidates, count, expire_date, latest, live, live_under, pg_advisory_xact_lock,
+    statement_timestamp,
+};
 use crate::backend::cached_update::cached_update;
-use crate::backend::{OwnedRow, OwnerQueries};
+use crate::backend::{Deleted, OwnedRow, OwnerQueries};
 use crate::key::StoredKey;
 use crate::rules::Expiry;
 use crate::schema::postgres::{FixedChar, session};
@@ -17,6 +20,13 @@ use crate::schema::{KeyColumn, KeyParameter};
 #[auto_type(no_type_alias)]
 fn live_of<'a>(owner: &'a str) -> _ {
     session::owner.eq(owner).and(live())
+}
+
+/// The owner may have changed since the subquery of a DELETE. No index serves this form, so the rows are found by their
+/// keys, as a sweep finds its own: both lock their rows in one order, and never wait for each other in a circle.
+#[auto_type(no_type_alias)]
+fn is_still_of<'a>(owner: &'a str) -> _ {
+    session::owner.is_not_distinct_from(owner)
 }
 
 /// The time by which DELETE judges, for reads that lead to one: on Citus a SELECT would go by a worker's clock, and
@@ -48,11 +58,18 @@ impl<C: Run> OwnerQueries for C {
         self.row(session::table.filter(live_under(key)).select((session::owner,))).await
     }
 
-    async fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
+    async fn load_owned(
+        &mut self,
+        owner: &str,
+        (date, key): (DateTime<Utc>, StoredKey),
+        limit: i64,
+    ) -> QueryResult<Vec<OwnedRow>> {
+        let older = session::created_on.lt(date).or(session::session_key.lt(KeyParameter::from(&key)));
         let query = session::table
-            .filter(live_of(owner))
-            .order((session::created_on, session::session_key))
-            .select((session::session_key, session::created_on, session::expire_date));
+            .filter(live_of(owner).and(session::created_on.le(date)).and(older))
+            .order((session::created_on.desc(), session::session_key.desc()))
+            .select((session::session_key, session::created_on, session::expire_date))
+            .limit(limit);
         let rows: Vec<(KeyColumn, DateTime<Utc>, DateTime<Utc>)> = self.rows(query).await?;
         Ok(rows.into_iter().map(|(KeyColumn(key), created, expires)| (key, created, expires)).collect())
     }
@@ -61,7 +78,7 @@ impl<C: Run> OwnerQueries for C {
         let now = clock(self).await?;
         let live = session::owner.eq(owner).and(session::expire_date.gt(now));
         let others = session::session_key.ne(KeyParameter::from(but));
-        self.only_row(session::table.filter(live.and(others)).count()).await
+        self.only_row(session::table.filter(live.and(others)).select(count(session::session_key))).await
     }
 
     async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
@@ -69,9 +86,44 @@ impl<C: Run> OwnerQueries for C {
         Ok(self.execute(delete).await? == 1)
     }
 
-    async fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
+    async fn now_or_newest(&mut self, owner: &str) -> QueryResult<DateTime<Utc>> {
+        // The column rounds up by half of that at most.
+        let now = clock(self).await? + TimeDelta::milliseconds(10);
+        let newest = session::table.filter(session::owner.eq(owner)).select(latest(session::created_on));
+        let newest: Option<DateTime<Utc>> = self.only_row(newest).await?;
+        Ok(newest.map_or(now, |newest| newest.max(now)))
+    }
+
+    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
+        let theirs = session::owner.eq(owner).and(session::created_on.le(until));
         let others = session::session_key.ne(KeyParameter::from(but));
-        self.execute(diesel::delete(session::table.filter(live_of(owner).and(others)))).await
+        self.only_row(select(exists(session::table.filter(theirs.and(others))))).await
+    }
+
+    async fn delete_until(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+        limit: i64,
+    ) -> QueryResult<Deleted> {
+        let now = clock(self).await?;
+        let some = candidates
+            .filter(candidates.field(session::owner).eq(owner))
+            .filter(candidates.field(session::created_on).ge(from))
+            .filter(candidates.field(session::created_on).le(until))
+            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+            .order(candidates.field(session::created_on))
+            .select(candidates.field(session::session_key))
+            .limit(limit);
+        let delete = diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(some))))
+                .filter(is_still_of(owner)),
+        );
+        let deleted = delete.returning((session::created_on, session::expire_date.gt(now)));
+        let deleted: Vec<(DateTime<Utc>, bool)> = self.rows(deleted).await?;
+        Ok(Deleted::of(&deleted))
     }
 
     async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
@@ -83,11 +135,10 @@ impl<C: Run> OwnerQueries for C {
             .order((candidates.field(session::created_on), candidates.field(session::session_key)))
             .select(candidates.field(session::session_key))
             .limit(sessions);
-        // Whose it is and whether it lives is judged again outside: it may have changed meanwhile.
         let delete = diesel::delete(
             session::table
                 .filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest))))
-                .filter(live_of(owner)),
+                .filter(is_still_of(owner).and(live())),
         );
         self.execute(delete).await
     }

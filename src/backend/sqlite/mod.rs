@@ -138,7 +138,7 @@ impl Queries for SqliteConnection {
     async fn insert_since(
         &mut self,
         key: &StoredKey,
-        value: &str,
+        value: Option<&str>,
         owner: Option<&str>,
         since: DateTime<Utc>,
         expiry: Expiry,

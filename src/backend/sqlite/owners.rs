@@ -1,11 +1,12 @@
 //! The queries for owners' sessions on SQLite.
 
-use diesel::dsl::auto_type;
+use chrono::{DateTime, Utc};
+use diesel::dsl::{auto_type, exists, max, select};
 use diesel::prelude::*;
 
 use super::{candidates, date, expire_date, live, live_under, milliseconds_now};
 use crate::backend::cached_update::cached_update;
-use crate::backend::{OwnedRow, OwnerQueries};
+use crate::backend::{Deleted, OwnedRow, OwnerQueries};
 use crate::key::StoredKey;
 use crate::rules::Expiry;
 use crate::schema::sqlite::session;
@@ -40,15 +41,24 @@ impl OwnerQueries for SqliteConnection {
         session::table.filter(live_under(key)).select((session::owner,)).get_result(self).optional()
     }
 
-    async fn load_owned(&mut self, owner: &str) -> QueryResult<Vec<OwnedRow>> {
+    async fn load_owned(
+        &mut self,
+        owner: &str,
+        (date, key): (DateTime<Utc>, StoredKey),
+        limit: i64,
+    ) -> QueryResult<Vec<OwnedRow>> {
+        let milliseconds = date.timestamp_millis();
+        let older =
+            session::created_on.lt(milliseconds).or(session::session_key.lt(KeyParameter::from(&key)));
         let rows = session::table
-            .filter(live_of(owner))
-            .order((session::created_on, session::session_key))
+            .filter(live_of(owner).and(session::created_on.le(milliseconds)).and(older))
+            .order((session::created_on.desc(), session::session_key.desc()))
             .select((session::session_key, session::created_on, session::expire_date))
+            .limit(limit)
             .load::<(KeyColumn, i64, i64)>(self)?;
         Ok(rows
             .into_iter()
-            .map(|(KeyColumn(key), created, expires)| (key, date(created), date(expires)))
+            .map(|(KeyColumn(key), created, expires)| (key, super::date(created), super::date(expires)))
             .collect())
     }
 
@@ -63,9 +73,43 @@ impl OwnerQueries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    async fn delete_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<usize> {
+    async fn now_or_newest(&mut self, owner: &str) -> QueryResult<DateTime<Utc>> {
+        let newest = session::table.filter(session::owner.eq(owner)).select(max(session::created_on));
+        let (now, newest): (i64, Option<i64>) =
+            select((milliseconds_now(), newest.single_value())).get_result(self)?;
+        Ok(date(newest.map_or(now, |newest| newest.max(now))))
+    }
+
+    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
+        let theirs = session::owner.eq(owner).and(session::created_on.le(until.timestamp_millis()));
         let others = session::session_key.ne(KeyParameter::from(but));
-        diesel::delete(session::table.filter(live_of(owner).and(others))).execute(self)
+        select(exists(session::table.filter(theirs.and(others)))).get_result(self)
+    }
+
+    /// Nobody else writes between the look and the DELETE.
+    async fn delete_until(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+        limit: i64,
+    ) -> QueryResult<Deleted> {
+        let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
+        let some = || {
+            candidates
+                .filter(candidates.field(session::owner).eq(owner))
+                .filter(candidates.field(session::created_on).between(from, until))
+                .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+                .order((candidates.field(session::created_on), candidates.field(session::session_key)))
+                .limit(limit)
+        };
+        let is_live = candidates.field(session::expire_date).gt(milliseconds_now());
+        let found: Vec<(i64, bool)> =
+            some().select((candidates.field(session::created_on), is_live)).load(self)?;
+        let keys = some().select(candidates.field(session::session_key));
+        diesel::delete(session::table.filter(session::session_key.eq_any(keys))).execute(self)?;
+        let deleted: Vec<_> = found.into_iter().map(|(created, is_live)| (date(created), is_live)).collect();
+        Ok(Deleted::of(&deleted))
     }
 
     async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {

@@ -27,7 +27,7 @@ pub fn no_write_outlives_the_lifetime(store: &impl SessionsSubject) -> Result<()
     }
     store.generate(None, None)?;
     store.generate_for("alice", None, None)?;
-    for session in store.sessions_of("alice")? {
+    for session in store.sessions_of("alice", 100)? {
         assert!(session.expires <= session.created + LIFETIME);
     }
     Ok(())
@@ -71,7 +71,7 @@ pub fn another_session_of_an_owner_ends_the_oldest(store: &impl SessionsSubject)
     let visitor = store.generate(Some(text("x")), None)?;
     store.bind(&visitor, "alice")?;
     assert!(is_absent(store, &keys[1]));
-    let listed: Vec<_> = store.sessions_of("alice")?.into_iter().map(|session| session.handle).collect();
+    let listed: Vec<_> = store.sessions_of("alice", 100)?.into_iter().map(|session| session.handle).collect();
     assert_eq!(listed, [store.handle(&visitor), store.handle(&keys[2])]);
     Ok(())
 }
@@ -85,8 +85,8 @@ pub fn only_other_live_sessions_of_the_owner_count(store: &impl SessionsSubject)
     store.bind(&one, "alice")?;
     let two = store.rotate(&two)?;
     store.generate_for("bob", None, None)?;
-    assert_eq!(store.sessions_of("alice")?.len(), 2);
-    assert_eq!(store.sessions_of("bob")?.len(), 2);
+    assert_eq!(store.sessions_of("alice", 100)?.len(), 2);
+    assert_eq!(store.sessions_of("bob", 100)?.len(), 2);
     assert!(store.get(&one).is_ok() && store.get(&two).is_ok());
     Ok(())
 }
@@ -100,11 +100,11 @@ pub fn another_session_of_an_owner_is_refused(store: &impl SessionsSubject) -> R
     assert!(matches!(refused, Err(Error::OwnerLimit { limit: 2 })));
     assert!(matches!(store.bind(&visitor, "alice"), Err(Error::OwnerLimit { limit: 2 })));
     assert_eq!(store.count()?.live, 3);
-    assert_eq!(store.sessions_of("alice")?.len(), 2);
+    assert_eq!(store.sessions_of("alice", 100)?.len(), 2);
     assert_eq!(store.owner_of(&visitor)?, None);
     assert!([&one, &two, &visitor].iter().all(|key| store.get(key).is_ok()));
     store.clear(&one)?;
     store.bind(&visitor, "alice")?;
-    assert_eq!(store.sessions_of("alice")?.len(), 2);
+    assert_eq!(store.sessions_of("alice", 100)?.len(), 2);
     Ok(())
 }

@@ -161,6 +161,7 @@ macro_rules! sessions_conformance_tests {
             bind_gives_a_session_an_owner
             bind_never_revives
             an_owners_sessions_are_listed_newest_first
+            a_list_has_the_newest_of_an_owners_sessions
             only_live_sessions_are_listed
             an_unknown_owner_has_no_sessions
             clear_owner_ends_every_session_of_the_owner

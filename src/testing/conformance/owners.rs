@@ -9,7 +9,7 @@ use crate::owner::SessionHandle;
 
 /// The handles of an owner's sessions, the newest first.
 fn handles(store: &impl SessionsSubject, owner: &str) -> Result<Vec<SessionHandle>, Error> {
-    Ok(store.sessions_of(owner)?.into_iter().map(|session| session.handle).collect())
+    Ok(store.sessions_of(owner, 100)?.into_iter().map(|session| session.handle).collect())
 }
 
 /// A session that is generated for an owner is a session as any other, and the owner's.
@@ -56,7 +56,7 @@ pub fn an_owners_sessions_are_listed_newest_first(store: &impl SessionsSubject) 
     }
     store.generate_for("bob", None, None)?;
     store.generate(None, None)?;
-    let listed = store.sessions_of("alice")?;
+    let listed = store.sessions_of("alice", 100)?;
     assert_eq!(listed.len(), 3);
     for ((session, key), hours) in listed.iter().zip(&keys).zip([3, 2, 1]) {
         assert_eq!(session.handle, store.handle(key));
@@ -66,6 +66,17 @@ pub fn an_owners_sessions_are_listed_newest_first(store: &impl SessionsSubject) 
         ));
     }
     assert!(listed.is_sorted_by(|newer, older| newer.created > older.created));
+    Ok(())
+}
+
+/// A list has at most so many sessions as were asked for, and those are the newest.
+pub fn a_list_has_the_newest_of_an_owners_sessions(store: &impl SessionsSubject) -> Result<(), Error> {
+    store.generate_for("alice", None, None)?;
+    tick();
+    let newest = store.generate_for("alice", None, None)?;
+    let listed = store.sessions_of("alice", 1)?;
+    assert_eq!(listed.iter().map(|session| session.handle).collect::<Vec<_>>(), [store.handle(&newest)]);
+    assert_eq!(store.sessions_of("alice", 0)?, []);
     Ok(())
 }
 
@@ -97,7 +108,14 @@ pub fn clear_owner_ends_every_session_of_the_owner(store: &impl SessionsSubject)
     store.generate_for("alice", None, Some(TimeDelta::zero()))?;
     let bobs = store.generate_for("bob", Some(text("x")), None)?;
     let nobodys = store.generate(Some(text("x")), None)?;
+    let before = store.count()?;
     assert_eq!(store.clear_owner("alice", None)?, 2, "those that were live");
+    let after = store.count()?;
+    assert_eq!(
+        (before.live - after.live, before.expired - after.expired),
+        (2, 1),
+        "no row of theirs is left"
+    );
     assert!(is_absent(store, &one));
     assert!(is_absent(store, &two));
     assert!(store.get(&bobs).is_ok());
@@ -155,7 +173,7 @@ pub fn an_owner_that_no_database_holds_is_refused(store: &impl SessionsSubject) 
         };
         assert!(is_refused(store.generate_for(owner, None, None).err()));
         assert!(is_refused(store.bind(&key, owner).err()));
-        assert!(is_refused(store.sessions_of(owner).err()));
+        assert!(is_refused(store.sessions_of(owner, 100).err()));
         assert!(is_refused(store.clear_owner(owner, None).err()));
         assert!(is_refused(store.clear_listed(owner, &handle).err()));
     }

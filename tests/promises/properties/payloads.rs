@@ -235,7 +235,7 @@ const NO_TEXT: &str = "the database failed Database DeserializationError Deseria
 /// and its message has those alone, in hexadecimal.
 #[test]
 fn bytes_that_are_no_text_are_a_typed_error_on_postgres() {
-    let database = Database::of_any_bytes();
+    let database = Database::in_encoding("SQL_ASCII");
     let store = database.store();
     let runtime = runtime();
     let asynchronous = runtime.block_on(AsyncDieselSession::connect(&database.url)).unwrap();

@@ -51,7 +51,7 @@ fn owns_alone(store: &impl Store, owner: &str, other: &str) -> Result<(), TestCa
     let beside = store.generate_for(other, Some(other.to_owned()), None).unwrap();
     let found = store.owner_of(&key).unwrap();
     prop_assert_eq!(found.as_deref(), Some(owner));
-    prop_assert_eq!(store.sessions_of(owner).unwrap().len(), 1);
+    prop_assert_eq!(store.sessions_of(owner, 100).unwrap().len(), 1);
     prop_assert!(!store.clear_listed(owner, &store.handle(&beside)).unwrap());
     prop_assert_eq!(store.clear_owner(owner, None).unwrap(), 1);
     prop_assert_eq!(&store.get(&beside).unwrap().0, other);

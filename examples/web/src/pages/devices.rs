@@ -37,7 +37,7 @@ pub(crate) async fn show<C: Database>(
     visitor: LoggedIn,
 ) -> Result<Response, Failure> {
     let this = app.sessions.handle(&visitor.key(&app)?);
-    let sessions = app.sessions.sessions_of(&visitor.owner()).await?;
+    let sessions = app.sessions.sessions_of(&visitor.owner(), 100).await?;
     let time = |time: DateTime<Utc>| time.format("%-d %B, %H:%M UTC").to_string();
     let devices = sessions.into_iter().map(|session| Device {
         handle: session.handle,

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+mod migration;
+
+pub use migration::MigrationError;
+
 pub(crate) type BoxedError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation did not do what was asked.
@@ -130,6 +134,41 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
+    /// The connection of an `update` was lost after its function had run, each time. Nothing was written. The function
+    /// runs three times at most, and fewer times on a pool of fewer connections.
+    #[error(
+        "the connection was lost after the update's function had run, {runs} times, and nothing was written: if the \
+         function is slow, the server's idle_in_transaction_session_timeout or transaction_timeout ends its transaction"
+    )]
+    #[non_exhaustive]
+    Interrupted {
+        /// How often the function ran.
+        runs: u32,
+        /// The error that the last lost connection gave.
+        source: diesel::result::Error,
+    },
+
+    /// Every connection that the pool could give is read-only: the server is a standby, or
+    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was written.
+    #[error(
+        "the database server takes no writes: wait for a failover to end, or look at default_transaction_read_only"
+    )]
+    #[non_exhaustive]
+    ReadOnly {
+        /// The database's own error.
+        source: diesel::result::Error,
+    },
+
+    /// `clear_owner` failed after some of its batches. The sessions that it ended stay ended: call it again for the rest.
+    #[error("{ended} sessions were ended, and then the database failed: end the rest by another call")]
+    #[non_exhaustive]
+    PartlyCleared {
+        /// How many live sessions were ended. A batch whose answer was lost is not counted.
+        ended: usize,
+        /// Why the next batch failed.
+        source: Box<Error>,
+    },
+
     /// The server took the request and did not answer in time. A write may yet take effect.
     #[error("the database server did not answer within {waited:?}; a write may yet take effect")]
     #[non_exhaustive]
@@ -183,64 +222,4 @@ pub enum Error {
         /// The operating system's error.
         source: BoxedError,
     },
-}
-
-/// Why the session table could not be brought to this version's form. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MigrationError {
-    /// Something else is called `session` here.
-    #[error(
-        "`session` is not a session table that can be adopted: {reason}; rename it, or give the sessions another schema"
-    )]
-    #[non_exhaustive]
-    NotOurs {
-        /// What tells it apart.
-        reason: String,
-    },
-
-    /// The table holds keys in clear, as that of OCaml's `session-postgresql` does, and the store keeps hashed
-    /// ones.
-    #[error(
-        "the session table holds keys in clear: share it with OCaml services by `KeyStorage::Plain`, or, on PostgreSQL, hash them once and for all by `migrations::adopt`"
-    )]
-    PlainKeys,
-
-    /// The store keeps keys in clear, and the table holds hashed ones.
-    #[error(
-        "the session table holds hashed keys, which a store with `KeyStorage::Plain` would never find: use `KeyStorage::Hashed`"
-    )]
-    HashedKeys,
-
-    /// The migrations were run, and the table is gone since.
-    #[error(
-        "the session table was made and then dropped: `migrations::revert` until no migration is recorded, then migrate"
-    )]
-    TableDropped,
-
-    /// The table is older than this version of the crate.
-    #[error(
-        "the session table lacks {}: run `migrations::migrate` with a role that may create tables; a runtime role needs \
-         SELECT, INSERT, UPDATE, DELETE ON session and SELECT ON __diesel_session_migrations",
-        versions.join(", ")
-    )]
-    #[non_exhaustive]
-    Missing {
-        /// The versions that were not run, oldest first.
-        versions: Vec<String>,
-    },
-
-    /// A statement of a migration failed, or its bookkeeping.
-    #[error("a migration of the session table failed, and nothing was changed")]
-    #[non_exhaustive]
-    Failed {
-        /// The cause.
-        source: BoxedError,
-    },
-}
-
-impl From<diesel::result::Error> for MigrationError {
-    fn from(source: diesel::result::Error) -> Self {
-        Self::Failed { source: source.into() }
-    }
 }

@@ -1,0 +1,19 @@
+//! Settings of a pool on SQLite that the store makes.
+
+use diesel::SqliteConnection;
+
+use super::Builder;
+use crate::connect::Synchronous;
+
+impl Builder<SqliteConnection> {
+    /// When SQLite waits for the disk. Defaults to [`Synchronous::Normal`].
+    ///
+    /// With [`Synchronous::Normal`] a crash of the process loses nothing. A loss of power can undo the last writes, an
+    /// acknowledged logout among them; it never damages the file. [`Synchronous::Full`] loses nothing, and each write
+    /// waits for the disk. If the file cannot write ahead (`journal_mode = WAL`), for example on a network file system,
+    /// the store uses [`Synchronous::Full`] in any case.
+    pub fn synchronous(mut self, level: Synchronous) -> Self {
+        self.pool.connection.synchronous = level;
+        self
+    }
+}

@@ -1,0 +1,94 @@
+//! How often a call is tried, and until when.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Source;
+use super::failure::Failure;
+use crate::error::Error;
+
+/// The attempts of one call.
+pub(super) struct Attempts<'a, S> {
+    source: &'a S,
+    pub(super) deadline: Instant,
+    /// At worst every connection in the pool is lost, and the next is new.
+    replacements: u32,
+    /// Likewise for connections that take no writes, from the first one on.
+    others: Option<u32>,
+    /// What the last lost connection said.
+    pub(super) lost: Option<diesel::result::Error>,
+}
+
+impl<'a, S: Source> Attempts<'a, S> {
+    pub(super) fn of(source: &'a S) -> Self {
+        let deadline = Instant::now() + source.call_timeout();
+        Self { source, deadline, replacements: source.size(), others: None, lost: None }
+    }
+
+    pub(super) async fn connection(&mut self) -> Result<S::Lease, Error> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let conn = self.source.connection(left).await;
+        conn.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
+    }
+
+    pub(super) fn in_time<R: Send + 'static>(
+        &self,
+        job: impl Future<Output = R> + Send + 'static,
+    ) -> impl Future<Output = Result<R, Error>> {
+        self.source.in_time(self.deadline, Box::pin(job))
+    }
+
+    /// Whether another attempt makes sense; if not, what to tell the caller.
+    pub(super) fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
+        if Instant::now() >= self.deadline {
+            return Err(failure.into());
+        }
+        match failure {
+            Failure::Lost(source) if self.replacements > 0 => {
+                self.replacements -= 1;
+                self.lost = Some(source);
+                Ok(())
+            }
+            Failure::ReadOnly(source) => {
+                let others = self.others.get_or_insert_with(|| {
+                    let is_known = self.source.verdict().is_young();
+                    // This one is out of the pool by now, and after the others the next is new.
+                    if is_known { 0 } else { self.source.connections() + 1 }
+                });
+                if *others == 0 {
+                    self.source.verdict().is_read_only();
+                    return Err(Error::ReadOnly { source });
+                }
+                *others -= 1;
+                Ok(())
+            }
+            Failure::Conflict(_) => Ok(()),
+            failure => Err(failure.into()),
+        }
+    }
+}
+
+/// The time when all of a pool's connections were last found to take no writes. For a second after that a call tries one
+/// connection only: otherwise each write would make the pool connect again and again to a server in trouble.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verdict(Arc<Mutex<Option<Instant>>>);
+
+impl Verdict {
+    const LASTS: Duration = Duration::from_secs(1);
+
+    fn is_young(&self) -> bool {
+        self.last().is_some_and(|since| since.elapsed() < Self::LASTS)
+    }
+
+    /// Young verdicts stand, so that every call may try again after a moment.
+    fn is_read_only(&self) {
+        if !self.is_young() {
+            *self.last() = Some(Instant::now());
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

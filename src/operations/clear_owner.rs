@@ -1,0 +1,111 @@
+//! Ending all sessions of an owner, batch by batch.
+
+use chrono::{DateTime, Utc};
+
+use super::Operation;
+use super::owner::ROUNDS;
+use super::transaction::Transaction;
+use crate::backend::{Deleted, OwnerQueries, Transactions};
+use crate::error::Error;
+use crate::key::{SessionKey, StoredKey};
+use crate::rules::{Rules, check_owner};
+
+/// Sessions to one DELETE: some ten milliseconds.
+const BATCH: u16 = 1_000;
+
+/// Before any session: early in what PostgreSQL takes for a date.
+fn oldest() -> DateTime<Utc> {
+    DateTime::from_timestamp(-200_000_000_000, 0).unwrap_or_default()
+}
+
+/// Deletes one batch of an owner's sessions, live or expired, but one.
+#[derive(Clone)]
+pub(crate) struct ClearOwner {
+    owner: String,
+    keep: StoredKey,
+    /// Newer sessions began after the call. They are left alone, because logins could keep the call running for ever.
+    until: Option<DateTime<Utc>>,
+    /// Older sessions were deleted by batches before.
+    from: DateTime<Utc>,
+    /// How many batches in succession have deleted nothing, and yet something is left: a DELETE does not see a session
+    /// under its new key that was rotated while it ran.
+    in_vain: u32,
+}
+
+/// What one batch did.
+pub(crate) struct Batch {
+    /// How many live sessions it ended.
+    pub(crate) ended: usize,
+    /// What is left to do.
+    pub(crate) rest: Option<ClearOwner>,
+}
+
+impl ClearOwner {
+    pub(crate) const NAME: &'static str = "clear_owner";
+
+    pub(crate) fn new(rules: &Rules, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
+        check_owner(owner)?;
+        let keep = keep.map_or(StoredKey::NONE, |key| rules.stored_key(key));
+        Ok(Self { owner: owner.to_owned(), keep, until: None, from: oldest(), in_vain: 0 })
+    }
+
+    /// Deletes one batch, inside a transaction.
+    pub(crate) async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch, Error> {
+        let mut rest = self.clone();
+        // Before any row, as where an owner's limit is kept: so neither holds a row that the other waits for.
+        conn.lock_owner(&rest.owner).await?;
+        let until = match rest.until {
+            Some(until) => until,
+            None => conn.now_or_newest(&rest.owner).await?,
+        };
+        rest.until = Some(until);
+        let dates = (rest.from, until);
+        let deleted = conn.delete_until(&rest.owner, &rest.keep, dates, BATCH.into()).await?;
+        let Deleted { sessions, live: ended, newest } = deleted;
+        if sessions == usize::from(BATCH) {
+            rest.from = newest.unwrap_or(rest.from);
+            return Ok(Batch { ended, rest: Some(rest) });
+        }
+        if !conn.has_until(&rest.owner, &rest.keep, until).await? {
+            return Ok(Batch { ended, rest: None });
+        }
+        rest.from = oldest();
+        rest.in_vain = if sessions == 0 { rest.in_vain + 1 } else { 0 };
+        if rest.in_vain == ROUNDS {
+            let left = conn.count_owned(&rest.owner, &rest.keep).await?;
+            return Err(Error::NotDeleted { sessions: left.unsigned_abs() });
+        }
+        Ok(Batch { ended, rest: Some(rest) })
+    }
+}
+
+/// One batch in its own transaction.
+impl<C: OwnerQueries + Transactions> Operation<C> for ClearOwner {
+    type Output = Batch;
+    const NAME: &'static str = Self::NAME;
+
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Batch, Error> {
+        let mut transaction = Transaction::begin(conn).await?;
+        let done = self.batch(transaction.conn()).await;
+        transaction.end(done).await
+    }
+}
+
+/// All batches in one transaction.
+pub(crate) async fn clear_owner_at_once<C: OwnerQueries + Transactions>(
+    clear: ClearOwner,
+    conn: &mut C,
+) -> Result<usize, Error> {
+    let mut transaction = Transaction::begin(conn).await?;
+    let all = async {
+        let (mut ended, mut rest) = (0, Some(clear));
+        while let Some(clear) = rest {
+            let batch = clear.batch(transaction.conn()).await?;
+            ended += batch.ended;
+            rest = batch.rest;
+        }
+        Ok(ended)
+    };
+    let all = all.await;
+    transaction.end(all).await
+}

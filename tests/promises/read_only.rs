@@ -1,0 +1,147 @@
+//! A server that takes no writes for a while: a failover, a full disk. Connections must not stay read-only for ever.
+
+use std::thread;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind::ReadOnlyTransaction;
+use diesel::result::Error::DatabaseError;
+use diesel_session::{AsyncDieselSession, Error, Now as _, SessionKey};
+use throwaway_postgres::Server;
+
+use crate::pool::{Operation, run};
+use crate::support::{Postgres, Sql as _, Store};
+use crate::waiting::Waiting;
+
+const WRITES: [Operation; 8] = [
+    Operation::Set,
+    Operation::Generate,
+    Operation::Touch,
+    Operation::Update,
+    Operation::Replace,
+    Operation::Rotate,
+    Operation::Bind,
+    Operation::ClearOwner,
+];
+
+/// A server, and a way to it on which the role's settings do not count.
+struct Role {
+    server: Server,
+    elsewhere: String,
+}
+
+impl Role {
+    fn new() -> Self {
+        let server = Server::start(&[]).unwrap();
+        let elsewhere = server.url("template1");
+        Self { server, elsewhere }
+    }
+
+    fn admin(&self, statements: &str) {
+        let mut admin = PgConnection::establish(&self.elsewhere).unwrap();
+        // The role is read-only in this session as well.
+        admin.run("SET default_transaction_read_only = off");
+        admin.run(statements);
+    }
+
+    /// New connections of the role take no writes, and those that there are end.
+    fn read_only(&self) {
+        self.admin(
+            "ALTER ROLE postgres SET default_transaction_read_only = on; \
+             SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'postgres'",
+        );
+    }
+
+    /// New connections take writes again; those that there are do not.
+    fn writable(&self) {
+        self.admin("ALTER ROLE postgres RESET default_transaction_read_only");
+    }
+}
+
+fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fill: impl Fn(&S)) {
+    for operation in WRITES {
+        let key: SessionKey = store.generate(Some("x".to_owned()), None).unwrap();
+        role.read_only();
+        fill(store);
+        assert_eq!(store.get(&key).unwrap().0, "x", "reads go on");
+        let refused = run(store, operation, &key);
+        assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{operation:?}: {refused:?}");
+        fill(store);
+        role.writable();
+        // For a second after all were read-only, a call tries one connection, and the pool has three of them.
+        let refused = (0..4).map(|_| run(store, operation, &key)).take_while(Result::is_err).count();
+        assert!(refused <= 3, "{operation:?}");
+        // Later it tries all.
+        role.read_only();
+        fill(store);
+        role.writable();
+        thread::sleep(Duration::from_secs(1));
+        let key = store.generate(Some("x".to_owned()), None).unwrap();
+        run(store, operation, &key).unwrap_or_else(|error| panic!("{operation:?}: {error:?}"));
+    }
+}
+
+#[test]
+fn every_write_works_again_after_a_read_only_time() {
+    let role = Role::new();
+    let store = Postgres::builder().pool_size(3).connect(&role.server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    every_write_works_after_a_read_only_time(&role, &store, |store| {
+        let conns: Vec<_> = (0..3).map(|_| store.pool().get().unwrap()).collect();
+        drop(conns);
+    });
+}
+
+#[test]
+fn every_write_works_again_after_a_read_only_time_without_blocking() {
+    let role = Role::new();
+    let store = Waiting::made(async {
+        let builder = AsyncDieselSession::builder().pool_size(3);
+        let store = builder.connect(&role.server.url("postgres")).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    });
+    every_write_works_after_a_read_only_time(&role, &store, |store| {
+        store.block_on(async {
+            let pool = store.store().pool();
+            let conns = [pool.get_owned().await, pool.get_owned().await, pool.get_owned().await];
+            assert!(conns.iter().all(Result::is_ok));
+        });
+    });
+}
+
+/// Of a caller's transaction nothing is known: its connection stays, and the error is Diesel's.
+#[test]
+fn a_read_only_transaction_of_the_callers_stays_the_callers() {
+    let database = crate::support::Database::new();
+    let store = database.store();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let mut conn = store.pool().get().unwrap();
+    conn.run("BEGIN READ ONLY");
+    let refused = store.on(&mut conn).set(&key, "y", None);
+    assert!(matches!(refused, Err(Error::Database(DatabaseError(ReadOnlyTransaction, _)))), "{refused:?}");
+    conn.run("ROLLBACK");
+    store.on(&mut conn).set(&key, "y", None).unwrap();
+}
+
+/// A server in trouble is not asked for connection after connection: each call gives up one that it has.
+#[test]
+fn calls_to_a_read_only_server_do_not_connect_again_and_again() {
+    let role = Role::new();
+    let store = Postgres::builder().pool_size(3).connect(&role.server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    role.read_only();
+    let before = role.server.log().unwrap().matches("connection authorized").count();
+    assert_eq!(before, 0, "connections are not logged yet");
+    role.admin("ALTER SYSTEM SET log_connections = on");
+    role.admin("SELECT pg_reload_conf()");
+    assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::ReadOnly { .. })));
+    let connected = || role.server.log().unwrap().matches("connection authorized").count();
+    let before = connected();
+    for _ in 0..20 {
+        assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::ReadOnly { .. })));
+    }
+    let connected = connected() - before;
+    assert!((1..=20 + 3).contains(&connected), "{connected} connections for 20 calls");
+}
