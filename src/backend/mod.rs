@@ -171,8 +171,8 @@ pub trait OwnerQueries: Queries {
     /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
     fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> impl Answer<bool>;
 
-    /// The time, or if an owner has a session that is dated later, the date of that.
-    fn now_or_newest(&mut self, owner: &str) -> impl Answer<DateTime<Utc>>;
+    /// The time, no earlier than the date of a session that begins now, and the date of an owner's newest session.
+    fn now_and_newest(&mut self, owner: &str) -> impl Answer<(DateTime<Utc>, Option<DateTime<Utc>>)>;
 
     /// Whether an owner has a session, live or not, under another key than this one that is no newer than `until`.
     fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> impl Answer<bool>;

@@ -28,18 +28,21 @@ where
         let update = update?;
         let (mut attempts, mut runs) = (Attempts::of(source), 0);
         loop {
-            match attempt(rules, update, &mut attempts, &mut runs, &mut change).await? {
-                Ok(value) => return Ok(value),
-                Err(failure) => {
-                    let goes_on =
-                        if runs == RUNS { Err(failure.into()) } else { attempts.go_on_after(failure) };
-                    goes_on.map_err(|error| match error {
-                        // Before COMMIT, so that nothing was written.
-                        Error::ConnectionLost { source } if runs > 0 => Error::Interrupted { runs, source },
-                        other => other,
-                    })?;
-                }
-            }
+            let error = match attempt(rules, update, &mut attempts, &mut runs, &mut change).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(failure)) if runs == RUNS => failure.into(),
+                Ok(Err(failure)) => match attempts.go_on_after(failure) {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                Err(NotMade::Ours(error)) => error,
+                Err(not_made) => return Err(not_made),
+            };
+            return Err(NotMade::Ours(match error {
+                // Before COMMIT, so that nothing was written.
+                Error::ConnectionLost { source } if runs > 0 => Error::Interrupted { runs, source },
+                other => other,
+            }));
         }
     };
     traced(Update::NAME, S::Connection::NAME, work).await.map_err(NotMade::told)

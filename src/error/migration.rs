@@ -33,6 +33,16 @@ pub enum MigrationError {
     #[error("no schema of the connection's search_path exists: create one, or name one (`Builder::schema`)")]
     NoSchema,
 
+    /// The current role may not use the schema that was named.
+    #[error(
+        "the current role may not use the schema {schema}: GRANT USAGE, to migrate also CREATE, ON SCHEMA to it"
+    )]
+    #[non_exhaustive]
+    NoUsage {
+        /// The schema's name.
+        schema: String,
+    },
+
     /// The table belongs to a role that the current role is not a member of, so that it could run that role's code.
     #[error(
         "`{table}` belongs to the role {owner}, and the current role is not a member of it: migrate as that role; \

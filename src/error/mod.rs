@@ -149,7 +149,8 @@ pub enum Error {
     },
 
     /// Every connection that the pool could give is read-only: the server is a standby, or
-    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was written.
+    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was
+    /// written. For a second after that a call tries one connection only, so it can fail although another would serve.
     #[error(
         "the database server takes no writes: wait for a failover to end, or look at default_transaction_read_only"
     )]

@@ -23,10 +23,16 @@ fn oldest() -> DateTime<Utc> {
 pub(crate) struct ClearOwner {
     owner: String,
     keep: StoredKey,
-    /// Newer sessions began after the call. They are left alone, because logins could keep the call running for ever.
-    until: Option<DateTime<Utc>>,
-    /// Older sessions were deleted by batches before.
+    /// When the call began. Sessions that are newer began later, and are left alone: else logins could keep the call
+    /// running for ever.
+    began: Option<DateTime<Utc>>,
+    /// In the first pass that is the date of the newest session, which may be ahead of the clock.
+    until: DateTime<Utc>,
+    /// Sessions that are older were deleted by the batch before the last.
     from: DateTime<Utc>,
+    /// And so far by the last batch. The next one begins a batch earlier, because PostgreSQL marks the entries of deleted
+    /// rows in an index when it meets them again: else a look at the end would meet them all.
+    reached: DateTime<Utc>,
     /// How many batches in succession have deleted nothing, and yet something is left: a DELETE does not see a session
     /// under its new key that was rotated while it ran.
     in_vain: u32,
@@ -46,7 +52,8 @@ impl ClearOwner {
     pub(crate) fn new(rules: &Rules, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
         check_owner(owner)?;
         let keep = keep.map_or(StoredKey::NONE, |key| rules.stored_key(key));
-        Ok(Self { owner: owner.to_owned(), keep, until: None, from: oldest(), in_vain: 0 })
+        let (until, from, reached) = (oldest(), oldest(), oldest());
+        Ok(Self { owner: owner.to_owned(), keep, began: None, until, from, reached, in_vain: 0 })
     }
 
     /// Deletes one batch, inside a transaction.
@@ -54,22 +61,27 @@ impl ClearOwner {
         let mut rest = self.clone();
         // Before any row, as where an owner's limit is kept: so neither holds a row that the other waits for.
         conn.lock_owner(&rest.owner).await?;
-        let until = match rest.until {
-            Some(until) => until,
-            None => conn.now_or_newest(&rest.owner).await?,
+        let began = if let Some(began) = rest.began {
+            began
+        } else {
+            let (now, newest) = conn.now_and_newest(&rest.owner).await?;
+            rest.until = newest.map_or(now, |newest| newest.max(now));
+            now
         };
-        rest.until = Some(until);
-        let dates = (rest.from, until);
+        rest.began = Some(began);
+        let dates = (rest.from, rest.until);
         let deleted = conn.delete_until(&rest.owner, &rest.keep, dates, BATCH.into()).await?;
         let Deleted { sessions, live: ended, newest } = deleted;
         if sessions == usize::from(BATCH) {
-            rest.from = newest.unwrap_or(rest.from);
+            rest.from = rest.reached;
+            rest.reached = newest.unwrap_or(rest.reached);
             return Ok(Batch { ended, rest: Some(rest) });
         }
-        if !conn.has_until(&rest.owner, &rest.keep, until).await? {
+        rest.until = began;
+        if !conn.has_until(&rest.owner, &rest.keep, rest.until).await? {
             return Ok(Batch { ended, rest: None });
         }
-        rest.from = oldest();
+        (rest.from, rest.reached) = (oldest(), oldest());
         rest.in_vain = if sessions == 0 { rest.in_vain + 1 } else { 0 };
         if rest.in_vain == ROUNDS {
             let left = conn.count_owned(&rest.owner, &rest.keep).await?;

@@ -238,7 +238,7 @@ fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
     let mut seen = 0;
     let result = store.update(&key, None, |_| {
         seen += 1;
-        thread::sleep(Duration::from_millis(400));
+        thread::sleep(Duration::from_millis(1_200));
         Ok::<_, Error>("b".to_owned())
     });
     assert_eq!(seen, expected);
@@ -254,9 +254,9 @@ fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
 #[test]
 fn an_update_that_the_server_cuts_off_runs_three_times_at_most_and_says_why() {
     let database = Database::new();
-    let timeout = "SET idle_in_transaction_session_timeout = '100ms'";
+    let timeout = "SET idle_in_transaction_session_timeout = '500ms'";
     database.conn().run(&format!("ALTER DATABASE {} {timeout}", database.name()));
-    for (connections, runs) in [(8, 3), (2, 3), (1, 2)] {
+    for (connections, runs) in [(8, 3), (1, 2)] {
         a_slow_function_is_cut_off(&database.store_with(Postgres::builder().pool_size(connections)), runs);
         let builder = AsyncDieselSession::builder().pool_size(connections);
         a_slow_function_is_cut_off(&Waiting::made(database.async_store_with(builder)), runs);

@@ -9,8 +9,10 @@ use diesel_session::{
     migrations,
 };
 
+use throwaway_postgres::Server;
+
 use crate::migrations::{POSTGRES_VERSIONS, SQLITE_VERSIONS, fingerprint, migration_error};
-use crate::support::{Database, File, Postgres, Sql, at_once};
+use crate::support::{Database, File, Postgres, Sql, Sqlite, at_once};
 use crate::waiting::runtime;
 
 fn is_elsewhere(error: &MigrationError, found: &str, expected: &str) -> bool {
@@ -215,6 +217,39 @@ fn sqlite_has_no_schema_to_name() {
         !error.to_string().contains("schema") && error.to_string().contains("a database file"),
         "{error}"
     );
+    let file = File::new();
+    let store = file.store_with(Sqlite::builder().pool_size(1));
+    store.pool().get().unwrap().run("CREATE TEMP TABLE session (id integer)");
+    let text = migration_error(store.check()).to_string();
+    assert!(!text.contains("schema") && text.contains("drop the temporary table"), "{text}");
+}
+
+/// Its tables would be temporary, and gone with the connection.
+#[test]
+fn a_schema_that_the_role_may_not_use_is_a_typed_error() {
+    // A server of its own, which lets every role in.
+    let server = Server::start(&[]).unwrap();
+    let database = Database::on(&server.url("postgres"));
+    database.conn().run("CREATE SCHEMA shop; CREATE ROLE app LOGIN");
+    let mut app = PgConnection::establish(&database.url.replace("postgres@", "app@")).unwrap();
+    let table = SessionTable::new().schema("shop");
+    for result in [table.migrate(&mut app).map(drop), table.check(&mut app), table.adopt(&mut app).map(drop)]
+    {
+        let error = migration_error(result);
+        assert!(matches!(&error, MigrationError::NoUsage { schema, .. } if schema == "shop"), "{error:?}");
+    }
+    assert_eq!(database.conn().number("SELECT count(*) FROM pg_class WHERE relname LIKE '%session%'"), 0);
+    database.conn().run("GRANT USAGE, CREATE ON SCHEMA shop TO app");
+    assert_eq!(table.migrate(&mut app).unwrap(), POSTGRES_VERSIONS);
+}
+
+#[test]
+fn a_revert_of_a_schema_that_is_missing_makes_none() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    let error = migration_error(SessionTable::new().schema("shop").revert(&mut conn));
+    assert!(matches!(error, MigrationError::Failed { .. }), "{error:?}");
+    assert!(conn.yes("SELECT to_regnamespace('shop') IS NULL"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use diesel_session::{
-    ConnectOptions, Error, KeyStorage, MigrationError, Now as _, OwnerLimit, Sessions as _, Sweeper,
-    TimeDelta, migrations,
+    ConnectOptions, Error, KeyStorage, MigrationError, Now as _, OwnerLimit, SessionTable, Sessions as _,
+    Sweeper, TimeDelta, migrations,
 };
 use throwaway_postgres::Server;
 
@@ -185,6 +185,7 @@ fn of_places() -> Vec<Error> {
     errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
     conn.run("SET ROLE app");
     errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
+    errors.push(SessionTable::new().schema("shop").check(&mut conn).unwrap_err());
     errors
 }
 

@@ -86,12 +86,11 @@ impl<C: Run> OwnerQueries for C {
         Ok(self.execute(delete).await? == 1)
     }
 
-    async fn now_or_newest(&mut self, owner: &str) -> QueryResult<DateTime<Utc>> {
+    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
         // The column rounds up by half of that at most.
         let now = clock(self).await? + TimeDelta::milliseconds(10);
         let newest = session::table.filter(session::owner.eq(owner)).select(latest(session::created_on));
-        let newest: Option<DateTime<Utc>> = self.only_row(newest).await?;
-        Ok(newest.map_or(now, |newest| newest.max(now)))
+        Ok((now, self.only_row(newest).await?))
     }
 
     async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {

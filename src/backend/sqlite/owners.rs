@@ -73,11 +73,11 @@ impl OwnerQueries for SqliteConnection {
             .map(|rows| rows == 1)
     }
 
-    async fn now_or_newest(&mut self, owner: &str) -> QueryResult<DateTime<Utc>> {
+    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
         let newest = session::table.filter(session::owner.eq(owner)).select(max(session::created_on));
         let (now, newest): (i64, Option<i64>) =
             select((milliseconds_now(), newest.single_value())).get_result(self)?;
-        Ok(date(newest.map_or(now, |newest| newest.max(now))))
+        Ok((date(now), newest.map(date)))
     }
 
     async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {

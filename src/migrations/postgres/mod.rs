@@ -11,6 +11,7 @@ use diesel::sql_query;
 use diesel_migrations::MigrationHarness as _;
 
 use self::original::check_shape;
+use self::owners::Present;
 use self::place::{Place, inside};
 use self::settings::{say, says, set_local};
 use super::bookkeeping::{BlocksOnPostgres, CREATE_RECORD, Recorded, versions};
@@ -68,11 +69,9 @@ impl SessionTable {
         table.check_settings::<PgConnection>()?;
         // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
         let hashed = alone(conn, &table, |conn, place| {
-            place.check_for_migrate(conn, &table)?;
-            make_record(conn, place)?;
-            let hashed =
-                if lock_table(conn, place, &table)? { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
-            run_pending(conn, place, &table)?;
+            let has_table = prepare(conn, place, &table)?;
+            let hashed = if has_table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
+            run_pending(conn, &table, has_table)?;
             Ok(hashed)
         })?;
         Ok(hashed)
@@ -90,10 +89,10 @@ impl<C: BlocksOnPostgres> Migrate for C {
 
     fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError> {
         let is_up_to_date = inside(self, table, |conn, place| {
-            place.check_for_migrate(conn, table)?;
-            let is_up_to_date = missing(conn)?.is_empty();
+            let present = place.check_for_migrate(conn, table)?;
+            let is_up_to_date = missing(conn, present)?.is_empty();
             if is_up_to_date {
-                check_keys(conn, table.key_storage)?;
+                check_keys(conn, present, table.key_storage)?;
             }
             Ok(is_up_to_date)
         })?;
@@ -101,18 +100,17 @@ impl<C: BlocksOnPostgres> Migrate for C {
             return Ok(0);
         }
         alone(self, table, |conn, place| {
-            place.check_for_migrate(conn, table)?;
-            make_record(conn, place)?;
-            run_pending(conn, place, table)
+            let has_table = prepare(conn, place, table)?;
+            run_pending(conn, table, has_table)
         })
     }
 
     fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError> {
         inside(self, table, |conn, place| {
-            place.check_for_use(conn, table)?;
-            let versions = missing(conn)?;
+            let present = place.check_for_use(conn, table)?;
+            let versions = missing(conn, present)?;
             if versions.is_empty() {
-                check_keys(conn, table.key_storage)
+                check_keys(conn, present, table.key_storage)
             } else {
                 Err(MigrationError::Missing { versions })
             }
@@ -125,8 +123,7 @@ impl<C: BlocksOnPostgres> Migrate for C {
 
     fn revert_newest(&mut self, table: &SessionTable) -> Result<String, MigrationError> {
         alone(self, table, |conn, place| {
-            place.check_for_revert(conn, table)?;
-            if !says(conn, HAS_RECORD)? {
+            if !place.check_for_revert(conn, table)?.record {
                 return Err(failed("no migration was run".into()));
             }
             let version = Recorded(conn).revert_last_migration(POSTGRES).map_err(failed)?;
@@ -138,32 +135,19 @@ impl<C: BlocksOnPostgres> Migrate for C {
 /// "diesses" in ASCII: the advisory lock of every process that changes the session table.
 const LOCK: i64 = 0x0064_6965_7373_6573;
 
-const HAS_TABLE: &str = "pg_catalog.to_regclass('session'::text) IS NOT NULL";
-
-/// The record, which lies beside the table.
-const HAS_RECORD: &str = "pg_catalog.to_regclass('__diesel_session_migrations'::text) IS NOT NULL";
-
-fn make_record<C: BlocksOnPostgres>(conn: &mut C, place: &Place) -> QueryResult<()> {
-    place.make_schema(conn)?;
-    // Not `IF NOT EXISTS`: another role may make one of its own at this moment.
-    if !says(conn, HAS_RECORD)? {
-        sql_query(CREATE_RECORD).execute(conn)?;
-    }
-    Ok(())
-}
-
-fn missing<C: BlocksOnPostgres>(conn: &mut C) -> Result<Vec<String>, MigrationError> {
-    let pending = if says(conn, HAS_RECORD)? {
-        Recorded(conn).pending_migrations(POSTGRES)
-    } else {
-        POSTGRES.migrations()
-    };
+fn missing<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<Vec<String>, MigrationError> {
+    let pending =
+        if present.record { Recorded(conn).pending_migrations(POSTGRES) } else { POSTGRES.migrations() };
     Ok(versions(pending.map_err(failed)?))
 }
 
 /// Refuses a table that is gone, or that holds keys which the storage would never find.
-fn check_keys<C: BlocksOnPostgres>(conn: &mut C, storage: KeyStorage) -> Result<(), MigrationError> {
-    if !says(conn, HAS_TABLE)? {
+fn check_keys<C: BlocksOnPostgres>(
+    conn: &mut C,
+    present: Present,
+    storage: KeyStorage,
+) -> Result<(), MigrationError> {
+    if !present.table {
         return Err(MigrationError::TableDropped);
     }
     match storage {
@@ -218,33 +202,40 @@ fn alone<C: BlocksOnPostgres, T>(
 
 fn run_pending<C: BlocksOnPostgres>(
     conn: &mut C,
-    place: &Place,
     table: &SessionTable,
+    has_table: bool,
 ) -> Result<usize, MigrationError> {
-    if lock_table(conn, place, table)? {
-        check_keys(conn, table.key_storage)?;
+    if has_table {
+        check_keys(conn, Present { table: true, record: true }, table.key_storage)?;
     }
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
 
-/// Locks the table against everybody, if there is one, so that it stays as it was found. A table that we did not make
-/// must be that of `session-postgresql`.
-fn lock_table<C: BlocksOnPostgres>(
+/// Makes the schema and the record if they are missing, and locks the table against everybody, so that it stays as it
+/// was found; returns whether there is one. Nothing is read or written before its owner was looked at.
+fn prepare<C: BlocksOnPostgres>(
     conn: &mut C,
     place: &Place,
     table: &SessionTable,
 ) -> Result<bool, MigrationError> {
-    if !says(conn, HAS_TABLE)? {
-        // Read by up.sql: another role may make one of its own at this moment.
+    let present = place.check_for_migrate(conn, table)?;
+    place.make_schema(conn)?;
+    if !present.record {
+        // Not `IF NOT EXISTS`: another role may make one of its own at this moment.
+        sql_query(CREATE_RECORD).execute(conn)?;
+    }
+    if !present.table {
+        // Read by up.sql, for the same reason.
         set_local(conn, "diesel_session.table", "missing")?;
         return Ok(false);
     }
     set_local(conn, "diesel_session.table", "checked")?;
-    if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
-        check_shape(conn)?;
-    }
     sql_query("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").execute(conn)?;
     // It may have got another owner before the lock was had.
     place.check_for_migrate(conn, table)?;
+    // A table that we did not make must be that of `session-postgresql`.
+    if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
+        check_shape(conn)?;
+    }
     Ok(true)
 }

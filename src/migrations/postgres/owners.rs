@@ -24,6 +24,20 @@ pub(super) struct Owner {
     may_be_used: bool,
 }
 
+/// Which of both there are.
+#[derive(Clone, Copy)]
+pub(super) struct Present {
+    pub(super) table: bool,
+    pub(super) record: bool,
+}
+
+impl Present {
+    pub(super) fn of(owners: &[Owner]) -> Self {
+        let has = |name: &str| owners.iter().any(|owner| owner.relation == name);
+        Self { table: has("session"), record: has("__diesel_session_migrations") }
+    }
+}
+
 /// `SessionTable::check` lists the owners whose table may be used.
 const OWNERS: &str = "SELECT c.relname::text AS relation, r.rolname::text AS role, \
        pg_catalog.pg_has_role(c.relowner, 'MEMBER'::text) AS is_mine, \

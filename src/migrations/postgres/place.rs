@@ -4,9 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Bool, Nullable, Text};
 
-use super::HAS_RECORD;
-use super::owners::Owner;
-use super::settings::{says, set_local};
+use super::owners::{Owner, Present};
+use super::settings::{say, set_local};
 use crate::error::MigrationError;
 use crate::migrations::bookkeeping::BlocksOnPostgres;
 use crate::table::{Schema, SessionTable};
@@ -71,11 +70,12 @@ impl Place {
         }
     }
 
+    /// Says what there is, so that nobody asks again: what appears later has another owner, who was not looked at.
     pub(super) fn check_for_migrate<C: BlocksOnPostgres>(
         &self,
         conn: &mut C,
         table: &SessionTable,
-    ) -> Result<(), MigrationError> {
+    ) -> Result<Present, MigrationError> {
         self.check_unnamed()?;
         self.check_owners(conn, table, Owner::check_for_migrate)
     }
@@ -85,7 +85,7 @@ impl Place {
         &self,
         conn: &mut C,
         table: &SessionTable,
-    ) -> Result<(), MigrationError> {
+    ) -> Result<Present, MigrationError> {
         self.check_unnamed()?;
         self.check_owners(conn, table, Owner::check_for_use)
     }
@@ -95,11 +95,12 @@ impl Place {
         &self,
         conn: &mut C,
         table: &SessionTable,
-    ) -> Result<(), MigrationError> {
-        if !says(conn, HAS_RECORD)? {
+    ) -> Result<Present, MigrationError> {
+        let present = self.check_owners(conn, table, Owner::check_for_migrate)?;
+        if !present.record {
             self.check_unnamed()?;
         }
-        self.check_owners(conn, table, Owner::check_for_migrate)
+        Ok(present)
     }
 
     /// If no schema was named, queries must find this table: a new one would hide another.
@@ -112,23 +113,41 @@ impl Place {
         conn: &mut C,
         table: &SessionTable,
         check: impl Fn(Owner) -> Result<(), MigrationError>,
-    ) -> Result<(), MigrationError> {
-        Owner::of_both(conn, &self.schema, table)?.into_iter().try_for_each(check)
+    ) -> Result<Present, MigrationError> {
+        let owners = Owner::of_both(conn, &self.schema, table)?;
+        let present = Present::of(&owners);
+        owners.into_iter().try_for_each(check)?;
+        Ok(present)
     }
 
     /// Asks first, because `CREATE SCHEMA IF NOT EXISTS` needs the right to create one even if it exists.
     pub(super) fn make_schema<C: BlocksOnPostgres>(&self, conn: &mut C) -> QueryResult<()> {
+        if !self.exists(conn)? {
+            sql_query(format!("CREATE SCHEMA {}", self.schema.quoted())).execute(conn)?;
+        }
+        Ok(())
+    }
+
+    fn exists<C: BlocksOnPostgres>(&self, conn: &mut C) -> QueryResult<bool> {
         #[derive(QueryableByName)]
         struct Answer {
             #[diesel(sql_type = Bool)]
             exists: bool,
         }
         let exists = "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL AS exists";
-        let Answer { exists } = sql_query(exists).bind::<Text, _>(self.schema.quoted()).get_result(conn)?;
-        if exists {
+        let answer = sql_query(exists).bind::<Text, _>(self.schema.quoted()).get_result(conn);
+        answer.map(|Answer { exists }| exists)
+    }
+
+    /// The `search_path` leaves out a schema that the role may not use, without a word: new tables would be temporary.
+    fn check_usage<C: BlocksOnPostgres>(&self, conn: &mut C) -> Result<(), MigrationError> {
+        let schema = self.schema.name();
+        if say(conn, "coalesce(pg_catalog.current_schema()::text, ''::text)")? == schema
+            || !self.exists(conn)?
+        {
             return Ok(());
         }
-        sql_query(format!("CREATE SCHEMA {}", self.schema.quoted())).execute(conn).map(drop)
+        Err(MigrationError::NoUsage { schema: schema.to_owned() })
     }
 }
 
@@ -141,6 +160,7 @@ pub(super) fn inside<C: BlocksOnPostgres, T>(
     conn.transaction(|conn: &mut C| {
         let place = Place::of(conn, table)?;
         set_local(conn, "search_path", &format!("{}, pg_temp", place.schema.quoted()))?;
+        place.check_usage(conn)?;
         let done = work(conn, &place)?;
         // The transaction may be the caller's.
         set_local(conn, "search_path", &place.search_path)?;
