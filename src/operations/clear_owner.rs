@@ -26,7 +26,7 @@ pub(crate) struct ClearOwner {
     /// When the call began. Sessions that are newer began later, and are left alone: else logins could keep the call
     /// running for ever.
     began: Option<DateTime<Utc>>,
-    /// In the first pass that is the date of the newest session, which may be ahead of the clock.
+    /// The same, but for sessions whose date is ahead of the clock, which go first: there it is the newest date.
     until: DateTime<Utc>,
     /// Sessions that are older were deleted by the batch before the last.
     from: DateTime<Utc>,
@@ -65,7 +65,10 @@ impl ClearOwner {
             began
         } else {
             let (now, newest) = conn.now_and_newest(&rest.owner).await?;
-            rest.until = newest.map_or(now, |newest| newest.max(now));
+            rest.until = now;
+            if let Some(ahead) = newest.filter(|newest| *newest > now) {
+                (rest.from, rest.reached, rest.until) = (now, now, ahead);
+            }
             now
         };
         rest.began = Some(began);
@@ -77,7 +80,10 @@ impl ClearOwner {
             rest.reached = newest.unwrap_or(rest.reached);
             return Ok(Batch { ended, rest: Some(rest) });
         }
-        rest.until = began;
+        if rest.until > began {
+            (rest.from, rest.reached, rest.until) = (oldest(), oldest(), began);
+            return Ok(Batch { ended, rest: Some(rest) });
+        }
         if !conn.has_until(&rest.owner, &rest.keep, rest.until).await? {
             return Ok(Batch { ended, rest: None });
         }
