@@ -67,7 +67,7 @@ pub(crate) struct Failure {
 /// Whether a call that failed took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Effect {
-    /// It was never sent.
+    /// It was never sent, or never committed.
     None,
     /// The database refused it, but it may have been sent before, on a connection that was lost.
     Refused,
@@ -79,6 +79,8 @@ impl Failure {
     pub(crate) fn of(error: &Error) -> Self {
         let (kind, effect) = match error {
             Error::PoolTimeout { .. } => ("PoolTimeout", Effect::None),
+            // Before COMMIT.
+            Error::Interrupted { .. } => ("Interrupted", Effect::None),
             Error::ConnectionLost { .. } => ("ConnectionLost", Effect::Unknown),
             Error::OutcomeUnknown { .. } => ("OutcomeUnknown", Effect::Unknown),
             Error::ServerTimeout { .. } => ("ServerTimeout", Effect::Unknown),

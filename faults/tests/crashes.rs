@@ -51,7 +51,7 @@ fn the_server_goes(kind: Kind, go: impl Fn(&mut Server)) {
     let kinds = if is_back_in_time {
         &["OutcomeUnknown"][..]
     } else {
-        &["OutcomeUnknown", "ConnectionLost", "PoolTimeout"]
+        &["OutcomeUnknown", "ConnectionLost", "Interrupted", "PoolTimeout"]
     };
     assert!(report.errors.keys().all(|kind| kinds.contains(&&**kind)), "{report}");
 }

@@ -51,7 +51,7 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     let outage = promoted.elapsed();
     clients.wait_for(1_000).unwrap();
     let report = holds(clients, &store);
-    let lost_connections = ["ConnectionLost", "OutcomeUnknown", "PoolTimeout"];
+    let lost_connections = ["ConnectionLost", "Interrupted", "OutcomeUnknown", "PoolTimeout"];
     assert!(report.errors.keys().all(|kind| lost_connections.contains(&&**kind)), "{report}");
     println!("100 calls served {:.1} s after the promotion", outage.as_secs_f32());
     assert!(outage < Duration::from_secs(5), "{outage:?}");

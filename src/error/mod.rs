@@ -149,8 +149,9 @@ pub enum Error {
     },
 
     /// Every connection that the pool could give is read-only: the server is a standby, or
-    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was
-    /// written. For a second after that a call tries one connection only, so it can fail although another would serve.
+    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was written, unless the
+    /// same call had lost a connection before. For a second after that a call tries one connection only, so it can fail
+    /// although another would serve.
     #[error(
         "the database server takes no writes: wait for a failover to end, or look at default_transaction_read_only"
     )]
