@@ -111,6 +111,24 @@ impl<S: Store> Setting<S> {
         assert!(self.proxy.has_cut());
         self.store.count().unwrap().live
     }
+
+    /// Waits until an INSERT that was held back has made its session, where there is no other.
+    fn wait_for_the_late_one(&self) {
+        let started = Instant::now();
+        while self.live() == 0 {
+            assert!(started.elapsed() < LATE, "it did not arrive");
+        }
+    }
+
+    /// A session that is cleared before its first INSERT arrives stays dead.
+    fn revives_nothing(&self) {
+        let key = self.session();
+        assert_eq!(self.live(), 1);
+        self.store.clear(&key).unwrap();
+        self.proxy.deliver();
+        self.wait_for_the_late_one();
+        assert!(matches!(self.store.get(&key), Err(Error::NotFound)), "revived");
+    }
 }
 
 /// Of one request, and of its answer.
@@ -145,15 +163,7 @@ fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
 fn a_generate_that_comes_late_revives_no_session<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     setting.proxy.cut(1, Cut::Late);
-    let key = setting.session();
-    assert_eq!(setting.live(), 1);
-    setting.store.clear(&key).unwrap();
-    setting.proxy.deliver();
-    let started = Instant::now();
-    while setting.live() == 0 {
-        assert!(started.elapsed() < LATE, "it did not arrive");
-    }
-    assert!(matches!(setting.store.get(&key), Err(Error::NotFound)), "revived");
+    setting.revives_nothing();
 }
 
 /// With connections for two attempts that are lost, of which one at a time is open.
@@ -169,15 +179,7 @@ fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
     let setting = Setting::new(patient);
     setting.proxy.cut(1, Cut::Late);
     setting.proxy.cut_with("DELETE FROM", Cut::Request);
-    let key = setting.session();
-    assert_eq!(setting.live(), 1);
-    setting.store.clear(&key).unwrap();
-    setting.proxy.deliver();
-    let started = Instant::now();
-    while setting.live() == 0 {
-        assert!(started.elapsed() < LATE, "it did not arrive");
-    }
-    assert!(matches!(setting.store.get(&key), Err(Error::NotFound)), "revived");
+    setting.revives_nothing();
 }
 
 /// The first attempt committed, and the second is lost as it deletes what that has left.
@@ -342,21 +344,15 @@ fn a_create_that_comes_late_revives_no_session_of_a_framework() {
     async fn is_dead<W: WebStore>(web: W, id: Id) -> bool {
         TowerSessionStore::new(web).load(&id).await.unwrap().is_none()
     }
-    let wait_for_it = |live: &dyn Fn() -> u64| {
-        let started = Instant::now();
-        while live() == 0 {
-            assert!(started.elapsed() < LATE, "it did not arrive");
-        }
-    };
     let setting = Setting::new(blocking);
     let (web, runtime) = (Blocking::from(setting.store.clone()), runtime());
     let id = runtime.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
-    wait_for_it(&|| setting.live());
+    setting.wait_for_the_late_one();
     assert!(runtime.block_on(is_dead(web, id)));
     let setting = Setting::new(asynchronous);
     let web = setting.store.store().clone();
     let id = setting.store.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
-    wait_for_it(&|| setting.live());
+    setting.wait_for_the_late_one();
     assert!(setting.store.block_on(is_dead(web, id)));
 }
 
