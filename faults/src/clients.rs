@@ -49,6 +49,11 @@ impl Clients {
         }
     }
 
+    /// Clients that start from now on run another program: an earlier version's, whose record is the same.
+    pub fn run_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
     /// Starts one more, with so many threads.
     pub fn start(&mut self, store: &Store, threads: usize) -> Result<()> {
         let number = self.started;
