@@ -1,36 +1,40 @@
-//! The page 'your devices': one account on three devices, listed, and all others logged out.
+//! The page "your devices": one account on three devices, listed, and all others logged out.
 //!
 //! `cargo run --example devices --features sqlite-bundled`
 
 #![allow(clippy::print_stdout, reason = "it is there to be read")]
 
 use std::error::Error as StdError;
+use std::thread::sleep;
+use std::time::Duration;
 
 use diesel::SqliteConnection;
-use diesel_session::{DieselSession, Error, Now, OwnerLimit, SessionHandle, SessionKey, Sessions, TimeDelta};
+use diesel_session::{
+    DieselSession, Error, Expiry, NewSession, Now, OwnerLimit, SessionHandle, SessionKey, Sessions,
+};
 
 type Store = DieselSession<SqliteConnection>;
 
 fn main() -> Result<(), Box<dyn StdError>> {
-    let sessions = Store::builder()
-        .default_period(TimeDelta::minutes(30))
-        .max_lifetime(TimeDelta::hours(12))
-        .owner_limit(OwnerLimit::EndOldest(5))
-        .connect(":memory:")?;
+    let sessions =
+        Store::builder().recommended_timeouts().owner_limit(OwnerLimit::EndOldest(5)).connect(":memory:")?;
     sessions.migrate()?;
 
-    println!("1. Alice logs in on three devices. Each had a visitor's session; what that held goes into a");
+    println!("1. Alice logs in on three devices. On each the value of the visitor's session goes into a");
     println!("   session of hers, and the visitor's key is dead.");
-    let phone = log_in(&sessions, "phone")?;
-    let tablet = log_in(&sessions, "tablet")?;
-    let laptop = log_in(&sessions, "laptop")?;
+    let phone = log_in(&sessions, "phone", "Firefox on Android")?;
+    let tablet = log_in(&sessions, "tablet", "Safari on iPad")?;
+    let laptop = log_in(&sessions, "laptop", "Firefox on Linux")?;
+    sleep(Duration::from_secs(1));
+    sessions.put(&phone, "cart of the phone: a book", Expiry::Default)?;
+    println!("   A second later the phone puts a book into its cart.");
 
-    println!("\n2. Her page 'your devices', seen on the laptop:");
+    println!("\n2. Her page \"your devices\", seen on the laptop:");
     list(&sessions, &laptop)?;
-    println!("   A handle is no key: it may stand in a page and its links.");
 
-    println!("\n3. She logs the tablet out, by the handle that the page's button sends back.");
+    println!("\n3. She logs the tablet out. The page's button sends back the handle of that session:");
     let from_the_page = sessions.handle(&tablet).to_string();
+    println!("   {from_the_page}. A handle is no key: it may stand in a page and its links.");
     let handle: SessionHandle = from_the_page.parse()?;
     assert!(sessions.clear_listed("alice", &handle)?);
     println!("   The tablet's next request: {}.", answer(&sessions, &tablet));
@@ -44,22 +48,23 @@ fn main() -> Result<(), Box<dyn StdError>> {
     Ok(())
 }
 
-/// A visitor who proves to be Alice.
-fn log_in(sessions: &Store, device: &str) -> Result<SessionKey, Error> {
-    let visitor = sessions.generate(Some(format!("cart of the {device}")), None)?;
+/// A visitor proves to be Alice. A web application makes the label from the request's `User-Agent`.
+fn log_in(sessions: &Store, device: &str, label: &str) -> Result<SessionKey, Error> {
+    let visitor = sessions.generate(Some(&format!("cart of the {device}")), None)?;
     let (cart, _left) = sessions.get(&visitor)?;
-    let key = sessions.generate_for("alice", Some(cart), None)?;
+    let key = sessions.generate_with(&NewSession::new().owner("alice").label(label).value(&cart))?;
     sessions.clear(&visitor)?;
     Ok(key)
 }
 
 fn list(sessions: &Store, current: &SessionKey) -> Result<(), Error> {
     for session in sessions.sessions_of("alice", 100)? {
+        let label = session.label.as_deref().unwrap_or("an unknown device");
         let mark = if session.handle == sessions.handle(current) { "  <- this device" } else { "" };
         println!(
-            "   {}  since {}, until {} UTC{mark}",
-            session.handle,
+            "   {label:<18}  since {}, last used {}, until {} UTC{mark}",
             session.created.format("%H:%M:%S"),
+            session.used.format("%H:%M:%S"),
             session.expires.format("%H:%M:%S")
         );
     }

@@ -23,7 +23,7 @@ diesel::table! {
 fn main() -> Result<(), Box<dyn StdError>> {
     let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
     sessions.migrate()?;
-    let key = sessions.generate(Some("cart: a book".to_owned()), None)?;
+    let key = sessions.generate(Some("cart: a book"), None)?;
 
     // The connection comes from the store's pool here; it may be any connection to the same database.
     let mut conn = sessions.pool().get()?;

@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 use std::thread::sleep;
 use std::time::Duration;
 
-use diesel_session::{Error, Now, SessionKey, TimeDelta};
+use diesel_session::{Error, SessionKey, Sessions, TimeDelta};
 
 fn main() -> Result<(), Box<dyn StdError>> {
     match std::env::var("DATABASE_URL") {
@@ -48,9 +48,7 @@ fn on_sqlite() -> Result<(), Box<dyn StdError>> {
     Err("add --features sqlite-bundled, or set DATABASE_URL and add --features postgres".into())
 }
 
-type Store<'a> = &'a dyn Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>;
-
-fn life_of_a_session(sessions: Store) -> Result<(), Error> {
+fn life_of_a_session(sessions: &dyn Sessions) -> Result<(), Error> {
     let key = sessions.generate(None, Some(TimeDelta::minutes(30)))?;
     println!(
         "3. Generated a session for 30 minutes. Its key, {} characters, goes into the",
@@ -61,15 +59,15 @@ fn life_of_a_session(sessions: Store) -> Result<(), Error> {
     let answer = sessions.get(&key);
     println!("4. It has no value yet, so `get` answers: {}.", answer.expect_err("nothing was set"));
 
-    sessions.set(&key, r#"{"cart":[3,5]}"#.to_owned(), Some(TimeDelta::minutes(30)))?;
+    sessions.set(&key, r#"{"cart":[3,5]}"#, Some(TimeDelta::minutes(30)))?;
     println!("5. Set a value, which counts the 30 minutes anew.");
 
-    // What a request brings is text; what is no key is a session that is not there.
+    // A request brings text. A text that is no key means a session that is not there.
     let cookie: SessionKey = key.as_str().parse()?;
     let (value, left) = sessions.get(&cookie)?;
     println!("6. The next request's cookie gets {value}, with {} seconds left.", left.num_seconds());
 
-    let short = sessions.generate(Some("short-lived".to_owned()), Some(TimeDelta::seconds(1)))?;
+    let short = sessions.generate(Some("short-lived"), Some(TimeDelta::seconds(1)))?;
     let mut served = 0;
     while sessions.get(&short).is_ok() {
         served += 1;
@@ -79,7 +77,7 @@ fn life_of_a_session(sessions: Store) -> Result<(), Error> {
         "7. A session of one second was served {served} times, then it was gone, by the database's clock."
     );
 
-    let answer = sessions.set(&short, "revived?".to_owned(), None);
+    let answer = sessions.set(&short, "revived?", None);
     println!("8. `set` does not bring it back: {}.", answer.expect_err("it is dead"));
 
     sessions.clear(&key)?;

@@ -11,19 +11,19 @@ use std::error::Error as StdError;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel::sql_types::Text;
-use diesel_session::{DieselSession, Error, Rules};
+use diesel_session::{DieselSession, Error, Now, Options, Sessions};
 
 type Connections = Pool<ConnectionManager<PgConnection>>;
 
 struct Tenant {
     schema: &'static str,
-    rules: Rules,
+    options: Options,
 }
 
 impl Tenant {
     fn new(schema: &'static str) -> Result<Self, Error> {
-        let rules = DieselSession::<PgConnection>::builder().schema(schema).rules()?;
-        Ok(Self { schema, rules })
+        let options = DieselSession::<PgConnection>::builder().schema(schema).options()?;
+        Ok(Self { schema, options })
     }
 
     /// Runs `work` in a transaction that finds the tenant's tables. The path ends with the transaction, so the next
@@ -31,7 +31,7 @@ impl Tenant {
     fn serve<T>(
         &self,
         pool: &Connections,
-        work: impl FnOnce(&Rules, &mut PgConnection) -> Result<T, Error>,
+        work: impl FnOnce(&Options, &mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Box<dyn StdError>> {
         let mut conn = pool.get()?;
         Ok(conn.transaction(|conn| {
@@ -40,7 +40,7 @@ impl Tenant {
             )
             .bind::<Text, _>(self.schema)
             .execute(conn)?;
-            work(&self.rules, conn)
+            work(&self.options, conn)
         })?)
     }
 }
@@ -51,17 +51,17 @@ fn main() -> Result<(), Box<dyn StdError>> {
 
     // When a tenant is set up: the schema is named, whatever the connection's path says.
     for tenant in [&a, &b] {
-        tenant.rules.table().migrate(&mut *pool.get()?)?;
+        tenant.options.table().migrate(&mut *pool.get()?)?;
         // When the application starts: a path that leads to another tenant's table is refused.
-        tenant.serve(&pool, Rules::check)?;
+        tenant.serve(&pool, Options::check)?;
         println!("{} has a session table of its own.", tenant.schema);
     }
 
     // For each request.
-    let key = a.serve(&pool, |rules, conn| rules.on(conn).generate_for("alice", Some("cart=3"), None))?;
-    let (value, _left) = a.serve(&pool, |rules, conn| rules.on(conn).get(&key))?;
+    let key = a.serve(&pool, |options, conn| options.on(conn).generate_for("alice", Some("cart=3"), None))?;
+    let (value, _left) = a.serve(&pool, |options, conn| options.on(conn).get(&key))?;
     println!("{} finds {value}.", a.schema);
-    let elsewhere = b.serve(&pool, |rules, conn| match rules.on(conn).get(&key) {
+    let elsewhere = b.serve(&pool, |options, conn| match options.on(conn).get(&key) {
         Err(Error::NotFound) => Ok("no such session"),
         other => other.map(|_| "a session of another tenant"),
     })?;

@@ -127,7 +127,7 @@ pub enum KeyStorage {
 }
 
 /// A key as the database holds it: 40 ASCII characters.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoredKey([u8; SessionKey::LENGTH]);
 
 impl StoredKey {

@@ -12,7 +12,7 @@
 //! let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
 //! sessions.migrate()?;
 //!
-//! let key = sessions.generate(Some("cart=3".to_owned()), Some(TimeDelta::minutes(30)))?;
+//! let key = sessions.generate(Some("cart=3"), Some(TimeDelta::minutes(30)))?;
 //! let cookie = key.as_str();
 //!
 //! let key: SessionKey = cookie.parse()?;
@@ -24,7 +24,7 @@
 //! ```
 //!
 //! - On a connection that you hold, inside your transaction: [`DieselSession::on`].
-//! - Over your own pool: [`DieselSession::new`]; without a pool: [`Rules::on`]. Settings: [`DieselSession::builder`].
+//! - Over your own pool: [`DieselSession::new`]; without a pool: [`Options::on`]. Settings: [`DieselSession::builder`].
 //! - The table, and who may make it: [`migrations`].
 //! - Expired rows, in the background: [`Sweeper`].
 //! - In asynchronous programs: [`AsyncNow`] and [`AsyncSessions`], on PostgreSQL by
@@ -41,7 +41,7 @@
 //! | `sqlite` | sessions on SQLite, through the system's libsqlite3 |
 //! | `postgres-bundled` | `postgres` with a libpq compiled in, without TLS: for trying out, not for production |
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
-//! | `json` | typed values: `Json` |
+//! | `json` | typed values: the functions of `json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `diesel-async` | sessions on PostgreSQL without blocking, over bb8 and without libpq: `AsyncDieselSession` |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
@@ -51,15 +51,15 @@
 //!
 //! # Tracing
 //!
-//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] on a database runs in a span `session` at
+//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] runs in a span `session` at
 //! level DEBUG and ends with an event: DEBUG, or WARN where something failed that should not. No key, no value, no
 //! owner and no address is in them.
 //!
 //! | field | what it holds |
 //! |---|---|
-//! | `operation` | the method's name: `generate`, `get`, `rotate`, ... |
-//! | `database` | `postgres` or `sqlite` |
-//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (a value, a period or an owner, or by the owner's limit), `abandoned` or `panicked` (an update, by its function), `failed` |
+//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate` and `set` also stand for `generate_for`, `generate_with` and `put`, and web frameworks have `create`, `save` and `delete` |
+//! | `database` | `postgres`, `sqlite` or `memory` |
+//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner's limit, or a call within an update), `abandoned` or `panicked` (an update, by its function), `failed` |
 //! | `elapsed_us` | how long it took with all its attempts, in microseconds |
 //! | `error` | of an event with the outcome `failed`: the error, without its source |
 
@@ -70,59 +70,59 @@
         dead_code,
         unused_imports,
         unused_macros,
-        reason = "without a database, only its absence is explained"
+        reason = "without a database, nobody uses what databases share"
     )
 )]
 
-mod asynchronous;
-mod backend;
-mod builder;
-mod calls;
-mod connect;
+mod async_now;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+mod conninfo;
+mod database;
 mod error;
 #[cfg(feature = "json")]
-mod json;
+pub mod json;
 mod key;
 mod memory;
 pub mod migrations;
 mod now;
 mod operations;
-mod owner;
-mod rules;
-mod schema;
+mod options;
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+mod postgres;
+mod retry;
+mod session;
 mod sessions;
-mod store;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod stores;
 mod sweeper;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
 mod web;
 
-#[cfg(feature = "tokio")]
-pub use asynchronous::Blocking;
-#[cfg(feature = "diesel-async")]
-pub use asynchronous::{AsyncDieselSession, AsyncOnConnection, AsyncPool};
-pub use asynchronous::{AsyncNow, AsyncSessions};
-pub use backend::SessionConnection;
-pub use builder::Builder;
+pub use async_now::AsyncNow;
 #[doc(no_inline)]
 pub use chrono::{DateTime, TimeDelta, Utc};
-#[cfg(feature = "sqlite")]
-pub use connect::Synchronous;
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
-pub use connect::postgres::ConnectOptions;
+pub use conninfo::ConnectOptions;
+pub use database::SessionConnection;
 pub use error::{Error, MigrationError};
-#[cfg(feature = "json")]
-pub use json::{Json, JsonError};
 pub use key::{KeyStorage, SessionKey};
-pub use memory::MemorySession;
 pub use now::Now;
-pub use owner::{OwnedSession, OwnerLimit, SessionCount, SessionHandle};
-pub use rules::Rules;
+pub use operations::AsyncSessions;
+pub use options::{Builder, Options, OwnerLimit};
+pub use session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 pub use sessions::Sessions;
-pub use store::{DieselSession, OnConnection};
+#[cfg(feature = "sqlite")]
+pub use sqlite::Synchronous;
+#[cfg(feature = "tokio")]
+pub use stores::Blocking;
+#[cfg(feature = "diesel-async")]
+pub use stores::{AsyncDieselSession, AsyncOnConnection, AsyncPool};
+pub use stores::{DieselSession, MemorySession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
 pub use table::SessionTable;
 #[cfg(feature = "actix-session")]
@@ -131,5 +131,5 @@ pub use web::actix_session::ActixSessionStore;
 pub use web::adapter::{CREATED_FIELD, HANDLE_FIELD};
 #[cfg(feature = "tower-sessions")]
 pub use web::tower_sessions::TowerSessionStore;
-#[cfg(feature = "tokio")]
-pub use web::{Vanished, WebStore};
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+pub use web::{OnMissing, WebStore};

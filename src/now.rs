@@ -19,7 +19,7 @@
 /// use diesel_session::{Error, MemorySession, Now, TimeDelta};
 ///
 /// let sessions = MemorySession::new();
-/// let key = sessions.generate(Some("cart=3".to_owned()), Some(TimeDelta::minutes(30)))?;
+/// let key = sessions.generate(Some("cart=3"), Some(TimeDelta::minutes(30)))?;
 ///
 /// let (value, left) = sessions.get(&key)?;
 /// assert_eq!(value, "cart=3");
@@ -32,8 +32,8 @@
 pub trait Now {
     /// The type of a session key.
     type Key;
-    /// The type of a session value.
-    type Value;
+    /// The type of a session value, as it is lent to the store: `str` for the stores of this crate.
+    type Value: ?Sized + ToOwned;
     /// The type of a session's period: a duration, and signed.
     type Period;
     /// The type of an error.
@@ -60,7 +60,7 @@ pub trait Now {
     /// A value or an expiry that the store cannot hold is refused, and nothing is written.
     fn generate(
         &self,
-        value: Option<Self::Value>,
+        value: Option<&Self::Value>,
         expiry: Option<Self::Period>,
     ) -> Result<Self::Key, Self::Error>;
 
@@ -77,7 +77,8 @@ pub trait Now {
     ///
     /// *Not found* for a session that is unknown, cleared or expired; *not set* for a live one that
     /// has no value yet. An empty value is a value.
-    fn get(&self, key: &Self::Key) -> Result<(Self::Value, Self::Period), Self::Error>;
+    #[allow(clippy::type_complexity, reason = "the original's pair, with a value that the caller owns")]
+    fn get(&self, key: &Self::Key) -> Result<(<Self::Value as ToOwned>::Owned, Self::Period), Self::Error>;
 
     /// Sets a live session's value, and its expiry to `expiry` from now, or the default period from now.
     ///
@@ -93,12 +94,12 @@ pub trait Now {
     fn set(
         &self,
         key: &Self::Key,
-        value: Self::Value,
+        value: &Self::Value,
         expiry: Option<Self::Period>,
     ) -> Result<(), Self::Error>;
 }
 
-macro_rules! through {
+macro_rules! forward_to_pointee {
     ($pointer:ty) => {
         impl<S: Now + ?Sized> Now for $pointer {
             type Key = S::Key;
@@ -116,7 +117,7 @@ macro_rules! through {
 
             fn generate(
                 &self,
-                value: Option<S::Value>,
+                value: Option<&S::Value>,
                 expiry: Option<S::Period>,
             ) -> Result<S::Key, S::Error> {
                 (**self).generate(value, expiry)
@@ -126,17 +127,17 @@ macro_rules! through {
                 (**self).clear(key)
             }
 
-            fn get(&self, key: &S::Key) -> Result<(S::Value, S::Period), S::Error> {
+            fn get(&self, key: &S::Key) -> Result<(<S::Value as ToOwned>::Owned, S::Period), S::Error> {
                 (**self).get(key)
             }
 
-            fn set(&self, key: &S::Key, value: S::Value, expiry: Option<S::Period>) -> Result<(), S::Error> {
+            fn set(&self, key: &S::Key, value: &S::Value, expiry: Option<S::Period>) -> Result<(), S::Error> {
                 (**self).set(key, value, expiry)
             }
         }
     };
 }
 
-through!(&S);
-through!(Box<S>);
-through!(std::sync::Arc<S>);
+forward_to_pointee!(&S);
+forward_to_pointee!(Box<S>);
+forward_to_pointee!(std::sync::Arc<S>);

@@ -1,22 +1,22 @@
 //! Expired sessions, deleted in the background.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-#[cfg(feature = "tokio")]
-use crate::asynchronous::AsyncSessions;
 use crate::error::Error;
+#[cfg(feature = "tokio")]
+use crate::operations::AsyncSessions;
 use crate::sessions::Sessions;
 
 /// The longest interval and jitter.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST: TimeDelta = TimeDelta::days(30);
 
 /// How long a drop waits for a batch that is under way.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,13 +38,11 @@ pub(crate) const PAUSE: u32 = 3;
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
-///
-/// use diesel_session::{MemorySession, Sweeper};
+/// use diesel_session::{MemorySession, Sweeper, TimeDelta};
 ///
 /// let sessions = MemorySession::new();
 /// let sweeper = Sweeper::builder(sessions.clone())
-///     .interval(Duration::from_secs(600))
+///     .interval(TimeDelta::minutes(10))
 ///     .on_error(|error| eprintln!("expired sessions stay for now: {error}"))
 ///     .start()?;
 /// // As long as the application serves.
@@ -59,22 +57,22 @@ pub struct Sweeper {
     stopped: Mutex<Receiver<()>>,
 }
 
-type Report<E> = Box<dyn FnMut(&E) + Send>;
+type Report = Box<dyn FnMut(&Error) + Send>;
 
 /// Settings for a [`Sweeper`]; each has a default.
 #[must_use]
-pub struct SweeperBuilder<E> {
+pub struct SweeperBuilder {
     /// Deletes a batch of at most so many sessions.
-    delete: Box<dyn FnMut(u32) -> Result<usize, E> + Send>,
-    interval: Duration,
-    jitter: Duration,
+    delete: Box<dyn FnMut(u32) -> Result<usize, Error> + Send>,
+    interval: TimeDelta,
+    jitter: TimeDelta,
     batch: u32,
-    on_error: Report<E>,
+    on_error: Report,
 }
 
 impl Sweeper {
     /// Settings for a sweeper of this store.
-    pub fn builder<S: Sessions + Send + 'static>(store: S) -> SweeperBuilder<S::Error> {
+    pub fn builder<S: Sessions + Send + 'static>(store: S) -> SweeperBuilder {
         SweeperBuilder::new(move |sessions| store.delete_expired(sessions))
     }
 
@@ -85,32 +83,32 @@ impl Sweeper {
     ///
     /// Outside of a tokio runtime.
     #[cfg(feature = "tokio")]
-    pub fn builder_async<S: AsyncSessions + Send + 'static>(store: S) -> SweeperBuilder<S::Error> {
+    pub fn builder_async<S: AsyncSessions + Send + 'static>(store: S) -> SweeperBuilder {
         let runtime = tokio::runtime::Handle::current();
         SweeperBuilder::new(move |sessions| runtime.block_on(store.delete_expired(sessions)))
     }
 }
 
-impl<E: StdError + 'static> SweeperBuilder<E> {
-    fn new(delete: impl FnMut(u32) -> Result<usize, E> + Send + 'static) -> Self {
+impl SweeperBuilder {
+    fn new(delete: impl FnMut(u32) -> Result<usize, Error> + Send + 'static) -> Self {
         Self {
             delete: Box::new(delete),
-            interval: Duration::from_secs(5 * 60),
-            jitter: Duration::from_secs(30),
+            interval: TimeDelta::minutes(5),
+            jitter: TimeDelta::seconds(30),
             batch: BATCH,
             on_error: Box::new(|_| {}),
         }
     }
 
     /// How long it waits after a sweep, and after a failure. Defaults to five minutes.
-    pub fn interval(mut self, interval: Duration) -> Self {
+    pub fn interval(mut self, interval: TimeDelta) -> Self {
         self.interval = interval;
         self
     }
 
     /// How much longer it waits at most, by chance, so that several machines do not sweep at once. Defaults to half a
     /// minute.
-    pub fn jitter(mut self, jitter: Duration) -> Self {
+    pub fn jitter(mut self, jitter: TimeDelta) -> Self {
         self.jitter = jitter;
         self
     }
@@ -123,7 +121,7 @@ impl<E: StdError + 'static> SweeperBuilder<E> {
 
     /// What is told of each failure, on the sweeper's thread; with the feature `tracing` each is an event besides.
     /// Defaults to nothing. It must not panic: that would end the sweeper.
-    pub fn on_error(mut self, report: impl FnMut(&E) + Send + 'static) -> Self {
+    pub fn on_error(mut self, report: impl FnMut(&Error) + Send + 'static) -> Self {
         self.on_error = Box::new(report);
         self
     }
@@ -136,11 +134,11 @@ impl<E: StdError + 'static> SweeperBuilder<E> {
     /// days; [`Error::System`] where there is no thread to be had.
     pub fn start(self) -> Result<Sweeper, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
-        if self.interval.is_zero() || self.interval > LONGEST {
+        if self.interval <= TimeDelta::zero() || self.interval > LONGEST {
             return refuse("interval", "more than nothing, and at most 30 days");
         }
-        if self.jitter > LONGEST {
-            return refuse("jitter", "at most 30 days");
+        if self.jitter < TimeDelta::zero() || self.jitter > LONGEST {
+            return refuse("jitter", "nothing or more, and at most 30 days");
         }
         if self.batch == 0 {
             return refuse("batch", "at least one session");
@@ -158,17 +156,18 @@ impl<E: StdError + 'static> SweeperBuilder<E> {
     }
 
     fn run(mut self, stopping: &Receiver<()>) {
+        let interval = self.interval.to_std().unwrap_or_default();
         let mut wait = self.by_chance();
         while goes_on_after(wait, stopping) {
             let started = Instant::now();
             wait = match (self.delete)(self.batch) {
-                Ok(0) => self.interval + self.by_chance(),
+                Ok(0) => interval + self.by_chance(),
                 Ok(_) => started.elapsed() * PAUSE,
                 Err(error) => {
                     #[cfg(feature = "tracing")]
                     tracing::warn!(%error, "expired sessions could not be deleted");
                     (self.on_error)(&error);
-                    self.interval + self.by_chance()
+                    interval + self.by_chance()
                 }
             };
         }
@@ -178,7 +177,7 @@ impl<E: StdError + 'static> SweeperBuilder<E> {
     fn by_chance(&self) -> Duration {
         // Without chance it waits no longer than it must.
         let random = SysRng.try_next_u32().unwrap_or(0);
-        self.jitter.mul_f64(f64::from(random) / f64::from(u32::MAX))
+        self.jitter.to_std().unwrap_or_default().mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 }
 
@@ -196,7 +195,7 @@ impl Drop for Sweeper {
     }
 }
 
-impl<E> fmt::Debug for SweeperBuilder<E> {
+impl fmt::Debug for SweeperBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SweeperBuilder")
             .field("interval", &self.interval)

@@ -28,7 +28,10 @@ impl Outcome for Error {
             | Self::PeriodOutOfRange { .. }
             | Self::OwnerTooLong { .. }
             | Self::OwnerHasNul { .. }
-            | Self::OwnerLimit { .. } => "refused",
+            | Self::OwnerLimit { .. }
+            | Self::LabelTooLong { .. }
+            | Self::LabelHasNul { .. }
+            | Self::WithinUpdate => "refused",
             _ => "failed",
         }
     }

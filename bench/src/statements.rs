@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, anyhow};
 use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
-use diesel_session::{DieselSession, SessionConnection};
+use diesel_session::{DieselSession, Now as _, SessionConnection};
 
 /// With `$1`, `$2`, ... for the values on PostgreSQL, and `?` on SQLite.
 pub(crate) struct Statements {
@@ -31,7 +31,7 @@ impl Statements {
                 }
             }
         });
-        let mut sessions = store.on(&mut conn);
+        let sessions = store.on(&mut conn);
         let key = sessions.generate(Some(""), None)?;
         sessions.get(&key)?;
         sessions.set(&key, "", None)?;

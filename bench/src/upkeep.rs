@@ -145,7 +145,7 @@ fn set_all(table: &Table<Database>, value: &str, period: TimeDelta) -> Result<()
     on_threads(CLIENTS, Amount::Operations(shares[0].len() * SETS), |client, watch| {
         while watch.goes_on() {
             let key = &shares[client][watch.laps() % shares[client].len()];
-            store.set(key, value.to_owned(), Some(period))?;
+            store.set(key, value, Some(period))?;
             watch.lap();
         }
         Ok(())

@@ -27,7 +27,7 @@ impl Record {
         first_session: u64,
         out: impl Write + Send + 'static,
     ) -> Result<Self> {
-        let key = target.generate("0".to_owned(), None).context("a session to count in")?;
+        let key = target.generate("0", None).context("a session to count in")?;
         let record = Self {
             out: Mutex::new(Box::new(out)),
             next_session: AtomicU64::new(first_session + 1),

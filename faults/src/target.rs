@@ -7,8 +7,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Error as PoolError, Pool};
 use diesel_session::{
-    AsyncDieselSession, AsyncNow, AsyncSessions, DieselSession, Error, Now, SessionKey, Sessions, Sweeper,
-    TimeDelta,
+    AsyncDieselSession, AsyncNow, AsyncSessions, DieselSession, Error, Expiry, Now, SessionKey, Sessions,
+    Sweeper, TimeDelta,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
@@ -76,17 +76,19 @@ impl Store {
 
     /// The store itself, migrated.
     pub fn open(&self) -> Result<Box<dyn Target>> {
+        let connection_timeout = TimeDelta::from_std(self.connection_timeout)?;
+        let statement_timeout = TimeDelta::from_std(self.statement_timeout)?;
         let postgres = || {
             DieselSession::<PgConnection>::builder()
                 .pool_size(self.pool_size)
-                .connection_timeout(self.connection_timeout)
-                .statement_timeout(self.statement_timeout)
+                .connection_timeout(connection_timeout)
+                .statement_timeout(statement_timeout)
         };
         let asynchronous = || {
             AsyncDieselSession::builder()
                 .pool_size(self.pool_size)
-                .connection_timeout(self.connection_timeout)
-                .statement_timeout(self.statement_timeout)
+                .connection_timeout(connection_timeout)
+                .statement_timeout(statement_timeout)
         };
         Ok(match self.kind {
             Kind::Blocking => migrated(postgres().connect(&self.address)?)?,
@@ -95,7 +97,7 @@ impl Store {
             Kind::Pipelined => Box::new(Waited::new(asynchronous().pipelined(2).connect(&self.address))?),
             Kind::Sqlite => {
                 let builder = DieselSession::<SqliteConnection>::builder().pool_size(self.pool_size);
-                let store = builder.statement_timeout(self.statement_timeout).connect(&self.address)?;
+                let store = builder.statement_timeout(statement_timeout).connect(&self.address)?;
                 store.migrate()?;
                 Box::new(store)
             }
@@ -133,19 +135,19 @@ impl CustomizeConnection<SqliteConnection, PoolError> for FewPages {
 /// What the load asks of a store; each call is the crate's of the same name.
 pub trait Target: Send + Sync {
     /// [`Now::generate`].
-    fn generate(&self, value: String, expiry: Option<TimeDelta>) -> Result<SessionKey, Error>;
+    fn generate(&self, value: &str, expiry: Option<TimeDelta>) -> Result<SessionKey, Error>;
     /// [`Now::get`].
     fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error>;
     /// [`Now::set`].
-    fn set(&self, key: &SessionKey, value: String) -> Result<(), Error>;
+    fn set(&self, key: &SessionKey, value: &str) -> Result<(), Error>;
     /// [`Sessions::update`] to a value, whatever the old one is.
-    fn update(&self, key: &SessionKey, value: String) -> Result<(), Error>;
+    fn update(&self, key: &SessionKey, value: &str) -> Result<(), Error>;
     /// [`Sessions::update`] of a number to the next.
     fn count(&self, key: &SessionKey) -> Result<(), Error>;
     /// [`Sessions::replace`].
-    fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error>;
+    fn replace(&self, key: &SessionKey, expected: &str, value: &str) -> Result<(), Error>;
     /// [`Sessions::touch`].
-    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error>;
+    fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<(), Error>;
     /// [`Sessions::rotate`].
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error>;
     /// [`Now::clear`].
@@ -162,14 +164,13 @@ fn next(number: Option<String>) -> String {
     (number + 1).to_string()
 }
 
-const SWEEP: Duration = Duration::from_millis(200);
+const SWEEP: TimeDelta = TimeDelta::milliseconds(200);
 
 impl<S> Target for S
 where
-    S: Sessions<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>,
-    S: Clone + Send + Sync + 'static,
+    S: Sessions + Clone + Send + Sync + 'static,
 {
-    fn generate(&self, value: String, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
+    fn generate(&self, value: &str, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
         Now::generate(self, Some(value), expiry)
     }
 
@@ -177,23 +178,23 @@ where
         Now::get(self, key)
     }
 
-    fn set(&self, key: &SessionKey, value: String) -> Result<(), Error> {
+    fn set(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
         Now::set(self, key, value, None)
     }
 
-    fn update(&self, key: &SessionKey, value: String) -> Result<(), Error> {
-        Sessions::update(self, key, None, |_| Ok::<_, Error>(value.clone())).map(drop)
+    fn update(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
+        Sessions::update(self, key, Expiry::Default, |_| Ok::<_, Error>(value.to_owned())).map(drop)
     }
 
     fn count(&self, key: &SessionKey) -> Result<(), Error> {
-        Sessions::update(self, key, None, |number| Ok::<_, Error>(next(number))).map(drop)
+        Sessions::update(self, key, Expiry::Default, |number| Ok::<_, Error>(next(number))).map(drop)
     }
 
-    fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error> {
-        Sessions::replace(self, key, Some(expected), value, None)
+    fn replace(&self, key: &SessionKey, expected: &str, value: &str) -> Result<(), Error> {
+        Sessions::replace(self, key, Some(expected), value, Expiry::Default)
     }
 
-    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error> {
+    fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<(), Error> {
         Sessions::touch(self, key, expiry).map(drop)
     }
 
@@ -210,7 +211,7 @@ where
     }
 
     fn sweeper(&self) -> Result<Sweeper, Error> {
-        Sweeper::builder(self.clone()).interval(SWEEP).jitter(Duration::ZERO).start()
+        Sweeper::builder(self.clone()).interval(SWEEP).jitter(TimeDelta::zero()).start()
     }
 }
 
@@ -233,7 +234,7 @@ impl Waited {
 }
 
 impl Target for Waited {
-    fn generate(&self, value: String, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
+    fn generate(&self, value: &str, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
         self.runtime.block_on(self.store.generate(Some(value), expiry))
     }
 
@@ -241,23 +242,26 @@ impl Target for Waited {
         self.runtime.block_on(self.store.get(key))
     }
 
-    fn set(&self, key: &SessionKey, value: String) -> Result<(), Error> {
+    fn set(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
         self.runtime.block_on(self.store.set(key, value, None))
     }
 
-    fn update(&self, key: &SessionKey, value: String) -> Result<(), Error> {
-        self.runtime.block_on(self.store.update(key, None, move |_| Ok::<_, Error>(value.clone()))).map(drop)
+    fn update(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
+        let value = value.to_owned();
+        let change = move |_| Ok::<_, Error>(value.clone());
+        self.runtime.block_on(self.store.update(key, Expiry::Default, change)).map(drop)
     }
 
     fn count(&self, key: &SessionKey) -> Result<(), Error> {
-        self.runtime.block_on(self.store.update(key, None, |number| Ok::<_, Error>(next(number)))).map(drop)
+        let change = |number| Ok::<_, Error>(next(number));
+        self.runtime.block_on(self.store.update(key, Expiry::Default, change)).map(drop)
     }
 
-    fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error> {
-        self.runtime.block_on(self.store.replace(key, Some(expected), value, None))
+    fn replace(&self, key: &SessionKey, expected: &str, value: &str) -> Result<(), Error> {
+        self.runtime.block_on(self.store.replace(key, Some(expected), value, Expiry::Default))
     }
 
-    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error> {
+    fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<(), Error> {
         self.runtime.block_on(self.store.touch(key, expiry)).map(drop)
     }
 
@@ -275,6 +279,6 @@ impl Target for Waited {
 
     fn sweeper(&self) -> Result<Sweeper, Error> {
         let _entered = self.runtime.enter();
-        Sweeper::builder_async(self.store.clone()).interval(SWEEP).jitter(Duration::ZERO).start()
+        Sweeper::builder_async(self.store.clone()).interval(SWEEP).jitter(TimeDelta::zero()).start()
     }
 }

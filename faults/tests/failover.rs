@@ -66,7 +66,7 @@ fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
     let address =
         format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
     let target = Store::new(kind, &address).pool_size(3).open().unwrap();
-    let key = target.generate("x".to_owned(), None).unwrap();
+    let key = target.generate("x", None).unwrap();
     assert_eq!(target.get(&key).unwrap().0, "x");
 }
 

@@ -124,8 +124,8 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
     let connection = Duration::from_secs(4);
     let store = Store::new(kind, &server.url("postgres")).pool_size(4).timeouts(connection, SHORT);
     let target = store.open().unwrap();
-    let locked = target.generate("locked".to_owned(), None).unwrap();
-    let read = target.generate("read".to_owned(), None).unwrap();
+    let locked = target.generate("locked", None).unwrap();
+    let read = target.generate("read", None).unwrap();
 
     // Those that reads share wait for no lock.
     let shared = if kind == Kind::Pipelined { 2 } else { 0 };
@@ -141,7 +141,7 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
     thread::scope(|scope| {
         for _ in 0..WRITERS {
             let (answer, target) = (answer.clone(), &target);
-            scope.spawn(move || answer.send(target.set(&locked, "written".to_owned())).unwrap());
+            scope.spawn(move || answer.send(target.set(&locked, "written")).unwrap());
         }
         wait_for_waiters(&mut watcher, WRITERS - shared);
         let started = Instant::now();
@@ -154,5 +154,5 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
         answers.iter().inspect(|answer| assert!(matches!(answer, Err(Error::Database(_))), "{answer:?}"));
     assert_eq!(refused.count(), WRITERS);
     drop(holder);
-    target.set(&locked, "written".to_owned()).unwrap();
+    target.set(&locked, "written").unwrap();
 }

@@ -64,7 +64,8 @@ fn a_full_disk_loses_nothing_acknowledged_on_sqlite() {
     let full = Store::new(Kind::SqliteOfFewPages, file.to_str().unwrap()).open().unwrap();
     // The clients may have made room before they went.
     let mut let_in = Vec::new();
-    let mut generate = || full.generate("x".repeat(LARGE), None).map(|key| let_in.push(key));
+    let value = "x".repeat(LARGE);
+    let mut generate = || full.generate(&value, None).map(|key| let_in.push(key));
     let refusal = (0..1_000).find_map(|_| generate().err()).unwrap();
     for key in &let_in {
         full.clear(key).unwrap();
@@ -154,7 +155,7 @@ fn callers_whose_transactions_conflict_lose_no_count() {
     let server = Server::start(&DURABLE).unwrap();
     let sessions = DieselSession::<PgConnection>::connect(&server.url("postgres")).unwrap();
     sessions.migrate().unwrap();
-    let key = sessions.generate(Some("0".to_owned()), None).unwrap();
+    let key = sessions.generate(Some("0"), None).unwrap();
     let mut conn = PgConnection::establish(&server.url("postgres")).unwrap();
     diesel::sql_query("CREATE TABLE visit (id serial PRIMARY KEY)").execute(&mut conn).unwrap();
 

@@ -1,5 +1,7 @@
 //! Why the session table is not as it should be.
 
+use std::time::Duration;
+
 use super::BoxedError;
 
 /// Why the session table could not be brought to this version's form. Nothing was changed.
@@ -108,6 +110,18 @@ pub enum MigrationError {
     Missing {
         /// The versions that were not run, oldest first.
         versions: Vec<String>,
+    },
+
+    /// Other transactions held locks on the table for as long as the migration tried to lock it, some six seconds. The next
+    /// start tries again.
+    #[error(
+        "the session table is in use: other transactions held locks on it for {waited:?}; end them (pg_locks and \
+         pg_stat_activity show which) and migrate again"
+    )]
+    #[non_exhaustive]
+    TableBusy {
+        /// How long the migration tried.
+        waited: Duration,
     },
 
     /// A statement of a migration failed, or its bookkeeping.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+mod meaning;
 mod migration;
 
 pub use migration::MigrationError;
@@ -92,6 +93,46 @@ pub enum Error {
     OwnerLimit {
         /// The limit: [`OwnerLimit::Refuse`](crate::OwnerLimit::Refuse).
         limit: u32,
+    },
+
+    /// The label is too long. Nothing was written.
+    #[error("the label has {size} bytes, and a label has at most {limit}: shorten it")]
+    LabelTooLong {
+        /// The label's size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// The label holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
+    #[error("the label has a NUL at byte {position}, which text columns cannot hold: leave it out")]
+    LabelHasNul {
+        /// Where the first NUL is, in bytes from the start.
+        position: usize,
+    },
+
+    /// The function of an update called the store that it updates. That call did nothing.
+    #[error(
+        "the function of an update called the store that it updates, and would wait for itself: call it before or after"
+    )]
+    WithinUpdate,
+
+    /// The value cannot be written as JSON. Nothing was written.
+    #[cfg(feature = "json")]
+    #[error("the value cannot be written as JSON: use strings as the keys of its maps")]
+    NotJson,
+
+    /// The text is no JSON of the expected type. The session is left as it is.
+    #[cfg(feature = "json")]
+    #[non_exhaustive]
+    #[error(
+        "the session's value is not of the expected type, at line {line}, column {column}: read it as it was written"
+    )]
+    OtherShape {
+        /// The line of the text, from 1; 0 if the text as a whole is none of this type.
+        line: usize,
+        /// The column of the text, from 1; 0 likewise.
+        column: usize,
     },
 
     /// A setting of the builder or a parameter of the connection cannot be used.
@@ -189,12 +230,12 @@ pub enum Error {
 
     /// The database took an INSERT but kept no row, several times over.
     #[error(
-        "the database kept none of {draws} new sessions: look for a trigger or rule on the session table"
+        "the database kept none of {attempts} new sessions: look for a trigger or rule on the session table"
     )]
     #[non_exhaustive]
     NotInserted {
-        /// How many keys were drawn.
-        draws: u32,
+        /// How many INSERTs were tried, each with another key.
+        attempts: u32,
     },
 
     /// The database took a DELETE and kept the rows, several times over.

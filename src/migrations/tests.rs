@@ -7,7 +7,14 @@ use diesel::sql_types::Text;
 
 use super::migrate;
 use crate::key::KeyStorage;
-use crate::schema::{postgres, sqlite};
+use crate::postgres::table as postgres;
+use crate::sqlite::table as sqlite;
+
+/// When a session was created, expires, and was last used.
+type Dates<T> = (T, T, Option<T>);
+
+/// Its value, owner and label.
+type Texts = (Option<String>, Option<String>, Option<String>);
 
 #[derive(QueryableByName)]
 struct Column {
@@ -44,25 +51,17 @@ fn the_postgres_schema_is_the_table() {
     let insert =
         "INSERT INTO session (session_key, expire_date) VALUES (repeat('k', 40), '2000-01-01 10:30:00+00')";
     diesel::sql_query(insert).execute(&mut conn).unwrap();
-    let (created, expires, value, owner, hour): (
-        DateTime<Utc>,
-        DateTime<Utc>,
-        Option<String>,
-        Option<String>,
-        NaiveDateTime,
-    ) = session::table
+    let (dates, texts, hour): (Dates<DateTime<Utc>>, Texts, NaiveDateTime) = session::table
         .select((
-            session::created_on,
-            session::expire_date,
-            session::session_data,
-            session::owner,
+            (session::created_on, session::expire_date, session::used_on),
+            (session::session_data, session::owner, session::label),
             session::expire_hour,
         ))
         .first(&mut conn)
         .unwrap();
-    assert!(created > expires);
+    assert!(dates.0 > dates.1 && dates.2.is_none());
     assert_eq!(hour.to_string(), "2000-01-01 10:00:00");
-    assert_eq!((value, owner), (None, None));
+    assert_eq!(texts, (None, None, None));
 }
 
 #[test]
@@ -79,18 +78,15 @@ fn the_sqlite_schema_is_the_table() {
 
     let insert = "INSERT INTO session (session_key, expire_date) VALUES ('k', 946722600000)";
     diesel::sql_query(insert).execute(&mut conn).unwrap();
-    let (created, expires, value, owner, hour): (i64, i64, Option<String>, Option<String>, Option<i64>) =
-        session::table
-            .select((
-                session::created_on,
-                session::expire_date,
-                session::session_data,
-                session::owner,
-                session::expire_hour,
-            ))
-            .first(&mut conn)
-            .unwrap();
-    assert!(created > expires);
+    let (dates, texts, hour): (Dates<i64>, Texts, Option<i64>) = session::table
+        .select((
+            (session::created_on, session::expire_date, session::used_on),
+            (session::session_data, session::owner, session::label),
+            session::expire_hour,
+        ))
+        .first(&mut conn)
+        .unwrap();
+    assert!(dates.0 > dates.1 && dates.2.is_none());
     assert_eq!(hour, Some(946_722_600 / 3_600));
-    assert_eq!((value, owner), (None, None));
+    assert_eq!(texts, (None, None, None));
 }

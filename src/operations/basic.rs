@@ -1,12 +1,13 @@
-//! What [`Now`](crate::Now) has, but for `generate`.
+//! Reading, setting and ending one session.
 
 use chrono::TimeDelta;
 
-use super::Operation;
-use crate::backend::Queries;
+use super::{Operation, found};
+use crate::database::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::rules::{Expiry, Rules};
+use crate::options::{Deadline, Options};
+use crate::session::{Expiry, Session};
 
 /// Ends a session.
 pub(crate) struct Clear {
@@ -14,8 +15,8 @@ pub(crate) struct Clear {
 }
 
 impl Clear {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
-        Self { key: rules.stored_key(key) }
+    pub(crate) fn new(options: &Options, key: &SessionKey) -> Self {
+        Self { key: options.stored_key(key) }
     }
 }
 
@@ -36,8 +37,8 @@ pub(crate) struct Get {
 }
 
 impl Get {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
-        Self { key: rules.stored_key(key) }
+    pub(crate) fn new(options: &Options, key: &SessionKey) -> Self {
+        Self { key: options.stored_key(key) }
     }
 }
 
@@ -51,34 +52,51 @@ impl<C: Queries> Operation<C> for Get {
     }
 }
 
-/// Sets a live session's value and expiry.
-pub(crate) struct Set<V> {
+/// Reads everything that is known of a session.
+pub(crate) struct Find {
     key: StoredKey,
-    value: V,
-    expiry: Expiry,
 }
 
-impl<V: AsRef<str>> Set<V> {
-    pub(crate) fn new(
-        rules: &Rules,
-        key: &SessionKey,
-        value: V,
-        expiry: Option<TimeDelta>,
-    ) -> Result<Self, Error> {
-        rules.check_value(value.as_ref())?;
-        Ok(Self { key: rules.stored_key(key), value, expiry: rules.expiry(expiry)? })
+impl Find {
+    pub(crate) fn new(options: &Options, key: &SessionKey) -> Self {
+        Self { key: options.stored_key(key) }
     }
 }
 
-impl<C: Queries, V: AsRef<str> + Send + Sync> Operation<C> for Set<V> {
+impl<C: Queries> Operation<C> for Find {
+    type Output = Session;
+    const NAME: &'static str = "find";
+
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Session, Error> {
+        conn.find_live(&self.key).await?.ok_or(Error::NotFound)
+    }
+}
+
+/// Sets a live session's value.
+pub(crate) struct Set {
+    key: StoredKey,
+    value: String,
+    deadline: Option<Deadline>,
+}
+
+impl Set {
+    pub(crate) fn new(
+        options: &Options,
+        key: &SessionKey,
+        value: &str,
+        expiry: Expiry,
+    ) -> Result<Self, Error> {
+        options.check_value(value)?;
+        let deadline = options.deadline(expiry)?;
+        Ok(Self { key: options.stored_key(key), value: value.to_owned(), deadline })
+    }
+}
+
+impl<C: Queries> Operation<C> for Set {
     type Output = ();
     const NAME: &'static str = "set";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        if conn.update_live(&self.key, self.value.as_ref(), self.expiry).await? {
-            Ok(())
-        } else {
-            Err(Error::NotFound)
-        }
+        found(conn.update_live(&self.key, &self.value, self.deadline).await?)
     }
 }

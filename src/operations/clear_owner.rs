@@ -1,14 +1,16 @@
 //! Ending all sessions of an owner, batch by batch.
 
+use std::future::Future;
+
 use chrono::{DateTime, Utc};
 
 use super::Operation;
-use super::owner::ROUNDS;
+use super::owner::DELETE_ATTEMPTS;
 use super::transaction::Transaction;
-use crate::backend::{Deleted, OwnerQueries, Transactions};
+use crate::database::{Deleted, OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::rules::{Rules, check_owner};
+use crate::options::{Options, check_owner};
 
 /// Sessions to one DELETE: some ten milliseconds.
 const BATCH: u16 = 1_000;
@@ -41,23 +43,21 @@ pub(crate) struct ClearOwner {
 /// What one batch did.
 pub(crate) struct Batch {
     /// How many live sessions it ended.
-    pub(crate) ended: usize,
+    ended: usize,
     /// What is left to do.
-    pub(crate) rest: Option<ClearOwner>,
+    rest: Option<ClearOwner>,
 }
 
 impl ClearOwner {
-    pub(crate) const NAME: &'static str = "clear_owner";
-
-    pub(crate) fn new(rules: &Rules, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
         check_owner(owner)?;
-        let keep = keep.map_or(StoredKey::NONE, |key| rules.stored_key(key));
+        let keep = keep.map_or(StoredKey::NONE, |key| options.stored_key(key));
         let (until, from, reached) = (oldest(), oldest(), oldest());
         Ok(Self { owner: owner.to_owned(), keep, began: None, until, from, reached, in_vain: 0 })
     }
 
     /// Deletes one batch, inside a transaction.
-    pub(crate) async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch, Error> {
+    async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch, Error> {
         let mut rest = self.clone();
         // Before any row, as where an owner's limit is kept: so neither holds a row that the other waits for.
         conn.lock_owner(&rest.owner).await?;
@@ -89,7 +89,7 @@ impl ClearOwner {
         }
         (rest.from, rest.reached) = (oldest(), oldest());
         rest.in_vain = if sessions == 0 { rest.in_vain + 1 } else { 0 };
-        if rest.in_vain == ROUNDS {
+        if rest.in_vain == DELETE_ATTEMPTS {
             let left = conn.count_owned(&rest.owner, &rest.keep).await?;
             return Err(Error::NotDeleted { sessions: left.unsigned_abs() });
         }
@@ -97,10 +97,10 @@ impl ClearOwner {
     }
 }
 
-/// One batch in its own transaction.
+/// One batch in a transaction of its own.
 impl<C: OwnerQueries + Transactions> Operation<C> for ClearOwner {
     type Output = Batch;
-    const NAME: &'static str = Self::NAME;
+    const NAME: &'static str = "clear_owner";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Batch, Error> {
         let mut transaction = Transaction::begin(conn).await?;
@@ -109,21 +109,24 @@ impl<C: OwnerQueries + Transactions> Operation<C> for ClearOwner {
     }
 }
 
-/// All batches in one transaction.
-pub(crate) async fn clear_owner_at_once<C: OwnerQueries + Transactions>(
-    clear: ClearOwner,
-    conn: &mut C,
-) -> Result<usize, Error> {
-    let mut transaction = Transaction::begin(conn).await?;
-    let all = async {
-        let (mut ended, mut rest) = (0, Some(clear));
-        while let Some(clear) = rest {
-            let batch = clear.batch(transaction.conn()).await?;
-            ended += batch.ended;
-            rest = batch.rest;
+/// Runs batch after batch, and returns how many live sessions ended.
+pub(crate) async fn clear_owner<F>(
+    first: Result<ClearOwner, Error>,
+    execute: impl Fn(Result<ClearOwner, Error>) -> F,
+) -> Result<usize, Error>
+where
+    F: Future<Output = Result<Batch, Error>>,
+{
+    let (mut ended, mut next) = (0, Some(first));
+    while let Some(clear) = next {
+        match execute(clear).await {
+            Ok(batch) => {
+                ended += batch.ended;
+                next = batch.rest.map(Ok);
+            }
+            Err(error) if ended == 0 => return Err(error),
+            Err(error) => return Err(Error::PartlyCleared { ended, source: Box::new(error) }),
         }
-        Ok(ended)
-    };
-    let all = all.await;
-    transaction.end(all).await
+    }
+    Ok(ended)
 }

@@ -1,9 +1,9 @@
 //! Expired sessions.
 
 use super::Operation;
-use crate::backend::Queries;
+use crate::database::Queries;
 use crate::error::Error;
-use crate::owner::SessionCount;
+use crate::session::SessionCount;
 
 /// Deletes one batch of expired sessions and returns how many.
 pub(crate) struct DeleteExpired {

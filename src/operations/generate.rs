@@ -1,19 +1,18 @@
 //! Starting a session under a new key.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::owner::make_room_in_lock;
+use super::owner::enforce_owner_limit_in_lock;
 use super::transaction::Transaction;
-use super::{DRAWS, Operation};
-use crate::backend::{OwnerQueries, Queries, Transactions};
+use super::{KEY_ATTEMPTS, Operation};
+use crate::database::{NewRow, OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{KeyStorage, SessionKey, StoredKey};
-use crate::owner::OwnerLimit;
-use crate::rules::{Expiry, Period, Rules, check_owner};
+use crate::options::{Deadline, Options, OwnerLimit, Period, check_label, check_owner};
+use crate::session::NewSession;
 
 /// The name of a new session to its client. It is drawn here, and never taken from a client.
-#[cfg_attr(not(feature = "tokio"), allow(unreachable_pub, reason = "web frameworks' stores show it"))]
-pub trait Drawn: Copy + Send + Sync + 'static {
+pub(crate) trait Drawn: Copy + Send + Sync + 'static {
     /// The operation that starts such a session, as logs call it.
     const OPERATION: &'static str;
 
@@ -37,16 +36,17 @@ impl Drawn for SessionKey {
 }
 
 /// Starts a session and returns its name.
-pub(crate) struct Generate<V, D> {
+pub(crate) struct Generate<D> {
     /// For the first attempt.
     drawn: D,
-    value: Option<V>,
+    value: Option<String>,
     owner: Option<String>,
+    label: Option<String>,
     /// When it began, if it goes on under a new key.
     since: Option<DateTime<Utc>>,
     storage: KeyStorage,
     owner_limit: Option<OwnerLimit>,
-    expiry: Expiry,
+    deadline: Deadline,
     first_period: Period,
     /// The key of an INSERT whose answer was not seen yet.
     sent: Option<StoredKey>,
@@ -54,28 +54,32 @@ pub(crate) struct Generate<V, D> {
     lost: Vec<StoredKey>,
 }
 
-impl<V: AsRef<str> + Send + Sync, D: Drawn> Generate<V, D> {
-    pub(crate) fn new(
-        rules: &Rules,
-        owner: Option<&str>,
-        value: Option<V>,
-        since: Option<DateTime<Utc>>,
-        expiry: Option<TimeDelta>,
-    ) -> Result<Self, Error> {
-        owner.map_or(Ok(()), check_owner)?;
-        value.as_ref().map_or(Ok(()), |value| rules.check_value(value.as_ref()))?;
+impl<D: Drawn> Generate<D> {
+    pub(crate) fn new(options: &Options, session: &NewSession<'_>) -> Result<Self, Error> {
+        session.owner.map_or(Ok(()), check_owner)?;
+        session.label.map_or(Ok(()), check_label)?;
+        session.value.map_or(Ok(()), |value| options.check_value(value))?;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
         Ok(Self {
             drawn: D::draw()?,
-            value,
-            owner: owner.map(str::to_owned),
-            since,
-            storage: rules.key_storage(),
-            owner_limit: rules.owner_limit(),
-            expiry: rules.expiry(expiry)?,
-            first_period: rules.first_period(expiry)?,
+            value: owned(session.value),
+            owner: owned(session.owner),
+            label: owned(session.label),
+            since: None,
+            storage: options.key_storage(),
+            owner_limit: options.owner_limit(),
+            deadline: options.deadline_after(session.period)?,
+            first_period: options.first_period(session.period)?,
             sent: None,
             lost: Vec::new(),
         })
+    }
+
+    /// The session began then, and goes on under a new key.
+    #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+    pub(crate) fn since(mut self, began: Option<DateTime<Utc>>) -> Self {
+        self.since = began;
+        self
     }
 
     /// Draws another key after a run whose answer was lost. The lost INSERT can still arrive later: under the same key it
@@ -97,14 +101,15 @@ impl<V: AsRef<str> + Send + Sync, D: Drawn> Generate<V, D> {
     }
 
     async fn insert<C: Queries>(&mut self, conn: &mut C) -> Result<D, Error> {
-        for _ in 0..DRAWS {
+        for _ in 0..KEY_ATTEMPTS {
             let key = StoredKey::new(&self.drawn.key(), self.storage);
             self.sent = Some(key);
-            let (value, owner) = (self.value.as_ref().map(AsRef::as_ref), self.owner.as_deref());
+            let (value, owner, label) = (self.value.as_deref(), self.owner.as_deref(), self.label.as_deref());
+            let row = NewRow { value, owner, label };
             let inserted = match self.since {
-                Some(since) => conn.insert_since(&key, value, owner, since, self.expiry).await?,
+                Some(since) => conn.insert_since(&key, row, since, self.deadline).await?,
                 // Most begin now, by a shorter statement.
-                None => conn.insert(&key, value, owner, self.first_period).await?,
+                None => conn.insert(&key, row, self.first_period).await?,
             };
             if inserted {
                 return Ok(self.drawn);
@@ -113,16 +118,11 @@ impl<V: AsRef<str> + Send + Sync, D: Drawn> Generate<V, D> {
             self.sent = None;
             self.drawn = D::draw()?;
         }
-        Err(Error::NotInserted { draws: DRAWS })
+        Err(Error::NotInserted { attempts: KEY_ATTEMPTS })
     }
 }
 
-impl<C, V, D> Operation<C> for Generate<V, D>
-where
-    C: OwnerQueries + Transactions,
-    V: AsRef<str> + Send + Sync,
-    D: Drawn,
-{
+impl<C: OwnerQueries + Transactions, D: Drawn> Operation<C> for Generate<D> {
     type Output = D;
     const NAME: &'static str = D::OPERATION;
 
@@ -138,7 +138,7 @@ where
             // A lost INSERT that is still under way holds this lock; what it left must not count against the owner.
             conn.lock_owner(&owner).await?;
             self.delete_lost(conn).await?;
-            make_room_in_lock(conn, &owner, limit, &StoredKey::NONE).await?;
+            enforce_owner_limit_in_lock(conn, &owner, limit, &StoredKey::NONE).await?;
             self.insert(conn).await
         };
         let inserted = inserted.await;

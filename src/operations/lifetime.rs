@@ -1,12 +1,11 @@
 //! How a session goes on: under a new key, and for longer.
 
-use chrono::TimeDelta;
-
 use super::Operation;
-use crate::backend::Queries;
+use crate::database::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::rules::{Expiry, Period, Rules};
+use crate::options::{Deadline, Options, Period};
+use crate::session::Expiry;
 
 /// Gives a session a new key and returns it.
 pub(crate) struct Rotate {
@@ -17,9 +16,14 @@ pub(crate) struct Rotate {
 }
 
 impl Rotate {
-    pub(crate) fn new(rules: &Rules, old: &SessionKey) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, old: &SessionKey) -> Result<Self, Error> {
         let key = SessionKey::random()?;
-        Ok(Self { old: rules.stored_key(old), key, new: rules.stored_key(&key), lifetime: rules.lifetime() })
+        Ok(Self {
+            old: options.stored_key(old),
+            key,
+            new: options.stored_key(&key),
+            lifetime: options.lifetime(),
+        })
     }
 }
 
@@ -39,17 +43,17 @@ impl<C: Queries> Operation<C> for Rotate {
     }
 }
 
-/// Prolongs a session and says whether it wrote.
+/// Prolongs a session, or records that it is in use, and returns whether it wrote.
 pub(crate) struct Touch {
     key: StoredKey,
-    expiry: Expiry,
+    deadline: Option<Deadline>,
     step: Period,
 }
 
 impl Touch {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<Self, Error> {
-        let expiry = rules.expiry(expiry)?;
-        Ok(Self { key: rules.stored_key(key), expiry, step: rules.touch_step(expiry.period) })
+    pub(crate) fn new(options: &Options, key: &SessionKey, expiry: Expiry) -> Result<Self, Error> {
+        let deadline = options.deadline(expiry)?;
+        Ok(Self { key: options.stored_key(key), deadline, step: options.touch_step(deadline) })
     }
 }
 
@@ -58,11 +62,15 @@ impl<C: Queries> Operation<C> for Touch {
     const NAME: &'static str = "touch";
 
     async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
-        if conn.prolong_live(&self.key, self.expiry, self.step).await? {
+        let wrote = match self.deadline {
+            Some(deadline) => conn.prolong_live(&self.key, deadline, self.step).await?,
+            None => conn.use_live(&self.key, self.step).await?,
+        };
+        if wrote {
             return Ok(true);
         }
         if conn.is_live(&self.key).await? {
-            // Not worth a write; repeated, most likely since our own first run has written.
+            // Not worth a write. In a repeated run, most likely because the first run has written.
             Ok(repeated)
         } else {
             Err(Error::NotFound)

@@ -1,48 +1,60 @@
 //! The operations, each on one connection: what is checked before the database is asked, and what its
 //! answer means. They know no pool.
 //!
-//! An operation is checked when it is made; then it runs on any connection, and again on another where a
-//! pool had to replace a lost one.
+//! An operation is checked when it is made; then it runs on any connection, and again on another one if a
+//! pool had to replace a lost one. [`Execute`] is a store that runs any of them, and so has all of
+//! [`Now`](crate::Now) and [`Sessions`](crate::Sessions).
 
 use std::future::Future;
 
 use crate::error::Error;
 
+mod async_sessions;
 mod basic;
 mod clear_owner;
+mod execute;
 mod expired;
 mod generate;
 mod lifetime;
 mod owner;
+mod sessions;
 mod transaction;
 mod update;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
 mod web;
 
-pub(crate) use basic::{Clear, Get, Set};
-pub(crate) use clear_owner::{Batch, ClearOwner, clear_owner_at_once};
-pub(crate) use expired::{Count, DeleteExpired};
+pub use async_sessions::AsyncSessions;
 #[cfg(feature = "tokio")]
+pub(crate) use async_sessions::async_contracts;
+pub(crate) use basic::{Clear, Find, Get, Set};
+pub(crate) use clear_owner::{ClearOwner, clear_owner};
+pub(crate) use execute::{Execute, ExecuteAsync};
+pub(crate) use expired::{Count, DeleteExpired};
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
 pub(crate) use generate::Drawn;
 pub(crate) use generate::Generate;
 pub(crate) use lifetime::{Rotate, Touch};
-pub(crate) use owner::{Bind, ClearListed, OwnerOf, SessionsOf};
+pub(crate) use owner::{Bind, ClearListed, SessionsOf, SetLabel};
+pub(crate) use sessions::{contracts, sessions_by_execute};
 pub(crate) use transaction::abandon;
-pub(crate) use update::{NotMade, NotWritten, Replace, Update, make};
-#[cfg(feature = "tokio")]
-pub(crate) use web::{Delete, Inspect, Overwrite};
+#[cfg(all(feature = "testing", feature = "tokio"))]
+pub(crate) use update::Updating;
+pub(crate) use update::{NotMade, NotWritten, Replace, Update, make, outside_of_updates};
+#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+pub(crate) use web::{Delete, Save, SavedOwner};
 
-/// How many keys are drawn before a database that keeps none of them is given up.
-const DRAWS: u32 = 3;
+/// How many keys are drawn until a database that keeps none of them is given up.
+const KEY_ATTEMPTS: u32 = 3;
 
 /// One operation, ready to run.
-pub(crate) trait Operation<C>: Send {
+pub trait Operation<C>: Send {
+    /// Its result.
     type Output: Send + 'static;
 
-    /// As logs call it.
+    /// Its name in logs.
     const NAME: &'static str;
 
-    /// Whether it can be run again where an earlier run may have taken effect.
+    /// Whether it can be run again if an earlier run may have taken effect.
     const REPEATABLE: bool = true;
 
     /// Runs it. `repeated` says that an earlier run may have taken effect without our knowing.
@@ -51,4 +63,9 @@ pub(crate) trait Operation<C>: Send {
         conn: &mut C,
         repeated: bool,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+}
+
+/// The result of a write that found its session, or did not.
+fn found(is_there: bool) -> Result<(), Error> {
+    if is_there { Ok(()) } else { Err(Error::NotFound) }
 }

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Operation;
 use super::transaction::Transaction;
-use crate::backend::{OwnerQueries, Transactions};
+use super::{Operation, found};
+use crate::database::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::owner::{OwnedSession, OwnerLimit, SessionHandle};
-use crate::rules::{Rules, check_owner};
+use crate::options::{Options, OwnerLimit, check_label, check_owner};
+use crate::session::{OwnedSession, SessionHandle};
 
 /// How often a DELETE may find nothing of what was seen before, until something else than a rotation is suspected.
-pub(super) const ROUNDS: u32 = 10;
+pub(super) const DELETE_ATTEMPTS: u32 = 10;
 
 /// Sessions that one statement lists while it looks for a handle.
 const PAGE: u16 = 1_000;
@@ -27,13 +27,13 @@ pub(crate) struct Bind {
 }
 
 impl Bind {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey, owner: &str) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, key: &SessionKey, owner: &str) -> Result<Self, Error> {
         check_owner(owner)?;
-        Ok(Self { key: rules.stored_key(key), owner: owner.to_owned(), limit: rules.owner_limit() })
+        Ok(Self { key: options.stored_key(key), owner: owner.to_owned(), limit: options.owner_limit() })
     }
 
     async fn bind<C: OwnerQueries>(&self, conn: &mut C) -> Result<(), Error> {
-        if conn.own_live(&self.key, Some(&self.owner)).await? { Ok(()) } else { Err(Error::NotFound) }
+        found(conn.own_live(&self.key, Some(&self.owner)).await?)
     }
 }
 
@@ -45,7 +45,7 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Bind {
         let Some(limit) = self.limit else { return self.bind(conn).await };
         let mut transaction = Transaction::begin(conn).await?;
         let bound = async {
-            make_room(transaction.conn(), &self.owner, limit, &self.key).await?;
+            enforce_owner_limit(transaction.conn(), &self.owner, limit, &self.key).await?;
             self.bind(transaction.conn()).await
         };
         let bound = bound.await;
@@ -56,7 +56,7 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Bind {
 /// Makes room for one more session of the owner, besides the one under `but`: until the transaction ends nobody
 /// else adds one. Under an isolation stricter than READ COMMITTED, which is then the caller's, it sees the
 /// sessions that there were when the transaction began.
-pub(super) async fn make_room<C: OwnerQueries>(
+pub(super) async fn enforce_owner_limit<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
@@ -64,11 +64,11 @@ pub(super) async fn make_room<C: OwnerQueries>(
 ) -> Result<(), Error> {
     // A statement of its own: what follows sees what others did before they let go of the lock.
     conn.lock_owner(owner).await?;
-    make_room_in_lock(conn, owner, limit, but).await
+    enforce_owner_limit_in_lock(conn, owner, limit, but).await
 }
 
 /// The same where the owner is locked.
-pub(super) async fn make_room_in_lock<C: OwnerQueries>(
+pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
@@ -91,7 +91,7 @@ async fn delete_excess<C: OwnerQueries>(
         if excess == 0 {
             return Ok(ended);
         }
-        if in_vain == ROUNDS {
+        if in_vain == DELETE_ATTEMPTS {
             return Err(Error::NotDeleted { sessions: excess.unsigned_abs() });
         }
         let deleted = conn.delete_oldest(owner, but, excess).await?;
@@ -100,24 +100,25 @@ async fn delete_excess<C: OwnerQueries>(
     }
 }
 
-/// Says whose a session is.
-pub(crate) struct OwnerOf {
+/// Gives a session a label, or none.
+pub(crate) struct SetLabel {
     key: StoredKey,
+    label: Option<String>,
 }
 
-impl OwnerOf {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
-        Self { key: rules.stored_key(key) }
+impl SetLabel {
+    pub(crate) fn new(options: &Options, key: &SessionKey, label: Option<&str>) -> Result<Self, Error> {
+        label.map_or(Ok(()), check_label)?;
+        Ok(Self { key: options.stored_key(key), label: label.map(str::to_owned) })
     }
 }
 
-impl<C: OwnerQueries> Operation<C> for OwnerOf {
-    type Output = Option<String>;
-    const NAME: &'static str = "owner_of";
+impl<C: Queries> Operation<C> for SetLabel {
+    type Output = ();
+    const NAME: &'static str = "set_label";
 
-    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Option<String>, Error> {
-        let (owner,) = conn.load_owner(&self.key).await?.ok_or(Error::NotFound)?;
-        Ok(owner)
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        found(conn.label_live(&self.key, self.label.as_deref()).await?)
     }
 }
 
@@ -139,15 +140,8 @@ impl<C: OwnerQueries> Operation<C> for SessionsOf {
     const NAME: &'static str = "sessions_of";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Vec<OwnedSession>, Error> {
-        let rows = conn.load_owned(&self.owner, NEWEST, self.limit.into()).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(key, created, expires)| OwnedSession {
-                handle: SessionHandle::new(&key),
-                created,
-                expires,
-            })
-            .collect())
+        let listed = conn.load_owned(&self.owner, NEWEST, self.limit.into()).await?;
+        Ok(listed.into_iter().map(|(_key, session)| session).collect())
     }
 }
 
@@ -172,11 +166,11 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
         let mut before = NEWEST;
         loop {
             let listed = conn.load_owned(&self.owner, before, PAGE.into()).await?;
-            if let Some((key, ..)) = listed.iter().find(|(key, ..)| SessionHandle::new(key) == self.handle) {
+            if let Some((key, _)) = listed.iter().find(|(_, session)| session.handle == self.handle) {
                 return Ok(conn.delete_if_owned(key, &self.owner).await?);
             }
             match listed.last() {
-                Some((key, created, _)) if listed.len() == usize::from(PAGE) => before = (*created, *key),
+                Some((key, last)) if listed.len() == usize::from(PAGE) => before = (last.created, *key),
                 // A run before this one may have ended it, and so may somebody else: it ended before this run.
                 _ => return Ok(false),
             }

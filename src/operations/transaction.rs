@@ -2,7 +2,7 @@
 
 use diesel::QueryResult;
 
-use crate::backend::Transactions;
+use crate::database::Transactions;
 use crate::error::Error;
 
 /// An open transaction, or a savepoint in the caller's. Dropped before its end it takes the connection along: else a

@@ -1,23 +1,24 @@
 //! Reading a value and writing another, with nobody in between: under a lock, or by comparing.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-use chrono::TimeDelta;
 
 use super::Operation;
 use super::transaction::Transaction;
-use crate::backend::{Queries, Transactions};
+use crate::database::{Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::rules::{Expiry, Rules, check_text};
+use crate::options::{Deadline, Options, check_text};
+use crate::session::Expiry;
 use crate::trace::Outcome;
 
 /// A read and a write in one transaction, step by step: whoever has a connection makes the new value in between.
 #[derive(Clone, Copy)]
-pub(crate) struct Update {
+#[allow(missing_debug_implementations, reason = "it holds a key")]
+pub struct Update {
     key: StoredKey,
-    expiry: Expiry,
+    deadline: Option<Deadline>,
 }
 
 /// Why an update wrote nothing.
@@ -40,8 +41,8 @@ impl From<NotWritten> for Error {
 impl Update {
     pub(crate) const NAME: &'static str = "update";
 
-    pub(crate) fn new(rules: &Rules, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<Self, Error> {
-        Ok(Self { key: rules.stored_key(key), expiry: rules.expiry(expiry)? })
+    pub(crate) fn new(options: &Options, key: &SessionKey, expiry: Expiry) -> Result<Self, Error> {
+        Ok(Self { key: options.stored_key(key), deadline: options.deadline(expiry)? })
     }
 
     /// Begins a transaction and reads the value, which nobody else writes from now on. After an error nothing is
@@ -63,7 +64,7 @@ impl Update {
     /// Writes the value and ends the transaction.
     pub(crate) async fn finish<C: Transactions>(&self, conn: &mut C, value: &str) -> Result<(), NotWritten> {
         let mut transaction = Transaction::of(conn);
-        let unwritten = match transaction.conn().update_live(&self.key, value, self.expiry).await {
+        let unwritten = match transaction.conn().update_live(&self.key, value, self.deadline).await {
             Ok(true) => return transaction.commit().await.map_err(NotWritten::AtCommit),
             // It expired meanwhile.
             Ok(false) => Error::NotFound,
@@ -74,17 +75,51 @@ impl Update {
     }
 }
 
-/// What a caller's function makes of a value, where the rules allow that.
+/// What a caller's function makes of a value, where the options allow that.
 pub(crate) fn make<E: From<Error>>(
-    rules: &Rules,
+    options: &Options,
     value: Option<String>,
     change: &mut impl FnMut(Option<String>) -> Result<String, E>,
 ) -> Result<String, NotMade<E>> {
+    let _until_it_returns = Updating::begin(options);
     match catch_unwind(AssertUnwindSafe(|| change(value))) {
-        Ok(Ok(made)) => rules.check_value(&made).map(|()| made).map_err(NotMade::Ours),
+        Ok(Ok(made)) => options.check_value(&made).map(|()| made).map_err(NotMade::Ours),
         Ok(Err(failed)) => Err(NotMade::Theirs(failed)),
         Err(panic) => Err(NotMade::Panicked(panic)),
     }
+}
+
+thread_local! {
+    /// The stores, by the address of their options, whose update functions run on this thread.
+    static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives, the function of an update of a store runs on this thread.
+pub(crate) struct Updating;
+
+impl Updating {
+    pub(crate) fn begin(store: &Options) -> Self {
+        UPDATING.with_borrow_mut(|stores| stores.push(address(store)));
+        Self
+    }
+}
+
+impl Drop for Updating {
+    fn drop(&mut self) {
+        UPDATING.with_borrow_mut(Vec::pop);
+    }
+}
+
+fn address(store: &Options) -> usize {
+    std::ptr::from_ref(store).addr()
+}
+
+/// Refuses a call to a store by the function of an update of the same store: it would wait for itself.
+pub(crate) fn outside_of_updates(store: &Options) -> Result<(), Error> {
+    if UPDATING.with_borrow(|stores| stores.contains(&address(store))) {
+        return Err(Error::WithinUpdate);
+    }
+    Ok(())
 }
 
 /// Why an update was not made.
@@ -130,38 +165,38 @@ impl<E> Outcome for NotMade<E> {
     }
 }
 
-/// Sets a value where it is the expected one.
-pub(crate) struct Replace<V> {
+/// Sets a value if the present one is the expected one.
+pub(crate) struct Replace {
     key: StoredKey,
-    expected: Option<V>,
-    new: V,
-    expiry: Expiry,
+    expected: Option<String>,
+    new: String,
+    deadline: Option<Deadline>,
 }
 
-impl<V: AsRef<str>> Replace<V> {
+impl Replace {
     pub(crate) fn new(
-        rules: &Rules,
+        options: &Options,
         key: &SessionKey,
-        expected: Option<V>,
-        new: V,
-        expiry: Option<TimeDelta>,
+        expected: Option<&str>,
+        new: &str,
+        expiry: Expiry,
     ) -> Result<Self, Error> {
-        // It may be from before the limit was lowered.
-        expected.as_ref().map_or(Ok(()), |expected| check_text(expected.as_ref()))?;
-        rules.check_value(new.as_ref())?;
-        Ok(Self { key: rules.stored_key(key), expected, new, expiry: rules.expiry(expiry)? })
+        // It may be longer than the limit: the limit may have been lowered since.
+        expected.map_or(Ok(()), check_text)?;
+        options.check_value(new)?;
+        let (key, deadline) = (options.stored_key(key), options.deadline(expiry)?);
+        Ok(Self { key, expected: expected.map(str::to_owned), new: new.to_owned(), deadline })
     }
 }
 
-impl<C: Queries, V: AsRef<str> + Send + Sync> Operation<C> for Replace<V> {
+impl<C: Queries> Operation<C> for Replace {
     type Output = ();
     const NAME: &'static str = "replace";
-    /// A value that is the new one already may be another's.
+    /// If the value is the new one already, another writer may have set it.
     const REPEATABLE: bool = false;
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        let expected = self.expected.as_ref().map(AsRef::as_ref);
-        if conn.replace_live(&self.key, expected, self.new.as_ref(), self.expiry).await? {
+        if conn.replace_live(&self.key, self.expected.as_deref(), &self.new, self.deadline).await? {
             return Ok(());
         }
         Err(if conn.is_live(&self.key).await? { Error::Changed } else { Error::NotFound })

@@ -1,50 +1,36 @@
-//! Sessions under keys that a web framework has drawn.
+//! The operations of web frameworks' stores that applications do not have.
 
 use chrono::TimeDelta;
 
-use super::Operation;
-use super::owner::make_room;
+use super::owner::enforce_owner_limit;
 use super::transaction::Transaction;
-use crate::backend::{OwnerQueries, Queries, Transactions};
+use super::{Operation, found};
+use crate::database::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::owner::OwnerLimit;
-use crate::rules::{Expiry, Rules, check_owner};
-use crate::web::{LoadedSession, SavedOwner};
+use crate::options::{Deadline, Options, OwnerLimit, check_owner};
 
-/// A live session's value, when it began, and what is left of its period.
-pub(crate) struct Inspect {
-    key: StoredKey,
-}
-
-impl Inspect {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
-        Self { key: rules.stored_key(key) }
-    }
-}
-
-impl<C: Queries> Operation<C> for Inspect {
-    type Output = LoadedSession;
-    const NAME: &'static str = "load";
-
-    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<LoadedSession, Error> {
-        let (value, created, left) = conn.inspect_live(&self.key).await?.ok_or(Error::NotFound)?;
-        Ok(LoadedSession { value: value.ok_or(Error::NotSet)?, created, left })
-    }
+/// What a save does to a session's owner.
+#[derive(Debug, Clone)]
+pub(crate) enum SavedOwner {
+    /// It stays as it is.
+    Keep,
+    /// It is this one, or nobody.
+    Is(Option<String>),
 }
 
 /// Sets a live session's value and expiry, and its owner where that is for the framework to say.
-pub(crate) struct Overwrite {
+pub(crate) struct Save {
     key: StoredKey,
     value: String,
     owner: SavedOwner,
     owner_limit: Option<OwnerLimit>,
-    expiry: Expiry,
+    deadline: Deadline,
 }
 
-impl Overwrite {
+impl Save {
     pub(crate) fn new(
-        rules: &Rules,
+        options: &Options,
         key: &SessionKey,
         value: String,
         owner: SavedOwner,
@@ -53,15 +39,15 @@ impl Overwrite {
         if let SavedOwner::Is(Some(owner)) = &owner {
             check_owner(owner)?;
         }
-        rules.check_value(&value)?;
-        let (key, expiry) = (rules.stored_key(key), rules.expiry(Some(expiry))?);
-        Ok(Self { key, value, owner, owner_limit: rules.owner_limit(), expiry })
+        options.check_value(&value)?;
+        let (key, deadline) = (options.stored_key(key), options.deadline_after(Some(expiry))?);
+        Ok(Self { key, value, owner, owner_limit: options.owner_limit(), deadline })
     }
 
     /// Writes for another owner than before.
     async fn write_for<C: OwnerQueries>(&self, conn: &mut C, owner: Option<&str>) -> Result<(), Error> {
         if let (Some(owner), Some(limit)) = (owner, self.owner_limit) {
-            make_room(conn, owner, limit, &self.key).await?;
+            enforce_owner_limit(conn, owner, limit, &self.key).await?;
         }
         // Where it has gone meanwhile the write says so.
         let _is_live = conn.own_live(&self.key, owner).await?;
@@ -69,22 +55,18 @@ impl Overwrite {
     }
 
     async fn write<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
-        if conn.update_live(&self.key, &self.value, self.expiry).await? {
-            Ok(())
-        } else {
-            Err(Error::NotFound)
-        }
+        found(conn.update_live(&self.key, &self.value, Some(self.deadline)).await?)
     }
 }
 
-impl<C: OwnerQueries + Transactions> Operation<C> for Overwrite {
+impl<C: OwnerQueries + Transactions> Operation<C> for Save {
     type Output = ();
     const NAME: &'static str = "save";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         let SavedOwner::Is(owner) = &self.owner else { return self.write(conn).await };
         // Mostly it is whose it was.
-        if conn.update_owned(&self.key, &self.value, owner.as_deref(), self.expiry).await? {
+        if conn.update_owned(&self.key, &self.value, owner.as_deref(), self.deadline).await? {
             return Ok(());
         }
         let mut transaction = Transaction::begin(conn).await?;
@@ -99,8 +81,8 @@ pub(crate) struct Delete {
 }
 
 impl Delete {
-    pub(crate) fn new(rules: &Rules, key: &SessionKey) -> Self {
-        Self { key: rules.stored_key(key) }
+    pub(crate) fn new(options: &Options, key: &SessionKey) -> Self {
+        Self { key: options.stored_key(key) }
     }
 }
 

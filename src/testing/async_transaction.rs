@@ -8,10 +8,11 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
 use super::LOST;
-use crate::asynchronous::AsyncDieselSession;
-use crate::builder::Builder;
-use crate::connect::asynchronous::{Establish, establish_in_clear};
 use crate::error::Error;
+use crate::options::Builder;
+use crate::options::Establish;
+use crate::postgres::establish::establish_in_clear;
+use crate::stores::AsyncDieselSession;
 
 impl Builder<AsyncPgConnection> {
     /// A store for one test (features `diesel-async` and `testing`): a pool of one connection, in a transaction that
@@ -35,7 +36,7 @@ impl Builder<AsyncPgConnection> {
     /// let url = "postgres://app@db.example/shop_test";
     /// let sessions = AsyncDieselSession::builder().test_transaction(url).await?;
     /// let key = sessions.generate(None, None).await?;
-    /// sessions.set(&key, "of no consequence".to_owned(), None).await?;
+    /// sessions.set(&key, "of no consequence", None).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -4,7 +4,14 @@
 #[cfg(feature = "diesel-async")]
 mod async_transaction;
 pub mod conformance;
+#[cfg(test)]
+mod tests;
 mod transaction;
+#[cfg(feature = "tokio")]
+mod waiting;
+
+#[cfg(feature = "tokio")]
+pub use waiting::Waiting;
 
 /// Why there is no second connection.
 const LOST: &str = "the test's connection was lost, and its transaction with it";

@@ -7,10 +7,10 @@ use diesel::ConnectionError;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 
 use super::LOST;
-use crate::backend::SessionConnection;
-use crate::builder::Builder;
+use crate::database::SessionConnection;
 use crate::error::Error;
-use crate::store::DieselSession;
+use crate::options::Builder;
+use crate::stores::DieselSession;
 
 impl<C: SessionConnection> Builder<C> {
     /// A store for one test (feature `testing`): a pool of one connection, in a transaction that is never
@@ -38,7 +38,7 @@ impl<C: SessionConnection> Builder<C> {
     ///
     /// let sessions = DieselSession::<SqliteConnection>::builder().test_transaction(":memory:")?;
     /// let key = sessions.generate(None, None)?;
-    /// sessions.set(&key, "of no consequence".to_owned(), None)?;
+    /// sessions.set(&key, "of no consequence", None)?;
     /// # }
     /// # Ok::<(), diesel_session::Error>(())
     /// ```

@@ -8,10 +8,11 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, NoOwner, created, handle, period};
-use super::{LoadedSession, SavedOwner, Vanished, WebStore};
+use super::{OnMissing, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::Drawn;
+use crate::operations::{Drawn, SavedOwner};
+use crate::session::{Expiry, Session};
 
 /// As actix-session 0.11 has it: JSON texts by name.
 type SessionState = HashMap<String, String>;
@@ -65,7 +66,7 @@ pub struct ActixSessionStore<S> {
 }
 
 impl<S: WebStore> ActixSessionStore<S> {
-    /// The store, without owners, and with [`Vanished::Reject`].
+    /// The store, without owners, and with [`OnMissing::Error`].
     pub fn new(store: S) -> Self {
         Self { adapter: Adapter::new(store) }
     }
@@ -82,9 +83,9 @@ impl<S: WebStore> ActixSessionStore<S> {
         self
     }
 
-    /// What an `update` does whose session is gone. Defaults to [`Vanished::Reject`].
-    pub fn vanished(mut self, vanished: Vanished) -> Self {
-        self.adapter.vanished = vanished;
+    /// What an `update` does whose session is gone. Defaults to [`OnMissing::Error`].
+    pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
+        self.adapter.on_missing = on_missing;
         self
     }
 
@@ -129,17 +130,14 @@ fn expiry(ttl: &Duration) -> TimeDelta {
 impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     async fn load(&self, key: &CookieKey) -> Result<Option<SessionState>, LoadError> {
         let Ok(key) = key.as_ref().parse::<SessionKey>() else { return Ok(None) };
-        let loaded = self.adapter.load(key).await.map_err(|error| LoadError::Other(error.into()))?;
-        let Some(LoadedSession { value, created, .. }) = loaded else { return Ok(None) };
+        let loaded = self.adapter.load(&key).await.map_err(|error| LoadError::Other(error.into()))?;
+        let Some((Session { handle, created, .. }, value)) = loaded else { return Ok(None) };
         // serde_json's own error quotes the value.
         let mut state: SessionState = serde_json::from_str(&value).map_err(|_| {
             LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
         })?;
         state.insert(CREATED_FIELD.to_owned(), created.timestamp_millis().to_string());
-        state.insert(
-            HANDLE_FIELD.to_owned(),
-            Value::from(self.adapter.store.handle(&key).to_string()).to_string(),
-        );
+        state.insert(HANDLE_FIELD.to_owned(), Value::from(handle.to_string()).to_string());
         Ok(Some(state))
     }
 
@@ -167,14 +165,14 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         // Never under another key: that would bring a session back that was logged out.
         let saved = match key.as_ref().parse() {
             Ok(parsed) => self.adapter.save(parsed, value, owner, expiry(ttl)).await,
-            Err(_malformed) => self.adapter.vanished(),
+            Err(_malformed) => self.adapter.missing(),
         };
         saved.map(|()| key).map_err(|error| UpdateError::Other(error.into()))
     }
 
     async fn update_ttl(&self, key: &CookieKey, ttl: &Duration) -> Result<(), anyhow::Error> {
         let touched = match key.as_ref().parse() {
-            Ok(key) => self.adapter.store.touch(key, expiry(ttl)).await,
+            Ok(key) => self.adapter.store.touch(&key, Expiry::After(expiry(ttl))).await,
             Err(malformed) => Err(malformed),
         };
         match touched {

@@ -1,15 +1,15 @@
-//! What the adapters have in common: the rules that neither framework has.
+//! What the adapters have in common: the options that neither framework has.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::renewals::Renewals;
-use super::{LoadedSession, NewSession, SavedOwner, Vanished, WebStore};
+use super::{OnMissing, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::Drawn;
-use crate::owner::SessionHandle;
-use crate::rules::LONGEST_PERIOD;
+use crate::operations::{Delete, Drawn, Generate, Save, SavedOwner};
+use crate::options::LONGEST_PERIOD;
+use crate::session::{NewSession, Session, SessionHandle};
 
 /// The field of a loaded session's data that says when it was created, in milliseconds since 1970 in UTC, so that a
 /// session that gets another key does not begin anew. The stores for web frameworks add it to what they load; it is not
@@ -26,7 +26,7 @@ pub const HANDLE_FIELD: &str = "diesel-session.handle";
 pub(super) struct Adapter<S> {
     pub(super) store: S,
     pub(super) owner_field: Option<String>,
-    pub(super) vanished: Vanished,
+    pub(super) on_missing: OnMissing,
     renewals: Renewals,
 }
 
@@ -43,12 +43,12 @@ pub(super) struct Draft {
 
 impl<S: WebStore> Adapter<S> {
     pub(super) fn new(store: S) -> Self {
-        Self { store, owner_field: None, vanished: Vanished::default(), renewals: Renewals::default() }
+        Self { store, owner_field: None, on_missing: OnMissing::default(), renewals: Renewals::default() }
     }
 
     /// What a save does to the owner, where `field` is the value of that name in the data.
     pub(super) fn owner(&self, field: impl FnOnce(&str) -> Option<Value>) -> Result<SavedOwner, NoOwner> {
-        let Some(name) = &self.owner_field else { return Ok(SavedOwner::Stays) };
+        let Some(name) = &self.owner_field else { return Ok(SavedOwner::Keep) };
         match field(name) {
             None | Some(Value::Null) => Ok(SavedOwner::Is(None)),
             Some(Value::String(owner)) => Ok(SavedOwner::Is(Some(owner))),
@@ -57,10 +57,11 @@ impl<S: WebStore> Adapter<S> {
         }
     }
 
-    pub(super) async fn load(&self, key: SessionKey) -> Result<Option<LoadedSession>, Error> {
-        match self.store.load(key).await {
-            Ok(session) => Ok(Some(session)),
-            Err(Error::NotFound | Error::NotSet) => Ok(None),
+    /// A session that has a value, and the value.
+    pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<(Session, String)>, Error> {
+        match self.store.find(key).await {
+            Ok(mut session) => Ok(session.value.take().map(|value| (session, value))),
+            Err(Error::NotFound) => Ok(None),
             Err(other) => Err(other),
         }
     }
@@ -70,13 +71,20 @@ impl<S: WebStore> Adapter<S> {
         let Draft { value, owner, expiry, handle, created } = draft;
         if handle.is_some_and(|handle| !self.renewals.goes_on(handle)) {
             // The key of no session.
-            return self.vanished().and_then(|()| D::draw());
+            return self.missing().and_then(|()| D::draw());
         }
         let owner = match owner {
             SavedOwner::Is(owner) => owner,
-            SavedOwner::Stays => None,
+            SavedOwner::Keep => None,
         };
-        self.store.create(NewSession { value, owner, since: created, expiry }).await
+        let session = NewSession {
+            value: Some(&value),
+            owner: owner.as_deref(),
+            period: Some(expiry),
+            ..NewSession::new()
+        };
+        let generate = Generate::new(self.store.options(), &session);
+        self.store.execute(generate.map(|generate| generate.since(created))).await
     }
 
     pub(super) async fn save(
@@ -86,21 +94,22 @@ impl<S: WebStore> Adapter<S> {
         owner: SavedOwner,
         expiry: TimeDelta,
     ) -> Result<(), Error> {
-        match self.store.save(key, value, owner, expiry).await {
-            Err(Error::NotFound) => self.vanished(),
+        let save = Save::new(self.store.options(), &key, value, owner, expiry);
+        match self.store.execute(save).await {
+            Err(Error::NotFound) => self.missing(),
             result => result,
         }
     }
 
-    /// What a save says whose session is gone.
-    pub(super) fn vanished(&self) -> Result<(), Error> {
-        if self.vanished == Vanished::Ignore { Ok(()) } else { Err(Error::NotFound) }
+    /// The result of a save whose session is gone.
+    pub(super) fn missing(&self) -> Result<(), Error> {
+        if self.on_missing == OnMissing::Discard { Ok(()) } else { Err(Error::NotFound) }
     }
 
     pub(super) async fn delete(&self, key: SessionKey) -> Result<(), Error> {
         let handle = self.store.handle(&key);
         self.renewals.begin(handle);
-        let was_there = self.store.delete(key).await?;
+        let was_there = self.store.execute(Ok(Delete::new(self.store.options(), &key))).await?;
         self.renewals.end(handle, was_there);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task;
 
-use crate::owner::SessionHandle;
+use crate::session::SessionHandle;
 
 /// How long a request may take from its call for a new key to its end.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -89,7 +89,7 @@ mod tests {
 
     use super::Renewals;
     use crate::key::{KeyStorage, SessionKey, StoredKey};
-    use crate::owner::SessionHandle;
+    use crate::session::SessionHandle;
 
     fn handle() -> SessionHandle {
         SessionHandle::new(&StoredKey::new(&SessionKey::random().unwrap(), KeyStorage::Hashed))

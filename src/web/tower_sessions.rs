@@ -13,10 +13,11 @@ use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{Error as StoreError, ExpiredDeletion, Result, SessionStore};
 
 use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, created, handle, period};
-use super::{LoadedSession, SavedOwner, Vanished, WebStore};
+use super::{OnMissing, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::Drawn;
+use crate::operations::{Drawn, SavedOwner};
+use crate::session::Session;
 use crate::sweeper::{BATCH, PAUSE};
 
 /// A [`SessionStore`] of tower-sessions (0.15) over this crate's table (feature `tower-sessions`).
@@ -93,7 +94,7 @@ impl fmt::Debug for Report {
 }
 
 impl<S: WebStore> TowerSessionStore<S> {
-    /// The store, without owners, and with [`Vanished::Reject`].
+    /// The store, without owners, and with [`OnMissing::Error`].
     pub fn new(store: S) -> Self {
         Self { adapter: Adapter::new(store), on_error: Report(Arc::new(|_| {})) }
     }
@@ -110,9 +111,9 @@ impl<S: WebStore> TowerSessionStore<S> {
         self
     }
 
-    /// What a `save` does whose session is gone. Defaults to [`Vanished::Reject`].
-    pub fn vanished(mut self, vanished: Vanished) -> Self {
-        self.adapter.vanished = vanished;
+    /// What a `save` does whose session is gone. Defaults to [`OnMissing::Error`].
+    pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
+        self.adapter.on_missing = on_missing;
         self
     }
 
@@ -211,13 +212,13 @@ impl<S: WebStore> SessionStore for TowerSessionStore<S> {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let key = self.key(id);
-        let loaded = self.adapter.load(key).await.map_err(|error| self.failed(error))?;
-        let Some(LoadedSession { value, created, left }) = loaded else { return Ok(None) };
+        let loaded = self.adapter.load(&key).await.map_err(|error| self.failed(error))?;
+        let Some((Session { handle, created, left, .. }, value)) = loaded else { return Ok(None) };
         // serde_json's own error quotes the value.
         let mut data: HashMap<String, Value> = serde_json::from_str(&value)
             .map_err(|_| StoreError::Decode("a session holds no data of tower-sessions".to_owned()))?;
         data.insert(CREATED_FIELD.to_owned(), created.timestamp_millis().into());
-        data.insert(HANDLE_FIELD.to_owned(), self.adapter.store.handle(&key).to_string().into());
+        data.insert(HANDLE_FIELD.to_owned(), handle.to_string().into());
         let left = time::Duration::milliseconds(left.num_milliseconds());
         let expiry_date = OffsetDateTime::now_utc().saturating_add(left);
         Ok(Some(Record { id: *id, data, expiry_date }))

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Double, Nullable, Text};
-use diesel_session::{Error, Now as _, OwnerLimit, SessionKey, Sessions as _};
+use diesel_session::{Error, Expiry, Now as _, OwnerLimit, SessionKey, Sessions as _};
 
 use crate::cluster::{Distributed, documented};
 use crate::support::{Postgres, Sql as _};
@@ -55,7 +55,7 @@ fn hours_apart(skews: &[f64]) -> bool {
 fn generate(store: &Postgres, minutes: i64) -> Vec<SessionKey> {
     let owner = if minutes > 0 { "living" } else { "dead" };
     let period = Some(TimeDelta::minutes(minutes));
-    (0..EACH).map(|_| store.generate_for(owner, Some(minutes.to_string()), period).unwrap()).collect()
+    (0..EACH).map(|_| store.generate_for(owner, Some(&minutes.to_string()), period).unwrap()).collect()
 }
 
 /// The rows themselves.
@@ -119,13 +119,13 @@ fn no_row_that_is_dead_by_the_coordinators_clock_is_revived() {
                 let before = rows(&mut conn, "owner = 'dead'");
                 let is_not_found = |error: Option<Error>| matches!(error, Some(Error::NotFound));
                 let later = Some(TimeDelta::days(1));
-                assert!(is_not_found(store.set(&key, "x".to_owned(), later).err()));
+                assert!(is_not_found(store.set(&key, "x", later).err()));
                 assert!(is_not_found(store.update(&key, later, |_| Ok::<_, Error>("x".to_owned())).err()));
                 assert!(is_not_found(store.bind(&key, "living").err()));
                 assert!(is_not_found(store.rotate(&key).err()));
                 // Whether there is one they ask a worker.
                 assert!(!matches!(store.touch(&key, later), Ok(true)));
-                assert!(store.replace(&key, Some((-minutes).to_string()), "x".to_owned(), later).is_err());
+                assert!(store.replace(&key, Some(&(-minutes).to_string()), "x", later).is_err());
                 // In a transaction of the caller's, too.
                 conn.transaction(|conn| {
                     assert!(is_not_found(store.on(conn).set(&key, "x", later).err()));
@@ -148,10 +148,10 @@ fn a_row_that_is_live_by_the_coordinators_clock_can_be_written() {
     let mut conn = table.conn();
     for minutes in MINUTES {
         for key in generate(&store, minutes) {
-            store.set(&key, "written".to_owned(), Some(TimeDelta::minutes(minutes))).unwrap();
+            store.set(&key, "written", Some(TimeDelta::minutes(minutes))).unwrap();
             let key = store.rotate(&key).unwrap();
             store.bind(&key, "bound").unwrap();
-            assert!(store.touch(&key, Some(TimeDelta::days(1))).unwrap());
+            assert!(store.touch(&key, Expiry::After(TimeDelta::days(1))).unwrap());
         }
     }
     let expected = i64::try_from(MINUTES.len() * EACH).unwrap();
@@ -174,7 +174,7 @@ fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
     }
     conn.run("UPDATE session SET owner = 'living'");
     let dead = rows(&mut conn, "session_data LIKE '-%'");
-    let mine = store.generate_for("living", Some("mine".to_owned()), None).unwrap();
+    let mine = store.generate_for("living", Some("mine"), None).unwrap();
     assert_eq!(store.clear_owner("living", Some(&mine)).unwrap(), MINUTES.len() * EACH);
     assert_eq!(
         conn.text("SELECT string_agg(session_data, '') FROM session WHERE session_data NOT LIKE '-%'"),
@@ -195,7 +195,7 @@ fn a_limit_counts_what_lives_by_the_coordinators_clock() {
     for minutes in MINUTES {
         let owner = minutes.to_string();
         let login = |minutes: i64| {
-            store.generate_for(&owner, Some(minutes.to_string()), Some(TimeDelta::minutes(minutes)))
+            store.generate_for(&owner, Some(&minutes.to_string()), Some(TimeDelta::minutes(minutes)))
         };
         // The oldest, and one that lives; then one that is dead, as somebody may think it is not.
         for minutes in [-minutes, minutes, -minutes] {
@@ -205,14 +205,14 @@ fn a_limit_counts_what_lives_by_the_coordinators_clock() {
         let of_owner = format!(
             "SELECT string_agg(session_data, ' ' ORDER BY created_on) FROM session WHERE owner = '{owner}' AND session_data NOT LIKE '-%'"
         );
-        refused.generate_for(&owner, Some("second".to_owned()), Some(TimeDelta::minutes(minutes))).unwrap();
+        refused.generate_for(&owner, Some("second"), Some(TimeDelta::minutes(minutes))).unwrap();
         conn.run(AGE);
         assert_eq!(conn.text(&of_owner), format!("{minutes} second"), "two may live");
         assert!(
             matches!(refused.generate_for(&owner, None, None), Err(Error::OwnerLimit { .. })),
             "{minutes}"
         );
-        ended.generate_for(&owner, Some("third".to_owned()), None).unwrap();
+        ended.generate_for(&owner, Some("third"), None).unwrap();
         assert_eq!(conn.text(&of_owner), "second third", "the oldest has ended, and it alone");
     }
 }

@@ -10,7 +10,7 @@ fn every_key_of_a_table_that_has_sessions_is_found_once_it_is_distributed() {
     let mut keys: Vec<SessionKey> = Vec::new();
     let table = Distributed::out_of(|store| {
         for n in 0..500 {
-            keys.push(store.generate_for("alice", Some(n.to_string()), None).unwrap());
+            keys.push(store.generate_for("alice", Some(&n.to_string()), None).unwrap());
         }
     });
     let store = table.store(Postgres::builder());

@@ -23,20 +23,19 @@ mod pool {
 
 mod transaction {
     use diesel::PgConnection;
-    use diesel_session::OwnerLimit;
+    use diesel_session::{OnConnection, OwnerLimit};
 
     use crate::cluster::Distributed;
-    use crate::one_connection::OnOneConnection;
-    use crate::support::{Postgres, bounded};
+    use crate::support::{Postgres, bounded, in_transaction};
 
-    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_store(law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let table = Distributed::new();
-        law(&OnOneConnection::in_transaction(table.store(Postgres::builder())));
+        in_transaction(&table.store(Postgres::builder()), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let table = Distributed::new();
-        law(&OnOneConnection::in_transaction(table.store(bounded(limit))));
+        in_transaction(&table.store(bounded(limit)), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -48,16 +47,16 @@ mod asynchronous {
 
     use crate::cluster::Distributed;
     use crate::support::bounded;
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, made};
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let table = Distributed::new();
-        law(&Waiting::made(table.async_store(AsyncDieselSession::builder().pipelined(2))));
+        law(&made(table.async_store(AsyncDieselSession::builder().pipelined(2))));
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let table = Distributed::new();
-        law(&Waiting::made(table.async_store(bounded(limit))));
+        law(&made(table.async_store(bounded(limit))));
     }
 
     diesel_session::conformance_tests!(with_store);

@@ -9,8 +9,6 @@ mod distribution;
 mod laws;
 
 #[allow(dead_code, reason = "outside a transaction it is as a pool's")]
-#[path = "../promises/one_connection.rs"]
-mod one_connection;
 #[allow(dead_code, reason = "most of it is for throwaway servers")]
 #[path = "../promises/support.rs"]
 mod support;

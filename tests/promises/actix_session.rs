@@ -13,8 +13,8 @@ use actix_web::http::StatusCode;
 use actix_web::{App, test as actix_test, web};
 use chrono::TimeDelta;
 use diesel_session::{
-    ActixSessionStore, Blocking, Builder, DieselSession, Now as _, SessionConnection, SessionKey,
-    Sessions as _, Vanished, WebStore,
+    ActixSessionStore, Blocking, Builder, DieselSession, Now as _, OnMissing, SessionConnection, SessionKey,
+    Sessions as _, WebStore,
 };
 use throwaway_postgres::Server;
 use tokio::task::{LocalSet, spawn_local};
@@ -105,15 +105,15 @@ async fn what_is_no_session_is_none_and_becomes_none<H: Host>() {
 async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
-    for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&host).vanished(vanished);
+    for vanished in [OnMissing::Error, OnMissing::Discard] {
+        let store = over(&host).on_missing(vanished);
         let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
         store.delete(&key).await.unwrap();
         store.delete(&key).await.unwrap();
         // A request that had loaded it before the logout ends only now.
         let late = store.update(again(&key), state(&[("user", "1"), ("seen", "1")]), &HOUR).await;
         match vanished {
-            Vanished::Ignore => assert_eq!(late.unwrap(), key),
+            OnMissing::Discard => assert_eq!(late.unwrap(), key),
             _ => assert!(matches!(late, Err(UpdateError::Other(_)))),
         }
         store.update_ttl(&key, &HOUR).await.unwrap();
@@ -148,8 +148,8 @@ async fn renewed<S: WebStore>(
 /// Whichever of both deletes first.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
-    for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&host).vanished(vanished);
+    for vanished in [OnMissing::Error, OnMissing::Discard] {
+        let store = over(&host).on_missing(vanished);
         for logout_is_first in [true, false] {
             let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
             let slow = store.load(&key).await.unwrap().unwrap();
@@ -162,7 +162,7 @@ async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
             } else {
                 renewed(store.clone(), again(&key), slow, logout).await
             };
-            assert_eq!(late.is_err(), vanished == Vanished::Reject, "{late:?}");
+            assert_eq!(late.is_err(), vanished == OnMissing::Error, "{late:?}");
             assert_eq!(host.sessions().count().unwrap().live, 0, "{vanished:?}, {logout_is_first}");
         }
     }
@@ -224,7 +224,7 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
     assert_eq!(sessions.clear_owner("alice", Some(&ours(&laptop))).unwrap(), 1);
     assert!(store.load(&phone).await.unwrap().is_none());
     assert!(store.load(&laptop).await.unwrap().is_some());
-    assert_eq!(sessions.owner_of(&ours(&other)).unwrap().as_deref(), Some("7"));
+    assert_eq!(sessions.find(&ours(&other)).unwrap().owner.as_deref(), Some("7"));
     let nobodys = store.save(state(&[("user", "[1]")]), &HOUR).await;
     assert!(nobodys.unwrap_err().to_string().contains("serialize"));
 }
@@ -234,7 +234,7 @@ async fn a_state_of_another_shape_is_an_error_that_shows_nothing<H: Host>() {
     let sessions = host.sessions();
     let store = over(&host);
     let key = store.save(state(&[("cart", "3")]), &HOUR).await.unwrap();
-    sessions.set(&ours(&key), "hunter2".to_owned(), None).unwrap();
+    sessions.set(&ours(&key), "hunter2", None).unwrap();
     let error = store.load(&key).await.unwrap_err();
     assert!(matches!(error, LoadError::Deserialization(_)));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -368,10 +368,10 @@ fn a_database_that_fails_is_an_error_that_shows_nothing() {
 /// A request that outlives a logout is an internal error, and sends no cookie; or nothing happens.
 #[test]
 fn a_request_that_outlives_the_logout_revives_nothing() {
-    for vanished in [Vanished::Reject, Vanished::Ignore] {
+    for vanished in [OnMissing::Error, OnMissing::Discard] {
         let file = File::new();
         let sessions = file.store();
-        let store = blocking(&sessions).vanished(vanished).owner_from("user");
+        let store = blocking(&sessions).on_missing(vanished).owner_from("user");
         let leaving = sessions.clone();
         actix_web::rt::System::new().block_on(async {
             let middleware = SessionMiddleware::builder(store, Key::from(&[7; 64])).build();
@@ -389,7 +389,7 @@ fn a_request_that_outlives_the_logout_revives_nothing() {
             visit(&app, "/login/alice", &mut cookie).await;
             let request = actix_test::TestRequest::with_uri("/slow").cookie(cookie.unwrap());
             let answer = app.call(request.to_request()).await;
-            if vanished == Vanished::Ignore {
+            if vanished == OnMissing::Discard {
                 assert_eq!(answer.unwrap().status(), StatusCode::OK);
             } else {
                 let response = answer.unwrap_err().error_response();
@@ -433,7 +433,10 @@ fn a_visit_that_changes_nothing_prolongs_the_session() {
 fn a_database_that_is_down_is_answered_for_in_time() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
-    let builder = Postgres::builder().pool_size(2).connection_timeout(SHORT).statement_timeout(SHORT);
+    let builder = Postgres::builder()
+        .pool_size(2)
+        .connection_timeout(TimeDelta::seconds(1))
+        .statement_timeout(TimeDelta::seconds(1));
     let sessions = builder.connect(&server.url("postgres")).unwrap();
     sessions.migrate().unwrap();
     let store = blocking(&sessions);

@@ -2,7 +2,7 @@
 
 use diesel_session::{KeyStorage, MigrationError, Now, SessionKey, migrations};
 
-use crate::migrations::{fingerprint, migration_error};
+use crate::migrations::{POSTGRES_VERSIONS, fingerprint, migration_error};
 use crate::support::{Database, Postgres, Sql};
 
 const THEIR_KEY: &str = "AbCdEfGh+/0123456789AbCdEfGh+/0123456789";
@@ -42,7 +42,7 @@ fn the_originals_sessions_live_on_beside_running_ocaml_services() {
     let database = Database::new();
     database.conn().run(ORIGINAL);
     let store = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
-    assert_eq!(store.migrate().unwrap(), 1);
+    assert_eq!(store.migrate().unwrap(), POSTGRES_VERSIONS);
     let key: SessionKey = THEIR_KEY.parse().unwrap();
     assert_eq!(store.get(&key).unwrap().0, "theirs");
     // The statements of the original still work, and each sees the other's sessions.
@@ -53,7 +53,7 @@ fn the_originals_sessions_live_on_beside_running_ocaml_services() {
     ));
     assert_eq!(store.get(&key).unwrap().0, "ours");
     assert_eq!(store.get(&"o".repeat(40).parse().unwrap()).unwrap().0, "new");
-    let ours = store.generate(Some("x".to_owned()), None).unwrap();
+    let ours = store.generate(Some("x"), None).unwrap();
     let count = format!("SELECT count(*) FROM session WHERE session_key = '{}'", ours.as_str());
     assert_eq!(ocaml.number(&count), 1);
 }
@@ -77,7 +77,7 @@ fn a_shared_table_can_be_adopted_later() {
     let database = Database::new();
     let plain = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
     plain.migrate().unwrap();
-    let key = plain.generate(Some("x".to_owned()), None).unwrap();
+    let key = plain.generate(Some("x"), None).unwrap();
     assert_eq!(migrations::adopt(&mut database.conn()).unwrap(), 1);
     assert_eq!(database.store().get(&key).unwrap().0, "x");
 }
@@ -117,10 +117,12 @@ fn an_adopted_table_is_not_dropped_by_the_down_of_version_one() {
     let mut conn = database.conn();
     conn.run(ORIGINAL);
     migrations::adopt(&mut conn).unwrap();
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000002");
     let before = fingerprint(&mut conn);
     let error = migration_error(migrations::revert(&mut conn));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("adopted"), "{error:?}");
     assert_eq!(fingerprint(&mut conn), before);
     assert_eq!(conn.number("SELECT count(*) FROM session"), 1);
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), POSTGRES_VERSIONS - 1);
     migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncPool as _, Builder, ConnectOptions, Error, Now as _, SessionKey,
+    AsyncDieselSession, AsyncNow as _, AsyncPool as _, AsyncSessions as _, Builder, ConnectOptions, Error,
+    Expiry, Now as _, SessionKey, TimeDelta,
 };
 use throwaway_postgres::Server;
 
 use crate::pool::{Operation, recovers, run};
 use crate::support::{Database, LATE, Sql as _};
-use crate::waiting::{Waiting, runtime};
+use crate::waiting::{Waiting, made, runtime};
 
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -22,7 +23,7 @@ fn builder() -> Builder<AsyncPgConnection> {
 }
 
 fn connected(url: &str, builder: Builder<AsyncPgConnection>) -> Waiting<AsyncDieselSession> {
-    Waiting::made(async {
+    made(async {
         let store = builder.connect(url).await.unwrap();
         store.migrate().await.unwrap();
         store
@@ -42,9 +43,9 @@ fn fill(waiting: &Waiting<AsyncDieselSession>, shared: u32, cached: bool) {
             let key = store.on(conn).generate(Some("x"), None).await.unwrap();
             store.on(conn).set(&key, "y", None).await.unwrap();
             store.on(conn).get(&key).await.unwrap();
-            store.on(conn).touch(&key, None).await.unwrap();
-            store.on(conn).update(&key, None, |_| Ok::<_, Error>("y".to_owned())).await.unwrap();
-            store.on(conn).replace(&key, Some("y"), "x", None).await.unwrap();
+            store.on(conn).touch(&key, Expiry::Default).await.unwrap();
+            store.on(conn).update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).await.unwrap();
+            store.on(conn).replace(&key, Some("y"), "x", Expiry::Default).await.unwrap();
             let key = store.on(conn).rotate(&key).await.unwrap();
             store.on(conn).bind(&key, "bob").await.unwrap();
             store.on(conn).clear_owner("bob", None).await.unwrap();
@@ -65,7 +66,7 @@ fn killed_connections_reach_no_caller() {
 fn killed_shared_connections_reach_no_caller() {
     let database = Database::new();
     let store = connected(&database.url, builder().pipelined(3));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut admin = database.conn();
     recovers(
         &store,
@@ -81,7 +82,7 @@ fn killed_shared_connections_reach_no_caller() {
 fn a_restart_of_the_server_reaches_no_caller_after_it() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = connected(&server.url("postgres"), builder().pool_size(4).pipelined(2));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     recovers(
         &store,
         |store, cached| {
@@ -98,8 +99,9 @@ fn a_restart_of_the_server_reaches_no_caller_after_it() {
 #[test]
 fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
     let mut server = Server::start(&[]).unwrap();
-    let store = connected(&server.url("postgres"), builder().connection_timeout(SHORT).pipelined(2));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let store =
+        connected(&server.url("postgres"), builder().connection_timeout(TimeDelta::seconds(1)).pipelined(2));
+    let key = store.generate(Some("x"), None).unwrap();
     store.get(&key).unwrap();
     server.stop().unwrap();
     for operation in [Operation::Get, Operation::Set, Operation::Generate, Operation::Clear] {
@@ -109,7 +111,7 @@ fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
         assert!(started.elapsed() < LATE);
     }
     server.start_again().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     store.get(&key).unwrap();
 }
 
@@ -120,14 +122,14 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
     let url = server.url("postgres");
     runtime().block_on(async {
         let started = Instant::now();
-        let error = builder().connection_timeout(SHORT).connect(&url).await.unwrap_err();
+        let error = builder().connection_timeout(TimeDelta::seconds(1)).connect(&url).await.unwrap_err();
         assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
         assert!(started.elapsed() < LATE);
 
         // With `startonly` nobody waits, and the first call after the server is up succeeds.
         let options: ConnectOptions = url.parse().unwrap();
         let options = options.startonly(true);
-        let store = builder().connection_timeout(SHORT).connect_with(&options).await.unwrap();
+        let store = builder().connection_timeout(TimeDelta::seconds(1)).connect_with(&options).await.unwrap();
         let error = store.generate(None, None).await.unwrap_err();
         let Error::PoolTimeout { source, .. } = &error else { panic!("{error:?}") };
         assert!(source.to_string().contains("onnect"), "the reason is missing: {source}");
@@ -141,10 +143,13 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
 fn a_server_that_no_longer_answers_is_left_in_time() {
     for shared in [0, 2] {
         let mut server = Server::start(&[]).unwrap();
-        let settings = builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(4);
+        let settings = builder()
+            .connection_timeout(TimeDelta::seconds(1))
+            .statement_timeout(TimeDelta::seconds(1))
+            .pool_size(4);
         let settings = if shared > 0 { settings.pipelined(shared) } else { settings };
         let store = connected(&server.url("postgres"), settings);
-        let key = store.generate(Some("x".to_owned()), None).unwrap();
+        let key = store.generate(Some("x"), None).unwrap();
         (0..shared).for_each(|_| store.get(&key).map(drop).unwrap());
         fill(&store, shared, true);
         server.pause().unwrap();
@@ -159,7 +164,7 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
         }
         server.resume().unwrap();
         // What was under way takes effect now, `clear` last or not; the store serves as before.
-        let key = store.generate(Some("x".to_owned()), None).unwrap();
+        let key = store.generate(Some("x"), None).unwrap();
         for _ in 0..8 {
             assert_eq!(store.get(&key).unwrap().0, "x");
         }
@@ -190,8 +195,14 @@ fn a_shared_connection_that_answers_nobody_in_time_is_replaced() {
 /// A store whose one shared connection leads to a process that stands still, and a session in it.
 fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, SessionKey, Stopped) {
     let url = server.url("postgres");
-    let store = connected(&url, builder().connection_timeout(SHORT).statement_timeout(SHORT).pipelined(1));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let store = connected(
+        &url,
+        builder()
+            .connection_timeout(TimeDelta::seconds(1))
+            .statement_timeout(TimeDelta::seconds(1))
+            .pipelined(1),
+    );
+    let key = store.generate(Some("x"), None).unwrap();
     store.get(&key).unwrap();
     let process = PgConnection::establish(&url).unwrap().number(READER);
     (store, key, Stopped::process(process))
@@ -231,7 +242,7 @@ fn a_silent_host_is_passed_over() {
     let hosts = format!("{},{}", directory.path().display(), server.directory().display());
     let options = options.host(&hosts);
     runtime().block_on(async {
-        let store = builder().connection_timeout(SHORT).connect_with(&options).await.unwrap();
+        let store = builder().connection_timeout(TimeDelta::seconds(1)).connect_with(&options).await.unwrap();
         store.migrate().await.unwrap();
         store.generate(None, None).await.unwrap();
     });
@@ -242,9 +253,13 @@ fn a_silent_host_is_passed_over() {
 fn reads_that_are_late_keep_no_connection() {
     let server = Server::start(&[]).unwrap();
     let url = server.url("postgres");
-    let settings = builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(3).pipelined(1);
+    let settings = builder()
+        .connection_timeout(TimeDelta::seconds(1))
+        .statement_timeout(TimeDelta::seconds(1))
+        .pool_size(3)
+        .pipelined(1);
     let store = connected(&url, settings);
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut admin = PgConnection::establish(&url).unwrap();
     let mut stopped = Vec::new();
     for _ in 0..4 {
@@ -253,14 +268,14 @@ fn reads_that_are_late_keep_no_connection() {
         assert!(matches!(store.get(&key), Err(Error::ServerTimeout { .. })));
     }
     assert_eq!(store.get(&key).unwrap().0, "x");
-    store.set(&key, "y".to_owned(), None).unwrap();
+    store.set(&key, "y", None).unwrap();
 }
 
 #[test]
 fn a_slow_statement_ends_in_time() {
     let database = Database::new();
-    let store = connected(&database.url, builder().statement_timeout(SHORT));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let store = connected(&database.url, builder().statement_timeout(TimeDelta::seconds(1)));
+    let key = store.generate(Some("x"), None).unwrap();
     let mut locker = database.conn();
     locker.run("BEGIN; LOCK TABLE session");
     let started = Instant::now();
@@ -273,7 +288,7 @@ fn a_slow_statement_ends_in_time() {
 #[test]
 fn an_exhausted_pool_is_a_typed_error() {
     let database = Database::new();
-    let store = connected(&database.url, builder().pool_size(1).connection_timeout(SHORT));
+    let store = connected(&database.url, builder().pool_size(1).connection_timeout(TimeDelta::seconds(1)));
     let held = store.block_on(store.store().pool().connection()).unwrap();
     let started = Instant::now();
     let error = store.generate(None, None).unwrap_err();

@@ -3,157 +3,36 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::TimeDelta;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use diesel_session::{
-    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Now as _, OwnedSession, OwnerLimit,
-    SessionCount, SessionHandle, SessionKey,
+    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Expiry, Now as _, OwnerLimit,
 };
 use futures_util::FutureExt as _;
 
 use crate::support::{Database, LATE, Sql as _, WAITERS};
 use crate::waiting::runtime;
 
-/// A store on one connection that the caller holds, in a transaction that the caller has opened.
-#[derive(Clone)]
-struct InOneTransaction {
-    store: AsyncDieselSession,
-    conn: Arc<tokio::sync::Mutex<PooledConnection<'static, AsyncPgConnection>>>,
-}
-
-impl InOneTransaction {
-    async fn begin(store: AsyncDieselSession) -> Self {
-        let mut conn = store.pool().connection().await.unwrap();
-        conn.begin_test_transaction().await.unwrap();
-        Self { store, conn: Arc::new(tokio::sync::Mutex::new(conn)) }
-    }
-}
-
-impl AsyncNow for InOneTransaction {
-    type Key = SessionKey;
-    type Value = String;
-    type Period = TimeDelta;
-    type Error = Error;
-
-    fn default_period(&self) -> TimeDelta {
-        self.store.default_period()
-    }
-
-    fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
-        self.store.set_default_period(period)
-    }
-
-    async fn generate(&self, value: Option<String>, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
-        self.store.on(&mut *self.conn.lock().await).generate(value.as_deref(), expiry).await
-    }
-
-    async fn clear(&self, key: &SessionKey) -> Result<(), Error> {
-        self.store.on(&mut *self.conn.lock().await).clear(key).await
-    }
-
-    async fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
-        self.store.on(&mut *self.conn.lock().await).get(key).await
-    }
-
-    async fn set(&self, key: &SessionKey, value: String, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        self.store.on(&mut *self.conn.lock().await).set(key, &value, expiry).await
-    }
-}
-
-impl AsyncSessions for InOneTransaction {
-    async fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
-        self.store.on(&mut *self.conn.lock().await).rotate(key).await
-    }
-
-    async fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<bool, Error> {
-        self.store.on(&mut *self.conn.lock().await).touch(key, expiry).await
-    }
-
-    async fn update<E>(
-        &self,
-        key: &SessionKey,
-        expiry: Option<TimeDelta>,
-        change: impl FnMut(Option<String>) -> Result<String, E> + Send + 'static,
-    ) -> Result<String, E>
-    where
-        E: From<Error> + Send + 'static,
-    {
-        self.store.on(&mut *self.conn.lock().await).update(key, expiry, change).await
-    }
-
-    async fn replace(
-        &self,
-        key: &SessionKey,
-        expected: Option<String>,
-        new: String,
-        expiry: Option<TimeDelta>,
-    ) -> Result<(), Error> {
-        self.store.on(&mut *self.conn.lock().await).replace(key, expected.as_deref(), &new, expiry).await
-    }
-
-    async fn generate_for(
-        &self,
-        owner: &str,
-        value: Option<String>,
-        expiry: Option<TimeDelta>,
-    ) -> Result<SessionKey, Error> {
-        self.store.on(&mut *self.conn.lock().await).generate_for(owner, value.as_deref(), expiry).await
-    }
-
-    async fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
-        self.store.on(&mut *self.conn.lock().await).bind(key, owner).await
-    }
-
-    async fn owner_of(&self, key: &SessionKey) -> Result<Option<String>, Error> {
-        self.store.on(&mut *self.conn.lock().await).owner_of(key).await
-    }
-
-    async fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
-        self.store.on(&mut *self.conn.lock().await).sessions_of(owner, limit).await
-    }
-
-    fn handle(&self, key: &SessionKey) -> SessionHandle {
-        self.store.handle(key)
-    }
-
-    async fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
-        self.store.on(&mut *self.conn.lock().await).clear_owner(owner, keep).await
-    }
-
-    async fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
-        self.store.on(&mut *self.conn.lock().await).clear_listed(owner, handle).await
-    }
-
-    async fn count(&self) -> Result<SessionCount, Error> {
-        self.store.on(&mut *self.conn.lock().await).count().await
-    }
-
-    async fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
-        self.store.on(&mut *self.conn.lock().await).delete_expired(limit).await
-    }
-}
-
 mod pool {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
     use crate::support::{Database, bounded};
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, made};
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::new();
-        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder())));
+        law(&made(database.async_store_with(AsyncDieselSession::builder())));
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::new();
-        law(&Waiting::made(database.async_store_with(bounded(limit))));
+        law(&made(database.async_store_with(bounded(limit))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -164,16 +43,16 @@ mod pipelined {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
     use crate::support::{Database, bounded};
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, made};
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::new();
-        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder().pipelined(2))));
+        law(&made(database.async_store_with(AsyncDieselSession::builder().pipelined(2))));
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::new();
-        law(&Waiting::made(database.async_store_with(bounded(limit).pipelined(2))));
+        law(&made(database.async_store_with(bounded(limit).pipelined(2))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -184,16 +63,16 @@ mod partitioned {
     use diesel_session::{AsyncDieselSession, OwnerLimit};
 
     use crate::support::{Database, bounded};
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, made};
 
     fn with_store(law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::partitioned();
-        law(&Waiting::made(database.async_store_with(AsyncDieselSession::builder())));
+        law(&made(database.async_store_with(AsyncDieselSession::builder())));
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let database = Database::partitioned();
-        law(&Waiting::made(database.async_store_with(bounded(limit))));
+        law(&made(database.async_store_with(bounded(limit))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -201,24 +80,29 @@ mod partitioned {
 }
 
 mod in_one_transaction {
-    use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
+    use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+    use diesel_session::{AsyncDieselSession, AsyncOnConnection, AsyncPool as _, Builder, OwnerLimit};
 
-    use super::{AsyncPgConnection, InOneTransaction};
     use crate::support::{Database, bounded};
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, made, waiting};
 
-    async fn begun(database: &Database, settings: Builder<AsyncPgConnection>) -> InOneTransaction {
-        InOneTransaction::begin(database.async_store_with(settings).await).await
+    fn begun(settings: Builder<AsyncPgConnection>, law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {
+        let database = Database::new();
+        let store = made(database.async_store_with(settings));
+        let mut conn = store.block_on(async {
+            let mut conn = store.store().pool().connection().await.unwrap();
+            conn.begin_test_transaction().await.unwrap();
+            conn
+        });
+        law(&waiting(store.store().on(&mut conn)));
     }
 
-    fn with_store(law: impl FnOnce(&Waiting<InOneTransaction>)) {
-        let database = Database::new();
-        law(&Waiting::made(begun(&database, AsyncDieselSession::builder())));
+    fn with_store(law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {
+        begun(AsyncDieselSession::builder(), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<InOneTransaction>)) {
-        let database = Database::new();
-        law(&Waiting::made(begun(&database, bounded(limit))));
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {
+        begun(bounded(limit), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -255,10 +139,10 @@ fn it_serves_over_the_applications_pool_and_over_any_other() {
         let sessions = AsyncDieselSession::new(pool.clone());
         assert!(sessions.migrate().await.unwrap() > 0);
         sessions.check().await.unwrap();
-        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("x"), None).await.unwrap();
         let others = AsyncDieselSession::builder().pipelined(1).over(Another(pool)).unwrap();
         assert_eq!(others.get(&key).await.unwrap().0, "x");
-        others.set(&key, "y".to_owned(), None).await.unwrap();
+        others.set(&key, "y", None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "y");
     });
 }
@@ -267,7 +151,7 @@ fn it_serves_over_the_applications_pool_and_over_any_other() {
 fn the_blocking_store_and_it_share_one_table() {
     let database = Database::new();
     let blocking = database.store();
-    let key = blocking.generate(Some("x".to_owned()), None).unwrap();
+    let key = blocking.generate(Some("x"), None).unwrap();
     runtime().block_on(async {
         let sessions = AsyncDieselSession::connect(&database.url).await.unwrap();
         assert_eq!(sessions.migrate().await.unwrap(), 0);
@@ -307,7 +191,7 @@ fn what_it_did_in_the_callers_transaction_is_undone_with_it() {
     let database = Database::new();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
-        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("x"), None).await.unwrap();
         let mut conn = sessions.pool().connection().await.unwrap();
         let undone = conn
             .transaction(async |conn| {
@@ -330,21 +214,20 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
     let mut locker = database.conn();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
-        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("x"), None).await.unwrap();
         for _ in 0..6 {
             locker.run("BEGIN; SELECT FROM session FOR UPDATE");
             let updating = sessions.clone();
-            let task =
-                tokio::spawn(
-                    async move { updating.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).await },
-                );
+            let task = tokio::spawn(async move {
+                updating.update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).await
+            });
             locker.wait_for_a_waiter();
             task.abort();
             assert!(task.await.unwrap_err().is_cancelled());
             locker.run("ROLLBACK");
             assert_eq!(sessions.get(&key).await.unwrap().0, "x");
         }
-        sessions.set(&key, "z".to_owned(), None).await.unwrap();
+        sessions.set(&key, "z", None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "z");
         let lent = sessions.pool().state();
         assert_eq!(lent.connections, lent.idle_connections);
@@ -358,11 +241,11 @@ fn a_write_that_is_dropped_holds_up_nobody() {
     let mut locker = database.conn();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
-        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x"), None));
         let (held, other) = (held.await.unwrap(), other.await.unwrap());
         locker.run("BEGIN; SELECT FROM session FOR UPDATE");
         let setting = sessions.clone();
-        let task = tokio::spawn(async move { setting.set(&held, "y".to_owned(), None).await });
+        let task = tokio::spawn(async move { setting.set(&held, "y", None).await });
         locker.wait_for_a_waiter();
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
@@ -403,7 +286,7 @@ fn a_login_that_is_dropped_in_a_callers_transaction_loses_nothing_in_silence() {
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(3).owner_limit(OwnerLimit::EndOldest(2));
         let sessions = database.async_store_with(builder).await;
-        let key = sessions.generate(Some("before".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("before"), None).await.unwrap();
         let (mut dropped, mut done) = (0, 0);
         for polls in 1..40 {
             let value = polls.to_string();
@@ -435,7 +318,7 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
     let mut locker = database.conn();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
-        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x".to_owned()), None));
+        let [held, other] = [(); 2].map(|()| sessions.generate(Some("x"), None));
         let (held, other) = (held.await.unwrap(), other.await.unwrap());
         sessions.bind(&held, "held").await.unwrap();
         locker.run("BEGIN; SELECT FROM session WHERE owner = 'held' FOR UPDATE");
@@ -443,8 +326,8 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
         let committed = conn
             .transaction(async |conn| {
                 sessions.on(conn).set(&other, "y", None).await?;
-                let mut on = sessions.on(conn);
-                let update = on.update(&held, None, |_| Ok::<_, Error>("y".to_owned()));
+                let on = sessions.on(conn);
+                let update = on.update(&held, Expiry::Default, |_| Ok::<_, Error>("y".to_owned()));
                 // Until it waits for the lock.
                 let mut update = pin!(update);
                 let waits = async {
@@ -474,14 +357,14 @@ fn reads_travel_beside_writes_that_wait() {
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(3).pipelined(2);
         let sessions = database.async_store_with(builder).await;
-        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("x"), None).await.unwrap();
         // One of the two shared connections is there; the writers take what is left of the pool.
         sessions.get(&key).await.unwrap();
         locker.run("BEGIN; SELECT FROM session FOR UPDATE");
         let writers: Vec<_> = (0..3)
             .map(|_| {
                 let sessions = sessions.clone();
-                tokio::spawn(async move { sessions.set(&key, "y".to_owned(), None).await })
+                tokio::spawn(async move { sessions.set(&key, "y", None).await })
             })
             .collect();
         locker.wait_for_a_waiter();
@@ -519,7 +402,7 @@ fn settings_that_do_not_fit_are_refused() {
         let pool = applications_pool(url, 2).await;
         assert_eq!(refused(builder().pool_size(3).over(pool.clone())), "pool");
         assert_eq!(refused(builder().pipelined(2).over(pool.clone())), "pipelined");
-        builder().statement_timeout(Duration::from_secs(1)).over(pool).unwrap();
+        builder().statement_timeout(TimeDelta::seconds(1)).over(pool).unwrap();
     });
 }
 
@@ -533,7 +416,7 @@ fn connections_come_from_the_applications_factory() {
             async move { AsyncPgConnection::establish(&address).await }
         });
         let sessions = database.async_store_with(builder).await;
-        let key = sessions.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = sessions.generate(Some("x"), None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "x");
     });
     assert!(makings.try_iter().count() > 0);

@@ -1,7 +1,5 @@
 //! Settings and tables that cannot work say so. (Keys are in `keys`, values and periods among the laws.)
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel_session::{ConnectOptions, Error, Now, OwnerLimit, Sessions};
@@ -21,10 +19,10 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     refused(builder().pool_size(2).connect(":memory:"), "pool_size");
     refused(builder().min_idle(0).connect(&file.path), "min_idle");
     refused(builder().pool_size(2).min_idle(3).connect(&file.path), "min_idle");
-    refused(builder().connection_timeout(Duration::ZERO).connect(&file.path), "connection_timeout");
-    refused(builder().connection_timeout(Duration::MAX).connect(&file.path), "connection_timeout");
-    refused(builder().statement_timeout(Duration::ZERO).connect(&file.path), "statement_timeout");
-    refused(builder().statement_timeout(Duration::MAX).connect(&file.path), "statement_timeout");
+    refused(builder().connection_timeout(TimeDelta::zero()).connect(&file.path), "connection_timeout");
+    refused(builder().connection_timeout(TimeDelta::MAX).connect(&file.path), "connection_timeout");
+    refused(builder().statement_timeout(TimeDelta::zero()).connect(&file.path), "statement_timeout");
+    refused(builder().statement_timeout(TimeDelta::MAX).connect(&file.path), "statement_timeout");
     let negative = TimeDelta::seconds(-1);
     refused(builder().max_lifetime(TimeDelta::zero()).connect(&file.path), "max_lifetime");
     refused(builder().max_lifetime(negative).connect(&file.path), "max_lifetime");
@@ -41,8 +39,8 @@ fn settings_that_do_not_fit_are_refused_by_name() {
 fn a_value_limit_can_be_set() {
     let store = Sqlite::builder().value_limit(3).connect(":memory:").unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("abc".to_owned()), None).unwrap();
-    let refused = store.set(&key, "abcd".to_owned(), None);
+    let key = store.generate(Some("abc"), None).unwrap();
+    let refused = store.set(&key, "abcd", None);
     assert!(matches!(refused, Err(Error::ValueTooLarge { size: 4, limit: 3, .. })));
 }
 
@@ -67,7 +65,7 @@ fn a_missing_table_says_to_run_the_migrations() {
 
     let file = File::new();
     let store = Sqlite::connect(&file.path).unwrap();
-    missing(store.set(&key, "x".to_owned(), None));
+    missing(store.set(&key, "x", None));
     missing(store.clear(&key));
     missing(store.delete_expired(1).map(drop));
 }
@@ -80,12 +78,12 @@ fn a_trigger_that_keeps_no_row_is_found_out() {
         "CREATE FUNCTION keep_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
          CREATE TRIGGER keep_nothing BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep_nothing()",
     );
-    assert!(matches!(store.generate(None, None), Err(Error::NotInserted { draws: 3, .. })));
+    assert!(matches!(store.generate(None, None), Err(Error::NotInserted { attempts: 3, .. })));
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_is_a_typed_error() {
-    let builder = Sqlite::builder().connection_timeout(Duration::from_secs(1));
+    let builder = Sqlite::builder().connection_timeout(TimeDelta::seconds(1));
     let error = builder.connect("/nonexistent/sessions.sqlite").unwrap_err();
     assert!(matches!(error, Error::PoolTimeout { .. }), "{error:?}");
 }
@@ -117,7 +115,7 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
 
     // Nobody listens there.
     let unreachable = Postgres::builder()
-        .connection_timeout(Duration::from_secs(1))
+        .connection_timeout(TimeDelta::seconds(1))
         .connect_with(&ConnectOptions::new().hostaddr("127.0.0.1").port("1"));
     match unreachable {
         Err(Error::PoolTimeout { source, .. }) => {

@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use diesel_session::{AsyncNow, AsyncSessions, Blocking, Error, MemorySession};
+use diesel_session::{AsyncNow, AsyncSessions, Blocking, Error, Expiry, MemorySession, TimeDelta};
 
 use crate::support::{Database, LATE, Postgres};
 use crate::waiting::runtime;
@@ -13,14 +13,14 @@ mod sqlite {
     use diesel_session::{Blocking, OwnerLimit};
 
     use crate::support::{File, Sqlite, bounded};
-    use crate::waiting::Waiting;
+    use crate::waiting::{Waiting, waiting};
 
     fn with_store(law: impl FnOnce(&Waiting<Blocking<Sqlite>>)) {
-        law(&Waiting::new(Blocking::from(File::new().store())));
+        law(&waiting(Blocking::from(File::new().store())));
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<Blocking<Sqlite>>)) {
-        law(&Waiting::new(Blocking::from(File::new().store_with(bounded(limit)))));
+        law(&waiting(Blocking::from(File::new().store_with(bounded(limit)))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -32,7 +32,7 @@ mod sqlite {
 #[test]
 fn no_more_calls_run_at_once_than_the_pool_has_connections() {
     let database = Database::new();
-    let builder = Postgres::builder().pool_size(2).connection_timeout(Duration::from_secs(1));
+    let builder = Postgres::builder().pool_size(2).connection_timeout(TimeDelta::seconds(1));
     let sessions = Blocking::from(database.store_with(builder));
     runtime().block_on(async {
         let tasks: Vec<_> = (0..12)
@@ -44,7 +44,7 @@ fn no_more_calls_run_at_once_than_the_pool_has_connections() {
                         thread::park_timeout(Duration::from_millis(300));
                         Ok::<_, Error>("x".to_owned())
                     };
-                    sessions.update(&key, None, change).await
+                    sessions.update(&key, Expiry::Default, change).await
                 })
             })
             .collect();
@@ -60,7 +60,7 @@ fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
     let database = Database::new();
     let sessions = Blocking::from(database.store_with(Postgres::builder().pool_size(1)));
     let runtime = runtime();
-    let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
+    let key = runtime.block_on(sessions.generate(Some("1"), None)).unwrap();
     for number in 2..7 {
         let (start, started) = channel();
         let (go_on, goes_on) = channel();
@@ -71,7 +71,7 @@ fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
                 goes_on.recv().unwrap();
                 Ok::<_, Error>(number.to_string())
             };
-            updating.update(&key, None, change).await
+            updating.update(&key, Expiry::Default, change).await
         });
         started.recv_timeout(LATE).unwrap();
         task.abort();
@@ -87,7 +87,7 @@ fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
 fn a_future_that_is_dropped_before_its_turn_does_nothing() {
     let sessions = Blocking::new(MemorySession::new(), 1);
     let runtime = runtime();
-    let key = runtime.block_on(sessions.generate(Some("1".to_owned()), None)).unwrap();
+    let key = runtime.block_on(sessions.generate(Some("1"), None)).unwrap();
     let (start, started) = channel();
     let (go_on, goes_on) = channel::<()>();
     let updating = sessions.clone();
@@ -97,11 +97,11 @@ fn a_future_that_is_dropped_before_its_turn_does_nothing() {
             goes_on.recv().unwrap();
             Ok::<_, Error>("2".to_owned())
         };
-        updating.update(&key, None, change).await
+        updating.update(&key, Expiry::Default, change).await
     });
     started.recv_timeout(LATE).unwrap();
     let setting = sessions.clone();
-    let second = runtime.spawn(async move { setting.set(&key, "lost".to_owned(), None).await });
+    let second = runtime.spawn(async move { setting.set(&key, "lost", None).await });
     second.abort();
     assert!(runtime.block_on(second).unwrap_err().is_cancelled());
     go_on.send(()).unwrap();
@@ -117,7 +117,7 @@ fn a_call_that_waits_blocks_no_other_task() {
     runtime.block_on(async {
         let key = sessions.generate(None, None).await.unwrap();
         let (go_on, goes_on) = channel();
-        let update = sessions.update(&key, None, move |_| {
+        let update = sessions.update(&key, Expiry::Default, move |_| {
             goes_on.recv_timeout(LATE).map_err(|_| Error::NotSet)?;
             Ok::<_, Error>("x".to_owned())
         });

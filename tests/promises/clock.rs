@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use diesel::prelude::*;
+use diesel_session::{Error, Now as _};
 
 use crate::support::{Database, Sql, example};
 
@@ -38,5 +39,5 @@ fn a_session_expires_inside_a_long_transaction() {
     let key = store.on(&mut conn).generate(Some("x"), Some(chrono::TimeDelta::milliseconds(100))).unwrap();
     // `now()` stands still in a transaction; the clock that judges sessions does not.
     conn.run("SELECT pg_sleep(0.2)");
-    assert!(matches!(store.on(&mut conn).get(&key), Err(diesel_session::Error::NotFound)));
+    assert!(matches!(store.on(&mut conn).get(&key), Err(Error::NotFound)));
 }

@@ -11,7 +11,7 @@ use crate::support::{Database, File};
 /// Eight threads, each with sessions of its own, and after each operation the expected answer.
 fn hammer<S>(store: &S)
 where
-    S: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> + Sync,
+    S: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sync,
 {
     let live: Vec<(SessionKey, String)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8_u32)
@@ -23,13 +23,13 @@ where
                         match (step % 5, any) {
                             (0, _) | (_, None) => {
                                 let value = format!("{thread} {step}");
-                                let key = store.generate(Some(value.clone()), None).unwrap();
+                                let key = store.generate(Some(&value), None).unwrap();
                                 assert!(sessions.insert(key, value).is_none());
                             }
                             (1 | 2, Some(key)) => assert_eq!(store.get(&key).unwrap().0, sessions[&key]),
                             (3, Some(key)) => {
                                 let value = format!("{thread} {step}");
-                                store.set(&key, value.clone(), None).unwrap();
+                                store.set(&key, &value, None).unwrap();
                                 sessions.insert(key, value);
                             }
                             (_, Some(key)) if step % 2 == 0 => {

@@ -1,7 +1,7 @@
 //! Every law of `Now` and `Sessions`, on every store.
 
 use chrono::TimeDelta;
-use diesel_session::{Error, Now, SessionKey};
+use diesel_session::{Error, Expiry, Now, SessionKey, Sessions};
 
 use crate::support::bounded;
 
@@ -14,7 +14,7 @@ mod memory {
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&MemorySession)) {
-        law(&MemorySession::with_rules(super::bounded::<SqliteConnection>(limit).rules().unwrap()));
+        law(&MemorySession::with_options(super::bounded::<SqliteConnection>(limit).options().unwrap()));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -32,8 +32,8 @@ mod behind_a_pointer {
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Box<Arc<MemorySession>>)) {
-        let rules = super::bounded::<SqliteConnection>(limit).rules().unwrap();
-        law(&Box::new(Arc::new(MemorySession::with_rules(rules))));
+        let options = super::bounded::<SqliteConnection>(limit).options().unwrap();
+        law(&Box::new(Arc::new(MemorySession::with_options(options))));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -59,17 +59,16 @@ mod sqlite_pool {
 
 mod sqlite_transaction {
     use diesel::SqliteConnection;
-    use diesel_session::OwnerLimit;
+    use diesel_session::{OnConnection, OwnerLimit};
 
-    use crate::one_connection::OnOneConnection;
-    use crate::support::File;
+    use crate::support::{File, in_transaction};
 
-    fn with_store(law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
-        law(&OnOneConnection::in_transaction(File::new().store()));
+    fn with_store(law: impl FnOnce(&OnConnection<'_, SqliteConnection>)) {
+        in_transaction(&File::new().store(), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
-        law(&OnOneConnection::in_transaction(File::new().store_with(super::bounded(limit))));
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, SqliteConnection>)) {
+        in_transaction(&File::new().store_with(super::bounded(limit)), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -78,17 +77,16 @@ mod sqlite_transaction {
 
 mod sqlite_connection {
     use diesel::SqliteConnection;
-    use diesel_session::OwnerLimit;
+    use diesel_session::{OnConnection, OwnerLimit};
 
-    use crate::one_connection::OnOneConnection;
-    use crate::support::File;
+    use crate::support::{File, outside_transactions};
 
-    fn with_store(law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
-        law(&OnOneConnection::outside_transactions(File::new().store()));
+    fn with_store(law: impl FnOnce(&OnConnection<'_, SqliteConnection>)) {
+        outside_transactions(&File::new().store(), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<SqliteConnection>)) {
-        law(&OnOneConnection::outside_transactions(File::new().store_with(super::bounded(limit))));
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, SqliteConnection>)) {
+        outside_transactions(&File::new().store_with(super::bounded(limit)), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -135,19 +133,18 @@ mod postgres_partitioned {
 
 mod postgres_transaction {
     use diesel::PgConnection;
-    use diesel_session::OwnerLimit;
+    use diesel_session::{OnConnection, OwnerLimit};
 
-    use crate::one_connection::OnOneConnection;
-    use crate::support::Database;
+    use crate::support::{Database, in_transaction};
 
-    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_store(law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let database = Database::new();
-        law(&OnOneConnection::in_transaction(database.store()));
+        in_transaction(&database.store(), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let database = Database::new();
-        law(&OnOneConnection::in_transaction(database.store_with(super::bounded(limit))));
+        in_transaction(&database.store_with(super::bounded(limit)), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -156,19 +153,18 @@ mod postgres_transaction {
 
 mod postgres_connection {
     use diesel::PgConnection;
-    use diesel_session::OwnerLimit;
+    use diesel_session::{OnConnection, OwnerLimit};
 
-    use crate::one_connection::OnOneConnection;
-    use crate::support::Database;
+    use crate::support::{Database, outside_transactions};
 
-    fn with_store(law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_store(law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let database = Database::new();
-        law(&OnOneConnection::outside_transactions(database.store()));
+        outside_transactions(&database.store(), law);
     }
 
-    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnOneConnection<PgConnection>)) {
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, PgConnection>)) {
         let database = Database::new();
-        law(&OnOneConnection::outside_transactions(database.store_with(super::bounded(limit))));
+        outside_transactions(&database.store_with(super::bounded(limit)), law);
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -210,16 +206,32 @@ fn a_store_can_be_shared_between_threads() {
     shareable::<crate::support::Sqlite>();
     shareable::<diesel_session::MemorySession>();
     held_by_many::<diesel_session::Sweeper>();
-    shareable::<diesel_session::Json<diesel_session::MemorySession, std::cell::RefCell<*const ()>>>();
 }
 
 #[test]
 fn whatever_points_to_a_store_is_one() {
-    fn generates(store: impl Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>) {
+    fn generates(store: impl Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error>) {
         store.generate(None, None).unwrap();
     }
     let store = diesel_session::MemorySession::new();
     generates(&store);
     generates(std::sync::Arc::new(store.clone()));
-    generates(Box::new(store));
+    generates(Box::new(store.clone()));
+    let unknown: &dyn Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> = &store;
+    generates(unknown);
+    assert_eq!(store.count().unwrap().live, 4);
+}
+
+/// A program that chooses its database when it starts.
+#[test]
+fn a_store_can_be_chosen_at_run_time() {
+    let file = crate::support::File::new();
+    let stores: [Box<dyn Sessions>; 2] =
+        [Box::new(diesel_session::MemorySession::new()), Box::new(file.store())];
+    for sessions in stores {
+        let key = sessions.generate_for("alice", Some("x"), None).unwrap();
+        sessions.put(&key, "y", Expiry::Keep).unwrap();
+        assert_eq!(sessions.find(&key).unwrap().value.as_deref(), Some("y"));
+        assert_eq!(sessions.clear_owner("alice", None).unwrap(), 1);
+    }
 }

@@ -48,7 +48,7 @@ fn migrate_says_what_is_missing_and_mends_it() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("20261122000001"));
     assert_eq!(
         run(Command::new(example("migrate")).env("DATABASE_URL", &database.url)),
-        "1 migration(s) run\n"
+        "2 migration(s) run\n"
     );
     assert_eq!(run(&mut check), "up to date\n");
 }

@@ -47,10 +47,10 @@ fn at_most_the_limit_and_the_longest_expired_first(database: &Database) {
 fn at_most_the_limit_is_deleted_on_sqlite_too() {
     let file = File::new();
     let store = file.store();
-    let live = store.generate(Some("live".to_owned()), None).unwrap();
+    let live = store.generate(Some("live"), None).unwrap();
     for hour in [3, 1, 2] {
         for _ in 0..10 {
-            store.generate(Some(hour.to_string()), Some(TimeDelta::hours(-hour))).unwrap();
+            store.generate(Some(&hour.to_string()), Some(TimeDelta::hours(-hour))).unwrap();
         }
     }
     assert_eq!(store.delete_expired(0).unwrap(), 0);
@@ -66,12 +66,12 @@ fn at_most_the_limit_is_deleted_on_sqlite_too() {
 fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
     let file = File::new();
     let store = file.store();
-    let key = store.generate(Some("x".to_owned()), Some(TimeDelta::days(1))).unwrap();
-    store.generate(Some("moved".to_owned()), Some(TimeDelta::hours(-2))).unwrap();
+    let key = store.generate(Some("x"), Some(TimeDelta::days(1))).unwrap();
+    store.generate(Some("moved"), Some(TimeDelta::hours(-2))).unwrap();
     // Kept by the database itself, whoever writes.
     file.conn().run("UPDATE session SET expire_date = expire_date + 86400000 WHERE session_data = 'moved'");
     assert_eq!(store.delete_expired(10).unwrap(), 0);
-    store.set(&key, "x".to_owned(), Some(TimeDelta::hours(-2))).unwrap();
+    store.set(&key, "x", Some(TimeDelta::hours(-2))).unwrap();
     assert_eq!(store.delete_expired(10).unwrap(), 1);
     assert_eq!(file.conn().text("SELECT session_data FROM session"), "moved");
 }
@@ -80,8 +80,8 @@ fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
 fn a_wrong_hour_costs_no_live_session_on_sqlite() {
     let file = File::new();
     let store = file.store();
-    let live = store.generate(Some("live".to_owned()), Some(TimeDelta::days(1))).unwrap();
-    store.generate(Some("dead".to_owned()), Some(TimeDelta::hours(-2))).unwrap();
+    let live = store.generate(Some("live"), Some(TimeDelta::days(1))).unwrap();
+    store.generate(Some("dead"), Some(TimeDelta::hours(-2))).unwrap();
     file.conn().run("UPDATE session SET expire_hour = 0");
     assert_eq!(store.delete_expired(1).unwrap(), 1);
     assert_eq!(store.delete_expired(10).unwrap(), 0);

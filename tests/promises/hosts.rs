@@ -1,8 +1,6 @@
 //! Databases with each store that an adapter can stand on, for laws that hold on all of them.
 
-use diesel_session::{
-    AsyncDieselSession, AsyncNow, Blocking, Builder, Error, OwnerLimit, SessionKey, TimeDelta, WebStore,
-};
+use diesel_session::{AsyncDieselSession, AsyncNow, Blocking, Builder, OwnerLimit, TimeDelta, WebStore};
 
 use crate::support::{Database, File, Postgres, Sql as _, Sqlite, Store};
 
@@ -28,7 +26,7 @@ impl Limits {
 
 /// A database of the test's own.
 pub(crate) trait Host: Sized {
-    type Web: WebStore + AsyncNow<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>;
+    type Web: WebStore + AsyncNow;
     type Sessions: Store + Clone + Send + 'static;
 
     async fn limited(limits: Limits) -> Self;

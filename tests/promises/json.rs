@@ -1,96 +1,92 @@
 //! Typed values.
 
-use diesel_session::{Error, Json, JsonError, MemorySession, Now, Sessions};
+use std::collections::HashMap;
+
+use diesel_session::{
+    AsyncNow as _, AsyncSessions as _, Blocking, Error, Expiry, MemorySession, Now, Sessions, json,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::File;
+use crate::waiting::RUNTIME;
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Cart {
     items: Vec<u32>,
 }
 
+fn put<E: From<Error>>(item: u32) -> impl FnMut(Option<String>) -> Result<String, E> {
+    json::change(move |cart: Option<Cart>| {
+        let mut cart = cart.unwrap_or_default();
+        cart.items.push(item);
+        Ok(cart)
+    })
+}
+
 #[test]
 fn a_typed_value_comes_back_as_it_went_in() {
-    let file = File::new();
-    let carts = Json::<_, Cart>::new(file.store());
-    let key = carts.generate(Some(Cart { items: vec![1] }), None).unwrap();
-    carts.set(&key, Cart { items: vec![2, 3] }, None).unwrap();
-    assert_eq!(carts.get(&key).unwrap().0, Cart { items: vec![2, 3] });
-    carts.clear(&key).unwrap();
-    assert!(matches!(carts.get(&key), Err(JsonError::Store(Error::NotFound))));
+    let sessions = File::new().store();
+    let cart = Cart { items: vec![1] };
+    let key = sessions.generate(Some(&json::encode(&cart).unwrap()), None).unwrap();
+    assert_eq!(json::decode::<Cart>(&sessions.get(&key).unwrap().0).unwrap(), cart);
+    sessions.update::<Error>(&key, Expiry::Keep, put(2)).unwrap();
+    let value = sessions.find(&key).unwrap().value.unwrap();
+    assert_eq!(json::decode::<Cart>(&value).unwrap().items, [1, 2]);
 }
 
 #[test]
-fn a_value_of_another_shape_is_an_error_and_no_lost_session() {
-    let strings = MemorySession::new();
-    let carts = Json::<_, Cart>::new(strings.clone());
-    let key = strings.generate(Some(r#"{"items":"hunter2"}"#.to_owned()), None).unwrap();
-    let error = carts.get(&key).unwrap_err();
-    assert!(matches!(error, JsonError::Deserialize { line: 1, .. }));
+fn typed_values_work_on_an_asynchronous_store() {
+    let sessions = Blocking::new(MemorySession::new(), 1);
+    RUNTIME.block_on(async {
+        let key = sessions.generate(None, None).await.unwrap();
+        sessions.update::<Error>(&key, Expiry::Keep, put(1)).await.unwrap();
+        sessions.update::<Error>(&key, Expiry::Keep, put(2)).await.unwrap();
+        let (text, _left) = sessions.get(&key).await.unwrap();
+        assert_eq!(json::decode::<Cart>(&text).unwrap().items, [1, 2]);
+    });
+}
+
+#[test]
+fn a_value_of_another_type_is_an_error_that_does_not_show_it() {
+    let error = json::decode::<Cart>(r#"{"items":"hunter2"}"#).unwrap_err();
+    assert!(matches!(error, Error::OtherShape { line: 1, .. }));
     assert!(!format!("{error:?} {error}").contains("hunter2"));
-    assert_eq!(strings.get(&key).unwrap().0, r#"{"items":"hunter2"}"#);
 }
 
 #[test]
-fn a_value_that_is_no_json_is_refused_and_nothing_written() {
-    let maps = Json::<_, std::collections::HashMap<Vec<u8>, u8>>::new(MemorySession::new());
-    let key = maps.generate(None, None).unwrap();
-    let refused = maps.set(&key, [(vec![1], 1)].into(), None);
-    assert!(matches!(refused, Err(JsonError::Serialize)));
-    assert!(matches!(maps.get(&key), Err(JsonError::Store(Error::NotSet))));
+fn a_value_that_json_cannot_hold_is_refused() {
+    let map = HashMap::from([(vec![1], 1)]);
+    assert!(matches!(json::encode(&map), Err(Error::NotJson)));
 }
 
 #[test]
-fn a_typed_value_is_updated_and_replaced() {
-    let file = File::new();
-    let carts = Json::<_, Cart>::new(file.store());
-    let key = carts.generate_for("alice", None, None).unwrap();
-    let put = |item| {
-        move |cart: Option<Cart>| {
-            let mut cart = cart.unwrap_or(Cart { items: Vec::new() });
-            cart.items.push(item);
-            Ok::<_, JsonError<Error>>(cart)
-        }
-    };
-    carts.update(&key, None, put(1)).unwrap();
-    assert_eq!(carts.update(&key, None, put(2)).unwrap(), Cart { items: vec![1, 2] });
-    let (one, two) = (|| Cart { items: vec![1, 2] }, || Cart { items: vec![3] });
-    carts.replace(&key, Some(one()), two(), None).unwrap();
-    let again = carts.replace(&key, Some(one()), two(), None);
-    assert!(matches!(again, Err(JsonError::Store(Error::Changed))));
-    let key = carts.rotate(&key).unwrap();
-    assert_eq!(carts.get(&key).unwrap().0, two());
-    assert_eq!(carts.sessions_of("alice", 100).unwrap()[0].handle, carts.handle(&key));
+fn an_update_of_a_value_of_another_type_or_to_no_json_changes_nothing() {
+    let sessions = MemorySession::new();
+    let key = sessions.generate(Some("[7]"), None).unwrap();
+    let other = json::change(|_: Option<Cart>| -> Result<Cart, Error> { panic!("asked for another type") });
+    assert!(matches!(sessions.update(&key, Expiry::Keep, other), Err(Error::OtherShape { .. })));
+    let no_json = json::change(|_: Option<Vec<u32>>| -> Result<Vec<u32>, Error> { Ok(vec![8]) });
+    assert_eq!(sessions.update(&key, Expiry::Keep, no_json).unwrap(), "[8]");
+    let no_json = json::change(|_: Option<NoJson>| Ok::<_, Error>(NoJson));
+    assert!(matches!(sessions.update(&key, Expiry::Keep, no_json), Err(Error::NotJson)));
+    assert_eq!(sessions.get(&key).unwrap().0, "[8]");
 }
 
-#[test]
-fn an_update_of_a_value_of_another_shape_or_to_no_json_changes_nothing() {
-    let strings = MemorySession::new();
-    let key = strings.generate(Some("[7]".to_owned()), None).unwrap();
-    let carts = Json::<_, Cart>::new(strings.clone());
-    let updated =
-        carts.update(&key, None, |_| -> Result<Cart, JsonError<Error>> { panic!("asked for another shape") });
-    assert!(matches!(updated, Err(JsonError::Deserialize { .. })));
-    assert_eq!(strings.get(&key).unwrap().0, "[7]");
-    let maps = Json::<_, std::collections::HashMap<Vec<u8>, u8>>::new(strings.clone());
-    strings.set(&key, "{}".to_owned(), None).unwrap();
-    let updated = maps.update(&key, None, |_| Ok::<_, JsonError<Error>>([(vec![1], 1)].into()));
-    assert!(matches!(updated, Err(JsonError::Serialize)));
-    assert_eq!(strings.get(&key).unwrap().0, "{}");
+/// It is read from any list, and cannot be written.
+#[derive(Deserialize)]
+#[serde(from = "Vec<u32>")]
+struct NoJson;
+
+impl From<Vec<u32>> for NoJson {
+    fn from(_: Vec<u32>) -> Self {
+        Self
+    }
 }
 
-/// With spaces, and with a field that this version does not know.
-#[test]
-fn a_value_that_was_written_in_other_words_can_be_replaced() {
-    let strings = MemorySession::new();
-    let carts = Json::<_, Cart>::new(strings.clone());
-    let key = strings.generate(Some(r#"{ "items": [1], "since": 7 }"#.to_owned()), None).unwrap();
-    let (cart, _) = carts.get(&key).unwrap();
-    let other = carts.replace(&key, Some(Cart { items: vec![2] }), Cart { items: vec![] }, None);
-    assert!(matches!(other, Err(JsonError::Store(Error::Changed))));
-    carts.replace(&key, Some(cart), Cart { items: vec![3] }, None).unwrap();
-    assert_eq!(carts.get(&key).unwrap().0, Cart { items: vec![3] });
+impl Serialize for NoJson {
+    fn serialize<S: serde::Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("hunter2"))
+    }
 }
 
 #[test]
@@ -100,14 +96,15 @@ fn an_updates_own_error_comes_back_as_it_is() {
         Empty,
         Store,
     }
-    impl From<JsonError<Error>> for Checkout {
-        fn from(_: JsonError<Error>) -> Self {
+    impl From<Error> for Checkout {
+        fn from(_: Error) -> Self {
             Self::Store
         }
     }
-    let carts = Json::<_, Cart>::new(MemorySession::new());
-    let key = carts.generate(None, None).unwrap();
-    assert_eq!(carts.update(&key, None, |_| Err(Checkout::Empty)), Err(Checkout::Empty));
-    carts.clear(&key).unwrap();
-    assert_eq!(carts.update(&key, None, |_| Err(Checkout::Empty)), Err(Checkout::Store));
+    let sessions = MemorySession::new();
+    let key = sessions.generate(None, None).unwrap();
+    let fails = || json::change(|_: Option<Cart>| Err::<Cart, _>(Checkout::Empty));
+    assert_eq!(sessions.update(&key, Expiry::Keep, fails()), Err(Checkout::Empty));
+    sessions.clear(&key).unwrap();
+    assert_eq!(sessions.update(&key, Expiry::Keep, fails()), Err(Checkout::Store));
 }

@@ -37,7 +37,7 @@ fn keys_are_told_apart_by_case() {
     assert_ne!(upper, KEY.parse().unwrap());
     let database = Database::new();
     let store = database.store();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let upper: SessionKey = key.as_str().to_uppercase().parse().unwrap();
     assert!(matches!(store.get(&upper), Err(Error::NotFound)));
 }
@@ -59,7 +59,7 @@ fn a_key_with_trailing_blanks_finds_nothing() {
     }
     let longer: SessionKey = format!("{short}k").parse().unwrap();
     assert!(matches!(plain.get(&longer), Err(Error::NotFound)));
-    assert!(matches!(plain.set(&longer, String::new(), None), Err(Error::NotFound)));
+    assert!(matches!(plain.set(&longer, "", None), Err(Error::NotFound)));
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn a_store_looks_for_a_key_in_its_own_form_only() {
     let file = File::new();
     let hashed = file.store();
     let plain = crate::support::Sqlite::builder().key_storage(KeyStorage::Plain).connect(&file.path).unwrap();
-    let key = plain.generate(Some("x".to_owned()), None).unwrap();
+    let key = plain.generate(Some("x"), None).unwrap();
     assert_eq!(file.conn().text("SELECT session_key FROM session"), key.as_str());
     assert!(matches!(hashed.get(&key), Err(Error::NotFound)));
-    let key = hashed.generate(Some("x".to_owned()), None).unwrap();
+    let key = hashed.generate(Some("x"), None).unwrap();
     assert!(matches!(plain.get(&key), Err(Error::NotFound)));
 }
 

@@ -1,26 +1,26 @@
 //! The absolute timeout: `max_lifetime` (its laws are among the conformance laws).
 
-use diesel_session::{Error, MemorySession, TimeDelta};
+use diesel_session::{Error, Expiry, MemorySession, TimeDelta};
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite, Store, at_once};
 
 /// Sessions of a week under no limit, then read by a store with one of two hours.
 fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl Store) {
-    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
+    let key = unlimited.generate(Some("x"), None).unwrap();
     assert!(limited.get(&key).unwrap().1 > TimeDelta::days(6), "reading changes nothing");
-    assert!(!limited.touch(&key, None).unwrap(), "and no touch shortens");
+    assert!(!limited.touch(&key, Expiry::Default).unwrap(), "and no touch shortens");
     let rotated = limited.rotate(&key).unwrap();
     let left = limited.get(&rotated).unwrap().1;
     assert!(left > TimeDelta::minutes(119) && left <= TimeDelta::hours(2), "{left}");
 
-    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
-    limited.set(&key, "y".to_owned(), None).unwrap();
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.set(&key, "y", None).unwrap();
     assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
-    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
-    limited.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).unwrap();
     assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
-    let key = unlimited.generate(Some("x".to_owned()), None).unwrap();
-    limited.replace(&key, Some("x".to_owned()), "y".to_owned(), None).unwrap();
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.replace(&key, Some("x"), "y", Expiry::Default).unwrap();
     assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
 }
 
@@ -40,8 +40,8 @@ fn a_lowered_limit_acts_at_the_next_write_on_sqlite() {
 
 /// As `Builder::max_lifetime` documents it.
 fn one_statement_applies_a_lowered_limit(store: &impl Store, conn: &mut impl Sql, statement: &str) {
-    let long = store.generate(Some("x".to_owned()), None).unwrap();
-    let short = store.generate(Some("x".to_owned()), Some(TimeDelta::minutes(30))).unwrap();
+    let long = store.generate(Some("x"), None).unwrap();
+    let short = store.generate(Some("x"), Some(TimeDelta::minutes(30))).unwrap();
     conn.run(statement);
     let left = store.get(&long).unwrap().1;
     // `created_on` may have been rounded up, by less than the table tells apart.
@@ -71,8 +71,8 @@ fn one_statement_applies_a_lowered_limit_to_all_sessions_at_once() {
 fn a_touch_interval_can_be_longer(store: &impl Store) {
     let period = TimeDelta::hours(10);
     let key = store.generate(None, Some(period)).unwrap();
-    assert!(!store.touch(&key, Some(period + TimeDelta::minutes(5))).unwrap());
-    assert!(store.touch(&key, Some(period + TimeDelta::minutes(15))).unwrap());
+    assert!(!store.touch(&key, Expiry::After(period + TimeDelta::minutes(5))).unwrap());
+    assert!(store.touch(&key, Expiry::After(period + TimeDelta::minutes(15))).unwrap());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_touch_interval_can_be_longer_than_a_minute() {
 /// Eight requests at once that touch one session cost one write.
 fn of_touches_at_once_one_writes(store: &impl Store) {
     let key = store.generate(None, Some(TimeDelta::minutes(10))).unwrap();
-    let wrote = at_once(8, |_| store.touch(&key, None).unwrap());
+    let wrote = at_once(8, |_| store.touch(&key, Expiry::Default).unwrap());
     assert_eq!(wrote.into_iter().filter(|wrote| *wrote).count(), 1);
 }
 
@@ -118,12 +118,12 @@ fn no_write_outlives_the_limit_by_the_databases_own_account() {
 
 fn write_in_every_way(store: &impl Store) {
     for _ in 0..100 {
-        let begun = || store.generate(Some("x".to_owned()), None).unwrap();
+        let begun = || store.generate(Some("x"), None).unwrap();
         begun();
-        store.set(&begun(), "y".to_owned(), Some(TimeDelta::days(1))).unwrap();
-        store.touch(&begun(), Some(TimeDelta::days(1))).unwrap();
-        store.update(&begun(), None, |_| Ok::<_, Error>("y".to_owned())).unwrap();
-        store.replace(&begun(), Some("x".to_owned()), "y".to_owned(), None).unwrap();
+        store.set(&begun(), "y", Some(TimeDelta::days(1))).unwrap();
+        store.touch(&begun(), Expiry::After(TimeDelta::days(1))).unwrap();
+        store.update(&begun(), Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+        store.replace(&begun(), Some("x"), "y", Expiry::Default).unwrap();
         store.rotate(&begun()).unwrap();
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use diesel::PgConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Builder, Error, Now as _, OwnerLimit, SessionKey, Sessions as _, TimeDelta,
-    TowerSessionStore, WebStore,
+    AsyncDieselSession, Blocking, Builder, Error, Expiry, Now as _, OwnerLimit, SessionKey, Sessions as _,
+    TimeDelta, TowerSessionStore, WebStore,
 };
 use throwaway_postgres::Server;
 use time::{Duration, OffsetDateTime};
@@ -17,7 +17,7 @@ use tower_sessions::session::{Id, Record};
 
 use crate::proxy::{Cut, Proxy};
 use crate::support::{Database, LATE, Postgres, Store};
-use crate::waiting::{Waiting, runtime};
+use crate::waiting::{Waiting, made, runtime};
 
 struct Setting<S> {
     store: S,
@@ -42,7 +42,7 @@ fn blocking(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
 }
 
 fn asynchronous(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Waiting<AsyncDieselSession> {
-    Waiting::made(async {
+    made(async {
         let store = limited::<AsyncPgConnection>(limit).connect_with(&proxy.options(url)).await.unwrap();
         store.migrate().await.unwrap();
         store
@@ -91,20 +91,20 @@ impl<S: Store> Setting<S> {
     fn prepare(&self) {
         let key = self.session();
         self.store.get(&key).unwrap();
-        self.store.update(&key, None, |_| Ok::<_, Error>("1".to_owned())).unwrap();
-        self.store.replace(&key, Some("1".to_owned()), "1".to_owned(), None).unwrap();
+        self.store.update(&key, Expiry::Default, |_| Ok::<_, Error>("1".to_owned())).unwrap();
+        self.store.replace(&key, Some("1"), "1", Expiry::Default).unwrap();
         let key = self.store.rotate(&key).unwrap();
         self.store.clear(&key).unwrap();
         let key = self.store.generate_for("prepared", None, None).unwrap();
-        self.store.touch(&key, Some(TimeDelta::weeks(2))).unwrap();
-        self.store.set(&key, "1".to_owned(), None).unwrap();
+        self.store.touch(&key, Expiry::After(TimeDelta::weeks(2))).unwrap();
+        self.store.set(&key, "1", None).unwrap();
         self.store.bind(&key, "prepared").unwrap();
         self.store.clear_listed("prepared", &self.store.handle(&key)).unwrap();
         self.store.clear_owner("prepared", None).unwrap();
     }
 
     fn session(&self) -> SessionKey {
-        self.store.generate(Some("1".to_owned()), None).unwrap()
+        self.store.generate(Some("1"), None).unwrap()
     }
 
     fn live(&self) -> u64 {
@@ -211,7 +211,7 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
         let key = setting.session();
         // Behind the question whether the connection lives.
         setting.proxy.cut(2, cut);
-        let replaced = setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None);
+        let replaced = setting.store.replace(&key, Some("1"), "2", Expiry::Default);
         assert!(matches!(replaced, Err(Error::OutcomeUnknown { .. })), "{cut:?}: {replaced:?}");
         assert_eq!(setting.store.get(&key).unwrap().0, value, "{cut:?}");
         setting.prepare();
@@ -225,7 +225,7 @@ fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: 
         let key = setting.session();
         let calls = Cell::new(0);
         setting.proxy.cut(request, cut);
-        let updated = setting.store.update(&key, None, |value| {
+        let updated = setting.store.update(&key, Expiry::Default, |value| {
             calls.set(calls.get() + 1);
             let value: u32 = value.and_then(|value| value.parse().ok()).unwrap_or(0);
             Ok::<_, Error>((value + 1).to_string())
@@ -251,12 +251,12 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
     for cut in CUTS {
         let key = setting.session();
         setting.proxy.cut(1, cut);
-        assert!(store.touch(&key, Some(TimeDelta::weeks(2))).unwrap(), "{cut:?}");
+        assert!(store.touch(&key, Expiry::After(TimeDelta::weeks(2))).unwrap(), "{cut:?}");
         setting.proxy.cut(1, cut);
-        store.set(&key, "2".to_owned(), None).unwrap();
+        store.set(&key, "2", None).unwrap();
         setting.proxy.cut(1, cut);
         store.bind(&key, "alice").unwrap();
-        assert_eq!(store.owner_of(&key).unwrap().as_deref(), Some("alice"));
+        assert_eq!(store.find(&key).unwrap().owner.as_deref(), Some("alice"));
         setting.prepare();
         // It lists, and then deletes.
         setting.proxy.cut(2, cut);
@@ -277,7 +277,7 @@ fn a_replace_on_a_connection_that_broke_in_the_pool_is_made<S: Store>(make: Make
     let setting = Setting::new(make);
     let key = setting.session();
     setting.proxy.cut(1, Cut::Request);
-    setting.store.replace(&key, Some("1".to_owned()), "2".to_owned(), None).unwrap();
+    setting.store.replace(&key, Some("1"), "2", Expiry::Default).unwrap();
     assert!(setting.proxy.has_cut());
     assert_eq!(setting.store.get(&key).unwrap().0, "2");
 }

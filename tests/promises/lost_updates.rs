@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use diesel_session::{AsyncDieselSession, Error, MemorySession, Now, SessionKey, Sessions};
+use diesel_session::{
+    AsyncDieselSession, Error, Expiry, MemorySession, Now, SessionKey, Sessions, TimeDelta,
+};
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, LATE, Postgres, Sql, Store, at_once};
-use crate::waiting::Waiting;
+use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+use crate::waiting::made;
 
 /// Counters are numbers in decimal.
 fn plus_one(value: Option<String>) -> String {
@@ -19,7 +21,7 @@ fn eight_threads_count_to_8_000(store: &impl Store) {
     let key = store.generate(None, None).unwrap();
     at_once(8, |_| {
         for _ in 0..1_000 {
-            store.update(&key, None, |value| Ok::<_, Error>(plus_one(value))).unwrap();
+            store.update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value))).unwrap();
         }
     });
     assert_eq!(store.get(&key).unwrap().0, "8000");
@@ -34,7 +36,7 @@ fn eight_threads_that_update_one_counter_lose_nothing_on_postgres() {
 #[test]
 fn eight_threads_that_update_one_counter_lose_nothing_without_blocking() {
     let database = Database::new();
-    let store = Waiting::made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
+    let store = made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
     eight_threads_count_to_8_000(&store);
     replacing_loses_nothing(&store);
 }
@@ -55,7 +57,7 @@ fn eight_threads_that_update_one_counter_lose_nothing_under_a_stricter_isolation
     let key = store.generate(None, None).unwrap();
     at_once(8, |_| {
         for _ in 0..50 {
-            store.update(&key, None, |value| Ok::<_, Error>(plus_one(value))).unwrap();
+            store.update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value))).unwrap();
         }
     });
     assert_eq!(store.get(&key).unwrap().0, "400");
@@ -63,12 +65,12 @@ fn eight_threads_that_update_one_counter_lose_nothing_under_a_stricter_isolation
 
 /// By comparing, each tries until it was the one.
 fn replacing_loses_nothing(store: &impl Store) {
-    let key = store.generate(Some("0".to_owned()), None).unwrap();
+    let key = store.generate(Some("0"), None).unwrap();
     at_once(4, |_| {
         for _ in 0..100 {
             loop {
                 let (seen, _) = store.get(&key).unwrap();
-                match store.replace(&key, Some(seen.clone()), plus_one(Some(seen)), None) {
+                match store.replace(&key, Some(&seen), &plus_one(Some(seen.clone())), Expiry::Default) {
                     Ok(()) => break,
                     Err(Error::Changed) => {}
                     Err(other) => panic!("{other:?}"),
@@ -101,7 +103,7 @@ fn nothing_is_lost_in_memory() {
 
 fn of_rotations_at_once_one_wins(store: &impl Store) {
     for round in 0..50 {
-        let key = store.generate(Some(round.to_string()), None).unwrap();
+        let key = store.generate(Some(&round.to_string()), None).unwrap();
         let rotated = at_once(4, |_| store.rotate(&key));
         let (won, lost): (Vec<_>, Vec<_>) = rotated.into_iter().partition(Result::is_ok);
         assert!(lost.iter().all(|result| matches!(result, Err(Error::NotFound))), "{lost:?}");
@@ -129,10 +131,10 @@ fn a_rotation_and_an_update_at_once_lose_nothing() {
     let database = Database::new();
     let store = database.store();
     for _ in 0..50 {
-        let key = store.generate(Some("1".to_owned()), None).unwrap();
+        let key = store.generate(Some("1"), None).unwrap();
         let (rotated, updated) = thread::scope(|scope| {
             let rotated = scope.spawn(|| store.rotate(&key));
-            let updated = store.update(&key, None, |value| Ok::<_, Error>(plus_one(value)));
+            let updated = store.update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value)));
             (rotated.join().unwrap().unwrap(), updated)
         });
         // Either the update came first, and the rotation took its value along; or it is told that it came too late.
@@ -151,12 +153,12 @@ fn a_conflict_in_the_callers_stricter_transaction_is_typed() {
 
     let database = Database::new();
     let store = database.store();
-    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let key = store.generate(Some("1"), None).unwrap();
     let mut conn = store.pool().get().unwrap();
     let conflict = conn.build_transaction().repeatable_read().run(|conn| {
         store.on(conn).get(&key)?;
-        store.set(&key, "2".to_owned(), None)?;
-        store.on(conn).update(&key, None, |value| Ok::<_, Error>(plus_one(value)))
+        store.set(&key, "2", None)?;
+        store.on(conn).update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value)))
     });
     let Err(Error::Database(DieselError::DatabaseError(kind, _))) = conflict else { panic!("{conflict:?}") };
     assert!(matches!(kind, DatabaseErrorKind::SerializationFailure));
@@ -167,10 +169,13 @@ fn a_conflict_in_the_callers_stricter_transaction_is_typed() {
 fn an_update_takes_part_in_the_callers_transaction() {
     let database = Database::new();
     let store = database.store();
-    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let key = store.generate(Some("1"), None).unwrap();
     let mut conn = store.pool().get().unwrap();
     let undone = diesel::Connection::transaction(&mut *conn, |conn| {
-        assert_eq!(store.on(conn).update(&key, None, |value| Ok::<_, Error>(plus_one(value)))?, "2");
+        assert_eq!(
+            store.on(conn).update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value)))?,
+            "2"
+        );
         Err::<(), _>(Error::NotSet)
     });
     assert!(matches!(undone, Err(Error::NotSet)));
@@ -181,10 +186,11 @@ fn an_update_takes_part_in_the_callers_transaction() {
 fn a_panic_in_an_update_costs_the_pool_no_connection() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().pool_size(1));
-    let key = store.generate(Some("1".to_owned()), None).unwrap();
+    let key = store.generate(Some("1"), None).unwrap();
     let connection = |store: &Postgres| store.pool().get().unwrap().number("SELECT pg_backend_pid()::bigint");
     let before = connection(&store);
-    let panicking = || store.update(&key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+    let panicking =
+        || store.update(&key, Expiry::Default, |_| -> Result<String, Error> { panic!("on purpose") });
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).unwrap_err();
     assert_eq!(connection(&store), before);
     assert_eq!(store.get(&key).unwrap().0, "1");
@@ -195,11 +201,11 @@ fn a_panic_in_an_update_costs_the_pool_no_connection() {
 #[test]
 fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
-    let builder = Postgres::builder().connection_timeout(Duration::from_secs(1));
+    let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
     let rotated = AtomicUsize::new(0);
-    let keys: Vec<SessionKey> = (0..4).map(|_| store.generate(Some("x".to_owned()), None).unwrap()).collect();
+    let keys: Vec<SessionKey> = (0..4).map(|_| store.generate(Some("x"), None).unwrap()).collect();
     let chains: Vec<Vec<SessionKey>> = thread::scope(|scope| {
         let chains: Vec<_> = keys
             .into_iter()
@@ -222,7 +228,10 @@ fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
         chains.into_iter().map(|chain| chain.join().unwrap()).collect()
     });
     server.start_again().unwrap();
-    let store = Postgres::builder().connection_timeout(LATE).connect(&server.url("postgres")).unwrap();
+    let store = Postgres::builder()
+        .connection_timeout(TimeDelta::minutes(1))
+        .connect(&server.url("postgres"))
+        .unwrap();
     assert_eq!(store.count().unwrap().live, 4);
     for chain in &chains {
         // The last one is dead where a rotation after it took effect and could not say so.
@@ -234,9 +243,9 @@ fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
 /// The server ends transactions that are idle for long: a function that is slower than that runs three times at most, or
 /// once more than the pool has connections.
 fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
-    let key = store.generate(Some("a".to_owned()), None).unwrap();
+    let key = store.generate(Some("a"), None).unwrap();
     let mut seen = 0;
-    let result = store.update(&key, None, |_| {
+    let result = store.update(&key, Expiry::Default, |_| {
         seen += 1;
         thread::sleep(Duration::from_millis(1_200));
         Ok::<_, Error>("b".to_owned())
@@ -247,7 +256,7 @@ fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
     assert!(error.to_string().contains("idle_in_transaction_session_timeout"), "{error}");
     assert_eq!(store.get(&key).unwrap().0, "a");
     // A function that is quick enough goes on working.
-    store.update(&key, None, |_| Ok::<_, Error>("c".to_owned())).unwrap();
+    store.update(&key, Expiry::Default, |_| Ok::<_, Error>("c".to_owned())).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "c");
 }
 
@@ -259,6 +268,6 @@ fn an_update_that_the_server_cuts_off_runs_three_times_at_most_and_says_why() {
     for (connections, runs) in [(8, 3), (1, 2)] {
         a_slow_function_is_cut_off(&database.store_with(Postgres::builder().pool_size(connections)), runs);
         let builder = AsyncDieselSession::builder().pool_size(connections);
-        a_slow_function_is_cut_off(&Waiting::made(database.async_store_with(builder)), runs);
+        a_slow_function_is_cut_off(&made(database.async_store_with(builder)), runs);
     }
 }

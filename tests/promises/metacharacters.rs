@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Builder, Error, KeyStorage, Now as _, SessionHandle, SessionKey,
-    Sessions as _,
+    AsyncDieselSession, Blocking, Builder, Error, Expiry, KeyStorage, Now as _, SessionHandle, SessionKey,
+    Sessions,
 };
 
-use crate::one_connection::OnOneConnection;
 use crate::properties::corpus;
-use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
-use crate::waiting::Waiting;
+use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
+use crate::waiting::{made, waiting};
 
 /// Keys that are made of nothing but what is special somewhere.
 const KEYS: [&str; 3] = [
@@ -22,28 +21,28 @@ const KEYS: [&str; 3] = [
 ];
 
 /// Every operation with each text as value and as owner, in any order of them: everything comes back as it was.
-fn everything_comes_back(store: &impl Store) {
+fn everything_comes_back(store: &impl Sessions) {
     let texts: Vec<String> = corpus("values").into_iter().filter(|text| !text.contains('\0')).collect();
-    let bystander = store.generate_for("bystander", Some("untouched".to_owned()), None).unwrap();
+    let bystander = store.generate_for("bystander", Some("untouched"), None).unwrap();
     let mut keys = BTreeMap::new();
     for text in &texts {
-        let key = store.generate_for(text, Some(text.clone()), Some(TimeDelta::hours(1))).unwrap();
+        let key = store.generate_for(text, Some(text), Some(TimeDelta::hours(1))).unwrap();
         keys.insert(text.clone(), key);
     }
     for (text, key) in &mut keys {
         assert_eq!(store.get(key).unwrap().0, *text);
-        assert_eq!(store.owner_of(key).unwrap().as_deref(), Some(text.as_str()));
+        assert_eq!(store.find(key).unwrap().owner.as_deref(), Some(text.as_str()));
         assert_eq!(store.sessions_of(text, 100).unwrap().len(), 1, "{text}");
         assert_eq!(store.sessions_of(text, 100).unwrap()[0].handle, store.handle(key));
-        store.set(key, format!("{text}{text}"), None).unwrap();
-        let wrong = store.replace(key, Some(format!("not {text}")), String::new(), None);
+        store.set(key, &format!("{text}{text}"), None).unwrap();
+        let wrong = store.replace(key, Some(&format!("not {text}")), "", Expiry::Default);
         assert!(matches!(wrong, Err(Error::Changed)), "{text}");
-        store.replace(key, Some(format!("{text}{text}")), text.clone(), None).unwrap();
-        let made = store.update(key, None, |value| Ok::<_, Error>(value.unwrap() + text)).unwrap();
+        store.replace(key, Some(&format!("{text}{text}")), text, Expiry::Default).unwrap();
+        let made = store.update(key, Expiry::Default, |value| Ok::<_, Error>(value.unwrap() + text)).unwrap();
         assert_eq!(made, format!("{text}{text}"));
         *key = store.rotate(key).unwrap();
         store.bind(key, text).unwrap();
-        store.touch(key, Some(TimeDelta::days(30))).unwrap();
+        store.touch(key, Expiry::After(TimeDelta::days(30))).unwrap();
         assert_eq!(store.get(key).unwrap().0, format!("{text}{text}"));
     }
     // A handle that is one and names nothing of this owner's, and texts that are none.
@@ -55,7 +54,7 @@ fn everything_comes_back(store: &impl Store) {
     for key in KEYS {
         let key: SessionKey = format!("{key:+<40}").parse().unwrap();
         assert!(matches!(store.get(&key), Err(Error::NotFound)));
-        assert!(matches!(store.set(&key, "planted".to_owned(), None), Err(Error::NotFound)));
+        assert!(matches!(store.set(&key, "planted", None), Err(Error::NotFound)));
         store.clear(&key).unwrap();
     }
     let count = store.count().unwrap();
@@ -67,7 +66,7 @@ fn everything_comes_back(store: &impl Store) {
     }
     assert_eq!(store.count().unwrap().live, 1);
     assert_eq!(store.get(&bystander).unwrap().0, "untouched");
-    assert_eq!(store.owner_of(&bystander).unwrap().as_deref(), Some("bystander"));
+    assert_eq!(store.find(&bystander).unwrap().owner.as_deref(), Some("bystander"));
 }
 
 /// A table of the host's beside the sessions, which stays as it was, as do all others and what they are made of.
@@ -101,7 +100,7 @@ fn every_text_comes_back_as_it_was_on_postgres() {
 #[test]
 fn every_text_comes_back_as_it_was_on_a_callers_connection() {
     on_postgres(KeyStorage::Hashed, |database| {
-        everything_comes_back(&OnOneConnection::in_transaction(database.store()));
+        in_transaction(&database.store(), |on_connection| everything_comes_back(on_connection));
     });
 }
 
@@ -113,7 +112,7 @@ fn every_text_comes_back_as_it_was_without_blocking() {
             if let Some(pipelines) = pipelines {
                 settings = settings.pipelined(pipelines);
             }
-            everything_comes_back(&Waiting::made(database.async_store_with(settings)));
+            everything_comes_back(&made(database.async_store_with(settings)));
         });
     }
 }
@@ -134,7 +133,7 @@ fn every_text_comes_back_as_it_was_on_sqlite() {
 /// The same store, lifted onto blocking threads.
 fn everything_comes_back_anew(store: &Sqlite) {
     store.clear_owner("bystander", None).unwrap();
-    everything_comes_back(&Waiting::new(Blocking::from(store.clone())));
+    everything_comes_back(&waiting(Blocking::from(store.clone())));
 }
 
 /// By both drivers; what is no name for PostgreSQL is refused: see `schema`.
@@ -144,7 +143,7 @@ fn a_schema_of_any_name_holds_its_table_and_no_other() {
     let mut conn = database.conn();
     beside_a_neighbour(&mut database.conn(), POSTGRES_SCHEMA, || {
         let names: BTreeSet<String> = corpus("values").into_iter().chain(corpus("conninfo")).collect();
-        let mut made = 0;
+        let mut schemas = 0;
         for name in names.into_iter().filter(|name| !name.starts_with("pg_")).step_by(2) {
             let blocking = Postgres::builder().pool_size(1).schema(&name).connect(&database.url);
             let Ok(blocking) = blocking else {
@@ -156,15 +155,15 @@ fn a_schema_of_any_name_holds_its_table_and_no_other() {
                 continue;
             }
             blocking.migrate().unwrap();
-            let key = blocking.generate(Some(name.clone()), None).unwrap();
+            let key = blocking.generate(Some(&name), None).unwrap();
             let settings = AsyncDieselSession::builder().pool_size(1).schema(&name);
-            let asynchronous = Waiting::made(async { settings.connect(&database.url).await.unwrap() });
+            let asynchronous = made(async { settings.connect(&database.url).await.unwrap() });
             assert_eq!(asynchronous.get(&key).unwrap().0, name);
             let quoted = name.replace('"', "\"\"");
             assert_eq!(conn.text(&format!("SELECT session_data FROM \"{quoted}\".session")), name);
-            made += 1;
+            schemas += 1;
         }
-        assert!(made > 30, "{made}");
-        assert_eq!(conn.number("SELECT count(*) FROM pg_tables WHERE tablename = 'session'"), made);
+        assert!(schemas > 30, "{schemas}");
+        assert_eq!(conn.number("SELECT count(*) FROM pg_tables WHERE tablename = 'session'"), schemas);
     });
 }

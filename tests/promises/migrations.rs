@@ -10,8 +10,8 @@ use throwaway_postgres::Server;
 
 use crate::support::{Database, File, Postgres, Sql, example};
 
-pub(crate) const POSTGRES_VERSIONS: usize = 1;
-pub(crate) const SQLITE_VERSIONS: usize = 2;
+pub(crate) const POSTGRES_VERSIONS: usize = 2;
+pub(crate) const SQLITE_VERSIONS: usize = 3;
 
 pub(crate) fn migration_error<T: std::fmt::Debug>(result: Result<T, Error>) -> MigrationError {
     match result {
@@ -187,6 +187,13 @@ fn each_migration_has_a_working_down() {
     let database = Database::new();
     let mut conn = database.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000002");
+    let columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'session'::regclass \
+         AND attname IN ('label', 'used_on')";
+    assert_eq!(conn.number(columns), 0);
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);
+    assert_eq!(conn.number(columns), 2);
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000002");
     assert_eq!(migrations::revert(&mut conn).unwrap(), "20261122000001");
     assert_eq!(conn.number("SELECT count(*) FROM pg_class WHERE relname = 'session'"), 0);
     assert!(matches!(migration_error(migrations::revert(&mut conn)), MigrationError::Failed { .. }));
@@ -195,6 +202,11 @@ fn each_migration_has_a_working_down() {
     let file = File::new();
     let mut conn = file.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000003");
+    assert_eq!(
+        conn.number("SELECT count(*) FROM pragma_table_info('session') WHERE name IN ('label', 'used_on')"),
+        0
+    );
     assert_eq!(migrations::revert(&mut conn).unwrap(), "20261125000002");
     assert_eq!(
         conn.number("SELECT count(*) FROM pragma_table_info('session') WHERE name = 'expire_hour'"),
@@ -210,7 +222,9 @@ fn the_check_names_what_is_missing_and_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
     let error = migration_error(migrations::check(&mut conn, KeyStorage::Hashed));
-    assert!(matches!(&error, MigrationError::Missing { versions, .. } if versions == &["20261122000001"]));
+    assert!(
+        matches!(&error, MigrationError::Missing { versions, .. } if versions == &["20261122000001", "20261127000002"])
+    );
     assert!(error.to_string().contains("SELECT, INSERT, UPDATE, DELETE ON session"), "{error}");
     assert_eq!(fingerprint(&mut conn), "");
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
@@ -248,8 +262,8 @@ fn a_role_without_ddl_rights_needs_the_documented_grants_only() {
         "{refused:?}"
     );
     assert!(refused.to_string().contains("`check`"), "{refused}");
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
-    store.set(&key, "y".to_owned(), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
+    store.set(&key, "y", None).unwrap();
     store.get(&key).unwrap();
     store.clear(&key).unwrap();
     store.delete_expired(10).unwrap();
@@ -264,6 +278,6 @@ fn a_newer_table_works_with_this_version() {
          INSERT INTO __diesel_session_migrations (version) VALUES ('99990101000001')",
     );
     assert_eq!(store.migrate().unwrap(), 0);
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "x");
 }

@@ -19,14 +19,15 @@ fn sessions_of_version_one_live_on_and_expire_as_they_would_have_on_sqlite() {
     let file = File::new();
     let mut conn = file.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
-    migrations::revert(&mut conn).unwrap();
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000003");
+    assert_eq!(migrations::revert(&mut conn).unwrap(), "20261125000002");
     let missing = migrations::check(&mut conn, KeyStorage::Hashed);
     assert!(
-        matches!(missing, Err(Error::Migration(MigrationError::Missing { versions, .. })) if versions == ["20261125000002"])
+        matches!(missing, Err(Error::Migration(MigrationError::Missing { versions, .. })) if versions == ["20261125000002", "20261127000003"])
     );
     conn.run(OLD_INSERT);
     conn.run("INSERT INTO session (session_key, expire_date, session_data) VALUES ('$dead', 0, 'dead')");
-    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 1);
+    assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 2);
     let store = file.store();
     assert_eq!(store.count().unwrap().live, 1);
     assert_eq!(store.delete_expired(10).unwrap(), 1);
@@ -37,7 +38,7 @@ fn sessions_of_version_one_live_on_and_expire_as_they_would_have_on_sqlite() {
 fn a_program_of_version_one_works_on_this_versions_table_on_sqlite() {
     let file = File::new();
     let store = file.store();
-    let ours = store.generate(Some("ours".to_owned()), None).unwrap();
+    let ours = store.generate(Some("ours"), None).unwrap();
     let mut old = file.conn();
     old.run(OLD_INSERT);
     assert_eq!(store.count().unwrap().live, 2);

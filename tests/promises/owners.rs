@@ -7,15 +7,16 @@ use std::thread;
 use diesel::PgConnection;
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use diesel_session::{
-    Builder, Error, MemorySession, Now, OwnerLimit, SessionConnection, SessionKey, Sessions,
+    Builder, Error, Expiry, MemorySession, Now, OwnerLimit, SessionConnection, SessionKey, Sessions,
+    TimeDelta,
 };
 
-use crate::support::{Database, File, LATE, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, Postgres, Sql, Store, at_once};
 
 /// Sixteen writers wait for each other.
 fn sixteen<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
     let builder = diesel_session::DieselSession::builder().owner_limit(limit).pool_size(16);
-    builder.statement_timeout(LATE).connection_timeout(LATE)
+    builder.statement_timeout(TimeDelta::minutes(1)).connection_timeout(TimeDelta::minutes(1))
 }
 
 fn sixteen_logins_at_once(store: &impl Store) -> Vec<Result<SessionKey, Error>> {
@@ -77,7 +78,7 @@ fn sixteen_logins_at_once_end_all_but_the_allowed_on_sqlite() {
 
 #[test]
 fn the_limit_holds_in_memory() {
-    let with = |limit| MemorySession::with_rules(sixteen::<PgConnection>(limit).rules().unwrap());
+    let with = |limit| MemorySession::with_options(sixteen::<PgConnection>(limit).options().unwrap());
     of_sixteen_logins_three_are_let_in(&with(OwnerLimit::Refuse(3)));
     sixteen_logins_leave_three_sessions(&with(OwnerLimit::EndOldest(3)));
 }
@@ -97,7 +98,7 @@ fn the_limit_holds_under_a_stricter_default_isolation() {
 fn no_rotation_escapes(store: &impl Store) {
     for _ in 0..50 {
         let mut keys: Vec<_> = (0..3).map(|_| store.generate_for("alice", None, None).unwrap()).collect();
-        let mine = store.generate_for("alice", Some("mine".to_owned()), None).unwrap();
+        let mine = store.generate_for("alice", Some("mine"), None).unwrap();
         let ended = thread::scope(|scope| {
             for key in &mut keys {
                 scope.spawn(|| {
@@ -158,7 +159,7 @@ fn no_rotation_escapes_the_limit() {
 /// A session whose rotation commits while it is waited for is ended under its new key.
 fn ended_under_its_new_key(builder: Builder<PgConnection>, end: impl Fn(&Postgres) + Sync) {
     let database = Database::new();
-    let store = database.store_with(builder.statement_timeout(LATE));
+    let store = database.store_with(builder.statement_timeout(TimeDelta::minutes(1)));
     let old = store.generate_for("alice", None, None).unwrap();
     let (mut rotating, mut watcher) = (database.conn(), database.conn());
     AnsiTransactionManager::begin_transaction(&mut rotating).unwrap();
@@ -189,9 +190,10 @@ fn another_login_ends_what_is_being_rotated_under_its_new_key() {
 #[test]
 fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
     let database = Database::new();
-    let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)).statement_timeout(LATE);
+    let builder =
+        Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)).statement_timeout(TimeDelta::minutes(1));
     let store = database.store_with(builder);
-    let shared = store.generate_for("alice", Some("x".to_owned()), None).unwrap();
+    let shared = store.generate_for("alice", Some("x"), None).unwrap();
     let (mut binding, mut watcher) = (database.conn(), database.conn());
     AnsiTransactionManager::begin_transaction(&mut binding).unwrap();
     store.on(&mut binding).bind(&shared, "bob").unwrap();
@@ -201,7 +203,7 @@ fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
         AnsiTransactionManager::commit_transaction(&mut binding).unwrap();
     });
     assert_eq!(store.get(&shared).unwrap().0, "x");
-    assert_eq!(store.owner_of(&shared).unwrap().as_deref(), Some("bob"));
+    assert_eq!(store.find(&shared).unwrap().owner.as_deref(), Some("bob"));
     assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
 }
 
@@ -227,15 +229,17 @@ fn a_database_that_keeps_what_is_deleted_is_found_out() {
 fn logins_rotations_and_logouts_meet_without_an_error() {
     let database = Database::new();
     let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(3));
-    let store = database.store_with(builder.statement_timeout(LATE).connection_timeout(LATE));
+    let store = database.store_with(
+        builder.statement_timeout(TimeDelta::minutes(1)).connection_timeout(TimeDelta::minutes(1)),
+    );
     at_once(6, |number| {
         for _ in 0..100 {
-            let key = store.generate_for("alice", Some("x".to_owned()), None).unwrap();
+            let key = store.generate_for("alice", Some("x"), None).unwrap();
             let done = match number {
                 0 => store.clear_owner("alice", Some(&key)).map(drop),
                 1 => store.clear_listed("alice", &store.handle(&key)).map(drop),
                 2 => store.bind(&key, "bob"),
-                3 => store.update(&key, None, |_| Ok::<_, Error>("y".to_owned())).map(drop),
+                3 => store.update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).map(drop),
                 _ => store.rotate(&key).map(drop),
             };
             assert!(matches!(done, Ok(()) | Err(Error::NotFound)), "{done:?}");

@@ -3,7 +3,7 @@
 use std::thread;
 
 use diesel::prelude::*;
-use diesel_session::{Error, Now, OwnerLimit, Sessions};
+use diesel_session::{Error, Expiry, Now, OwnerLimit, Sessions};
 use throwaway_postgres::{PgBouncer, Server};
 
 use crate::support::{Postgres, Sql};
@@ -20,10 +20,10 @@ fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    let key = store.generate(Some("x".to_owned()), None).unwrap();
-                    store.set(&key, "y".to_owned(), None).unwrap();
+                    let key = store.generate(Some("x"), None).unwrap();
+                    store.set(&key, "y", None).unwrap();
                     assert_eq!(store.get(&key).unwrap().0, "y");
-                    store.update(&key, None, |_| Ok::<_, Error>("z".to_owned())).unwrap();
+                    store.update(&key, Expiry::Default, |_| Ok::<_, Error>("z".to_owned())).unwrap();
                     let key = store.rotate(&key).unwrap();
                     store.bind(&key, "alice").unwrap();
                     store.clear(&key).unwrap();

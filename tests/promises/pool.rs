@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
-use diesel_session::{ConnectOptions, DieselSession, Error, Now, SessionKey, Sessions};
+use diesel_session::{ConnectOptions, DieselSession, Error, Expiry, Now, SessionKey, Sessions, TimeDelta};
 use throwaway_postgres::Server;
 
 use crate::support::{Database, File, LATE, Postgres, Sql, Store};
@@ -30,12 +30,12 @@ use Operation::{Bind, Clear, ClearOwner, Generate, Get, Replace, Rotate, Set, To
 pub(crate) fn run(store: &impl Store, operation: Operation, key: &SessionKey) -> Result<(), Error> {
     match operation {
         Get => store.get(key).map(drop),
-        Set => store.set(key, "y".to_owned(), None),
-        Generate => store.generate(Some("x".to_owned()), None).map(drop),
+        Set => store.set(key, "y", None),
+        Generate => store.generate(Some("x"), None).map(drop),
         Clear => store.clear(key),
-        Touch => store.touch(key, None).map(drop),
-        Update => store.update(key, None, |_| Ok::<_, Error>("y".to_owned())).map(drop),
-        Replace => store.replace(key, Some("x".to_owned()), "y".to_owned(), None),
+        Touch => store.touch(key, Expiry::Default).map(drop),
+        Update => store.update(key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).map(drop),
+        Replace => store.replace(key, Some("x"), "y", Expiry::Default),
         Rotate => store.rotate(key).map(drop),
         Bind => store.bind(key, "alice"),
         ClearOwner => store.clear_owner("alice", None).map(drop),
@@ -50,9 +50,9 @@ fn fill(store: &Postgres, cached: bool) {
             let key = store.on(conn).generate(Some("x"), None).unwrap();
             store.on(conn).set(&key, "y", None).unwrap();
             store.on(conn).get(&key).unwrap();
-            store.on(conn).touch(&key, None).unwrap();
-            store.on(conn).update(&key, None, |_| Ok::<_, Error>("y".to_owned())).unwrap();
-            store.on(conn).replace(&key, Some("y"), "x", None).unwrap();
+            store.on(conn).touch(&key, Expiry::Default).unwrap();
+            store.on(conn).update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+            store.on(conn).replace(&key, Some("y"), "x", Expiry::Default).unwrap();
             let key = store.on(conn).rotate(&key).unwrap();
             store.on(conn).bind(&key, "bob").unwrap();
             store.on(conn).clear_owner("bob", None).unwrap();
@@ -66,7 +66,7 @@ fn fill(store: &Postgres, cached: bool) {
 pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_all: impl FnMut()) {
     for cached in [false, true] {
         for operation in [Get, Set, Generate, Clear, Touch, Update, Replace, Rotate, Bind, ClearOwner] {
-            let key = store.generate(Some("x".to_owned()), None).unwrap();
+            let key = store.generate(Some("x"), None).unwrap();
             fill(store, cached);
             break_all();
             run(store, operation, &key)
@@ -125,9 +125,12 @@ fn the_applications_own_pool_recovers_as_well() {
 #[test]
 fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
     let mut server = Server::start(&[]).unwrap();
-    let store = Postgres::builder().connection_timeout(SHORT).connect(&server.url("postgres")).unwrap();
+    let store = Postgres::builder()
+        .connection_timeout(TimeDelta::seconds(1))
+        .connect(&server.url("postgres"))
+        .unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     server.stop().unwrap();
     for operation in [Get, Set, Generate, Clear] {
         let started = Instant::now();
@@ -145,7 +148,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error() {
     server.stop().unwrap();
     let url = server.url("postgres");
     let started = Instant::now();
-    let error = Postgres::builder().connection_timeout(SHORT).connect(&url).unwrap_err();
+    let error = Postgres::builder().connection_timeout(TimeDelta::seconds(1)).connect(&url).unwrap_err();
     assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
     assert!(started.elapsed() < LATE);
 
@@ -160,10 +163,13 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error() {
 #[test]
 fn a_server_that_no_longer_answers_is_left_in_time() {
     let mut server = Server::start(&[]).unwrap();
-    let builder = Postgres::builder().connection_timeout(SHORT).statement_timeout(SHORT).pool_size(4);
+    let builder = Postgres::builder()
+        .connection_timeout(TimeDelta::seconds(1))
+        .statement_timeout(TimeDelta::seconds(1))
+        .pool_size(4);
     let store = builder.connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     fill(&store, true);
     server.pause().unwrap();
     for operation in [Get, Set, Generate, Clear] {
@@ -177,16 +183,16 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
     assert!(matches!(error, Error::PoolTimeout { .. }), "{error:?}");
     server.resume().unwrap();
     // What was under way takes effect now, `clear` last or not; the store serves as before.
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
 
 #[test]
 fn a_slow_statement_ends_in_time() {
     let database = Database::new();
-    let store = Postgres::builder().statement_timeout(SHORT).connect(&database.url).unwrap();
+    let store = Postgres::builder().statement_timeout(TimeDelta::seconds(1)).connect(&database.url).unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut locker = database.conn();
     locker.begin_test_transaction().unwrap();
     locker.run("LOCK TABLE session");
@@ -198,12 +204,12 @@ fn a_slow_statement_ends_in_time() {
 }
 
 #[test]
-fn an_update_that_calls_the_store_meets_an_empty_pool() {
+fn an_update_that_calls_the_store_does_not_wait_for_its_pool() {
     let database = Database::new();
-    let store = database.store_with(Postgres::builder().pool_size(1).connection_timeout(SHORT));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
-    let updated = store.update(&key, None, |_| store.get(&key).map(|(value, _)| value));
-    assert!(matches!(updated, Err(Error::PoolTimeout { .. })), "{updated:?}");
+    let store = database.store_with(Postgres::builder().pool_size(1));
+    let key = store.generate(Some("x"), None).unwrap();
+    let updated = store.update(&key, Expiry::Default, |_| store.get(&key).map(|(value, _)| value));
+    assert!(matches!(updated, Err(Error::WithinUpdate)), "{updated:?}");
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
 
@@ -211,9 +217,13 @@ fn an_update_that_calls_the_store_meets_an_empty_pool() {
 #[test]
 fn a_slow_function_uses_up_none_of_an_updates_time() {
     let database = Database::new();
-    let store = database.store_with(Postgres::builder().connection_timeout(SHORT).statement_timeout(SHORT));
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
-    let updated = store.update(&key, None, |_| {
+    let store = database.store_with(
+        Postgres::builder()
+            .connection_timeout(TimeDelta::seconds(1))
+            .statement_timeout(TimeDelta::seconds(1)),
+    );
+    let key = store.generate(Some("x"), None).unwrap();
+    let updated = store.update(&key, Expiry::Default, |_| {
         let started = Instant::now();
         while started.elapsed() < 3 * SHORT {
             std::thread::park_timeout(3 * SHORT);
@@ -226,14 +236,18 @@ fn a_slow_function_uses_up_none_of_an_updates_time() {
 
 #[test]
 fn an_exhausted_pool_is_a_typed_error() {
-    fn exhausted<S: Now<Key = SessionKey, Value = String, Error = Error>>(store: &S) {
+    fn exhausted<S: Now<Key = SessionKey, Value = str, Error = Error>>(store: &S) {
         let started = Instant::now();
         let error = store.generate(None, None).unwrap_err();
         assert!(matches!(error, Error::PoolTimeout { waited, .. } if waited >= SHORT));
         assert!(started.elapsed() < LATE);
     }
     let database = Database::new();
-    let store = Postgres::builder().pool_size(1).connection_timeout(SHORT).connect(&database.url).unwrap();
+    let store = Postgres::builder()
+        .pool_size(1)
+        .connection_timeout(TimeDelta::seconds(1))
+        .connect(&database.url)
+        .unwrap();
     store.migrate().unwrap();
     let held = store.pool().get().unwrap();
     exhausted(&store);
@@ -241,8 +255,11 @@ fn an_exhausted_pool_is_a_typed_error() {
     store.generate(None, None).unwrap();
 
     let file = File::new();
-    let store =
-        crate::support::Sqlite::builder().pool_size(1).connection_timeout(SHORT).connect(&file.path).unwrap();
+    let store = crate::support::Sqlite::builder()
+        .pool_size(1)
+        .connection_timeout(TimeDelta::seconds(1))
+        .connect(&file.path)
+        .unwrap();
     store.migrate().unwrap();
     let held = store.pool().get().unwrap();
     exhausted(&store);
@@ -268,7 +285,7 @@ fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
     let refused = crate::support::Sqlite::builder().pool_size(3).over(pool());
     assert!(matches!(refused, Err(Error::Configuration { setting: "pool", .. })));
     let store = crate::support::Sqlite::builder().value_limit(3).over(pool()).unwrap();
-    store.set_default_period(diesel_session::TimeDelta::hours(1)).unwrap();
+    store.set_default_period(TimeDelta::hours(1)).unwrap();
 }
 
 /// Under a stricter isolation than the default, two writers of one session conflict.
@@ -280,10 +297,10 @@ fn a_conflict_between_single_statements_reaches_no_caller() {
         database.name()
     ));
     let store = database.store();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..200).for_each(|n| store.set(&key, n.to_string(), None).unwrap()));
+            scope.spawn(|| (0..200).for_each(|n| store.set(&key, &n.to_string(), None).unwrap()));
         }
     });
     assert_eq!(store.get(&key).unwrap().0, "199");
@@ -293,7 +310,7 @@ fn a_conflict_between_single_statements_reaches_no_caller() {
 fn a_session_is_read_and_written_beside_other_writers_in_an_immediate_transaction() {
     let file = File::new();
     let store = file.store();
-    let key = store.generate(Some("0".to_owned()), None).unwrap();
+    let key = store.generate(Some("0"), None).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -315,15 +332,18 @@ fn a_session_is_read_and_written_beside_other_writers_in_an_immediate_transactio
 #[test]
 fn a_locked_sqlite_file_is_waited_for_and_then_a_typed_error() {
     let file = File::new();
-    let store = crate::support::Sqlite::builder().statement_timeout(SHORT).connect(&file.path).unwrap();
+    let store = crate::support::Sqlite::builder()
+        .statement_timeout(TimeDelta::seconds(1))
+        .connect(&file.path)
+        .unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut writer = file.conn();
     writer.run("BEGIN IMMEDIATE");
     let started = Instant::now();
-    assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::Database(_))));
+    assert!(matches!(store.set(&key, "y", None), Err(Error::Database(_))));
     assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
     assert_eq!(store.get(&key).unwrap().0, "x", "readers go on");
     writer.run("COMMIT");
-    store.set(&key, "y".to_owned(), None).unwrap();
+    store.set(&key, "y", None).unwrap();
 }

@@ -11,7 +11,7 @@ use throwaway_postgres::Server;
 
 use crate::pool::{Operation, run};
 use crate::support::{Postgres, Sql as _, Store};
-use crate::waiting::Waiting;
+use crate::waiting::made;
 
 const WRITES: [Operation; 8] = [
     Operation::Set,
@@ -61,9 +61,9 @@ impl Role {
 fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fill: impl Fn(&S)) {
     // Of another pool, which has no read-only connection when it is asked.
     let elsewhere = Postgres::builder().pool_size(1).connect(&role.server.url("postgres")).unwrap();
-    let survivor = store.generate(Some("x".to_owned()), None).unwrap();
+    let survivor = store.generate(Some("x"), None).unwrap();
     for operation in WRITES {
-        let key: SessionKey = store.generate(Some("x".to_owned()), None).unwrap();
+        let key: SessionKey = store.generate(Some("x"), None).unwrap();
         role.read_only();
         fill(store);
         assert_eq!(store.get(&key).unwrap().0, "x", "reads go on");
@@ -82,7 +82,7 @@ fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fi
         fill(store);
         role.writable();
         thread::sleep(Duration::from_secs(1));
-        let key = elsewhere.generate(Some("x".to_owned()), None).unwrap();
+        let key = elsewhere.generate(Some("x"), None).unwrap();
         run(store, operation, &key).unwrap_or_else(|error| panic!("{operation:?}: {error:?}"));
     }
 }
@@ -101,7 +101,7 @@ fn every_write_works_again_after_a_read_only_time() {
 #[test]
 fn every_write_works_again_after_a_read_only_time_without_blocking() {
     let role = Role::new();
-    let store = Waiting::made(async {
+    let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(3);
         let store = builder.connect(&role.server.url("postgres")).await.unwrap();
         store.migrate().await.unwrap();
@@ -121,7 +121,7 @@ fn every_write_works_again_after_a_read_only_time_without_blocking() {
 fn a_read_only_transaction_of_the_callers_stays_the_callers() {
     let database = crate::support::Database::new();
     let store = database.store();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut conn = store.pool().get().unwrap();
     conn.run("BEGIN READ ONLY");
     let refused = store.on(&mut conn).set(&key, "y", None);
@@ -136,18 +136,18 @@ fn calls_to_a_read_only_server_do_not_connect_again_and_again() {
     let role = Role::new();
     let store = Postgres::builder().pool_size(3).connect(&role.server.url("postgres")).unwrap();
     store.migrate().unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     role.read_only();
     let before = role.server.log().unwrap().matches("connection authorized").count();
     assert_eq!(before, 0, "connections are not logged yet");
     role.admin("ALTER SYSTEM SET log_connections = on");
     role.admin("SELECT pg_reload_conf()");
-    assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::ReadOnly { .. })));
+    assert!(matches!(store.set(&key, "y", None), Err(Error::ReadOnly { .. })));
     let connected = || role.server.log().unwrap().matches("connection authorized").count();
     let before = connected();
     let started = Instant::now();
     for _ in 0..20 {
-        assert!(matches!(store.set(&key, "y".to_owned(), None), Err(Error::ReadOnly { .. })));
+        assert!(matches!(store.set(&key, "y", None), Err(Error::ReadOnly { .. })));
     }
     // One for each call, and once a second one for each connection of the pool.
     let rounds = usize::try_from(started.elapsed().as_secs()).unwrap() + 1;

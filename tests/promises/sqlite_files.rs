@@ -2,7 +2,7 @@
 
 use diesel::SqliteConnection;
 use diesel::r2d2::{ConnectionManager, Pool};
-use diesel_session::{DieselSession, Error, Now as _, Sessions as _, Synchronous};
+use diesel_session::{DieselSession, Error, Expiry, Now as _, Sessions as _, Synchronous};
 
 use crate::support::{File, Sql as _, Sqlite, at_once};
 
@@ -13,12 +13,12 @@ fn a_hosts_plain_sqlite_pool_serves_eight_threads() {
     let sessions = DieselSession::new(Pool::builder().max_size(8).build(manager).unwrap());
     sessions.migrate().unwrap();
     let failed = at_once(8, |_| {
-        let key = sessions.generate(Some("a".to_owned()), None).unwrap();
+        let key = sessions.generate(Some("a"), None).unwrap();
         (0..200)
             .filter_map(|number| match number % 4 {
-                0 => sessions.update(&key, None, |_| Ok::<_, Error>("b".to_owned())).err(),
+                0 => sessions.update(&key, Expiry::Default, |_| Ok::<_, Error>("b".to_owned())).err(),
                 1 => sessions.bind(&key, "alice").err(),
-                _ => sessions.set(&key, number.to_string(), None).err(),
+                _ => sessions.set(&key, &number.to_string(), None).err(),
             })
             .count()
     });

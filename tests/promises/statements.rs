@@ -8,7 +8,8 @@ use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Error, Now, OwnerLimit, SessionKey, Sessions, TimeDelta, TowerSessionStore,
+    AsyncDieselSession, Blocking, Error, Expiry, Now, OwnerLimit, SessionKey, Sessions, TimeDelta,
+    TowerSessionStore,
 };
 use throwaway_postgres::Server;
 use time::{Duration, OffsetDateTime};
@@ -16,7 +17,7 @@ use tower_sessions::SessionStore as _;
 use tower_sessions::session::{Id, Record};
 
 use crate::support::{Database, PARTITION, Postgres, Sql, Store};
-use crate::waiting::{self, Waiting};
+use crate::waiting::{self, made};
 
 /// A step of SQLite's plan.
 #[derive(QueryableByName)]
@@ -31,7 +32,7 @@ fn log_since(server: &Server, before: usize) -> String {
 }
 
 /// Each operation, with the statements that it takes; in an order in which each meets what it needs.
-pub(crate) const OPERATIONS: [(usize, &str); 17] = [
+pub(crate) const OPERATIONS: [(usize, &str); 19] = [
     (1, "generate"),
     (1, "set"),
     (1, "get"),
@@ -42,7 +43,9 @@ pub(crate) const OPERATIONS: [(usize, &str); 17] = [
     (1, "bind"),
     (1, "sessions_of"),
     (2, "update"),
-    (1, "owner_of"),
+    (1, "find"),
+    (1, "put"),
+    (1, "set_label"),
     (2, "touch that does not write"),
     (2, "clear_listed"),
     (1, "generate_for"),
@@ -54,19 +57,20 @@ pub(crate) const OPERATIONS: [(usize, &str); 17] = [
 ];
 
 pub(crate) fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
-    let value = || "x".to_owned();
     match operation {
-        "generate" => *key = store.generate(Some(value()), Some(TimeDelta::hours(1))).unwrap(),
-        "set" => store.set(key, value(), Some(TimeDelta::hours(1))).unwrap(),
+        "generate" => *key = store.generate(Some("x"), Some(TimeDelta::hours(1))).unwrap(),
+        "set" => store.set(key, "x", Some(TimeDelta::hours(1))).unwrap(),
         "get" => drop(store.get(key).unwrap()),
-        "touch that writes" => assert!(store.touch(key, None).unwrap()),
+        "touch that writes" => assert!(store.touch(key, Expiry::Default).unwrap()),
         "rotate" => *key = store.rotate(key).unwrap(),
-        "replace" => store.replace(key, Some(value()), value(), None).unwrap(),
+        "replace" => store.replace(key, Some("x"), "x", Expiry::Default).unwrap(),
         "bind" => store.bind(key, "alice").unwrap(),
         "sessions_of" => drop(store.sessions_of("alice", 100).unwrap()),
-        "update" => drop(store.update(key, None, |_| Ok::<_, Error>(value())).unwrap()),
-        "owner_of" => assert_eq!(store.owner_of(key).unwrap().as_deref(), Some("alice")),
-        "touch that does not write" => assert!(!store.touch(key, None).unwrap()),
+        "update" => drop(store.update(key, Expiry::Default, |_| Ok::<_, Error>("x".to_owned())).unwrap()),
+        "find" => assert_eq!(store.find(key).unwrap().owner.as_deref(), Some("alice")),
+        "put" => store.put(key, "x", Expiry::Keep).unwrap(),
+        "set_label" => store.set_label(key, Some("Firefox")).unwrap(),
+        "touch that does not write" => assert!(!store.touch(key, Expiry::Default).unwrap()),
         "clear_listed" => assert!(store.clear_listed("alice", &store.handle(key)).unwrap()),
         "generate_for" => *key = store.generate_for("alice", None, None).unwrap(),
         "clear_owner" => assert_eq!(store.clear_owner("alice", None).unwrap(), 1),
@@ -104,7 +108,7 @@ fn the_second_of_each_operation_on_a_connection_parses_nothing() {
 #[test]
 fn nor_does_it_on_a_connection_that_does_not_block() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
-    let store = Waiting::made(async {
+    let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(1);
         let store = builder.connect(&server.url("postgres")).await.unwrap();
         store.migrate().await.unwrap();
@@ -145,7 +149,7 @@ fn no_statement_has_what_citus_refuses() {
     }
     visit(&store);
     let log = log_since(&server, before);
-    assert!(log.contains("pg_advisory_xact_lock") && log.contains("WITH gone AS"), "{log}");
+    assert!(log.contains("pg_advisory_xact_lock") && log.contains("WITH moved AS"), "{log}");
     for refused in [
         "clock_timestamp",
         "now()",
@@ -190,13 +194,13 @@ fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
     let before = server.log().unwrap().len();
     // PostgreSQL plans the first five runs for their values and then may keep one plan for all.
     for _ in 0..8 {
-        let key = store.generate(Some("x".to_owned()), None).unwrap();
-        store.set(&key, "y".to_owned(), None).unwrap();
+        let key = store.generate(Some("x"), None).unwrap();
+        store.set(&key, "y", None).unwrap();
         store.get(&key).unwrap();
-        store.touch(&key, Some(TimeDelta::days(30))).unwrap();
+        store.touch(&key, Expiry::After(TimeDelta::days(30))).unwrap();
         store.bind(&key, "alice").unwrap();
-        store.replace(&key, Some("y".to_owned()), "z".to_owned(), None).unwrap();
-        store.update(&key, None, |_| Ok::<_, Error>("x".to_owned())).unwrap();
+        store.replace(&key, Some("y"), "z", Expiry::Default).unwrap();
+        store.update(&key, Expiry::Default, |_| Ok::<_, Error>("x".to_owned())).unwrap();
         let key = store.rotate(&key).unwrap();
         assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
         assert!(store.clear_listed("alice", &store.handle(&key)).unwrap());
@@ -272,10 +276,10 @@ fn sqlite_finds_its_rows_by_an_index() {
     let key = store.on(&mut conn).generate(Some("x"), None).unwrap();
     store.on(&mut conn).set(&key, "y", None).unwrap();
     store.on(&mut conn).get(&key).unwrap();
-    store.on(&mut conn).touch(&key, Some(TimeDelta::days(30))).unwrap();
+    store.on(&mut conn).touch(&key, Expiry::After(TimeDelta::days(30))).unwrap();
     store.on(&mut conn).bind(&key, "alice").unwrap();
-    store.on(&mut conn).replace(&key, Some("y"), "z", None).unwrap();
-    store.on(&mut conn).update(&key, None, |_| Ok::<_, Error>("x".to_owned())).unwrap();
+    store.on(&mut conn).replace(&key, Some("y"), "z", Expiry::Default).unwrap();
+    store.on(&mut conn).update(&key, Expiry::Default, |_| Ok::<_, Error>("x".to_owned())).unwrap();
     let key = store.on(&mut conn).rotate(&key).unwrap();
     store.on(&mut conn).sessions_of("alice", 100).unwrap();
     store.on(&mut conn).clear_owner("alice", None).unwrap();

@@ -15,7 +15,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Builder, DieselSession, Error, KeyStorage, OwnerLimit, SessionConnection, SessionKey,
+    AsyncDieselSession, Builder, DieselSession, KeyStorage, OnConnection, OwnerLimit, SessionConnection,
     Sessions, TimeDelta, migrations,
 };
 use tempfile::TempDir;
@@ -173,21 +173,33 @@ impl File {
     }
 }
 
-/// The rules that the laws of bounds are about.
+/// The options that the laws of bounds are about.
 pub(crate) fn bounded<C>(limit: OwnerLimit) -> Builder<C> {
     let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
     builder.touch_interval(TimeDelta::zero())
 }
 
 /// A store that threads share.
-pub(crate) trait Store:
-    Sessions<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> + Sync
-{
+pub(crate) trait Store: Sessions + Sync {}
+
+impl<S: Sessions + Sync> Store for S {}
+
+/// Holds a law against a store on one connection, in a transaction that the caller has opened.
+pub(crate) fn in_transaction<C: SessionConnection>(
+    store: &DieselSession<C>,
+    law: impl FnOnce(&OnConnection<'_, C>),
+) {
+    let mut conn = store.pool().get().unwrap();
+    conn.begin_test_transaction().unwrap();
+    law(&store.on(&mut conn));
 }
 
-impl<S> Store for S where
-    S: Sessions<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> + Sync
-{
+/// The same without a transaction.
+pub(crate) fn outside_transactions<C: SessionConnection>(
+    store: &DieselSession<C>,
+    law: impl FnOnce(&OnConnection<'_, C>),
+) {
+    law(&store.on(&mut store.pool().get().unwrap()));
 }
 
 /// Runs `work` on as many threads, from one moment on, with a number each.

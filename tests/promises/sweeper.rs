@@ -12,16 +12,14 @@ use throwaway_postgres::Server;
 use crate::support::{Database, File, LATE, Postgres, Sql, Store, WAITERS};
 use crate::waiting::runtime;
 
-const SHORT: Duration = Duration::from_millis(20);
+const SHORT: TimeDelta = TimeDelta::milliseconds(20);
 
-fn sweeper<S: Sessions + Clone + Send + 'static>(store: &S) -> SweeperBuilder<S::Error> {
-    Sweeper::builder(store.clone()).interval(SHORT).jitter(Duration::ZERO)
+fn sweeper<S: Sessions + Clone + Send + 'static>(store: &S) -> SweeperBuilder {
+    Sweeper::builder(store.clone()).interval(SHORT).jitter(TimeDelta::zero())
 }
 
 /// A sweeper that reports its errors here.
-fn reporting<S: Sessions + Clone + Send + 'static>(
-    store: &S,
-) -> (SweeperBuilder<S::Error>, Receiver<String>) {
+fn reporting<S: Sessions + Clone + Send + 'static>(store: &S) -> (SweeperBuilder, Receiver<String>) {
     let (report, reports) = channel();
     // Nobody listens any more at the end of the test.
     let builder = sweeper(store).on_error(move |error| drop(report.send(error.to_string())));
@@ -39,12 +37,12 @@ fn is_swept(store: &impl Store) {
     let started = Instant::now();
     while store.count().unwrap().expired > 0 {
         assert!(started.elapsed() < LATE, "nobody sweeps");
-        thread::park_timeout(SHORT);
+        thread::park_timeout(SHORT.to_std().unwrap());
     }
 }
 
 fn sweeps_again_and_again(store: &(impl Store + Clone + Send + 'static)) {
-    let live = store.generate(Some("live".to_owned()), None).unwrap();
+    let live = store.generate(Some("live"), None).unwrap();
     expire(store, 25);
     let sweeper = sweeper(store).batch(10).start().unwrap();
     is_swept(store);
@@ -61,7 +59,7 @@ fn it_sweeps_a_store_that_does_not_block() {
     let runtime = runtime();
     let store = runtime.block_on(database.async_store_with(AsyncDieselSession::builder()));
     let sweeper = runtime.block_on(async {
-        Sweeper::builder_async(store).interval(SHORT).jitter(Duration::ZERO).batch(10).start().unwrap()
+        Sweeper::builder_async(store).interval(SHORT).jitter(TimeDelta::zero()).batch(10).start().unwrap()
     });
     for sessions in [25, 5] {
         expire(&beside, sessions);
@@ -85,10 +83,10 @@ fn it_sweeps_until_none_is_left_and_then_waits() {
     let store = MemorySession::new();
     expire(&store, 25);
     let (builder, reports) = reporting(&store);
-    let sweeper = builder.batch(7).interval(Duration::from_secs(24 * 60 * 60)).start().unwrap();
+    let sweeper = builder.batch(7).interval(TimeDelta::seconds(24 * 60 * 60)).start().unwrap();
     is_swept(&store);
     expire(&store, 3);
-    assert_eq!(reports.recv_timeout(10 * SHORT), Err(RecvTimeoutError::Timeout));
+    assert_eq!(reports.recv_timeout(SHORT.to_std().unwrap() * 10), Err(RecvTimeoutError::Timeout));
     assert_eq!(store.count().unwrap().expired, 3);
     drop(sweeper);
 }
@@ -97,7 +95,7 @@ fn it_sweeps_until_none_is_left_and_then_waits() {
 fn several_sweep_one_table_and_leave_what_is_live() {
     let database = Database::new();
     let store = database.store();
-    let live = store.generate(Some("live".to_owned()), None).unwrap();
+    let live = store.generate(Some("live"), None).unwrap();
     database.conn().run(
         "INSERT INTO session (session_key, expire_date) \
          SELECT '$' || md5(n::text) || '0000000', now() - interval '2 hours' FROM generate_series(1, 20000) AS n",
@@ -122,7 +120,7 @@ fn is_over(reports: &Receiver<String>) {
 
 #[test]
 fn dropped_it_stops_however_long_it_would_wait() {
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = TimeDelta::days(1);
     let store = MemorySession::new();
     let (builder, reports) = reporting(&store);
     drop(builder.interval(day).jitter(day).start().unwrap());
@@ -136,7 +134,7 @@ fn dropped_it_stops_however_long_it_would_wait() {
 #[test]
 fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
     let database = Database::new();
-    let store = database.store_with(Postgres::builder().statement_timeout(LATE));
+    let store = database.store_with(Postgres::builder().statement_timeout(TimeDelta::minutes(1)));
     expire(&store, 1);
     let mut locker = database.conn();
     locker.run("BEGIN; LOCK TABLE session");
@@ -156,7 +154,7 @@ fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
 #[test]
 fn it_outlives_an_outage_and_reports_it() {
     let mut server = Server::start(&[]).unwrap();
-    let builder = Postgres::builder().connection_timeout(Duration::from_secs(1));
+    let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
     let (builder, reports) = reporting(&store);
@@ -169,7 +167,10 @@ fn it_outlives_an_outage_and_reports_it() {
     assert!(told.contains("connection"), "{told}");
     server.start_again().unwrap();
     // By a store that has the patience to wait for the server.
-    let patient = Postgres::builder().connection_timeout(LATE).connect(&server.url("postgres")).unwrap();
+    let patient = Postgres::builder()
+        .connection_timeout(TimeDelta::minutes(1))
+        .connect(&server.url("postgres"))
+        .unwrap();
     expire(&patient, 3);
     is_swept(&patient);
     drop(sweeper);
@@ -178,16 +179,16 @@ fn it_outlives_an_outage_and_reports_it() {
 
 #[test]
 fn settings_that_would_never_sweep_or_always_are_refused() {
-    type Builder = SweeperBuilder<Error>;
-    let refused =
-        |settings: fn(Builder) -> Builder, expected: &str| match settings(sweeper(&MemorySession::new()))
-            .start()
-        {
-            Err(Error::Configuration { setting, .. }) => assert_eq!(setting, expected),
-            other => panic!("{expected}: {other:?}"),
-        };
-    refused(|builder| builder.interval(Duration::ZERO), "interval");
-    refused(|builder| builder.interval(Duration::MAX), "interval");
-    refused(|builder| builder.jitter(Duration::MAX), "jitter");
+    let refused = |settings: fn(SweeperBuilder) -> SweeperBuilder, expected: &str| match settings(sweeper(
+        &MemorySession::new(),
+    ))
+    .start()
+    {
+        Err(Error::Configuration { setting, .. }) => assert_eq!(setting, expected),
+        other => panic!("{expected}: {other:?}"),
+    };
+    refused(|builder| builder.interval(TimeDelta::zero()), "interval");
+    refused(|builder| builder.interval(TimeDelta::MAX), "interval");
+    refused(|builder| builder.jitter(TimeDelta::MAX), "jitter");
     refused(|builder| builder.batch(0), "batch");
 }

@@ -1,8 +1,6 @@
 //! The transaction-per-test harness.
 
-use std::time::Duration;
-
-use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, Now};
+use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, Now, TimeDelta};
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
 use crate::waiting::runtime;
@@ -11,7 +9,7 @@ use crate::waiting::runtime;
 fn a_test_leaves_nothing_behind() {
     let database = Database::new();
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "x");
     assert_eq!(database.conn().number("SELECT count(*) FROM session"), 0);
     drop(store);
@@ -19,7 +17,7 @@ fn a_test_leaves_nothing_behind() {
 
     let file = File::new();
     let store = Sqlite::builder().test_transaction(&file.path).unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "x");
     drop(store);
     assert_eq!(file.conn().number("SELECT count(*) FROM session"), 0);
@@ -30,7 +28,7 @@ fn the_application_shares_the_tests_transaction() {
     let database = Database::new();
     database.conn().run("CREATE TABLE orders (item text NOT NULL)");
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     let mut conn = store.pool().get().unwrap();
     conn.run("INSERT INTO orders SELECT session_data FROM session");
     assert_eq!(conn.text("SELECT item FROM orders"), "x");
@@ -42,7 +40,7 @@ fn tests_run_side_by_side() {
     let database = Database::new();
     let one = Postgres::builder().test_transaction(&database.url).unwrap();
     let two = Postgres::builder().test_transaction(&database.url).unwrap();
-    let key = one.generate(Some("x".to_owned()), None).unwrap();
+    let key = one.generate(Some("x"), None).unwrap();
     assert!(matches!(two.get(&key), Err(Error::NotFound)));
     two.generate(None, None).unwrap();
     one.get(&key).unwrap();
@@ -54,18 +52,18 @@ fn what_is_not_found_or_refused_leaves_the_transaction_usable() {
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
     let unknown = "0000000000000000000000000000000000000000".parse().unwrap();
     assert!(matches!(store.get(&unknown), Err(Error::NotFound)));
-    assert!(matches!(store.set(&unknown, "x".to_owned(), None), Err(Error::NotFound)));
-    assert!(matches!(store.generate(Some("\0".to_owned()), None), Err(Error::ValueHasNul { .. })));
+    assert!(matches!(store.set(&unknown, "x", None), Err(Error::NotFound)));
+    assert!(matches!(store.generate(Some("\0"), None), Err(Error::ValueHasNul { .. })));
     let key = store.generate(None, None).unwrap();
     assert!(matches!(store.get(&key), Err(Error::NotSet)));
-    store.set(&key, "x".to_owned(), None).unwrap();
+    store.set(&key, "x", None).unwrap();
 }
 
 #[test]
 fn a_lost_connection_fails_loudly_and_is_never_replaced() {
     let database = Database::new();
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     database.conn().end_other_connections();
     for _ in 0..3 {
         let error = store.get(&key).unwrap_err();
@@ -96,7 +94,7 @@ fn an_asynchronous_test_leaves_nothing_behind() {
         let store = AsyncDieselSession::builder().test_transaction(&database.url).await.unwrap();
         let unknown = "0000000000000000000000000000000000000000".parse().unwrap();
         assert!(matches!(store.get(&unknown).await, Err(Error::NotFound)));
-        let key = store.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = store.generate(Some("x"), None).await.unwrap();
         let mut conn = store.pool().connection().await.unwrap();
         assert_eq!(store.on(&mut conn).get(&key).await.unwrap().0, "x");
         drop(conn);
@@ -111,9 +109,9 @@ fn an_asynchronous_test_leaves_nothing_behind() {
 fn an_asynchronous_tests_lost_connection_is_never_replaced() {
     let database = Database::new();
     runtime().block_on(async {
-        let builder = AsyncDieselSession::builder().connection_timeout(Duration::from_secs(1));
+        let builder = AsyncDieselSession::builder().connection_timeout(TimeDelta::seconds(1));
         let store = builder.test_transaction(&database.url).await.unwrap();
-        let key = store.generate(Some("x".to_owned()), None).await.unwrap();
+        let key = store.generate(Some("x"), None).await.unwrap();
         database.conn().end_other_connections();
         for _ in 0..2 {
             let error = store.get(&key).await.unwrap_err();

@@ -7,8 +7,8 @@ use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::get;
 use axum::{Router, extract::Path};
 use diesel_session::{
-    AsyncDieselSession, Blocking, DieselSession, Now as _, OwnerLimit, SessionConnection, Sessions as _,
-    TimeDelta, TowerSessionStore, Vanished, WebStore,
+    AsyncDieselSession, Blocking, DieselSession, Now as _, OnMissing, OwnerLimit, SessionConnection,
+    Sessions as _, TimeDelta, TowerSessionStore, WebStore,
 };
 use serde_json::json;
 use throwaway_postgres::Server;
@@ -227,8 +227,8 @@ async fn a_stale_cookie_and_clear_is_refused<H: Host>() {
 async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
-    for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&host).vanished(vanished);
+    for vanished in [OnMissing::Error, OnMissing::Discard] {
+        let store = over(&host).on_missing(vanished);
         let mut record = record("user", "alice");
         store.create(&mut record).await.unwrap();
         // It has loaded its session, and then another request logs out.
@@ -237,7 +237,7 @@ async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
         store.delete(&record.id).await.unwrap();
         slow.insert("seen", true).await.unwrap();
         let saved = slow.save().await;
-        assert_eq!(saved.is_err(), vanished == Vanished::Reject);
+        assert_eq!(saved.is_err(), vanished == OnMissing::Error);
         assert!(store.load(&record.id).await.unwrap().is_none(), "{vanished:?}");
         assert_eq!(sessions.count().unwrap().live, 0);
     }
@@ -258,8 +258,8 @@ async fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'st
 /// Whichever of both deletes first: the logout, or the login that goes on under a new id.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
-    for vanished in [Vanished::Reject, Vanished::Ignore] {
-        let store = over(&host).vanished(vanished);
+    for vanished in [OnMissing::Error, OnMissing::Discard] {
+        let store = over(&host).on_missing(vanished);
         for logout_is_first in [true, false] {
             let mut record = record("user", "alice");
             store.create(&mut record).await.unwrap();
@@ -283,7 +283,7 @@ async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
             elsewhere(async move { leaving.flush().await.unwrap() }).await;
             left.send(()).unwrap();
             let saved = renewal.await.unwrap();
-            assert_eq!(saved.is_err(), vanished == Vanished::Reject, "{saved:?}");
+            assert_eq!(saved.is_err(), vanished == OnMissing::Error, "{saved:?}");
             assert_eq!(host.sessions().count().unwrap().live, 0, "{vanished:?}, {logout_is_first}");
         }
     }
@@ -436,13 +436,13 @@ async fn a_session_is_whose_its_data_say<H: Host>() {
     store.create(&mut kept).await.unwrap();
     let key = store.key(&kept.id);
     store.save(&kept).await.unwrap();
-    assert_eq!(sessions.owner_of(&key).unwrap().as_deref(), Some("alice"));
+    assert_eq!(sessions.find(&key).unwrap().owner.as_deref(), Some("alice"));
     kept.data.insert("user".to_owned(), json!(7));
     store.save(&kept).await.unwrap();
-    assert_eq!(sessions.owner_of(&key).unwrap().as_deref(), Some("7"));
+    assert_eq!(sessions.find(&key).unwrap().owner.as_deref(), Some("7"));
     kept.data.remove("user");
     store.save(&kept).await.unwrap();
-    assert_eq!(sessions.owner_of(&key).unwrap(), None);
+    assert_eq!(sessions.find(&key).unwrap().owner, None);
     let mut other = record("user", "alice");
     store.create(&mut other).await.unwrap();
     kept.data.insert("user".to_owned(), json!("alice"));
@@ -471,7 +471,7 @@ async fn a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted<H: Host
     let store = over(&host);
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
-    sessions.set(&store.key(&record.id), "hunter2".to_owned(), None).unwrap();
+    sessions.set(&store.key(&record.id), "hunter2", None).unwrap();
     let error = store.load(&record.id).await.unwrap_err();
     assert!(matches!(error, StoreError::Decode(_)));
     assert!(!format!("{error} {error:?}").contains("hunter2"));
@@ -565,7 +565,10 @@ async fn answers_while_the_database_is_down<S: WebStore>(
 fn a_database_that_is_down_is_answered_for_in_time() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let server = Server::start(&["synchronous_commit=on"]).unwrap();
-    let builder = Postgres::builder().pool_size(2).connection_timeout(SHORT).statement_timeout(SHORT);
+    let builder = Postgres::builder()
+        .pool_size(2)
+        .connection_timeout(TimeDelta::seconds(1))
+        .statement_timeout(TimeDelta::seconds(1));
     let sessions = builder.connect(&server.url("postgres")).unwrap();
     sessions.migrate().unwrap();
     runtime().block_on(answers_while_the_database_is_down(server, Blocking::from(sessions), 20 * SHORT));
@@ -573,7 +576,8 @@ fn a_database_that_is_down_is_answered_for_in_time() {
     let server = Server::start(&["synchronous_commit=on"]).unwrap();
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(2).pipelined(1);
-        let builder = builder.connection_timeout(SHORT).statement_timeout(SHORT);
+        let builder =
+            builder.connection_timeout(TimeDelta::seconds(1)).statement_timeout(TimeDelta::seconds(1));
         let sessions = builder.connect(&server.url("postgres")).await.unwrap();
         sessions.migrate().await.unwrap();
         answers_while_the_database_is_down(server, sessions, 20 * SHORT).await;

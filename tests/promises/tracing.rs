@@ -4,14 +4,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use diesel_session::{Error, Now, OwnerLimit, SessionKey};
+use diesel_session::{Error, Expiry, Now, OwnerLimit, SessionKey, Sessions};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::one_connection::OnOneConnection;
-use crate::support::{Database, File, Postgres, Sql, Sqlite, Store};
+use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
 
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
@@ -63,13 +62,13 @@ fn event<'a>(log: &'a str, operation: &str) -> &'a str {
     log.lines().rfind(is_event).unwrap_or_else(|| panic!("{operation}: {log}"))
 }
 
-fn panicking(store: &impl Store, key: &SessionKey) {
-    let update = || store.update(key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+fn panicking(store: &impl Sessions, key: &SessionKey) {
+    let update = || store.update(key, Expiry::Default, |_| -> Result<String, Error> { panic!("on purpose") });
     catch_unwind(AssertUnwindSafe(update)).unwrap_err();
 }
 
 /// The keys that operations return are in no log either.
-fn no_new_key_is_told(store: &impl Store) {
+fn no_new_key_is_told(store: &impl Sessions) {
     let (mut keys, mut log) = (Vec::new(), String::new());
     log += &logged(|| keys.push(store.generate(None, None).unwrap()));
     log += &logged(|| keys.push(store.generate_for("bob", None, None).unwrap()));
@@ -78,39 +77,45 @@ fn no_new_key_is_told(store: &impl Store) {
     assert!(keys.iter().all(|key| !log.contains(key.as_str())), "{log}");
 }
 
-fn each_operation_is_told(store: &impl Store, database: &str) {
+fn each_operation_is_told(store: &impl Sessions, database: &str) {
     type Work<'a> = Box<dyn FnOnce() + 'a>;
     store.clear_owner(OWNER, None).unwrap();
     no_new_key_is_told(store);
-    let key = store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap();
+    let key = store.generate_for(OWNER, Some(VALUE), None).unwrap();
     let other = store.generate_for(OWNER, None, None).unwrap();
     let handle = store.handle(&other);
     let unknown = "k".repeat(40).parse().unwrap();
     let cases: Vec<(&str, &str, Work)> = vec![
-        ("generate", "ok", Box::new(|| drop(store.generate(Some(VALUE.to_owned()), None)))),
-        ("generate", "refused", Box::new(|| drop(store.generate(Some("\0".to_owned()), None)))),
+        ("generate", "ok", Box::new(|| drop(store.generate(Some(VALUE), None)))),
+        ("generate", "refused", Box::new(|| drop(store.generate(Some("\0"), None)))),
         ("generate", "refused", Box::new(|| drop(store.generate_for(OWNER, None, None)))),
         ("get", "ok", Box::new(|| drop(store.get(&key)))),
         ("get", "not_found", Box::new(|| drop(store.get(&unknown)))),
         ("get", "not_set", Box::new(|| drop(store.get(&other)))),
-        ("set", "ok", Box::new(|| drop(store.set(&key, VALUE.to_owned(), None)))),
-        ("touch", "ok", Box::new(|| drop(store.touch(&key, None)))),
-        ("update", "ok", Box::new(|| drop(store.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned()))))),
+        ("set", "ok", Box::new(|| drop(store.set(&key, VALUE, None)))),
+        ("touch", "ok", Box::new(|| drop(store.touch(&key, Expiry::Default)))),
+        (
+            "update",
+            "ok",
+            Box::new(|| drop(store.update(&key, Expiry::Default, |_| Ok::<_, Error>(VALUE.to_owned())))),
+        ),
         (
             "update",
             "refused",
-            Box::new(|| drop(store.update(&key, None, |_| Ok::<_, Error>("\0".to_owned())))),
+            Box::new(|| drop(store.update(&key, Expiry::Default, |_| Ok::<_, Error>("\0".to_owned())))),
         ),
         ("update", "panicked", Box::new(|| panicking(store, &key))),
-        ("owner_of", "ok", Box::new(|| drop(store.owner_of(&key)))),
-        ("update", "abandoned", Box::new(|| drop(store.update(&key, None, |_| Err(Error::NotSet))))),
+        ("find", "ok", Box::new(|| drop(store.find(&key)))),
         (
-            "replace",
-            "ok",
-            Box::new(|| drop(store.replace(&key, Some(VALUE.to_owned()), VALUE.to_owned(), None))),
+            "update",
+            "abandoned",
+            Box::new(|| drop(store.update(&key, Expiry::Default, |_| Err(Error::NotSet)))),
         ),
-        ("replace", "changed", Box::new(|| drop(store.replace(&key, None, VALUE.to_owned(), None)))),
+        ("replace", "ok", Box::new(|| drop(store.replace(&key, Some(VALUE), VALUE, Expiry::Default)))),
+        ("replace", "changed", Box::new(|| drop(store.replace(&key, None, VALUE, Expiry::Default)))),
         ("bind", "ok", Box::new(|| drop(store.bind(&key, OWNER)))),
+        ("set_label", "ok", Box::new(|| drop(store.set_label(&key, Some(VALUE))))),
+        ("set_label", "refused", Box::new(|| drop(store.set_label(&key, Some("\0"))))),
         ("sessions_of", "ok", Box::new(|| drop(store.sessions_of(OWNER, 100)))),
         ("clear_listed", "ok", Box::new(|| drop(store.clear_listed(OWNER, &handle)))),
         ("clear_owner", "ok", Box::new(|| drop(store.clear_owner(OWNER, Some(&key))))),
@@ -138,7 +143,7 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "postgres");
-    each_operation_is_told(&OnOneConnection::in_transaction(store), "postgres");
+    in_transaction(&store, |on_connection| each_operation_is_told(on_connection, "postgres"));
 }
 
 #[test]
@@ -146,16 +151,16 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
     let file = File::new();
     let store = file.store_with(Sqlite::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "sqlite");
-    each_operation_is_told(&OnOneConnection::in_transaction(store), "sqlite");
+    in_transaction(&store, |on_connection| each_operation_is_told(on_connection, "sqlite"));
 }
 
 #[test]
 fn a_failure_is_a_warning_without_what_the_database_says() {
     let database = Database::new();
     let store = database.store();
-    let key = store.generate(Some("x".to_owned()), None).unwrap();
+    let key = store.generate(Some("x"), None).unwrap();
     database.conn().run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}')"));
-    let log = logged(|| drop(store.set(&key, VALUE.to_owned(), None)));
+    let log = logged(|| drop(store.set(&key, VALUE, None)));
     let event = event(&log, "set");
     assert!(event.contains("WARN") && event.contains("outcome=\"failed\""), "{event}");
     assert!(event.contains("error=the database failed"), "{event}");

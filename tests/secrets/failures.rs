@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use diesel_session::{
-    ConnectOptions, Error, KeyStorage, MigrationError, Now as _, OwnerLimit, SessionTable, Sessions as _,
-    Sweeper, TimeDelta, migrations,
+    ConnectOptions, Error, Expiry, KeyStorage, MigrationError, Now as _, OwnerLimit, SessionTable,
+    Sessions as _, Sweeper, TimeDelta, migrations,
 };
 use throwaway_postgres::Server;
 
@@ -54,18 +54,17 @@ fn variants(source: &str) -> BTreeSet<String> {
 fn refusals(options: &ConnectOptions) -> Vec<Error> {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(1)));
-    let key = remember(&store.generate(Some(VALUE.to_owned()), None).unwrap());
+    let key = remember(&store.generate(Some(VALUE), None).unwrap());
     let unset = remember(&store.generate_for(OWNER, None, None).unwrap());
     let unknown = remember(&"unknownkey".repeat(4).parse().unwrap());
-    let value = || VALUE.to_owned();
     let stray = format!("host=127.0.0.1 password=very {PASSWORD}");
     vec![
         store.get(&unknown).unwrap_err(),
         store.get(&unset).unwrap_err(),
-        store.replace(&key, Some(format!("not {VALUE}")), value(), None).unwrap_err(),
-        store.set(&key, VALUE.repeat(1 << 20), None).unwrap_err(),
-        store.set(&key, format!("{VALUE}\0"), None).unwrap_err(),
-        store.set(&key, value(), Some(TimeDelta::MAX)).unwrap_err(),
+        store.replace(&key, Some(&format!("not {VALUE}")), VALUE, Expiry::Default).unwrap_err(),
+        store.set(&key, &VALUE.repeat(1 << 20), None).unwrap_err(),
+        store.set(&key, &format!("{VALUE}\0"), None).unwrap_err(),
+        store.set(&key, VALUE, Some(TimeDelta::MAX)).unwrap_err(),
         store.bind(&key, &OWNER.repeat(20)).unwrap_err(),
         store.bind(&key, &format!("{OWNER}\0")).unwrap_err(),
         store.bind(&key, OWNER).unwrap_err(),
@@ -77,12 +76,12 @@ fn refusals(options: &ConnectOptions) -> Vec<Error> {
 fn of_a_table() -> Vec<Error> {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)));
-    let key = remember(&store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    let key = remember(&store.generate_for(OWNER, Some(VALUE), None).unwrap());
     let mut conn = database.conn();
     let mut errors = Vec::new();
     // PostgreSQL adds the failing row, key and value, as a detail.
     conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
-    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors.push(store.set(&key, VALUE, None).unwrap_err());
     errors.push(store.on(&mut conn).set(&key, VALUE, None).unwrap_err());
     let kept = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
     conn.run(kept);
@@ -90,14 +89,14 @@ fn of_a_table() -> Vec<Error> {
     errors.push(store.clear_owner(OWNER, None).unwrap_err());
     errors.push(partly_cleared());
     conn.run("CREATE TRIGGER lose BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION keep()");
-    errors.push(store.generate(Some(VALUE.to_owned()), None).unwrap_err());
+    errors.push(store.generate(Some(VALUE), None).unwrap_err());
     conn.run("DROP TABLE session");
-    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors.push(store.set(&key, VALUE, None).unwrap_err());
     // A sweeper tells of it, too.
     let (report, reports) = channel();
     let sweeper = Sweeper::builder(store)
-        .interval(Duration::from_millis(1))
-        .jitter(Duration::ZERO)
+        .interval(TimeDelta::milliseconds(1))
+        .jitter(TimeDelta::zero())
         .on_error(move |error| drop(report.send(shown(error))));
     let sweeper = sweeper.start().unwrap();
     println!("{}", reports.recv_timeout(LATE).unwrap());
@@ -123,21 +122,22 @@ fn partly_cleared() -> Error {
 /// Of a server that ends idle transactions, and takes no writes.
 fn of_settings() -> Vec<Error> {
     let database = Database::new();
-    let key = remember(&database.store().generate(Some(VALUE.to_owned()), None).unwrap());
+    let key = remember(&database.store().generate(Some(VALUE), None).unwrap());
     let alter = format!("ALTER DATABASE {} SET", database.name());
     database.conn().run(&format!("{alter} idle_in_transaction_session_timeout = '50ms'"));
     let slow = |_| {
         std::thread::sleep(Duration::from_millis(200));
         Ok::<_, Error>(VALUE.to_owned())
     };
-    let interrupted = Postgres::connect(&database.url).unwrap().update(&key, None, slow).unwrap_err();
+    let interrupted =
+        Postgres::connect(&database.url).unwrap().update(&key, Expiry::Default, slow).unwrap_err();
     database.conn().run(&format!("{alter} default_transaction_read_only = on"));
     let read_only = Postgres::connect(&database.url).unwrap();
-    vec![interrupted, read_only.set(&key, VALUE.to_owned(), None).unwrap_err()]
+    vec![interrupted, read_only.set(&key, VALUE, None).unwrap_err()]
 }
 
 fn of_a_server() -> Vec<Error> {
-    const SHORT: Duration = Duration::from_millis(500);
+    const SHORT: TimeDelta = TimeDelta::milliseconds(500);
     let mut server = Server::start(&[]).unwrap();
     let mut errors = Vec::new();
     let proxy = Proxy::before(&server);
@@ -145,8 +145,8 @@ fn of_a_server() -> Vec<Error> {
     let options = proxy.options(&url).password(PASSWORD);
     let store = Postgres::builder().pool_size(1).connect_with(&options).unwrap();
     store.migrate().unwrap();
-    let key = remember(&store.generate(Some(VALUE.to_owned()), None).unwrap());
-    let replace = || store.replace(&key, Some(VALUE.to_owned()), VALUE.to_owned(), None);
+    let key = remember(&store.generate(Some(VALUE), None).unwrap());
+    let replace = || store.replace(&key, Some(VALUE), VALUE, Expiry::Default);
     replace().unwrap();
     // Behind the question whether the connection lives.
     proxy.cut(2, Cut::Answer);
@@ -163,7 +163,7 @@ fn of_a_server() -> Vec<Error> {
     store.get(&key).unwrap();
     server.stop().unwrap();
     errors.push(store.get(&key).unwrap_err());
-    errors.push(store.set(&key, VALUE.to_owned(), None).unwrap_err());
+    errors.push(store.set(&key, VALUE, None).unwrap_err());
     errors
 }
 
@@ -203,10 +203,10 @@ fn of_migrations() -> Vec<Error> {
     errors.push(hashed.migrate().unwrap_err());
     conn.run("DROP TABLE session_owner_idx");
     hashed.migrate().unwrap();
-    let key = remember(&plain.generate(Some(VALUE.to_owned()), None).unwrap());
+    let key = remember(&plain.generate(Some(VALUE), None).unwrap());
     errors.push(hashed.check().unwrap_err());
     plain.clear(&key).unwrap();
-    remember(&hashed.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    remember(&hashed.generate_for(OWNER, Some(VALUE), None).unwrap());
     errors.push(plain.check().unwrap_err());
     conn.run("DROP TABLE session");
     errors.push(hashed.migrate().unwrap_err());

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
-use diesel_session::{Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey, migrations};
+use diesel_session::{
+    Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey, TimeDelta, migrations,
+};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::operations::{KeyForm, every_operation, hashed_keys};
 use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
-use crate::waiting::Waiting;
+use crate::waiting::{made, waiting};
 use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 
 /// Keys that were drawn, in whatever form their holder has them.
@@ -86,8 +88,7 @@ pub(crate) fn everything(file: &Path) {
 
 /// r2d2 logs why it gets no connection, and says so when it gives up.
 fn wrong_passwords(options: &ConnectOptions) {
-    use std::time::Duration;
-    let limit = Duration::from_millis(300);
+    let limit = TimeDelta::milliseconds(300);
     let wrong = options.clone().password(WRONG_PASSWORD);
     println!("{wrong:?}");
     let error = Postgres::builder().connection_timeout(limit).connect_with(&wrong).unwrap_err();
@@ -112,9 +113,9 @@ fn every_store(options: &ConnectOptions) -> File {
         every_operation(&postgres, form);
         let lifted = Blocking::from(postgres);
         println!("{lifted:?}");
-        every_operation(&Arc::new(Waiting::new(lifted)), form);
+        every_operation(&Arc::new(waiting(lifted)), form);
         for pipelines in [None, Some(2)] {
-            let store = Waiting::made(async {
+            let store = made(async {
                 let settings: Builder<AsyncPgConnection> = Builder::default();
                 let mut settings = settings.key_storage(storage).schema(schema).pool_size(4);
                 if let Some(pipelines) = pipelines {

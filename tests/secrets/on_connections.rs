@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncSessions as _, Builder, ConnectOptions, DieselSession, Error, KeyStorage,
-    SessionConnection, Sessions as _,
+    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Builder, ConnectOptions, DieselSession, Error,
+    Expiry, KeyStorage, Now as _, SessionConnection, Sessions as _,
 };
 
 use crate::operations::{KeyForm, say};
@@ -27,17 +27,17 @@ pub(crate) fn every_operation(options: &ConnectOptions) {
 fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     let mut conn = store.pool().get().unwrap();
     conn.begin_test_transaction().unwrap();
-    let mut on = store.on(&mut conn);
+    let on = store.on(&mut conn);
     println!("{on:?}");
     let key = HASHED.remember(&on.generate(Some(VALUE), None).unwrap());
     say("get", &on.get(&key).map(|(_value, left)| left));
     say("set", &on.set(&key, VALUE, None));
     say("set", &on.set(&key, &format!("{VALUE}\0"), None));
-    say("touch", &on.touch(&key, None));
-    say("update", &on.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned())).map(drop));
-    say("replace", &on.replace(&key, Some("another"), VALUE, None));
+    say("touch", &on.touch(&key, Expiry::Default));
+    say("update", &on.update(&key, Expiry::Default, |_| Ok::<_, Error>(VALUE.to_owned())).map(drop));
+    say("replace", &on.replace(&key, Some("another"), VALUE, Expiry::Default));
     say("bind", &on.bind(&key, OWNER));
-    say("owner_of", &on.owner_of(&key).map(drop));
+    say("owner_of", &on.find(&key).map(drop));
     let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).unwrap());
     say("sessions_of", &on.sessions_of(OWNER, 100));
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)));
@@ -51,17 +51,17 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
 
 async fn asynchronous(store: &AsyncDieselSession) {
     let mut conn = store.pool().get_owned().await.unwrap();
-    let mut on = store.on(&mut conn);
+    let on = store.on(&mut conn);
     println!("{on:?}");
     let key = HASHED.remember(&on.generate(Some(VALUE), None).await.unwrap());
     say("get", &on.get(&key).await.map(|(_value, left)| left));
     say("set", &on.set(&key, VALUE, None).await);
     say("set", &on.set(&key, &format!("{VALUE}\0"), None).await);
-    say("touch", &on.touch(&key, None).await);
-    say("update", &on.update(&key, None, |_| Ok::<_, Error>(VALUE.to_owned())).await.map(drop));
-    say("replace", &on.replace(&key, Some("another"), VALUE, None).await);
+    say("touch", &on.touch(&key, Expiry::Default).await);
+    say("update", &on.update(&key, Expiry::Default, |_| Ok::<_, Error>(VALUE.to_owned())).await.map(drop));
+    say("replace", &on.replace(&key, Some("another"), VALUE, Expiry::Default).await);
     say("bind", &on.bind(&key, OWNER).await);
-    say("owner_of", &on.owner_of(&key).await.map(drop));
+    say("owner_of", &on.find(&key).await.map(drop));
     let listed = HASHED.remember(&on.generate_for(OWNER, Some(VALUE), None).await.unwrap());
     say("sessions_of", &on.sessions_of(OWNER, 100).await);
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)).await);

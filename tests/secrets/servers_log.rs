@@ -11,12 +11,12 @@ fn log(settings: &[&str]) -> (String, Vec<String>) {
     let server = Server::start(settings).unwrap();
     let database = Database::on(&server.url("postgres"));
     let store = database.store();
-    let mut keys = vec![store.generate(Some(VALUE.to_owned()), None).unwrap()];
-    keys.push(store.generate_for(OWNER, Some(VALUE.to_owned()), None).unwrap());
+    let mut keys = vec![store.generate(Some(VALUE), None).unwrap()];
+    keys.push(store.generate_for(OWNER, Some(VALUE), None).unwrap());
     keys.push(store.rotate(&keys[0]).unwrap());
     // No value of ours stands in what makes the row fail, and no owner.
     database.conn().run("ALTER TABLE session ADD CHECK (length(session_data) <> 15)");
-    store.set(&keys[1], format!("{VALUE}!"), None).unwrap_err();
+    store.set(&keys[1], &format!("{VALUE}!"), None).unwrap_err();
     let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
     (server.log().unwrap(), keys)
 }

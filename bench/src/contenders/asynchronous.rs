@@ -32,11 +32,11 @@ impl Store for Native {
     }
 
     async fn set(&mut self, key: &SessionKey) -> Result<()> {
-        Ok(self.store.set(key, self.value.clone(), Some(self.period)).await?)
+        Ok(self.store.set(key, &self.value, Some(self.period)).await?)
     }
 
     async fn generate(&self) -> Result<SessionKey> {
-        Ok(self.store.generate(Some(self.value.clone()), Some(self.period)).await?)
+        Ok(self.store.generate(Some(&self.value), Some(self.period)).await?)
     }
 
     async fn clear(&self, key: &SessionKey) -> Result<()> {

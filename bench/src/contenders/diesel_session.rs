@@ -114,7 +114,7 @@ pub(crate) fn fill_file(
     store.migrate()?;
     let expiry = Some(TimeDelta::from_std(PERIOD)?);
     let keys = store.pool().get()?.immediate_transaction(|conn| {
-        let mut sessions = store.on(conn);
+        let sessions = store.on(conn);
         (0..rows).map(|_| sessions.generate(Some(value), expiry)).collect()
     });
     let keys = keys.context("filling the table")?;
@@ -158,14 +158,14 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
             while watch.goes_on() {
                 let key = &keys[random.usize(..keys.len())];
                 match (operation.next(&mut random), held.as_deref_mut().map(|conn| store.on(conn))) {
-                    (Operation::Generate, None) => made.push(store.generate(Some(value.clone()), period)?),
-                    (Operation::Generate, Some(mut held)) => made.push(held.generate(Some(value), period)?),
+                    (Operation::Generate, None) => made.push(store.generate(Some(value), period)?),
+                    (Operation::Generate, Some(held)) => made.push(held.generate(Some(value), period)?),
                     (Operation::Clear, None) => store.clear(&fresh[client][watch.laps()])?,
-                    (Operation::Clear, Some(mut held)) => held.clear(&fresh[client][watch.laps()])?,
-                    (Operation::Set, None) => store.set(key, value.clone(), period)?,
-                    (Operation::Set, Some(mut held)) => held.set(key, value, period)?,
+                    (Operation::Clear, Some(held)) => held.clear(&fresh[client][watch.laps()])?,
+                    (Operation::Set, None) => store.set(key, value, period)?,
+                    (Operation::Set, Some(held)) => held.set(key, value, period)?,
                     (Operation::Get | Operation::Mixed, None) => drop(store.get(key)?),
-                    (Operation::Get | Operation::Mixed, Some(mut held)) => drop(held.get(key)?),
+                    (Operation::Get | Operation::Mixed, Some(held)) => drop(held.get(key)?),
                 }
                 watch.lap();
             }

@@ -123,10 +123,9 @@ impl PgBench {
             Operation::Set => vec![(set()?, 10)],
             Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
             Operation::Generate => {
-                vec![(
-                    self.script("generate", times, generate, &next, &[":key", ":period", ":value", "NULL"])?,
-                    10,
-                )]
+                // Without an owner and a label.
+                let values = [":key", ":period", ":value", "NULL", "NULL"];
+                vec![(self.script("generate", times, generate, &next, &values)?, 10)]
             }
             Operation::Clear => vec![(self.script("clear", times, clear, &next, &[":key"])?, 10)],
         })

@@ -81,14 +81,16 @@ impl Contender for Prepared {
                         })?;
                         1
                     }
-                    Operation::Set => set
-                        .execute(params![value, NOW, EPOCH, DAY, HALF, period, key, NOW, EPOCH, DAY, HALF])?,
+                    Operation::Set => set.execute(params![
+                        value, NOW, EPOCH, DAY, HALF, period, NOW, EPOCH, DAY, HALF, key, NOW, EPOCH, DAY,
+                        HALF
+                    ])?,
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
-                        let (key, owner) = (made.last(), None::<&str>);
+                        let (key, owner, label) = (made.last(), None::<&str>, None::<&str>);
                         insert.execute(params![
-                            key, NOW, EPOCH, DAY, HALF, period, value, owner, NOW, EPOCH, DAY, HALF, period,
-                            HOUR
+                            key, NOW, EPOCH, DAY, HALF, period, value, owner, label, NOW, EPOCH, DAY, HALF,
+                            period, HOUR
                         ])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,

@@ -5,11 +5,10 @@
 
 use std::error::Error as StdError;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection as _;
-use diesel_session::{DieselSession, Error, Now, Sessions, Sweeper};
+use diesel_session::{DieselSession, Error, Expiry, Now, Sessions, Sweeper, TimeDelta};
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> Result<(), Box<dyn StdError>> {
@@ -18,18 +17,18 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
     sessions.migrate()?;
 
-    let visitor = sessions.generate(Some("cart=3".to_owned()), None)?;
+    let visitor = sessions.generate(Some("cart=3"), None)?;
     let key = sessions.rotate(&visitor)?;
     sessions.bind(&key, "alice")?;
-    sessions.update(&key, None, |value| Ok::<_, Error>(value.unwrap_or_default() + ",5"))?;
+    sessions.update(&key, Expiry::Default, |value| Ok::<_, Error>(value.unwrap_or_default() + ",5"))?;
     assert!(matches!(sessions.get(&visitor), Err(Error::NotFound)));
-    assert!(matches!(sessions.set(&key, "\0".to_owned(), None), Err(Error::ValueHasNul { .. })));
+    assert!(matches!(sessions.set(&key, "\0", None), Err(Error::ValueHasNul { .. })));
 
     // A table that is gone, and a sweeper that meets that.
     sessions.pool().get()?.batch_execute("DROP TABLE session")?;
     let (failed, failure) = channel();
     let sweeper = Sweeper::builder(sessions)
-        .jitter(Duration::ZERO)
+        .jitter(TimeDelta::zero())
         .on_error(move |_| {
             // Nobody waits for a second one.
             let _ = failed.send(());

@@ -5,7 +5,7 @@
 //! session holds, and `update` locks it from reading to writing. That key opens no page: cookies hold ids of
 //! tower-sessions.
 
-use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, SessionKey};
+use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, Expiry, SessionKey};
 use tower_sessions::Session;
 
 use crate::app::App;
@@ -17,7 +17,7 @@ const KEY: &str = "views";
 
 /// Begins a count, which lives as long as a session may: where the session ends elsewhere, it waits for the sweeper.
 pub(crate) async fn begin<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
-    let key = app.sessions.generate(Some("0".to_owned()), Some(app.longest)).await?;
+    let key = app.sessions.generate(Some("0"), Some(app.longest)).await?;
     session.insert(KEY, key.as_str()).await?;
     Ok(())
 }
@@ -29,7 +29,7 @@ pub(crate) async fn count<C: Database>(app: &App<C>, session: &Session) -> Resul
         let views: u64 = views.and_then(|views| views.parse().ok()).unwrap_or(0);
         Ok::<_, Error>((views + 1).to_string())
     };
-    match app.sessions.update(&key, Some(app.longest), one_more).await {
+    match app.sessions.update(&key, Expiry::Keep, one_more).await {
         Ok(views) => Ok(Some(views.parse()?)),
         Err(Error::NotFound) => Ok(None),
         Err(other) => Err(other.into()),

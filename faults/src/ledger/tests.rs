@@ -1,6 +1,6 @@
 //! That the ledger sees what it is there for.
 
-use diesel_session::{MemorySession, TimeDelta};
+use diesel_session::{Expiry, MemorySession, TimeDelta};
 
 use super::*;
 use crate::event::value;
@@ -17,7 +17,7 @@ const SESSION: u64 = 7;
 impl Kept {
     fn new() -> Self {
         let store: Box<dyn Target> = Box::new(MemorySession::new());
-        let key = store.generate(value(SESSION, 2, 0), None).unwrap();
+        let key = store.generate(&value(SESSION, 2, 0), None).unwrap();
         let mut kept = Self { store, key, ledger: Ledger::new(0) };
         kept.begin(Call::Generate { short_lived: false });
         kept.acknowledge(Some(&key));
@@ -46,7 +46,7 @@ impl Kept {
 
     /// Another session in the store.
     fn another(&self) -> SessionKey {
-        self.store.generate(value(SESSION, 2, 0), None).unwrap()
+        self.store.generate(&value(SESSION, 2, 0), None).unwrap()
     }
 
     fn settle(self) -> Report {
@@ -67,7 +67,7 @@ fn what_is_there_is_not_lost() {
 #[test]
 fn an_older_value_is_lost() {
     let kept = Kept::new();
-    kept.store.set(&kept.key, value(SESSION, 1, 0)).unwrap();
+    kept.store.set(&kept.key, &value(SESSION, 1, 0)).unwrap();
     assert_eq!(kept.settle().lost, 1);
 }
 
@@ -84,7 +84,7 @@ fn a_write_that_failed_may_be_there_or_not() {
         let mut kept = Kept::new();
         kept.begin(Call::Write { step: 3 });
         kept.fail(Effect::Unknown);
-        kept.store.set(&kept.key, value(SESSION, step, 0)).unwrap();
+        kept.store.set(&kept.key, &value(SESSION, step, 0)).unwrap();
         assert!(kept.settle().holds());
     }
 }
@@ -96,7 +96,7 @@ fn a_write_that_cannot_have_taken_effect_must_not_be_there() {
         kept.ledger.refusals_are_final();
         kept.begin(Call::Write { step: 3 });
         kept.fail(effect);
-        kept.store.set(&kept.key, value(SESSION, 3, 0)).unwrap();
+        kept.store.set(&kept.key, &value(SESSION, 3, 0)).unwrap();
         assert_eq!(kept.settle().lost, 1);
     }
 }
@@ -140,7 +140,7 @@ fn a_session_whose_time_is_over_and_that_lives_is_revived_and_nobody_was_served_
 fn a_short_lived_session_is_over_in_the_end() {
     for (period, revived) in [(TimeDelta::milliseconds(100), 0), (TimeDelta::hours(1), 1)] {
         let mut kept = Kept::new();
-        let key = kept.store.generate(String::new(), Some(period)).unwrap();
+        let key = kept.store.generate("", Some(period)).unwrap();
         kept.apply(Event::Begun { session: 8, call: Call::Generate { short_lived: true } });
         kept.apply(Event::Acknowledged { session: 8, key: Some(key.as_str().to_owned()) });
         assert_eq!(kept.settle().revived, revived);
@@ -197,7 +197,7 @@ fn a_generate_that_failed_may_have_left_a_session_and_one_that_was_never_sent_ha
 fn an_acknowledged_prolongation_that_is_not_there_is_lost() {
     for (days, lost) in [(30, 0), (100, 1)] {
         let mut kept = Kept::new();
-        kept.store.touch(&kept.key, Some(TimeDelta::days(30))).unwrap();
+        kept.store.touch(&kept.key, Expiry::After(TimeDelta::days(30))).unwrap();
         kept.begin(Call::Touch { days });
         kept.acknowledge(None);
         assert_eq!(kept.settle().lost, lost, "{days}");
@@ -247,7 +247,7 @@ fn a_counter_has_all_that_was_acknowledged_and_no_more_than_may_be() {
         (Effect::Unknown, "no number", 1, 0),
     ] {
         let mut kept = Kept::new();
-        let key = kept.store.generate(counted.to_owned(), None).unwrap().as_str().to_owned();
+        let key = kept.store.generate(counted, None).unwrap().as_str().to_owned();
         kept.apply(Event::Counter { session: 8, key });
         kept.apply(Event::Counting { session: 8 });
         kept.apply(Event::Counting { session: 8 });

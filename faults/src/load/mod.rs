@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use diesel_session::{Error, SessionKey, TimeDelta};
+use diesel_session::{Error, Expiry, SessionKey, TimeDelta};
 use fastrand::Rng;
 
 use crate::event::{Call, Event, Failure, SHORT, WEEK, value};
@@ -110,7 +110,7 @@ impl<'a> Visitors<'a> {
         self.record.say(&Event::Begun { session, call: Call::Generate { short_lived: expiry.is_some() } })?;
         let target = self.target;
         let first = value(session, 0, self.value_size);
-        let key = self.acknowledged(session, || target.generate(first, expiry), |key| Some(*key))?;
+        let key = self.acknowledged(session, || target.generate(&first, expiry), |key| Some(*key))?;
         Ok(key.map(|key| (session, key)))
     }
 
@@ -129,7 +129,7 @@ impl<'a> Visitors<'a> {
     fn touch(&mut self, at: usize) -> Result<()> {
         let Live { session, key, .. } = self.live[at];
         if self.random.bool() {
-            return match self.record.timed(|| self.target.touch(&key, None)) {
+            return match self.record.timed(|| self.target.touch(&key, Expiry::Default)) {
                 Ok(()) => self.record.say(&Event::Read),
                 Err(Error::NotFound) => self.lose(at),
                 Err(error) => self.record.say(&Event::Unread { failure: Failure::of(&error) }),
@@ -137,8 +137,8 @@ impl<'a> Visitors<'a> {
         }
         let days = self.longer();
         self.record.say(&Event::Begun { session, call: Call::Touch { days } })?;
-        let (target, expiry) = (self.target, TimeDelta::days(days.into()));
-        match self.acknowledged(session, || target.touch(&key, Some(expiry)), |()| None)? {
+        let (target, expiry) = (self.target, Expiry::After(TimeDelta::days(days.into())));
+        match self.acknowledged(session, || target.touch(&key, expiry), |()| None)? {
             Some(()) => Ok(()),
             None => self.give_up(at),
         }
@@ -155,9 +155,9 @@ impl<'a> Visitors<'a> {
         self.record.say(&Event::Begun { session, call: Call::Write { step: step + 1 } })?;
         let (target, way) = (self.target, self.random.u8(0..3));
         let write = || match way {
-            0 => target.set(&key, new),
-            1 => target.update(&key, new),
-            _ => target.replace(&key, old, new),
+            0 => target.set(&key, &new),
+            1 => target.update(&key, &new),
+            _ => target.replace(&key, &old, &new),
         };
         if self.acknowledged(session, write, |()| None)?.is_some() {
             self.live[at].step += 1;
@@ -171,8 +171,8 @@ impl<'a> Visitors<'a> {
     fn count(&mut self) -> Result<()> {
         let (session, key) = self.record.counter();
         if self.random.u8(0..4) == 0 {
-            let expiry = TimeDelta::days(self.longer().into());
-            let event = match self.record.timed(|| self.target.touch(&key, Some(expiry))) {
+            let expiry = Expiry::After(TimeDelta::days(self.longer().into()));
+            let event = match self.record.timed(|| self.target.touch(&key, expiry)) {
                 Ok(()) => Event::Read,
                 Err(Error::NotFound) => Event::Lost { session },
                 Err(error) => Event::Unread { failure: Failure::of(&error) },
@@ -234,7 +234,7 @@ impl<'a> Visitors<'a> {
         if self.random.u8(0..4) > 0 {
             return Ok(());
         }
-        let written = match self.record.timed(|| self.target.set(key, "revived".to_owned())) {
+        let written = match self.record.timed(|| self.target.set(key, "revived")) {
             Err(Error::NotFound) => Event::Read,
             Ok(()) => Event::Revived,
             Err(error) => Event::Unread { failure: Failure::of(&error) },

@@ -27,7 +27,7 @@ enum Lie {
 }
 
 impl Target for Lying {
-    fn generate(&self, value: String, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
+    fn generate(&self, value: &str, expiry: Option<TimeDelta>) -> Result<SessionKey, Error> {
         self.store.generate(value, expiry)
     }
 
@@ -40,15 +40,15 @@ impl Target for Lying {
         }
     }
 
-    fn set(&self, key: &SessionKey, value: String) -> Result<(), Error> {
+    fn set(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
         match self.lie {
-            Lie::DropsWrites => self.store.touch(key, None),
+            Lie::DropsWrites => self.store.touch(key, Expiry::Default),
             Lie::RevivesTheDead => Target::set(&self.store, key, value).or(Ok(())),
             _ => Target::set(&self.store, key, value),
         }
     }
 
-    fn update(&self, key: &SessionKey, value: String) -> Result<(), Error> {
+    fn update(&self, key: &SessionKey, value: &str) -> Result<(), Error> {
         Target::update(&self.store, key, value)
     }
 
@@ -56,12 +56,12 @@ impl Target for Lying {
         Target::count(&self.store, key)
     }
 
-    fn replace(&self, key: &SessionKey, expected: String, value: String) -> Result<(), Error> {
+    fn replace(&self, key: &SessionKey, expected: &str, value: &str) -> Result<(), Error> {
         Target::replace(&self.store, key, expected, value)
     }
 
-    fn touch(&self, key: &SessionKey, expiry: Option<TimeDelta>) -> Result<(), Error> {
-        let expiry = expiry.filter(|_| self.lie != Lie::DropsProlongations);
+    fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<(), Error> {
+        let expiry = if self.lie == Lie::DropsProlongations { Expiry::Default } else { expiry };
         Target::touch(&self.store, key, expiry)
     }
 

@@ -2,25 +2,27 @@
 
 use chrono::TimeDelta;
 
-use super::{SessionsSubject, is_about, is_absent, text, tick};
+use super::{is_about, is_absent, text, tick};
 use crate::error::Error;
+use crate::session::Expiry;
+use crate::sessions::Sessions;
 
 /// The longest lifetime of the stores that these laws are held against.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// No operation carries a session's expiry past its lifetime, and `get` says what is left of it.
-pub fn no_write_outlives_the_lifetime(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn no_write_outlives_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
     for asked in [TimeDelta::days(1), LIFETIME + TimeDelta::milliseconds(1)] {
-        let key = store.generate(Some(text("x")), Some(asked))?;
+        let key = store.generate(Some("x"), Some(asked))?;
         let shortest = |key| store.get(key).is_ok_and(|(_, left)| is_about(left, LIFETIME));
         assert!(shortest(&key), "generate");
-        store.set(&key, text("y"), Some(asked))?;
+        store.set(&key, "y", Some(asked))?;
         assert!(shortest(&key), "set");
-        store.touch(&key, Some(asked))?;
+        store.touch(&key, Expiry::After(asked))?;
         assert!(shortest(&key), "touch");
-        store.update(&key, Some(asked), |_| Ok::<_, Error>(text("z")))?;
+        store.update(&key, Expiry::After(asked), |_| Ok::<_, Error>(text("z")))?;
         assert!(shortest(&key), "update");
-        store.replace(&key, Some(text("z")), text("x"), Some(asked))?;
+        store.replace(&key, Some("z"), "x", Expiry::After(asked))?;
         assert!(shortest(&key), "replace");
         let key = store.rotate(&key)?;
         assert!(shortest(&key), "rotate");
@@ -34,41 +36,41 @@ pub fn no_write_outlives_the_lifetime(store: &impl SessionsSubject) -> Result<()
 }
 
 /// A shorter period stays what was asked for.
-pub fn a_shorter_period_than_the_lifetime_stands(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
+pub fn a_shorter_period_than_the_lifetime_stands(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(10)));
-    store.set(&key, text("y"), Some(TimeDelta::minutes(5)))?;
+    store.set(&key, "y", Some(TimeDelta::minutes(5)))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(5)));
-    assert!(store.touch(&key, Some(TimeDelta::minutes(20)))?);
+    assert!(store.touch(&key, Expiry::After(TimeDelta::minutes(20)))?);
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(20)));
     Ok(())
 }
 
 /// A touch that could only reach the end of the lifetime, where the session is already, writes nothing.
-pub fn touch_ends_at_the_lifetime(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
-    assert!(store.touch(&key, Some(TimeDelta::days(1)))?);
+pub fn touch_ends_at_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
+    assert!(store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
     tick();
-    assert!(!store.touch(&key, Some(TimeDelta::days(1)))?);
+    assert!(!store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
     Ok(())
 }
 
 /// These stores have a touch interval of zero: then every gain is written.
-pub fn without_a_touch_interval_every_gain_is_written(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
-    assert!(store.touch(&key, Some(TimeDelta::minutes(10) + TimeDelta::seconds(1)))?);
+pub fn without_a_touch_interval_every_gain_is_written(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
+    assert!(store.touch(&key, Expiry::After(TimeDelta::minutes(10) + TimeDelta::seconds(1)))?);
     Ok(())
 }
 
 /// The third session of an owner ends the oldest, at `generate_for` as at `bind`.
-pub fn another_session_of_an_owner_ends_the_oldest(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn another_session_of_an_owner_ends_the_oldest(store: &impl Sessions) -> Result<(), Error> {
     let mut keys = Vec::new();
     for _ in 0..3 {
-        keys.push(store.generate_for("alice", Some(text("x")), None)?);
+        keys.push(store.generate_for("alice", Some("x"), None)?);
         tick();
     }
     assert!(is_absent(store, &keys[0]));
-    let visitor = store.generate(Some(text("x")), None)?;
+    let visitor = store.generate(Some("x"), None)?;
     store.bind(&visitor, "alice")?;
     assert!(is_absent(store, &keys[1]));
     let listed: Vec<_> = store.sessions_of("alice", 100)?.into_iter().map(|session| session.handle).collect();
@@ -77,9 +79,9 @@ pub fn another_session_of_an_owner_ends_the_oldest(store: &impl SessionsSubject)
 }
 
 /// Expired sessions, other owners' and the session itself do not count.
-pub fn only_other_live_sessions_of_the_owner_count(store: &impl SessionsSubject) -> Result<(), Error> {
-    let one = store.generate_for("alice", Some(text("x")), None)?;
-    let two = store.generate_for("alice", Some(text("x")), None)?;
+pub fn only_other_live_sessions_of_the_owner_count(store: &impl Sessions) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some("x"), None)?;
+    let two = store.generate_for("alice", Some("x"), None)?;
     store.generate_for("bob", None, None)?;
     store.generate_for("bob", None, Some(TimeDelta::zero()))?;
     store.bind(&one, "alice")?;
@@ -92,16 +94,16 @@ pub fn only_other_live_sessions_of_the_owner_count(store: &impl SessionsSubject)
 }
 
 /// Where the limit refuses, the third session is refused, nothing is written, and an ended one makes room.
-pub fn another_session_of_an_owner_is_refused(store: &impl SessionsSubject) -> Result<(), Error> {
-    let one = store.generate_for("alice", Some(text("x")), None)?;
-    let two = store.generate_for("alice", Some(text("x")), None)?;
-    let visitor = store.generate(Some(text("x")), None)?;
+pub fn another_session_of_an_owner_is_refused(store: &impl Sessions) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some("x"), None)?;
+    let two = store.generate_for("alice", Some("x"), None)?;
+    let visitor = store.generate(Some("x"), None)?;
     let refused = store.generate_for("alice", None, None);
     assert!(matches!(refused, Err(Error::OwnerLimit { limit: 2 })));
     assert!(matches!(store.bind(&visitor, "alice"), Err(Error::OwnerLimit { limit: 2 })));
     assert_eq!(store.count()?.live, 3);
     assert_eq!(store.sessions_of("alice", 100)?.len(), 2);
-    assert_eq!(store.owner_of(&visitor)?, None);
+    assert_eq!(store.find(&visitor)?.owner, None);
     assert!([&one, &two, &visitor].iter().all(|key| store.get(key).is_ok()));
     store.clear(&one)?;
     store.bind(&visitor, "alice")?;

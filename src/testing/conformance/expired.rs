@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::{SessionsSubject, text};
 use crate::error::Error;
+use crate::sessions::Sessions;
 
 /// `count` tells live sessions from expired ones.
-pub fn count_tells_live_from_expired(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn count_tells_live_from_expired(store: &impl Sessions) -> Result<(), Error> {
     let before = store.count()?;
     assert_eq!((before.live, before.expired), (0, 0));
     let cleared = store.generate(None, None)?;
@@ -20,10 +20,8 @@ pub fn count_tells_live_from_expired(store: &impl SessionsSubject) -> Result<(),
 }
 
 /// No more than the limit is deleted, with a limit of zero nothing, and never a live session.
-pub fn delete_expired_deletes_what_has_expired_and_nothing_else(
-    store: &impl SessionsSubject,
-) -> Result<(), Error> {
-    let live = store.generate(Some(text("x")), None)?;
+pub fn delete_expired_deletes_what_has_expired_and_nothing_else(store: &impl Sessions) -> Result<(), Error> {
+    let live = store.generate(Some("x"), None)?;
     for _ in 0..3 {
         store.generate(None, Some(TimeDelta::hours(-2)))?;
     }

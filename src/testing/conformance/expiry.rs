@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
-use super::{Subject, is_about, is_absent, text};
+use super::{Subject, is_about, is_absent};
 use crate::error::Error;
 
 /// The default period is one week, as in session-postgresql.
 pub fn the_default_period_is_one_week(store: &impl Subject) -> Result<(), Error> {
     assert_eq!(store.default_period(), TimeDelta::weeks(1));
-    let key = store.generate(Some(text("x")), None)?;
+    let key = store.generate(Some("x"), None)?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::weeks(1)));
     Ok(())
 }
@@ -19,10 +19,10 @@ pub fn the_default_period_is_one_week(store: &impl Subject) -> Result<(), Error>
 /// `set_default_period` works, and what was generated before keeps its period. (session-postgresql's always
 /// raised.)
 pub fn set_default_period_changes_later_operations_only(store: &impl Subject) -> Result<(), Error> {
-    let before = store.generate(Some(text("x")), None)?;
+    let before = store.generate(Some("x"), None)?;
     store.set_default_period(TimeDelta::hours(1))?;
     assert_eq!(store.default_period(), TimeDelta::hours(1));
-    let after = store.generate(Some(text("x")), None)?;
+    let after = store.generate(Some("x"), None)?;
     assert!(is_about(store.get(&before)?.1, TimeDelta::weeks(1)));
     assert!(is_about(store.get(&after)?.1, TimeDelta::hours(1)));
     Ok(())
@@ -30,7 +30,7 @@ pub fn set_default_period_changes_later_operations_only(store: &impl Subject) ->
 
 /// An expiry given to `generate` goes before the default period.
 pub fn generate_uses_the_given_expiry(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(30)))?;
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(30)))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(30)));
     Ok(())
 }
@@ -38,7 +38,7 @@ pub fn generate_uses_the_given_expiry(store: &impl Subject) -> Result<(), Error>
 /// A zero or negative expiry is legal: the session is never live.
 pub fn a_session_can_be_born_expired(store: &impl Subject) -> Result<(), Error> {
     for expiry in [TimeDelta::zero(), TimeDelta::seconds(-1), TimeDelta::days(-365)] {
-        let key = store.generate(Some(text("x")), Some(expiry))?;
+        let key = store.generate(Some("x"), Some(expiry))?;
         assert!(is_absent(store, &key));
     }
     Ok(())
@@ -49,9 +49,9 @@ pub fn a_session_can_be_born_expired(store: &impl Subject) -> Result<(), Error> 
 pub fn what_is_left_is_never_more_than_asked_for(store: &impl Subject) -> Result<(), Error> {
     for microseconds in (0..40).map(|n| 60_000_000 + n * 1_371) {
         let asked = TimeDelta::microseconds(microseconds);
-        let key = store.generate(Some(text("x")), Some(asked))?;
+        let key = store.generate(Some("x"), Some(asked))?;
         assert!(is_about(store.get(&key)?.1, asked));
-        store.set(&key, text("y"), Some(asked))?;
+        store.set(&key, "y", Some(asked))?;
         assert!(is_about(store.get(&key)?.1, asked));
     }
     Ok(())
@@ -59,7 +59,7 @@ pub fn what_is_left_is_never_more_than_asked_for(store: &impl Subject) -> Result
 
 /// What is left is counted from now, not from the last write.
 pub fn what_is_left_shrinks(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     let (_, first) = store.get(&key)?;
     let started = Instant::now();
     while store.get(&key)?.1 >= first {
@@ -72,7 +72,7 @@ pub fn what_is_left_shrinks(store: &impl Subject) -> Result<(), Error> {
 /// sessions for up to a second.)
 pub fn a_session_is_dead_at_once_when_its_period_is_over(store: &impl Subject) -> Result<(), Error> {
     let period = Duration::from_millis(300);
-    let key = store.generate(Some(text("x")), Some(TimeDelta::milliseconds(300)))?;
+    let key = store.generate(Some("x"), Some(TimeDelta::milliseconds(300)))?;
     let generated = Instant::now();
     while let Ok((_, left)) = store.get(&key) {
         assert!(left > TimeDelta::zero(), "a dead session is not served");
@@ -86,8 +86,8 @@ pub fn a_session_is_dead_at_once_when_its_period_is_over(store: &impl Subject) -
 
 /// `set` replaces both value and expiry, shorter ones too.
 pub fn set_replaces_value_and_expiry(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), None)?;
-    store.set(&key, text("y"), Some(TimeDelta::minutes(10)))?;
+    let key = store.generate(Some("x"), None)?;
+    store.set(&key, "y", Some(TimeDelta::minutes(10)))?;
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "y");
     assert!(is_about(left, TimeDelta::minutes(10)));
@@ -96,24 +96,24 @@ pub fn set_replaces_value_and_expiry(store: &impl Subject) -> Result<(), Error> 
 
 /// `set` without an expiry counts the default period from now.
 pub fn set_without_expiry_uses_the_default_period(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
-    store.set(&key, text("y"), None)?;
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
+    store.set(&key, "y", None)?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::weeks(1)));
     Ok(())
 }
 
 /// An expiry in the past ends the session.
 pub fn set_with_a_past_expiry_ends_the_session(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), None)?;
-    store.set(&key, text("y"), Some(TimeDelta::seconds(-1)))?;
+    let key = store.generate(Some("x"), None)?;
+    store.set(&key, "y", Some(TimeDelta::seconds(-1)))?;
     assert!(is_absent(store, &key));
     Ok(())
 }
 
 /// `set` on an expired session says so and leaves it dead. (session-postgresql revived it.)
 pub fn set_never_revives_an_expired_session(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::zero()))?;
-    assert!(matches!(store.set(&key, text("y"), None), Err(Error::NotFound)));
+    let key = store.generate(Some("x"), Some(TimeDelta::zero()))?;
+    assert!(matches!(store.set(&key, "y", None), Err(Error::NotFound)));
     assert!(matches!(store.get(&key), Err(Error::NotFound)));
     Ok(())
 }

@@ -2,15 +2,17 @@
 
 use chrono::TimeDelta;
 
-use super::{LONGEST, SessionsSubject, Subject, VALUE_LIMIT, is_about, is_absent, text};
+use super::{LONGEST, Subject, VALUE_LIMIT, is_about, is_absent};
 use crate::error::Error;
+use crate::session::Expiry;
+use crate::sessions::Sessions;
 
 /// An empty value is a value. (session-postgresql took it for none.)
 pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(String::new()), None)?;
+    let key = store.generate(Some(""), None)?;
     assert_eq!(store.get(&key)?.0, "");
-    store.set(&key, text("x"), None)?;
-    store.set(&key, String::new(), None)?;
+    store.set(&key, "x", None)?;
+    store.set(&key, "", None)?;
     assert_eq!(store.get(&key)?.0, "");
     Ok(())
 }
@@ -24,9 +26,9 @@ pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error>
         "%s $1 ?1 {}",
         "žluťoučký 馬 🐎 \u{feff}",
     ] {
-        let key = store.generate(Some(text(value)), None)?;
+        let key = store.generate(Some(value), None)?;
         assert_eq!(store.get(&key)?.0, value);
-        store.set(&key, text(value), None)?;
+        store.set(&key, value, None)?;
         assert_eq!(store.get(&key)?.0, value);
     }
     Ok(())
@@ -35,9 +37,9 @@ pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error>
 /// A NUL, which PostgreSQL's text cannot hold, is refused with its place. (session-postgresql cut the value
 /// there.)
 pub fn a_value_with_nul_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
-    assert!(matches!(store.generate(Some(text("ab\0c")), None), Err(Error::ValueHasNul { position: 2 })));
-    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
-    assert!(matches!(store.set(&key, text("\0"), None), Err(Error::ValueHasNul { position: 0 })));
+    assert!(matches!(store.generate(Some("ab\0c"), None), Err(Error::ValueHasNul { position: 2 })));
+    let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
+    assert!(matches!(store.set(&key, "\0", None), Err(Error::ValueHasNul { position: 0 })));
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "x");
     assert!(left <= TimeDelta::hours(1));
@@ -49,9 +51,9 @@ pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subjec
     let largest = "v".repeat(VALUE_LIMIT);
     let too_large = format!("{largest}v");
     let is_refused = |error: Option<Error>| matches!(error, Some(Error::ValueTooLarge { size, limit }) if size == VALUE_LIMIT + 1 && limit == VALUE_LIMIT);
-    assert!(is_refused(store.generate(Some(too_large.clone()), None).err()));
-    let key = store.generate(Some(largest.clone()), Some(TimeDelta::hours(1)))?;
-    assert!(is_refused(store.set(&key, too_large, None).err()));
+    assert!(is_refused(store.generate(Some(&too_large), None).err()));
+    let key = store.generate(Some(&largest), Some(TimeDelta::hours(1)))?;
+    assert!(is_refused(store.set(&key, &too_large, None).err()));
     let (value, left) = store.get(&key)?;
     assert!(value == largest, "the value at the limit is held");
     assert!(left <= TimeDelta::hours(1));
@@ -63,7 +65,7 @@ pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subjec
 pub fn a_period_that_no_database_holds_is_refused_and_nothing_written(
     store: &impl Subject,
 ) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+    let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     for period in [
         LONGEST + TimeDelta::microseconds(1),
         -LONGEST - TimeDelta::microseconds(1),
@@ -72,7 +74,7 @@ pub fn a_period_that_no_database_holds_is_refused_and_nothing_written(
     ] {
         let is_refused = |error: Option<Error>| matches!(error, Some(Error::PeriodOutOfRange { period: asked, limit }) if asked == period && limit == LONGEST);
         assert!(is_refused(store.generate(None, Some(period)).err()));
-        assert!(is_refused(store.set(&key, text("y"), Some(period)).err()));
+        assert!(is_refused(store.set(&key, "y", Some(period)).err()));
     }
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "x");
@@ -90,25 +92,25 @@ pub fn set_default_period_refuses_what_no_database_holds(store: &impl Subject) -
 
 /// The longest periods either way are held.
 pub fn the_longest_periods_are_held(store: &impl Subject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(LONGEST))?;
+    let key = store.generate(Some("x"), Some(LONGEST))?;
     assert!(is_about(store.get(&key)?.1, LONGEST));
-    store.set(&key, text("y"), Some(-LONGEST))?;
+    store.set(&key, "y", Some(-LONGEST))?;
     assert!(is_absent(store, &key));
     Ok(())
 }
 
 /// What `set` refuses every other write refuses, and nothing is written.
-pub fn every_write_refuses_what_no_database_holds(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+pub fn every_write_refuses_what_no_database_holds(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     let too_large = "v".repeat(VALUE_LIMIT + 1);
-    let replace = |new: &str, expiry| store.replace(&key, Some(text("x")), text(new), expiry);
+    let replace = |new: &str, expiry: Option<TimeDelta>| store.replace(&key, Some("x"), new, expiry.into());
     assert!(matches!(replace("a\0", None), Err(Error::ValueHasNul { position: 1 })));
     assert!(matches!(replace(&too_large, None), Err(Error::ValueTooLarge { .. })));
     assert!(matches!(replace("y", Some(TimeDelta::MAX)), Err(Error::PeriodOutOfRange { .. })));
-    let expecting_nul = store.replace(&key, Some(text("\0")), text("y"), None);
+    let expecting_nul = store.replace(&key, Some("\0"), "y", Expiry::Default);
     assert!(matches!(expecting_nul, Err(Error::ValueHasNul { position: 0 })));
-    assert!(matches!(store.touch(&key, Some(TimeDelta::MAX)), Err(Error::PeriodOutOfRange { .. })));
-    let generate_for = |value: &str, expiry| store.generate_for("alice", Some(text(value)), expiry);
+    assert!(matches!(store.touch(&key, Expiry::After(TimeDelta::MAX)), Err(Error::PeriodOutOfRange { .. })));
+    let generate_for = |value: &str, expiry| store.generate_for("alice", Some(value), expiry);
     assert!(matches!(generate_for("\0", None), Err(Error::ValueHasNul { .. })));
     assert!(matches!(generate_for(&too_large, None), Err(Error::ValueTooLarge { .. })));
     assert!(matches!(generate_for("x", Some(TimeDelta::MIN)), Err(Error::PeriodOutOfRange { .. })));
@@ -120,9 +122,9 @@ pub fn every_write_refuses_what_no_database_holds(store: &impl SessionsSubject) 
 }
 
 /// A value that could not be set today can still be expected.
-pub fn replace_can_expect_a_value_over_the_limit(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), None)?;
-    let expecting = store.replace(&key, Some("v".repeat(VALUE_LIMIT + 1)), text("y"), None);
+pub fn replace_can_expect_a_value_over_the_limit(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), None)?;
+    let expecting = store.replace(&key, Some(&"v".repeat(VALUE_LIMIT + 1)), "y", Expiry::Default);
     assert!(matches!(expecting, Err(Error::Changed)));
     Ok(())
 }

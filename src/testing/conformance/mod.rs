@@ -1,4 +1,4 @@
-//! The laws of [`Now`] and [`Sessions`], each once, as functions over any store; some name what OCaml's
+//! The laws of [`Now`] and [`Sessions`](crate::Sessions), each once, as functions over any store; some name what OCaml's
 //! `session-postgresql` does instead.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) and
@@ -12,11 +12,11 @@ use chrono::TimeDelta;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::now::Now;
-use crate::sessions::Sessions;
 
 mod bounds;
 mod expired;
 mod expiry;
+mod find;
 mod lifecycle;
 mod limits;
 mod owners;
@@ -27,6 +27,7 @@ mod updates;
 pub use bounds::*;
 pub use expired::*;
 pub use expiry::*;
+pub use find::*;
 pub use lifecycle::*;
 pub use limits::*;
 pub use owners::*;
@@ -34,15 +35,10 @@ pub use rotation::*;
 pub use touching::*;
 pub use updates::*;
 
-/// A store that the laws can be held against: any [`Now`] with this crate's keys, strings and errors.
-pub trait Subject: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> {}
+/// A store that the laws of [`Now`] can be held against: any, with the types of this crate.
+pub trait Subject: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> {}
 
-impl<S> Subject for S where S: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error> {}
-
-/// A store that the laws of [`Sessions`] can be held against.
-pub trait SessionsSubject: Subject + Sessions {}
-
-impl<S: Subject + Sessions> SessionsSubject for S {}
+impl<S> Subject for S where S: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> {}
 
 /// Makes a test of each law of [`Now`](crate::Now), for the store that a function sets up.
 ///
@@ -170,7 +166,20 @@ macro_rules! sessions_conformance_tests {
             a_handle_is_no_key
             an_owner_that_no_database_holds_is_refused
             an_owners_name_can_be_any_text
-            owner_of_says_whose_a_session_is
+            find_returns_everything_that_is_known
+            find_tells_what_a_session_lacks
+            find_says_whose_a_session_is
+            find_and_set_label_never_revive
+            a_write_can_keep_the_expiry
+            put_moves_the_expiry_as_told
+            put_never_revives
+            every_write_is_a_use
+            touch_can_record_the_use_alone
+            a_label_can_be_set_and_taken_away
+            rotate_keeps_the_label
+            labels_and_the_last_use_are_listed
+            a_label_that_no_database_holds_is_refused
+            update_refuses_calls_by_its_own_function
             every_write_refuses_what_no_database_holds
             replace_can_expect_a_value_over_the_limit
             count_tells_live_from_expired
@@ -214,9 +223,9 @@ fn text(value: &str) -> String {
 
 /// Keys of no live session: one that nobody generated, one that was cleared, one that has expired.
 fn unusable_keys(store: &impl Subject) -> Result<[SessionKey; 3], Error> {
-    let cleared = store.generate(Some(text("x")), None)?;
+    let cleared = store.generate(Some("x"), None)?;
     store.clear(&cleared)?;
-    let expired = store.generate(Some(text("x")), Some(TimeDelta::zero()))?;
+    let expired = store.generate(Some("x"), Some(TimeDelta::zero()))?;
     Ok([UNKNOWN.parse()?, cleared, expired])
 }
 
@@ -231,7 +240,7 @@ fn tick() {
 
 fn is_absent(store: &impl Subject, key: &SessionKey) -> bool {
     matches!(store.get(key), Err(Error::NotFound))
-        && matches!(store.set(key, text("x"), None), Err(Error::NotFound))
+        && matches!(store.set(key, "x", None), Err(Error::NotFound))
         && store.clear(key).is_ok()
 }
 

@@ -2,19 +2,20 @@
 
 use chrono::TimeDelta;
 
-use super::{SessionsSubject, is_about, is_absent, text, tick, unusable_keys};
+use super::{is_about, is_absent, tick, unusable_keys};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::owner::SessionHandle;
+use crate::session::SessionHandle;
+use crate::sessions::Sessions;
 
 /// The handles of an owner's sessions, the newest first.
-fn handles(store: &impl SessionsSubject, owner: &str) -> Result<Vec<SessionHandle>, Error> {
+fn handles(store: &impl Sessions, owner: &str) -> Result<Vec<SessionHandle>, Error> {
     Ok(store.sessions_of(owner, 100)?.into_iter().map(|session| session.handle).collect())
 }
 
 /// A session that is generated for an owner is a session as any other, and the owner's.
-pub fn generate_for_makes_a_session_of_the_owner(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate_for("alice", Some(text("x")), Some(TimeDelta::hours(1)))?;
+pub fn generate_for_makes_a_session_of_the_owner(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some("x"), Some(TimeDelta::hours(1)))?;
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "x");
     assert!(is_about(left, TimeDelta::hours(1)));
@@ -23,8 +24,8 @@ pub fn generate_for_makes_a_session_of_the_owner(store: &impl SessionsSubject) -
 }
 
 /// `bind` makes a visitor's session a user's, or another user's, and leaves value and expiry.
-pub fn bind_gives_a_session_an_owner(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::hours(1)))?;
+pub fn bind_gives_a_session_an_owner(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     assert!(handles(store, "alice")?.is_empty());
     store.bind(&key, "alice")?;
     assert_eq!(handles(store, "alice")?, [store.handle(&key)]);
@@ -38,7 +39,7 @@ pub fn bind_gives_a_session_an_owner(store: &impl SessionsSubject) -> Result<(),
 }
 
 /// `bind` on an unknown, cleared or expired session says so and leaves it dead.
-pub fn bind_never_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn bind_never_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.bind(&key, "alice"), Err(Error::NotFound)));
         assert!(is_absent(store, &key));
@@ -48,7 +49,7 @@ pub fn bind_never_revives(store: &impl SessionsSubject) -> Result<(), Error> {
 }
 
 /// An owner's live sessions are listed, the newest first, with the dates that they have.
-pub fn an_owners_sessions_are_listed_newest_first(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn an_owners_sessions_are_listed_newest_first(store: &impl Sessions) -> Result<(), Error> {
     let mut keys: Vec<SessionKey> = Vec::new();
     for hours in 1..=3 {
         keys.insert(0, store.generate_for("alice", None, Some(TimeDelta::hours(hours)))?);
@@ -70,7 +71,7 @@ pub fn an_owners_sessions_are_listed_newest_first(store: &impl SessionsSubject) 
 }
 
 /// A list has at most so many sessions as were asked for, and those are the newest.
-pub fn a_list_has_the_newest_of_an_owners_sessions(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn a_list_has_the_newest_of_an_owners_sessions(store: &impl Sessions) -> Result<(), Error> {
     store.generate_for("alice", None, None)?;
     tick();
     let newest = store.generate_for("alice", None, None)?;
@@ -81,7 +82,7 @@ pub fn a_list_has_the_newest_of_an_owners_sessions(store: &impl SessionsSubject)
 }
 
 /// Cleared and expired sessions are not listed.
-pub fn only_live_sessions_are_listed(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn only_live_sessions_are_listed(store: &impl Sessions) -> Result<(), Error> {
     let cleared = store.generate_for("alice", None, None)?;
     store.generate_for("alice", None, Some(TimeDelta::zero()))?;
     let live = store.generate_for("alice", None, None)?;
@@ -91,7 +92,7 @@ pub fn only_live_sessions_are_listed(store: &impl SessionsSubject) -> Result<(),
 }
 
 /// An owner of no session has none to list and none to end.
-pub fn an_unknown_owner_has_no_sessions(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn an_unknown_owner_has_no_sessions(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", None, None)?;
     assert!(handles(store, "nobody")?.is_empty());
     assert_eq!(store.clear_owner("nobody", None)?, 0);
@@ -102,12 +103,12 @@ pub fn an_unknown_owner_has_no_sessions(store: &impl SessionsSubject) -> Result<
 }
 
 /// 'Log out everywhere': all live sessions of the owner end, and nobody else's.
-pub fn clear_owner_ends_every_session_of_the_owner(store: &impl SessionsSubject) -> Result<(), Error> {
-    let one = store.generate_for("alice", Some(text("x")), None)?;
+pub fn clear_owner_ends_every_session_of_the_owner(store: &impl Sessions) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some("x"), None)?;
     let two = store.generate_for("alice", None, None)?;
     store.generate_for("alice", None, Some(TimeDelta::zero()))?;
-    let bobs = store.generate_for("bob", Some(text("x")), None)?;
-    let nobodys = store.generate(Some(text("x")), None)?;
+    let bobs = store.generate_for("bob", Some("x"), None)?;
+    let nobodys = store.generate(Some("x"), None)?;
     let before = store.count()?;
     assert_eq!(store.clear_owner("alice", None)?, 2, "those that were live");
     let after = store.count()?;
@@ -125,9 +126,9 @@ pub fn clear_owner_ends_every_session_of_the_owner(store: &impl SessionsSubject)
 }
 
 /// 'Log out everywhere else': the session to keep stays.
-pub fn clear_owner_can_keep_one_session(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn clear_owner_can_keep_one_session(store: &impl Sessions) -> Result<(), Error> {
     let other = store.generate_for("alice", None, None)?;
-    let mine = store.generate_for("alice", Some(text("x")), None)?;
+    let mine = store.generate_for("alice", Some("x"), None)?;
     assert_eq!(store.clear_owner("alice", Some(&mine))?, 1);
     assert!(is_absent(store, &other));
     assert_eq!(store.get(&mine)?.0, "x");
@@ -135,9 +136,9 @@ pub fn clear_owner_can_keep_one_session(store: &impl SessionsSubject) -> Result<
 }
 
 /// One listed session can be ended by its handle, by its owner only, and once.
-pub fn clear_listed_ends_the_session_of_that_handle(store: &impl SessionsSubject) -> Result<(), Error> {
-    let one = store.generate_for("alice", Some(text("1")), None)?;
-    let two = store.generate_for("alice", Some(text("2")), None)?;
+pub fn clear_listed_ends_the_session_of_that_handle(store: &impl Sessions) -> Result<(), Error> {
+    let one = store.generate_for("alice", Some("1"), None)?;
+    let two = store.generate_for("alice", Some("2"), None)?;
     let handle: SessionHandle = store.handle(&one).to_string().parse()?;
     assert!(!store.clear_listed("bob", &handle)?);
     assert_eq!(store.get(&one)?.0, "1", "nobody ends another's session");
@@ -149,8 +150,8 @@ pub fn clear_listed_ends_the_session_of_that_handle(store: &impl SessionsSubject
 }
 
 /// What a page shows of a session is of no use as a key.
-pub fn a_handle_is_no_key(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate_for("alice", Some(text("x")), None)?;
+pub fn a_handle_is_no_key(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some("x"), None)?;
     let handle = store.handle(&key).to_string();
     assert!(!key.as_str().contains(&handle));
     assert!(matches!(handle.parse::<SessionKey>(), Err(Error::NotFound)));
@@ -161,8 +162,8 @@ pub fn a_handle_is_no_key(store: &impl SessionsSubject) -> Result<(), Error> {
 }
 
 /// An owner's name with NUL, or over 255 bytes, is refused, and nothing written.
-pub fn an_owner_that_no_database_holds_is_refused(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), None)?;
+pub fn an_owner_that_no_database_holds_is_refused(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), None)?;
     let handle = store.handle(&key);
     let too_long = "é".repeat(128);
     for owner in ["a\0b", too_long.as_str()] {
@@ -182,7 +183,7 @@ pub fn an_owner_that_no_database_holds_is_refused(store: &impl SessionsSubject) 
 }
 
 /// Any other name is held, and compared byte for byte.
-pub fn an_owners_name_can_be_any_text(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn an_owners_name_can_be_any_text(store: &impl Sessions) -> Result<(), Error> {
     let longest = "o".repeat(255);
     for owner in
         ["", " ", "alice", "Alice", "alice ", "'; DROP TABLE session; --", "ålice\n", "%", longest.as_str()]
@@ -194,16 +195,16 @@ pub fn an_owners_name_can_be_any_text(store: &impl SessionsSubject) -> Result<()
 }
 
 /// Whose a session is can be asked by its key, as long as it lives.
-pub fn owner_of_says_whose_a_session_is(store: &impl SessionsSubject) -> Result<(), Error> {
-    let visitor = store.generate(Some(text("x")), None)?;
-    assert_eq!(store.owner_of(&visitor)?, None);
+pub fn find_says_whose_a_session_is(store: &impl Sessions) -> Result<(), Error> {
+    let visitor = store.generate(Some("x"), None)?;
+    assert_eq!(store.find(&visitor)?.owner, None);
     store.bind(&visitor, "alice")?;
-    assert_eq!(store.owner_of(&visitor)?.as_deref(), Some("alice"));
+    assert_eq!(store.find(&visitor)?.owner.as_deref(), Some("alice"));
     store.bind(&visitor, "bob")?;
     let rotated = store.rotate(&visitor)?;
-    assert_eq!(store.owner_of(&rotated)?.as_deref(), Some("bob"));
+    assert_eq!(store.find(&rotated)?.owner.as_deref(), Some("bob"));
     for key in unusable_keys(store)? {
-        assert!(matches!(store.owner_of(&key), Err(Error::NotFound)));
+        assert!(matches!(store.find(&key), Err(Error::NotFound)));
     }
     Ok(())
 }

@@ -2,12 +2,14 @@
 
 use chrono::TimeDelta;
 
-use super::{SessionsSubject, is_about, is_absent, text, unusable_keys};
+use super::{is_about, is_absent, text, unusable_keys};
 use crate::error::Error;
+use crate::session::Expiry;
+use crate::sessions::Sessions;
 
 /// Value and expiry are under the new key what they were under the old.
-pub fn rotate_keeps_value_and_expiry(store: &impl SessionsSubject) -> Result<(), Error> {
-    let old = store.generate(Some(text("cart=3")), Some(TimeDelta::hours(1)))?;
+pub fn rotate_keeps_value_and_expiry(store: &impl Sessions) -> Result<(), Error> {
+    let old = store.generate(Some("cart=3"), Some(TimeDelta::hours(1)))?;
     let new = store.rotate(&old)?;
     assert_ne!(new, old);
     let (value, left) = store.get(&new)?;
@@ -17,14 +19,14 @@ pub fn rotate_keeps_value_and_expiry(store: &impl SessionsSubject) -> Result<(),
 }
 
 /// A session that was not set is not set under its new key.
-pub fn rotate_keeps_a_session_unset(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn rotate_keeps_a_session_unset(store: &impl Sessions) -> Result<(), Error> {
     let new = store.rotate(&store.generate(None, None)?)?;
     assert!(matches!(store.get(&new), Err(Error::NotSet)));
     Ok(())
 }
 
 /// Owner and time of creation are what they were; the handle changes with the key.
-pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl Sessions) -> Result<(), Error> {
     let old = store.generate_for("alice", None, None)?;
     let before = store.sessions_of("alice", 100)?;
     let new = store.rotate(&old)?;
@@ -37,22 +39,25 @@ pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl SessionsSubj
 }
 
 /// The old key is dead for every later operation, another rotation included.
-pub fn rotate_kills_the_old_key(store: &impl SessionsSubject) -> Result<(), Error> {
-    let old = store.generate(Some(text("x")), None)?;
+pub fn rotate_kills_the_old_key(store: &impl Sessions) -> Result<(), Error> {
+    let old = store.generate(Some("x"), None)?;
     let new = store.rotate(&old)?;
     assert!(is_absent(store, &old));
     assert!(matches!(store.rotate(&old), Err(Error::NotFound)));
-    assert!(matches!(store.touch(&old, None), Err(Error::NotFound)));
+    assert!(matches!(store.touch(&old, Expiry::Default), Err(Error::NotFound)));
     assert!(matches!(store.bind(&old, "alice"), Err(Error::NotFound)));
-    assert!(matches!(store.update(&old, None, |_| Ok::<_, Error>(text("y"))), Err(Error::NotFound)));
-    assert!(matches!(store.replace(&old, Some(text("x")), text("y"), None), Err(Error::NotFound)));
-    assert!(matches!(store.set(&old, text("y"), None), Err(Error::NotFound)));
+    assert!(matches!(
+        store.update(&old, Expiry::Default, |_| Ok::<_, Error>(text("y"))),
+        Err(Error::NotFound)
+    ));
+    assert!(matches!(store.replace(&old, Some("x"), "y", Expiry::Default), Err(Error::NotFound)));
+    assert!(matches!(store.set(&old, "y", None), Err(Error::NotFound)));
     assert_eq!(store.get(&new)?.0, "x", "and none of that touched the session");
     Ok(())
 }
 
 /// `rotate` on an unknown, cleared or expired session says so, and makes none.
-pub fn rotate_never_creates_nor_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn rotate_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.rotate(&key), Err(Error::NotFound)));
     }

@@ -4,13 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::TimeDelta;
 
-use super::{SessionsSubject, VALUE_LIMIT, is_about, is_absent, text, unusable_keys};
+use super::{VALUE_LIMIT, is_about, is_absent, text, unusable_keys};
 use crate::error::Error;
+use crate::session::Expiry;
+use crate::sessions::Sessions;
 
 /// `update` hands the value over, writes what comes back, and returns it.
-pub fn update_writes_what_the_function_makes(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("a")), Some(TimeDelta::minutes(10)))?;
-    let made = store.update(&key, Some(TimeDelta::hours(1)), |value| {
+pub fn update_writes_what_the_function_makes(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("a"), Some(TimeDelta::minutes(10)))?;
+    let made = store.update(&key, Expiry::After(TimeDelta::hours(1)), |value| {
         assert_eq!(value.as_deref(), Some("a"));
         Ok::<_, Error>(text("ab"))
     })?;
@@ -18,15 +20,15 @@ pub fn update_writes_what_the_function_makes(store: &impl SessionsSubject) -> Re
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "ab");
     assert!(is_about(left, TimeDelta::hours(1)));
-    store.update(&key, None, |_| Ok::<_, Error>(text("abc")))?;
+    store.update(&key, Expiry::Default, |_| Ok::<_, Error>(text("abc")))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::weeks(1)), "without an expiry by the default period");
     Ok(())
 }
 
 /// A session without a value has none to hand over.
-pub fn update_sets_a_session_without_a_value(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn update_sets_a_session_without_a_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(None, None)?;
-    store.update(&key, None, |value| {
+    store.update(&key, Expiry::Default, |value| {
         assert_eq!(value, None);
         Ok::<_, Error>(text("first"))
     })?;
@@ -35,7 +37,7 @@ pub fn update_sets_a_session_without_a_value(store: &impl SessionsSubject) -> Re
 }
 
 /// Where the function fails its error comes back, and nothing has changed.
-pub fn update_that_fails_changes_nothing(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn update_that_fails_changes_nothing(store: &impl Sessions) -> Result<(), Error> {
     #[derive(Debug)]
     enum Refusal {
         Mine(u8),
@@ -46,51 +48,52 @@ pub fn update_that_fails_changes_nothing(store: &impl SessionsSubject) -> Result
             Self::Stores
         }
     }
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
-    let refused = store.update(&key, None, |_| Err(Refusal::Mine(7)));
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
+    let refused = store.update(&key, Expiry::Default, |_| Err(Refusal::Mine(7)));
     assert!(matches!(refused, Err(Refusal::Mine(7))));
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "x");
     assert!(is_about(left, TimeDelta::minutes(10)));
     store.clear(&key)?;
-    assert!(matches!(store.update(&key, None, |_| Err(Refusal::Mine(7))), Err(Refusal::Stores)));
+    assert!(matches!(store.update(&key, Expiry::Default, |_| Err(Refusal::Mine(7))), Err(Refusal::Stores)));
     Ok(())
 }
 
 /// Where the function panics the panic goes on, nothing has changed, and the store works as before.
-pub fn update_that_panics_changes_nothing(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), Some(TimeDelta::minutes(10)))?;
+pub fn update_that_panics_changes_nothing(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     for _ in 0..10 {
-        let panicking = || store.update(&key, None, |_| -> Result<String, Error> { panic!("on purpose") });
+        let panicking =
+            || store.update(&key, Expiry::Default, |_| -> Result<String, Error> { panic!("on purpose") });
         let panic = catch_unwind(AssertUnwindSafe(panicking)).expect_err("the panic goes on");
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
     }
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "x");
     assert!(is_about(left, TimeDelta::minutes(10)));
-    store.update(&key, None, |_| Ok::<_, Error>(text("y")))?;
+    store.update(&key, Expiry::Default, |_| Ok::<_, Error>(text("y")))?;
     assert_eq!(store.get(&key)?.0, "y");
     Ok(())
 }
 
 /// What `set` refuses `update` refuses, and the value stays.
-pub fn update_refuses_what_no_database_holds(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("x")), None)?;
-    let large = store.update(&key, None, |_| Ok::<_, Error>("v".repeat(VALUE_LIMIT + 1)));
+pub fn update_refuses_what_no_database_holds(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("x"), None)?;
+    let large = store.update(&key, Expiry::Default, |_| Ok::<_, Error>("v".repeat(VALUE_LIMIT + 1)));
     assert!(matches!(large, Err(Error::ValueTooLarge { .. })));
-    let nul = store.update(&key, None, |_| Ok::<_, Error>(text("\0")));
+    let nul = store.update(&key, Expiry::Default, |_| Ok::<_, Error>(text("\0")));
     assert!(matches!(nul, Err(Error::ValueHasNul { position: 0 })));
-    let far = store.update(&key, Some(TimeDelta::MAX), |_| Ok::<_, Error>(text("y")));
+    let far = store.update(&key, Expiry::After(TimeDelta::MAX), |_| Ok::<_, Error>(text("y")));
     assert!(matches!(far, Err(Error::PeriodOutOfRange { .. })));
     assert_eq!(store.get(&key)?.0, "x");
     Ok(())
 }
 
 /// `update` on an unknown, cleared or expired session says so, and never asks the function.
-pub fn update_never_creates_nor_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn update_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
-        let updated =
-            store.update(&key, None, |_| -> Result<String, Error> { panic!("asked for a dead one") });
+        let updated = store
+            .update(&key, Expiry::Default, |_| -> Result<String, Error> { panic!("asked for a dead one") });
         assert!(matches!(updated, Err(Error::NotFound)));
         assert!(is_absent(store, &key));
     }
@@ -98,12 +101,12 @@ pub fn update_never_creates_nor_revives(store: &impl SessionsSubject) -> Result<
 }
 
 /// A session that expires while the function runs is not written.
-pub fn update_never_revives_what_expired_meanwhile(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn update_never_revives_what_expired_meanwhile(store: &impl Sessions) -> Result<(), Error> {
     let mut period = TimeDelta::milliseconds(100);
     loop {
-        let key = store.generate(Some(text("x")), Some(period))?;
+        let key = store.generate(Some("x"), Some(period))?;
         let mut was_asked = false;
-        let updated = store.update(&key, None, |_| {
+        let updated = store.update(&key, Expiry::Default, |_| {
             was_asked = true;
             super::wait(period * 2);
             Ok::<_, Error>(text("y"))
@@ -118,10 +121,33 @@ pub fn update_never_revives_what_expired_meanwhile(store: &impl SessionsSubject)
     }
 }
 
+/// A call by the function of an update to its own store is refused at once: it would wait for itself.
+pub fn update_refuses_calls_by_its_own_function(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some("a"), None)?;
+    let other = store.generate(Some("b"), None)?;
+    let is_refused = |error: Option<Error>| matches!(error, Some(Error::WithinUpdate));
+    let made = store.update(&key, Expiry::Keep, |value| {
+        assert!(is_refused(store.get(&key).err()));
+        assert!(is_refused(store.find(&other).err()));
+        assert!(is_refused(store.put(&other, "c", Expiry::Keep).err()));
+        assert!(is_refused(store.clear(&key).err()));
+        assert!(is_refused(store.generate(None, None).err()));
+        assert!(is_refused(store.clear_owner("alice", None).err()));
+        let nested = store.update(&other, Expiry::Keep, |_| Ok::<_, Error>(text("d")));
+        assert!(is_refused(nested.err()));
+        Ok::<_, Error>(format!("{}a", value.unwrap_or_default()))
+    })?;
+    assert_eq!(made, "aa");
+    let failed = store.update(&key, Expiry::Keep, |_| Ok::<_, Error>(store.get(&other)?.0));
+    assert!(is_refused(failed.err()));
+    assert_eq!((&*store.get(&key)?.0, &*store.get(&other)?.0), ("aa", "b"));
+    Ok(())
+}
+
 /// `replace` writes value and expiry where the value is the expected one.
-pub fn replace_writes_over_the_expected_value(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("a")), None)?;
-    store.replace(&key, Some(text("a")), text("b"), Some(TimeDelta::hours(1)))?;
+pub fn replace_writes_over_the_expected_value(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("a"), None)?;
+    store.replace(&key, Some("a"), "b", Expiry::After(TimeDelta::hours(1)))?;
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "b");
     assert!(is_about(left, TimeDelta::hours(1)));
@@ -129,10 +155,10 @@ pub fn replace_writes_over_the_expected_value(store: &impl SessionsSubject) -> R
 }
 
 /// `replace` says that the value was changed meanwhile, and leaves it.
-pub fn replace_leaves_another_value(store: &impl SessionsSubject) -> Result<(), Error> {
-    let key = store.generate(Some(text("a")), Some(TimeDelta::hours(1)))?;
-    for expected in [Some(text("A")), Some(text("")), Some(text("a ")), None] {
-        assert!(matches!(store.replace(&key, expected, text("b"), None), Err(Error::Changed)));
+pub fn replace_leaves_another_value(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate(Some("a"), Some(TimeDelta::hours(1)))?;
+    for expected in [Some("A"), Some(""), Some("a "), None] {
+        assert!(matches!(store.replace(&key, expected, "b", Expiry::Default), Err(Error::Changed)));
     }
     let (value, left) = store.get(&key)?;
     assert_eq!(value, "a");
@@ -141,19 +167,19 @@ pub fn replace_leaves_another_value(store: &impl SessionsSubject) -> Result<(), 
 }
 
 /// No value yet can be expected, too, and is no empty value.
-pub fn replace_can_expect_no_value(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn replace_can_expect_no_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(None, None)?;
-    assert!(matches!(store.replace(&key, Some(text("")), text("b"), None), Err(Error::Changed)));
-    store.replace(&key, None, text("b"), None)?;
+    assert!(matches!(store.replace(&key, Some(""), "b", Expiry::Default), Err(Error::Changed)));
+    store.replace(&key, None, "b", Expiry::Default)?;
     assert_eq!(store.get(&key)?.0, "b");
     Ok(())
 }
 
 /// `replace` on an unknown, cleared or expired session says so and leaves it dead.
-pub fn replace_never_creates_nor_revives(store: &impl SessionsSubject) -> Result<(), Error> {
+pub fn replace_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
-        for expected in [Some(text("x")), None] {
-            assert!(matches!(store.replace(&key, expected, text("y"), None), Err(Error::NotFound)));
+        for expected in [Some("x"), None] {
+            assert!(matches!(store.replace(&key, expected, "y", Expiry::Default), Err(Error::NotFound)));
         }
         assert!(is_absent(store, &key));
     }

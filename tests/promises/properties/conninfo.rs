@@ -2,11 +2,9 @@
 //!
 //! Of the ten that are not `conninfo` itself, `requiressl` and `startonly` are truth values by their type.
 
-use std::time::Duration;
-
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
-use diesel_session::{AsyncDieselSession, Builder, ConnectOptions, Error};
+use diesel_session::{AsyncDieselSession, Builder, ConnectOptions, Error, TimeDelta};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -47,10 +45,10 @@ impl Doors {
 
     /// Connects a pool of each kind, of one connection: by libpq and by tokio-postgres.
     fn connect(&self, options: &ConnectOptions) -> [Result<(), Error>; 2] {
-        self.connect_within(Duration::from_secs(5), options)
+        self.connect_within(TimeDelta::seconds(5), options)
     }
 
-    fn connect_within(&self, limit: Duration, options: &ConnectOptions) -> [Result<(), Error>; 2] {
+    fn connect_within(&self, limit: TimeDelta, options: &ConnectOptions) -> [Result<(), Error>; 2] {
         let blocking = settings::<PgConnection>(limit).connect_with(options).map(drop);
         let asynchronous = settings::<AsyncPgConnection>(limit).connect_with(options);
         [blocking, self.runtime.block_on(asynchronous).map(drop)]
@@ -62,7 +60,7 @@ impl Doors {
     }
 }
 
-fn settings<C>(limit: Duration) -> Builder<C> {
+fn settings<C>(limit: TimeDelta) -> Builder<C> {
     Builder::default().pool_size(1).connection_timeout(limit)
 }
 
@@ -168,7 +166,7 @@ fn an_address_and_a_port_lead_to_no_other_host() {
         let options = || ConnectOptions::new().user("u").password("p");
         for options in [options().host(&doors.path("good")).port(&text), options().hostaddr(&text).port("1")]
         {
-            for connected in doors.connect_within(Duration::from_millis(100), &options) {
+            for connected in doors.connect_within(TimeDelta::milliseconds(100), &options) {
                 let refused =
                     matches!(connected, Err(Error::PoolTimeout { .. } | Error::Configuration { .. }));
                 assert!(refused, "{text}: {connected:?}");
@@ -234,8 +232,8 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
         let Ok(options) = text.parse::<ConnectOptions>() else { return Ok(()) };
         let by_libpq = PgConnection::establish(&text).map(drop);
         let said_by_libpq = door.visitors();
-        let soon = Duration::from_millis(200);
-        let limit = if by_libpq.is_ok() { Duration::from_secs(10) } else { soon };
+        let soon = TimeDelta::milliseconds(200);
+        let limit = if by_libpq.is_ok() { TimeDelta::seconds(10) } else { soon };
         let by_us = settings::<PgConnection>(limit).connect_with(&options).map(drop);
         prop_assert_eq!(by_us.is_ok(), by_libpq.is_ok(), "{:?}: {:?}", by_us, by_libpq);
         let said_by_us = door.visitors();
@@ -261,7 +259,7 @@ fn an_empty_value_that_libpq_refuses_connects_neither_client() {
         let text = format!("user=u password=p host={} {keyword}=''", doors.path("good"));
         assert!(PgConnection::establish(&text).is_err(), "libpq takes an empty {keyword}");
         let options: ConnectOptions = text.parse().unwrap();
-        for connected in doors.connect_within(Duration::from_millis(200), &options) {
+        for connected in doors.connect_within(TimeDelta::milliseconds(200), &options) {
             assert!(connected.is_err(), "{keyword}");
         }
     }

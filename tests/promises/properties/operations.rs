@@ -40,7 +40,7 @@ fn seen<T>(result: Result<T, Error>, value: impl FnOnce(T) -> Seen) -> Seen {
 
 fn play<S>(store: &S, steps: &[Step]) -> Vec<Seen>
 where
-    S: Now<Key = SessionKey, Value = String, Period = TimeDelta, Error = Error>,
+    S: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error>,
 {
     let mut keys: Vec<SessionKey> = Vec::new();
     let key = |keys: &[SessionKey], at: usize| {
@@ -49,14 +49,14 @@ where
     steps
         .iter()
         .map(|step| match step.clone() {
-            Step::Generate(value, expiry) => seen(store.generate(value, expiry), |key| {
+            Step::Generate(value, expiry) => seen(store.generate(value.as_deref(), expiry), |key| {
                 keys.push(key);
                 Seen::Done
             }),
             Step::Get(at) => seen(store.get(&key(&keys, at)), |(value, left)| {
                 Seen::Value(value, (left.num_seconds() + 900) / 1_800)
             }),
-            Step::Set(at, value, expiry) => seen(store.set(&key(&keys, at), value, expiry), |()| Seen::Done),
+            Step::Set(at, value, expiry) => seen(store.set(&key(&keys, at), &value, expiry), |()| Seen::Done),
             Step::Clear(at) => seen(store.clear(&key(&keys, at)), |()| Seen::Done),
             Step::SetDefaultPeriod(period) => seen(store.set_default_period(period), |()| Seen::Done),
         })

@@ -15,10 +15,10 @@ fn any_value_without_nul_comes_back_byte_for_byte() {
     holds_for(500, corpus("values"), any::<String>(), |value| {
         let value = value.replace('\0', "");
         for store in [&postgres as &dyn Now<Key = _, Value = _, Period = _, Error = _>, &sqlite] {
-            let key: SessionKey = store.generate(Some(value.clone()), None).unwrap();
+            let key: SessionKey = store.generate(Some(&value), None).unwrap();
             prop_assert_eq!(&store.get(&key).unwrap().0, &value);
             let reversed: String = value.chars().rev().collect();
-            store.set(&key, reversed.clone(), None).unwrap();
+            store.set(&key, &reversed, None).unwrap();
             let (read, _): (String, TimeDelta) = store.get(&key).unwrap();
             prop_assert_eq!(read, reversed);
         }
@@ -47,9 +47,9 @@ fn any_owner_is_one_owner_and_no_other() {
 }
 
 fn owns_alone(store: &impl Store, owner: &str, other: &str) -> Result<(), TestCaseError> {
-    let key = store.generate_for(owner, Some(owner.to_owned()), None).unwrap();
-    let beside = store.generate_for(other, Some(other.to_owned()), None).unwrap();
-    let found = store.owner_of(&key).unwrap();
+    let key = store.generate_for(owner, Some(owner), None).unwrap();
+    let beside = store.generate_for(other, Some(other), None).unwrap();
+    let found = store.find(&key).unwrap().owner;
     prop_assert_eq!(found.as_deref(), Some(owner));
     prop_assert_eq!(store.sessions_of(owner, 100).unwrap().len(), 1);
     prop_assert!(!store.clear_listed(owner, &store.handle(&beside)).unwrap());

@@ -28,6 +28,8 @@ struct Device {
     /// What names the session on this page; it is no key.
     handle: SessionHandle,
     since: String,
+    /// At most a tenth of the idle timeout before the last request, because not every request writes.
+    used: String,
     until: String,
     is_this: bool,
 }
@@ -42,6 +44,7 @@ pub(crate) async fn show<C: Database>(
     let devices = sessions.into_iter().map(|session| Device {
         handle: session.handle,
         since: time(session.created),
+        used: time(session.used),
         until: time(session.expires),
         is_this: session.handle == this,
     });

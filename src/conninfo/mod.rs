@@ -1,0 +1,276 @@
+//! How to reach a PostgreSQL server: libpq's connection strings and their parameters.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::options::ConnectionSettings;
+use crate::table::Schema;
+
+#[cfg(feature = "diesel-async")]
+mod asynchronous;
+mod parse;
+mod tls;
+
+/// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
+/// names, and whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
+///
+/// What is set by a method goes before what a string said. `Debug` shows no password.
+///
+/// # Examples
+///
+/// ```
+/// use diesel_session::ConnectOptions;
+///
+/// let options = ConnectOptions::new()
+///     .host("/run/postgresql")
+///     .dbname("shop")
+///     .user("app")
+///     .password("it's \\secret");
+/// assert!(!format!("{options:?}").contains("secret"));
+///
+/// let options: ConnectOptions = "postgres://app@db.example:5433/shop?sslmode=require".parse()?;
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct ConnectOptions {
+    /// Keyword and value, each keyword once.
+    parameters: Vec<(String, String)>,
+    require_ssl: bool,
+    start_only: bool,
+}
+
+impl ConnectOptions {
+    /// What libpq takes without being told, its environment variables (`PGHOST`, ...) included, but for
+    /// `PGCONNECT_TIMEOUT`. With `AsyncDieselSession` no variable counts, and a host must be named.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The server's name, or the directory of its Unix socket; several, separated by commas.
+    pub fn host(self, host: &str) -> Self {
+        self.with("host", host)
+    }
+
+    /// The server's address, which spares the look-up of its name.
+    pub fn hostaddr(self, address: &str) -> Self {
+        self.with("hostaddr", address)
+    }
+
+    /// The server's port, or the extension of its Unix socket's name; several, separated by commas.
+    pub fn port(self, port: &str) -> Self {
+        self.with("port", port)
+    }
+
+    /// The database's name.
+    pub fn dbname(self, name: &str) -> Self {
+        self.with("dbname", name)
+    }
+
+    /// The role to connect as.
+    pub fn user(self, name: &str) -> Self {
+        self.with("user", name)
+    }
+
+    /// The role's password.
+    pub fn password(self, password: &str) -> Self {
+        self.with("password", password)
+    }
+
+    /// Command-line options for the server's process, for example `-c search_path=app`.
+    pub fn options(self, options: &str) -> Self {
+        self.with("options", options)
+    }
+
+    /// Accepted and ignored, as libpq does.
+    pub fn tty(self, tty: &str) -> Self {
+        let _ = tty;
+        self
+    }
+
+    /// Whether the connection must be encrypted: `sslmode=require`, unless a string says `verify-ca` or `verify-full`, or
+    /// to libpq its `PGSSLMODE`, which are stricter. Defaults to `false`: what libpq or a string says.
+    ///
+    /// With a service (`service`, or to libpq `PGSERVICE`) it is refused unless a string has an `sslmode`: the service's
+    /// own may be stricter, and is known to libpq alone.
+    pub fn requiressl(mut self, required: bool) -> Self {
+        self.require_ssl = required;
+        self
+    }
+
+    /// A URL or a string of `keyword=value` pairs: its parameters are taken where none is set yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a string that is neither. The error quotes nothing of it, since a
+    /// part of a password may have strayed anywhere.
+    pub fn conninfo(mut self, text: &str) -> Result<Self, Error> {
+        for (keyword, value) in parse::parse(text)? {
+            if self.get(&keyword).is_none() {
+                self.parameters.push((keyword, value));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether the store is built without waiting for the server: the first call that needs a connection
+    /// waits for it. Defaults to `false`.
+    pub fn startonly(mut self, start_only: bool) -> Self {
+        self.start_only = start_only;
+        self
+    }
+
+    pub(crate) fn is_start_only(&self) -> bool {
+        self.start_only
+    }
+
+    /// The string that libpq takes, with time limits where these options have none of their own: a server
+    /// that is gone or silent then ends a connection instead of blocking it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a NUL, which would end the string early; for a schema that cannot be.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let options = self.with_limits("keepalives_count", settings, environment)?;
+        parse::format(&options.parameters)
+    }
+
+    /// These options with limits where they have none, and encrypted where that is asked for: `keepalives_count` under the
+    /// name that this client gives it, `environment` what it reads besides.
+    fn with_limits(
+        &self,
+        keepalives_count: &str,
+        settings: &ConnectionSettings,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
+        if settings.pgbouncer && settings.schema.is_some() {
+            let reason = "in transaction mode a search_path leaks to other clients: give the role one";
+            return Err(Error::Configuration { setting: "schema", reason: reason.to_owned() });
+        }
+        let mut options = self.clone();
+        let mut default = |keyword: &str, value: String| {
+            if options.get(keyword).is_none() {
+                options.parameters.push((keyword.to_owned(), value));
+            }
+        };
+        // libpq takes whole seconds, and one second as two.
+        let connect_timeout =
+            settings.time_of_each(self.hosts(&environment)).as_millis().div_ceil(1_000).max(2);
+        default("connect_timeout", connect_timeout.to_string());
+        let statement_timeout = settings.statement_timeout.as_millis();
+        let probe = statement_timeout.div_ceil(4_000).max(1).to_string();
+        default("keepalives", "1".to_owned());
+        default("keepalives_idle", probe.clone());
+        default("keepalives_interval", probe);
+        default(keepalives_count, "3".to_owned());
+        default("tcp_user_timeout", statement_timeout.to_string());
+        options.encrypted(environment)
+    }
+
+    /// How many of them are named; a service's are known to libpq alone.
+    fn hosts(&self, environment: impl Fn(&str) -> Option<String>) -> usize {
+        let list = |keyword, name| self.get(keyword).map(str::to_owned).or_else(|| environment(name));
+        let listed = |list: Option<String>| list.map_or(0, |list| list.split(',').count());
+        listed(list("host", "PGHOST")).max(listed(list("hostaddr", "PGHOSTADDR")))
+    }
+
+    fn get(&self, keyword: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == keyword).map(|(_, value)| value.as_str())
+    }
+
+    fn with(mut self, keyword: &str, value: &str) -> Self {
+        self.parameters.retain(|(known, _)| known != keyword);
+        self.parameters.push((keyword.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+impl FromStr for ConnectOptions {
+    type Err = Error;
+
+    /// Reads a URL or a string of `keyword=value` pairs: [`conninfo`](Self::conninfo).
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new().conninfo(text)
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// What may stand in a log. Of the rest, some is secret and some may be.
+        const SHOWN: [&str; 7] =
+            ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"];
+        let mut shown = f.debug_struct("ConnectOptions");
+        for (keyword, value) in &self.parameters {
+            if SHOWN.contains(&keyword.as_str()) {
+                shown.field(keyword, value);
+            } else {
+                shown.field(keyword, &format_args!(".."));
+            }
+        }
+        shown.field("requiressl", &self.require_ssl).field("startonly", &self.start_only).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ConnectOptions, ConnectionSettings};
+
+    fn settings() -> ConnectionSettings {
+        ConnectionSettings {
+            connection_timeout: Duration::from_millis(2_500),
+            statement_timeout: Duration::from_secs(7),
+            ..ConnectionSettings::default()
+        }
+    }
+
+    fn address(options: ConnectOptions) -> String {
+        options.address(&settings()).unwrap()
+    }
+
+    #[test]
+    fn what_a_method_set_goes_before_what_a_string_said() {
+        let before = ConnectOptions::new().host("a").conninfo("host=b port=1").unwrap();
+        let after = ConnectOptions::new().conninfo("host=b port=1").unwrap().host("a");
+        assert_eq!(before.get("host"), Some("a"));
+        assert_eq!(after.get("host"), Some("a"));
+        assert_eq!(after.get("port"), Some("1"));
+    }
+
+    #[test]
+    fn a_nul_cannot_cut_the_string_short() {
+        assert!(ConnectOptions::new().password("a\0b").address(&settings()).is_err());
+    }
+
+    #[test]
+    fn each_of_several_hosts_has_its_share_of_the_time() {
+        let settings = ConnectionSettings { connection_timeout: Duration::from_secs(10), ..settings() };
+        for (hosts, seconds) in [("a", 10), ("a,b", 5), ("a,b,c", 4), ("a,b,c,d,e,f", 2)] {
+            let address = ConnectOptions::new().host(hosts).address(&settings).unwrap();
+            assert!(address.contains(&format!("connect_timeout='{seconds}'")), "{address}");
+        }
+        let environment = |name: &str| (name == "PGHOST").then(|| "a,b".to_owned());
+        for (options, seconds) in [(ConnectOptions::new(), "5"), (ConnectOptions::new().host("a"), "10")] {
+            let options = options.with_limits("keepalives_count", &settings, environment).unwrap();
+            assert_eq!(options.get("connect_timeout"), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn limits_are_set_where_the_caller_has_none() {
+        let ours = address(ConnectOptions::new());
+        for limit in ["connect_timeout='3'", "tcp_user_timeout='7000'", "keepalives='1'"] {
+            assert!(ours.contains(limit), "{ours}");
+        }
+        let theirs = "connect_timeout=9 tcp_user_timeout=1 keepalives=0";
+        let theirs = address(theirs.parse().unwrap());
+        for limit in ["connect_timeout='9'", "tcp_user_timeout='1'", "keepalives='0'"] {
+            assert!(theirs.contains(limit), "{theirs}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Session keys on their way to and from a database.
+
+use diesel::deserialize::{self, FromSqlRow};
+use diesel::expression::AsExpression;
+
+use crate::key::StoredKey;
+
+/// A key on its way to the database. Diesel's logs show parameters by `Debug`, and this one shows nothing.
+#[derive(Debug, AsExpression)]
+#[cfg_attr(any(feature = "postgres", feature = "diesel-async"), diesel(sql_type = FixedChar))]
+#[diesel(sql_type = diesel::sql_types::Text)]
+pub(crate) struct KeyParameter<'a>(pub(crate) &'a StoredKey);
+
+impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
+    fn from(key: &'a StoredKey) -> Self {
+        Self(key)
+    }
+}
+
+/// A key out of the database.
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct KeyColumn(pub(crate) StoredKey);
+
+impl KeyColumn {
+    pub(crate) fn read(text: &str) -> deserialize::Result<Self> {
+        Ok(Self(StoredKey::read(text).ok_or("a session's key has no 40 characters of ASCII")?))
+    }
+}
+
+/// PostgreSQL's `char(n)`, which Diesel 2.3 takes for `text`: a `text` parameter makes PostgreSQL compare
+/// `(session_key)::text`, which no index serves.
+#[cfg(any(feature = "postgres", feature = "diesel-async"))]
+#[derive(Debug, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
+#[diesel(postgres_type(oid = 1042, array_oid = 1014))]
+pub struct FixedChar;

@@ -1,0 +1,64 @@
+//! What an error means for the next call.
+
+use diesel::result::DatabaseErrorKind;
+use diesel::result::Error::DatabaseError;
+
+use super::{Error, MigrationError};
+
+impl Error {
+    /// Whether the same call can succeed a moment later although nobody changes the program, its settings or the database:
+    /// the server restarts, a pool is exhausted, a lock is held, another transaction was in the way.
+    ///
+    /// A call that [may have taken effect](Self::may_have_taken_effect) would perhaps do it twice. SQLite's "database is
+    /// locked" is not among these errors, since Diesel does not tell it from others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use diesel_session::{Error, MemorySession, Now};
+    ///
+    /// let sessions = MemorySession::new();
+    /// let key = sessions.generate(Some("cart=3"), None)?;
+    /// for _ in 0..3 {
+    ///     match sessions.clear(&key) {
+    ///         Err(error) if error.is_transient() => std::thread::sleep(std::time::Duration::from_secs(1)),
+    ///         done => return done,
+    ///     }
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::PoolTimeout { .. }
+            | Self::ConnectionLost { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Interrupted { .. }
+            | Self::ReadOnly { .. }
+            | Self::ServerTimeout { .. }
+            | Self::System { .. }
+            | Self::Migration(MigrationError::TableBusy { .. }) => true,
+            Self::PartlyCleared { source, .. } => source.is_transient(),
+            Self::Database(DatabaseError(kind, _)) => matches!(
+                kind,
+                DatabaseErrorKind::SerializationFailure
+                    | DatabaseErrorKind::ReadOnlyTransaction
+                    | DatabaseErrorKind::ClosedConnection
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether the call may have changed something in spite of the error. All other errors mean that nothing was written.
+    #[must_use]
+    pub fn may_have_taken_effect(&self) -> bool {
+        match self {
+            Self::ConnectionLost { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::ServerTimeout { .. }
+            | Self::PartlyCleared { .. } => true,
+            Self::Database(DatabaseError(kind, _)) => matches!(kind, DatabaseErrorKind::ClosedConnection),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! How a store that runs any operation gets the asynchronous contracts.
+
+use std::future::Future;
+
+use chrono::TimeDelta;
+
+use super::{
+    Bind, ClearListed, ClearOwner, Count, DeleteExpired, ExecuteAsync, Find, Generate, Replace, Rotate,
+    SessionsOf, Set, SetLabel, Touch, Update, clear_owner,
+};
+use crate::async_now::AsyncNow;
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
+
+/// The twin of [`Sessions`](crate::Sessions): the same operations, each as a future. [`Sessions`](crate::Sessions) says
+/// what each does, and which errors it returns.
+///
+/// Every asynchronous store of this crate has it, and nobody else can implement it.
+pub trait AsyncSessions:
+    AsyncNow<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + ExecuteAsync
+{
+    /// [`Sessions::find`](crate::Sessions::find).
+    fn find(&self, key: &SessionKey) -> impl Future<Output = Result<Session, Error>> + Send {
+        self.read(Find::new(self.options(), key))
+    }
+
+    /// [`Sessions::put`](crate::Sessions::put).
+    fn put(
+        &self,
+        key: &SessionKey,
+        value: &str,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.execute(Set::new(self.options(), key, value, expiry))
+    }
+
+    /// [`Sessions::rotate`](crate::Sessions::rotate).
+    fn rotate(&self, key: &SessionKey) -> impl Future<Output = Result<SessionKey, Error>> + Send {
+        self.execute(Rotate::new(self.options(), key))
+    }
+
+    /// [`Sessions::touch`](crate::Sessions::touch).
+    fn touch(&self, key: &SessionKey, expiry: Expiry) -> impl Future<Output = Result<bool, Error>> + Send {
+        self.execute(Touch::new(self.options(), key, expiry))
+    }
+
+    /// [`Sessions::update`](crate::Sessions::update). `change` is no future: a lock that waits for more than the
+    /// database is held too long.
+    fn update<E>(
+        &self,
+        key: &SessionKey,
+        expiry: Expiry,
+        change: impl FnMut(Option<String>) -> Result<String, E> + Send + 'static,
+    ) -> impl Future<Output = Result<String, E>> + Send
+    where
+        E: From<Error> + Send + 'static,
+    {
+        self.execute_update(Update::new(self.options(), key, expiry), change)
+    }
+
+    /// [`Sessions::replace`](crate::Sessions::replace).
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected: Option<&str>,
+        new: &str,
+        expiry: Expiry,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.execute(Replace::new(self.options(), key, expected, new, expiry))
+    }
+
+    /// [`Sessions::generate_with`](crate::Sessions::generate_with).
+    fn generate_with(
+        &self,
+        session: &NewSession<'_>,
+    ) -> impl Future<Output = Result<SessionKey, Error>> + Send {
+        self.execute(Generate::new(self.options(), session))
+    }
+
+    /// [`Sessions::generate_for`](crate::Sessions::generate_for).
+    fn generate_for(
+        &self,
+        owner: &str,
+        value: Option<&str>,
+        period: Option<TimeDelta>,
+    ) -> impl Future<Output = Result<SessionKey, Error>> + Send {
+        let session = NewSession { value, period, ..NewSession::new().owner(owner) };
+        self.execute(Generate::new(self.options(), &session))
+    }
+
+    /// [`Sessions::bind`](crate::Sessions::bind).
+    fn bind(&self, key: &SessionKey, owner: &str) -> impl Future<Output = Result<(), Error>> + Send {
+        self.execute(Bind::new(self.options(), key, owner))
+    }
+
+    /// [`Sessions::set_label`](crate::Sessions::set_label).
+    fn set_label(
+        &self,
+        key: &SessionKey,
+        label: Option<&str>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.execute(SetLabel::new(self.options(), key, label))
+    }
+
+    /// [`Sessions::sessions_of`](crate::Sessions::sessions_of).
+    fn sessions_of(
+        &self,
+        owner: &str,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<OwnedSession>, Error>> + Send {
+        self.execute(SessionsOf::new(owner, limit))
+    }
+
+    /// [`Sessions::handle`](crate::Sessions::handle), which asks no database.
+    fn handle(&self, key: &SessionKey) -> SessionHandle {
+        self.options().handle(key)
+    }
+
+    /// [`Sessions::clear_owner`](crate::Sessions::clear_owner).
+    fn clear_owner(
+        &self,
+        owner: &str,
+        keep: Option<&SessionKey>,
+    ) -> impl Future<Output = Result<usize, Error>> + Send {
+        clear_owner(ClearOwner::new(self.options(), owner, keep), |batch| self.execute(batch))
+    }
+
+    /// [`Sessions::clear_listed`](crate::Sessions::clear_listed).
+    fn clear_listed(
+        &self,
+        owner: &str,
+        handle: &SessionHandle,
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        self.execute(ClearListed::new(owner, handle))
+    }
+
+    /// [`Sessions::count`](crate::Sessions::count).
+    fn count(&self) -> impl Future<Output = Result<SessionCount, Error>> + Send {
+        self.execute(Ok(Count))
+    }
+
+    /// [`Sessions::delete_expired`](crate::Sessions::delete_expired).
+    fn delete_expired(&self, limit: u32) -> impl Future<Output = Result<usize, Error>> + Send {
+        self.execute(Ok(DeleteExpired { limit }))
+    }
+}
+
+/// Implements [`AsyncNow`] and [`AsyncSessions`] for a store that implements [`ExecuteAsync`]:
+/// `async_contracts!(Store<P>, P: AsyncPool)`.
+#[cfg(feature = "tokio")]
+macro_rules! async_contracts {
+    ($store:ty $(, $($generics:tt)*)?) => {
+        const _: () = {
+            use chrono::TimeDelta;
+
+            use $crate::async_now::AsyncNow;
+            use $crate::error::Error;
+            use $crate::key::SessionKey;
+            use $crate::operations::{AsyncSessions, Clear, ExecuteAsync, Get};
+            use $crate::session::NewSession;
+
+            impl$(<$($generics)*>)? AsyncNow for $store {
+                type Key = SessionKey;
+                type Value = str;
+                type Period = TimeDelta;
+                type Error = Error;
+
+                fn default_period(&self) -> TimeDelta {
+                    self.options().default_period()
+                }
+
+                fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
+                    self.options().set_default_period(period)
+                }
+
+                async fn generate(
+                    &self,
+                    value: Option<&str>,
+                    expiry: Option<TimeDelta>,
+                ) -> Result<SessionKey, Error> {
+                    self.generate_with(&NewSession { value, period: expiry, ..NewSession::new() }).await
+                }
+
+                async fn clear(&self, key: &SessionKey) -> Result<(), Error> {
+                    self.execute(Ok(Clear::new(self.options(), key))).await
+                }
+
+                async fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+                    self.read(Get::new(self.options(), key)).await
+                }
+
+                async fn set(
+                    &self,
+                    key: &SessionKey,
+                    value: &str,
+                    expiry: Option<TimeDelta>,
+                ) -> Result<(), Error> {
+                    self.put(key, value, expiry.into()).await
+                }
+            }
+
+            impl$(<$($generics)*>)? AsyncSessions for $store {}
+        };
+    };
+}
+#[cfg(feature = "tokio")]
+pub(crate) use async_contracts;

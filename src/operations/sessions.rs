@@ -1,0 +1,168 @@
+//! How a store that runs any operation gets the blocking contracts.
+
+/// Implements [`Now`](crate::Now) and [`Sessions`](crate::Sessions) for a store that implements
+/// [`Execute`](super::Execute): `contracts!(Store<C>, C: SessionConnection)`.
+///
+/// It is no blanket implementation: then the compiler's errors would name a trait that users cannot see, and rustdoc would
+/// hide the methods among Diesel's.
+macro_rules! contracts {
+    ($store:ty $(, $($generics:tt)*)?) => {
+        const _: () = {
+            use chrono::TimeDelta;
+
+            use $crate::error::Error;
+            use $crate::key::SessionKey;
+            use $crate::now::Now;
+            use $crate::operations::{Clear, Execute, Get};
+            use $crate::session::NewSession;
+            use $crate::sessions::Sessions;
+
+            impl$(<$($generics)*>)? Now for $store {
+                type Key = SessionKey;
+                type Value = str;
+                type Period = TimeDelta;
+                type Error = Error;
+
+                fn default_period(&self) -> TimeDelta {
+                    self.options().default_period()
+                }
+
+                fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
+                    self.options().set_default_period(period)
+                }
+
+                fn generate(
+                    &self,
+                    value: Option<&str>,
+                    expiry: Option<TimeDelta>,
+                ) -> Result<SessionKey, Error> {
+                    self.generate_with(&NewSession { value, period: expiry, ..NewSession::new() })
+                }
+
+                fn clear(&self, key: &SessionKey) -> Result<(), Error> {
+                    self.execute(Ok(Clear::new(self.options(), key)))
+                }
+
+                fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error> {
+                    self.read(Get::new(self.options(), key))
+                }
+
+                fn set(&self, key: &SessionKey, value: &str, expiry: Option<TimeDelta>) -> Result<(), Error> {
+                    self.put(key, value, expiry.into())
+                }
+            }
+        };
+        $crate::operations::sessions_by_execute!($store $(, $($generics)*)?);
+    };
+}
+
+/// The second half of [`contracts!`], alone: pointers to a store have their [`Now`](crate::Now) from that of any store.
+macro_rules! sessions_by_execute {
+    ($store:ty $(, $($generics:tt)*)?) => {
+        const _: () = {
+            use chrono::TimeDelta;
+
+            use $crate::database::now_or_never;
+            use $crate::error::Error;
+            use $crate::key::SessionKey;
+            use $crate::operations::{
+                Bind, ClearListed, ClearOwner, Count, DeleteExpired, Execute, Find, Generate, Replace,
+                Rotate, SessionsOf, Set, SetLabel, Touch, Update, clear_owner,
+            };
+            use $crate::session::{
+                Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle,
+            };
+            use $crate::sessions::{Sealed, Sessions};
+
+            impl$(<$($generics)*>)? Sealed for $store {}
+
+            impl$(<$($generics)*>)? Sessions for $store {
+                fn find(&self, key: &SessionKey) -> Result<Session, Error> {
+                    self.read(Find::new(self.options(), key))
+                }
+
+                fn put(&self, key: &SessionKey, value: &str, expiry: Expiry) -> Result<(), Error> {
+                    self.execute(Set::new(self.options(), key, value, expiry))
+                }
+
+                fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error> {
+                    self.execute(Rotate::new(self.options(), key))
+                }
+
+                fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<bool, Error> {
+                    self.execute(Touch::new(self.options(), key, expiry))
+                }
+
+                fn update<E: From<Error>>(
+                    &self,
+                    key: &SessionKey,
+                    expiry: Expiry,
+                    change: impl FnMut(Option<String>) -> Result<String, E>,
+                ) -> Result<String, E> {
+                    self.execute_update(Update::new(self.options(), key, expiry), change)
+                }
+
+                fn replace(
+                    &self,
+                    key: &SessionKey,
+                    expected: Option<&str>,
+                    new: &str,
+                    expiry: Expiry,
+                ) -> Result<(), Error> {
+                    self.execute(Replace::new(self.options(), key, expected, new, expiry))
+                }
+
+                fn generate_with(&self, session: &NewSession<'_>) -> Result<SessionKey, Error> {
+                    self.execute(Generate::new(self.options(), session))
+                }
+
+                fn generate_for(
+                    &self,
+                    owner: &str,
+                    value: Option<&str>,
+                    period: Option<TimeDelta>,
+                ) -> Result<SessionKey, Error> {
+                    self.generate_with(&NewSession { value, period, ..NewSession::new().owner(owner) })
+                }
+
+                fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error> {
+                    self.execute(Bind::new(self.options(), key, owner))
+                }
+
+                fn set_label(&self, key: &SessionKey, label: Option<&str>) -> Result<(), Error> {
+                    self.execute(SetLabel::new(self.options(), key, label))
+                }
+
+                fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error> {
+                    self.execute(SessionsOf::new(owner, limit))
+                }
+
+                fn handle(&self, key: &SessionKey) -> SessionHandle {
+                    self.options().handle(key)
+                }
+
+                fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
+                    let first = ClearOwner::new(self.options(), owner, keep);
+                    now_or_never(clear_owner(first, async |batch| self.execute(batch)))
+                }
+
+                fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
+                    self.execute(ClearListed::new(owner, handle))
+                }
+
+                fn count(&self) -> Result<SessionCount, Error> {
+                    self.execute(Ok(Count))
+                }
+
+                fn delete_expired(&self, limit: u32) -> Result<usize, Error> {
+                    self.execute(Ok(DeleteExpired { limit }))
+                }
+            }
+        };
+    };
+}
+pub(crate) use {contracts, sessions_by_execute};
+
+sessions_by_execute!(&S, S: Execute + Sessions);
+sessions_by_execute!(Box<S>, S: Execute + Sessions);
+sessions_by_execute!(std::sync::Arc<S>, S: Execute + Sessions);

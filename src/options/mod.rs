@@ -1,0 +1,271 @@
+//! What a store accepts: the options of one handle, shared by its clones and checked before any database
+//! is asked.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::TimeDelta;
+
+use crate::error::Error;
+use crate::key::{KeyStorage, SessionKey, StoredKey};
+use crate::session::{Expiry, SessionHandle};
+use crate::table::SessionTable;
+
+mod builder;
+mod pool;
+
+pub use builder::Builder;
+pub(crate) use pool::ConnectionSettings;
+#[cfg(feature = "diesel-async")]
+pub(crate) use pool::Establish;
+pub(crate) use pool::PoolSettings;
+
+/// One week, as in session-postgresql.
+const DEFAULT_PERIOD: TimeDelta = TimeDelta::weeks(1);
+
+/// 1 MiB.
+const DEFAULT_VALUE_LIMIT: usize = 1 << 20;
+
+/// Bytes of an owner's name, and of a label.
+const NAME_LIMIT: usize = 255;
+
+/// Some 2,700 years: far inside what PostgreSQL (4713 BC to 294276 AD) and chrono can hold.
+pub(crate) const LONGEST_PERIOD: TimeDelta = TimeDelta::days(1_000_000);
+
+/// What PostgreSQL's `timestamptz(2)` tells apart; SQLite tells milliseconds apart.
+const RESOLUTION: TimeDelta = TimeDelta::milliseconds(10);
+
+/// A period that every database can hold, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(i64);
+
+impl Period {
+    /// Longer than the longest period either way: for whom no limit is set.
+    const ENDLESS: Self = Self(LONGEST_PERIOD.num_milliseconds() * 1_000 * 2);
+
+    pub(crate) fn new(period: TimeDelta) -> Result<Self, Error> {
+        period
+            .num_microseconds()
+            .filter(|_| period.abs() <= LONGEST_PERIOD)
+            .map(Self)
+            .ok_or(Error::PeriodOutOfRange { period, limit: LONGEST_PERIOD })
+    }
+
+    pub(crate) fn microseconds(self) -> i64 {
+        self.0
+    }
+}
+
+/// When a session that is written to expires: after `period` from now, but never after `lifetime` from when it was
+/// created.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    pub(crate) period: Period,
+    pub(crate) lifetime: Period,
+}
+
+impl Deadline {
+    /// Whether no lifetime was set.
+    pub(crate) fn is_endless(self) -> bool {
+        self.lifetime == Period::ENDLESS
+    }
+}
+
+/// How many live sessions one owner may have, and what happens at the next:
+/// [`Builder::owner_limit`](crate::Builder::owner_limit).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OwnerLimit {
+    /// So many; another is refused with [`Error::OwnerLimit`].
+    Refuse(u32),
+    /// So many; another ends those that were generated first.
+    EndOldest(u32),
+}
+
+impl OwnerLimit {
+    /// How many of `live` sessions must end before another may begin.
+    pub(crate) fn excess(self, live: i64) -> Result<i64, Error> {
+        let (Self::Refuse(limit) | Self::EndOldest(limit)) = self;
+        let excess = (live + 1 - i64::from(limit)).max(0);
+        match self {
+            Self::Refuse(limit) if excess > 0 => Err(Error::OwnerLimit { limit }),
+            _ => Ok(excess),
+        }
+    }
+}
+
+/// What a store accepts and how it writes. A [`DieselSession`](crate::DieselSession) has such options; alone they
+/// serve a host with connections of its own ([`Options::on`]). [`Builder`](crate::Builder) has a method for each, which
+/// says what it means and its default; [`Builder::options`](crate::Builder::options) returns the result.
+#[derive(Debug, Clone)]
+pub struct Options {
+    default_period: DefaultPeriod,
+    pub(crate) table: SessionTable,
+    value_limit: usize,
+    max_lifetime: Option<TimeDelta>,
+    touch_interval: TimeDelta,
+    owner_limit: Option<OwnerLimit>,
+}
+
+/// Microseconds. It is the one option that changes after the store was made. A copy does not follow.
+#[derive(Debug)]
+struct DefaultPeriod(AtomicI64);
+
+impl DefaultPeriod {
+    fn new(period: Period) -> Self {
+        Self(AtomicI64::new(period.0))
+    }
+
+    fn get(&self) -> Period {
+        Period(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clone for DefaultPeriod {
+    fn clone(&self) -> Self {
+        Self::new(self.get())
+    }
+}
+
+impl Options {
+    /// These options with another default period, if no option contradicts itself; `None` leaves the default period as it
+    /// is.
+    fn checked(&self, default_period: Option<TimeDelta>) -> Result<Self, Error> {
+        let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
+        if self.max_lifetime.is_some_and(|lifetime| lifetime < RESOLUTION) {
+            return refuse("max_lifetime", "at least 10 milliseconds");
+        }
+        if self.touch_interval < TimeDelta::zero() {
+            return refuse("touch_interval", "zero or more");
+        }
+        if matches!(self.owner_limit, Some(OwnerLimit::Refuse(0) | OwnerLimit::EndOldest(0))) {
+            return refuse("owner_limit", "at least one session");
+        }
+        self.max_lifetime.map(Period::new).transpose()?;
+        let default_period = default_period.map_or(Ok(self.default_period.get()), Period::new)?;
+        Ok(Self { default_period: DefaultPeriod::new(default_period), ..self.clone() })
+    }
+
+    pub(crate) fn default_period(&self) -> TimeDelta {
+        TimeDelta::microseconds(self.default_period.get().0)
+    }
+
+    pub(crate) fn set_default_period(&self, period: TimeDelta) -> Result<(), Error> {
+        self.default_period.0.store(Period::new(period)?.0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The session table of these options, for its migrations.
+    pub fn table(&self) -> &SessionTable {
+        &self.table
+    }
+
+    pub(crate) fn key_storage(&self) -> KeyStorage {
+        self.table.key_storage
+    }
+
+    pub(crate) fn owner_limit(&self) -> Option<OwnerLimit> {
+        self.owner_limit
+    }
+
+    /// The period of one write: what was asked for, or the default.
+    fn period(&self, period: Option<TimeDelta>) -> Result<Period, Error> {
+        period.map_or(Ok(self.default_period.get()), Period::new)
+    }
+
+    /// The longest life of a session, from when it was created.
+    pub(crate) fn lifetime(&self) -> Period {
+        self.max_lifetime.and_then(|lifetime| lifetime.num_microseconds()).map_or(Period::ENDLESS, Period)
+    }
+
+    /// The deadline that a write gives a session that exists; `None` if the session keeps its own.
+    pub(crate) fn deadline(&self, expiry: Expiry) -> Result<Option<Deadline>, Error> {
+        match expiry {
+            Expiry::Default => self.deadline_after(None).map(Some),
+            Expiry::After(period) => self.deadline_after(Some(period)).map(Some),
+            Expiry::Keep => Ok(None),
+        }
+    }
+
+    /// The deadline after a period, or after the default period.
+    pub(crate) fn deadline_after(&self, period: Option<TimeDelta>) -> Result<Deadline, Error> {
+        Ok(Deadline { period: self.period(period)?, lifetime: self.lifetime() })
+    }
+
+    /// The period of a session that begins. `created_on` may have been rounded down by half of what the column
+    /// tells apart, so that much less than the lifetime.
+    pub(crate) fn first_period(&self, period: Option<TimeDelta>) -> Result<Period, Error> {
+        let rounding = RESOLUTION.num_milliseconds() * 1_000 / 2;
+        Ok(self.period(period)?.min(Period(self.lifetime().0 - rounding)))
+    }
+
+    /// What a touch must gain at least, to be worth a write: of the expiry, or if there is no new one, of the time of the
+    /// last use.
+    pub(crate) fn touch_step(&self, deadline: Option<Deadline>) -> Period {
+        let tenth =
+            deadline.map_or(TimeDelta::MAX, |deadline| TimeDelta::microseconds(deadline.period.0 / 10));
+        let step = self.touch_interval.min(tenth).max(RESOLUTION);
+        Period(step.num_milliseconds() * 1_000)
+    }
+
+    pub(crate) fn stored_key(&self, key: &SessionKey) -> StoredKey {
+        StoredKey::new(key, self.key_storage())
+    }
+
+    pub(crate) fn handle(&self, key: &SessionKey) -> SessionHandle {
+        SessionHandle::new(&self.stored_key(key))
+    }
+
+    pub(crate) fn check_value(&self, value: &str) -> Result<(), Error> {
+        let limit = self.value_limit;
+        if value.len() > limit {
+            return Err(Error::ValueTooLarge { size: value.len(), limit });
+        }
+        check_text(value)
+    }
+}
+
+/// What no database's text column holds.
+pub(crate) fn check_text(value: &str) -> Result<(), Error> {
+    match nul(value) {
+        Some(position) => Err(Error::ValueHasNul { position }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_owner(owner: &str) -> Result<(), Error> {
+    if owner.len() > NAME_LIMIT {
+        return Err(Error::OwnerTooLong { size: owner.len(), limit: NAME_LIMIT });
+    }
+    match nul(owner) {
+        Some(position) => Err(Error::OwnerHasNul { position }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_label(label: &str) -> Result<(), Error> {
+    if label.len() > NAME_LIMIT {
+        return Err(Error::LabelTooLong { size: label.len(), limit: NAME_LIMIT });
+    }
+    match nul(label) {
+        Some(position) => Err(Error::LabelHasNul { position }),
+        None => Ok(()),
+    }
+}
+
+/// The place of the first NUL, in bytes.
+fn nul(text: &str) -> Option<usize> {
+    text.bytes().position(|byte| byte == 0)
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            default_period: DefaultPeriod::new(Period(DEFAULT_PERIOD.num_milliseconds() * 1_000)),
+            table: SessionTable::default(),
+            value_limit: DEFAULT_VALUE_LIMIT,
+            max_lifetime: None,
+            touch_interval: TimeDelta::minutes(1),
+            owner_limit: None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Settings of a pool on PostgreSQL that the store makes.
+
+use crate::options::Builder;
+
+/// A connection to PostgreSQL.
+pub trait OnPostgres {}
+
+#[cfg(feature = "postgres")]
+impl OnPostgres for diesel::PgConnection {}
+
+#[cfg(feature = "diesel-async")]
+impl OnPostgres for diesel_async::AsyncPgConnection {}
+
+impl<C: OnPostgres> Builder<C> {
+    /// The schema that holds the session table and the record of its migrations. `migrate` creates it if it is missing.
+    /// Defaults to the first schema of the connections' `search_path` that exists.
+    ///
+    /// The connections of a pool that this store makes look for tables in this schema only. For your own tables, name
+    /// their schema in your queries, or use another pool. Stores in different schemas of one database
+    /// do not see each other's sessions. Such a pool cannot go through `pgbouncer`: give the role a `search_path` there.
+    ///
+    /// A [pool of yours](Builder::over), or a connection of yours, keeps its `search_path`. Then `migrate` and `check` fail
+    /// with [`MigrationError::OtherSchema`](crate::MigrationError::OtherSchema) if that path leads elsewhere.
+    pub fn schema(mut self, name: &str) -> Self {
+        self.options.table = self.options.table.schema(name);
+        self
+    }
+
+    /// A role that may own the session table and its record. Defaults to none.
+    ///
+    /// [`SessionTable::check`](crate::SessionTable::check) accepts the current role, the roles that it is a member of,
+    /// the owner of the schema, the owner of the database and superusers. Name the role that runs your migrations if it
+    /// is none of these.
+    pub fn table_owner(mut self, role: &str) -> Self {
+        self.options.table = self.options.table.table_owner(role);
+        self
+    }
+}

@@ -1,0 +1,47 @@
+//! The lock that a migration needs on a table in use.
+//!
+//! Whoever waits for `ACCESS EXCLUSIVE` holds up every query that comes after. So an attempt waits briefly, and between two
+//! attempts the queries that waited behind it are served. A long transaction of somebody else then costs each query one
+//! short wait, and the migration its attempt.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::sql_query;
+
+use super::BlocksOnPostgres;
+use super::settings::{says, with_setting};
+use crate::error::MigrationError;
+
+/// How long each attempt waits, in milliseconds, and the pause after it. The last one waits for longer than
+/// `deadlock_timeout`, a second by default: only then PostgreSQL ends an autovacuum that holds the lock.
+const ATTEMPTS: [u16; 5] = [100, 200, 400, 800, 1_500];
+
+/// Locks the table against everybody until the transaction ends.
+pub(super) fn lock_table<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
+    let started = Instant::now();
+    for milliseconds in ATTEMPTS {
+        if try_to_lock(conn, milliseconds)? {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(milliseconds.into()));
+    }
+    Err(MigrationError::TableBusy { waited: started.elapsed() })
+}
+
+/// `false` if the lock was not to be had. A block of PL/pgSQL says so by a setting: Diesel does not tell this error from
+/// others, and outside of a block it would end the transaction.
+fn try_to_lock<C: BlocksOnPostgres>(conn: &mut C, milliseconds: u16) -> QueryResult<bool> {
+    const TRY: &str = "DO $$ BEGIN \
+         LOCK TABLE session IN ACCESS EXCLUSIVE MODE; \
+         PERFORM pg_catalog.set_config('diesel_session.lock'::text, 'held'::text, true); \
+       EXCEPTION WHEN lock_not_available THEN \
+         PERFORM pg_catalog.set_config('diesel_session.lock'::text, 'missing'::text, true); \
+       END $$";
+
+    with_setting(conn, "lock_timeout", &milliseconds.to_string(), |conn| {
+        sql_query(TRY).execute(conn)?;
+        says(conn, "pg_catalog.current_setting('diesel_session.lock'::text) = 'held'")
+    })
+}

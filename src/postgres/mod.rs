@@ -1,0 +1,40 @@
+//! Sessions on PostgreSQL.
+
+#[cfg(feature = "diesel-async")]
+mod asynchronous;
+mod builder;
+#[cfg(feature = "diesel-async")]
+pub(crate) mod establish;
+mod expressions;
+#[cfg(feature = "postgres")]
+mod libpq;
+pub(crate) mod migrate;
+mod moved_row;
+mod owners;
+mod queries;
+mod run_query;
+pub(crate) mod table;
+mod utc_zone;
+
+#[cfg(feature = "diesel-async")]
+pub(crate) use asynchronous::{row, rows};
+#[cfg(feature = "diesel-async")]
+pub(crate) use run_query::RunQuery;
+
+use crate::options::ConnectionSettings;
+
+/// Under this isolation a statement sees what another transaction committed before it got its lock.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// The statements that set up a new connection: its statement timeout, unless the role, the environment or the caller's
+/// options have set one, and the schema of its tables.
+fn set_up(settings: &ConnectionSettings) -> Vec<String> {
+    let milliseconds = settings.statement_timeout.as_millis();
+    let timeout = format!(
+        "SELECT pg_catalog.set_config('statement_timeout', '{milliseconds}', false) \
+         WHERE pg_catalog.current_setting('statement_timeout') = '0'"
+    );
+    let schema = settings.schema.as_ref().map(|schema| format!("SET search_path = {}", schema.quoted()));
+    let timeout = (!settings.pgbouncer).then_some(timeout);
+    timeout.into_iter().chain(schema).collect()
+}

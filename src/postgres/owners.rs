@@ -1,0 +1,160 @@
+//! The queries for owners' sessions on PostgreSQL.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{array, auto_type, exists, select};
+use diesel::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::expressions::{
+    any_of, candidates, count, expire_date, latest, live, live_under, pg_advisory_xact_lock,
+    statement_timestamp, used, used_now,
+};
+use super::run_query::RunQuery;
+use super::table::session;
+use crate::database::key::{FixedChar, KeyColumn, KeyParameter};
+use crate::database::{Deleted, OwnerQueries, cached_update};
+use crate::key::StoredKey;
+use crate::options::Deadline;
+use crate::session::{OwnedSession, SessionHandle};
+
+/// A session's key and label; when it was created and last used, and when it expires.
+type OwnedRow = ((KeyColumn, Option<String>), (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>));
+
+#[auto_type(no_type_alias)]
+fn live_of<'a>(owner: &'a str) -> _ {
+    session::owner.eq(owner).and(live())
+}
+
+/// The owner may have changed since the subquery of a DELETE. No index serves this form, so the rows are found by their
+/// keys, as a sweep finds its own: both lock their rows in one order, and never wait for each other in a circle.
+#[auto_type(no_type_alias)]
+fn is_still_of<'a>(owner: &'a str) -> _ {
+    session::owner.is_not_distinct_from(owner)
+}
+
+/// The time by which DELETE judges, for reads that lead to one: on Citus a SELECT would go by a worker's clock, and
+/// count too many sessions or end the wrong ones.
+async fn clock<C: RunQuery>(conn: &mut C) -> QueryResult<DateTime<Utc>> {
+    conn.only_row(select(statement_timestamp())).await
+}
+
+impl<C: RunQuery> OwnerQueries for C {
+    async fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
+        let changes = (session::owner.eq(owner), used_now());
+        let update = cached_update(session::table, changes, live_under(key));
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn update_owned(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        owner: Option<&str>,
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let expire_date = session::expire_date.eq(expire_date(deadline));
+        let changes = (session::session_data.eq(value), expire_date, used_now());
+        let is_theirs = session::owner.is_not_distinct_from(owner);
+        let update = cached_update(session::table, changes, live_under(key).and(is_theirs));
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn load_owned(
+        &mut self,
+        owner: &str,
+        (date, key): (DateTime<Utc>, StoredKey),
+        limit: i64,
+    ) -> QueryResult<Vec<(StoredKey, OwnedSession)>> {
+        let older = session::created_on.lt(date).or(session::session_key.lt(KeyParameter::from(&key)));
+        let query = session::table
+            .filter(live_of(owner).and(session::created_on.le(date)).and(older))
+            .order((session::created_on.desc(), session::session_key.desc()))
+            .select((
+                (session::session_key, session::label),
+                (session::created_on, used(), session::expire_date),
+            ))
+            .limit(limit);
+        let rows: Vec<OwnedRow> = self.rows(query).await?;
+        let listed = |((KeyColumn(key), label), (created, used, expires)): OwnedRow| {
+            let handle = SessionHandle::new(&key);
+            (key, OwnedSession { handle, label, created, used, expires })
+        };
+        Ok(rows.into_iter().map(listed).collect())
+    }
+
+    async fn count_owned(&mut self, owner: &str, but: &StoredKey) -> QueryResult<i64> {
+        let now = clock(self).await?;
+        let live = session::owner.eq(owner).and(session::expire_date.gt(now));
+        let others = session::session_key.ne(KeyParameter::from(but));
+        self.only_row(session::table.filter(live.and(others)).select(count(session::session_key))).await
+    }
+
+    async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
+        let delete = diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)));
+        Ok(self.execute(delete).await? == 1)
+    }
+
+    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
+        // The column rounds up by half of that at most.
+        let now = clock(self).await? + TimeDelta::milliseconds(10);
+        let newest = session::table.filter(session::owner.eq(owner)).select(latest(session::created_on));
+        Ok((now, self.only_row(newest).await?))
+    }
+
+    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
+        let theirs = session::owner.eq(owner).and(session::created_on.le(until));
+        let others = session::session_key.ne(KeyParameter::from(but));
+        self.only_row(select(exists(session::table.filter(theirs.and(others))))).await
+    }
+
+    async fn delete_until(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        (from, until): (DateTime<Utc>, DateTime<Utc>),
+        limit: i64,
+    ) -> QueryResult<Deleted> {
+        let now = clock(self).await?;
+        let some = candidates
+            .filter(candidates.field(session::owner).eq(owner))
+            .filter(candidates.field(session::created_on).ge(from))
+            .filter(candidates.field(session::created_on).le(until))
+            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+            .order(candidates.field(session::created_on))
+            .select(candidates.field(session::session_key))
+            .limit(limit);
+        let delete = diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(some))))
+                .filter(is_still_of(owner)),
+        );
+        let deleted = delete.returning((session::created_on, session::expire_date.gt(now)));
+        let deleted: Vec<(DateTime<Utc>, bool)> = self.rows(deleted).await?;
+        Ok(Deleted::of(&deleted))
+    }
+
+    async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
+        let now = clock(self).await?;
+        let oldest = candidates
+            .filter(candidates.field(session::owner).eq(owner))
+            .filter(candidates.field(session::expire_date).gt(now))
+            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
+            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
+            .select(candidates.field(session::session_key))
+            .limit(sessions);
+        let delete = diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest))))
+                .filter(is_still_of(owner).and(live())),
+        );
+        self.execute(delete).await
+    }
+
+    async fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {
+        // Two owners of one number wait for each other now and then, and nothing worse.
+        let digest = Sha256::new().chain_update("diesel-session owner:").chain_update(owner).finalize();
+        let mut number = [0; 8];
+        number.copy_from_slice(&digest[..8]);
+        self.execute(select(pg_advisory_xact_lock(i64::from_be_bytes(number)))).await.map(drop)
+    }
+}

@@ -1,0 +1,230 @@
+//! The queries on PostgreSQL.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::data_types::PgInterval;
+use diesel::dsl::{array, exists, select};
+use diesel::prelude::*;
+use diesel::sql_types::{Interval, Timestamptz};
+
+use super::expressions::{
+    any_of, candidates, count, date_trunc, expire_date, interval, interval_of_life, later_by, least, live,
+    live_under, statement_timestamp, timezone, to_regclass, used, used_later_by, used_now,
+};
+use super::moved_row::{MovedRow, moved};
+use super::run_query::RunQuery;
+use super::table::session;
+use super::utc_zone::UtcZone;
+use crate::database::key::{FixedChar, KeyParameter};
+use crate::database::{NewRow, Queries, cached_update};
+use crate::key::StoredKey;
+use crate::options::{Deadline, Period};
+use crate::session::{Session, SessionHandle};
+
+/// A session's value, owner and label; when it was created and last used, when it expires, and what time it is.
+type FoundRow = (
+    (Option<String>, Option<String>, Option<String>),
+    (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>),
+);
+
+impl<C: RunQuery> Queries for C {
+    const NAME: &'static str = "postgres";
+
+    async fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
+        let query = session::table.filter(live_under(key)).select((
+            session::session_data,
+            session::expire_date,
+            statement_timestamp(),
+        ));
+        let row: Option<(Option<String>, DateTime<Utc>, DateTime<Utc>)> = self.row(query).await?;
+        Ok(row.map(|(value, expire_date, now)| (value, expire_date - now)))
+    }
+
+    async fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        self.only_row(select(exists(session::table.filter(live_under(key))))).await
+    }
+
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        let query = session::table.filter(live_under(key)).select((session::session_data,)).for_update();
+        self.row(query).await
+    }
+
+    async fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> QueryResult<bool> {
+        let insert = diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::expire_date.eq(statement_timestamp() + interval(period)),
+                session::session_data.eq(row.value),
+                session::owner.eq(row.owner),
+                session::label.eq(row.label),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing();
+        Ok(self.execute(insert).await? == 1)
+    }
+
+    async fn insert_since(
+        &mut self,
+        key: &StoredKey,
+        row: NewRow<'_>,
+        since: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let begun = || least(since.into_sql::<Timestamptz>(), statement_timestamp());
+        let lifetime = interval_of_life(deadline.lifetime);
+        let end_of_life = timezone(UtcZone, begun().at_time_zone(UtcZone) + lifetime);
+        let insert = diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::created_on.eq(begun()),
+                session::expire_date
+                    .eq(least(statement_timestamp() + interval(deadline.period), end_of_life)),
+                session::session_data.eq(row.value),
+                session::owner.eq(row.owner),
+                session::label.eq(row.label),
+                used_now(),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing();
+        Ok(self.execute(insert).await? == 1)
+    }
+
+    async fn find_live(&mut self, key: &StoredKey) -> QueryResult<Option<Session>> {
+        let query = session::table.filter(live_under(key)).select((
+            (session::session_data, session::owner, session::label),
+            (session::created_on, used(), session::expire_date, statement_timestamp()),
+        ));
+        let row: Option<FoundRow> = self.row(query).await?;
+        Ok(row.map(|((value, owner, label), (created, used, expires, now))| {
+            let (handle, left) = (SessionHandle::new(key), expires - now);
+            Session { handle, value, owner, label, created, used, expires, left }
+        }))
+    }
+
+    async fn update_live(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        deadline: Option<Deadline>,
+    ) -> QueryResult<bool> {
+        let value = session::session_data.eq(value);
+        let rows = match deadline {
+            None => self.execute(cached_update(session::table, (value, used_now()), live_under(key))).await?,
+            // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
+            Some(deadline) if deadline.is_endless() => {
+                let expire_date = session::expire_date.eq(statement_timestamp() + interval(deadline.period));
+                let changes = (value, expire_date, used_now());
+                self.execute(cached_update(session::table, changes, live_under(key))).await?
+            }
+            Some(deadline) => {
+                let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+                self.execute(cached_update(session::table, changes, live_under(key))).await?
+            }
+        };
+        Ok(rows == 1)
+    }
+
+    async fn replace_live(
+        &mut self,
+        key: &StoredKey,
+        expected: Option<&str>,
+        value: &str,
+        deadline: Option<Deadline>,
+    ) -> QueryResult<bool> {
+        let value = session::session_data.eq(value);
+        let is_expected = live_under(key).and(session::session_data.is_not_distinct_from(expected));
+        let rows = if let Some(deadline) = deadline {
+            let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+            self.execute(cached_update(session::table, changes, is_expected)).await?
+        } else {
+            self.execute(cached_update(session::table, (value, used_now()), is_expected)).await?
+        };
+        Ok(rows == 1)
+    }
+
+    async fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> QueryResult<bool> {
+        let step = PgInterval::from_microseconds(step.microseconds());
+        let is_worth_it = expire_date(deadline).ge(later_by(step));
+        let update = cached_update(
+            session::table,
+            (session::expire_date.eq(expire_date(deadline)), used_now()),
+            live_under(key).and(is_worth_it),
+        );
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
+        let step = PgInterval::from_microseconds(step.microseconds());
+        let is_worth_it = statement_timestamp().ge(used_later_by(step));
+        let update = cached_update(session::table, used_now(), live_under(key).and(is_worth_it));
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> QueryResult<bool> {
+        let changes = (session::label.eq(label), used_now());
+        Ok(self.execute(cached_update(session::table, changes, live_under(key))).await? == 1)
+    }
+
+    async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+        let delete = diesel::delete(session::table.filter(live_under(old))).returning((
+            session::created_on,
+            session::expire_date,
+            session::session_data,
+            session::owner,
+            session::label,
+        ));
+        let lifetime = interval_of_life(lifetime).into_sql::<Interval>();
+        let end_of_life = timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime);
+        let insert = moved::table
+            .select((
+                KeyParameter::from(new).into_sql::<FixedChar>(),
+                moved::created_on,
+                least(moved::expire_date, end_of_life),
+                moved::session_data,
+                moved::owner,
+                moved::label,
+                statement_timestamp().nullable(),
+            ))
+            .insert_into(session::table)
+            .into_columns((
+                session::session_key,
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+                session::owner,
+                session::label,
+                session::used_on,
+            ));
+        Ok(self.execute(MovedRow { delete, insert }).await? == 1)
+    }
+
+    async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        let delete = diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))));
+        Ok(self.execute(delete).await? == 1)
+    }
+
+    async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
+        // Only hours that are over, by the index on the hour. `expire_date` is judged again outside: on
+        // Citus the subquery reads a worker's clock, the DELETE the coordinator's.
+        let this_hour = date_trunc("hour", statement_timestamp().at_time_zone(UtcZone));
+        let expired = candidates
+            .filter(candidates.field(session::expire_hour).lt(this_hour))
+            .order(candidates.field(session::expire_hour))
+            .select(candidates.field(session::session_key))
+            .limit(limit.into());
+        let delete = diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(expired))))
+                .filter(session::expire_date.le(statement_timestamp())),
+        );
+        self.execute(delete).await
+    }
+
+    async fn count(&mut self) -> QueryResult<(i64, i64)> {
+        let counts = (count(session::session_key), count(session::session_key).aggregate_filter(live()));
+        self.only_row(session::table.select(counts)).await
+    }
+
+    async fn has_table(&mut self) -> QueryResult<bool> {
+        self.only_row(select(to_regclass("session").is_not_null())).await
+    }
+}

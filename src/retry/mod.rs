@@ -1,0 +1,166 @@
+//! Calls on connections that a pool lends, each of which can be lost: another attempt on another connection, until the
+//! deadline. Written once for pools that block and for those that do not.
+
+use std::future::Future;
+use std::ops::DerefMut;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use crate::database::{Liveness, Queries as _};
+use crate::error::Error;
+use crate::operations::Operation;
+use crate::trace::traced;
+
+mod attempts;
+mod failure;
+mod held;
+mod update;
+
+use attempts::Attempts;
+pub(crate) use attempts::Verdict;
+use failure::Failure;
+pub(crate) use held::{run_on, update_on};
+pub(crate) use update::call_update;
+
+/// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited
+/// for.
+pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
+/// Who lends connections, and waits for what is done on them.
+pub(crate) trait Source: Sync {
+    type Connection: Liveness + 'static;
+
+    /// Goes back to the pool when it is dropped.
+    type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+
+    /// Lends a connection, or says within that time why it cannot.
+    fn connection(&self, within: Duration) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
+
+    /// Does what waits for the database; leaves it alone at the deadline, with `Error::ServerTimeout`.
+    fn in_time<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: Job<R>,
+    ) -> impl Future<Output = Result<R, Error>> + Send;
+
+    /// How long one call may take, all attempts together.
+    fn call_timeout(&self) -> Duration;
+
+    /// How many connections there are at most: when so many were lost, the next is new.
+    fn size(&self) -> u32;
+
+    /// How many there are now: when so many were read-only, the next is new.
+    fn connections(&self) -> u32;
+
+    /// Whether all were read-only lately.
+    fn verdict(&self) -> &Verdict;
+}
+
+/// Runs an operation on a lent connection; on another where that one turns out to be lost.
+pub(crate) async fn call<S, O>(source: &S, operation: Result<O, Error>) -> Result<O::Output, Error>
+where
+    S: Source,
+    O: Operation<S::Connection> + 'static,
+{
+    traced(O::NAME, S::Connection::NAME, async { run(source, operation?).await }).await
+}
+
+async fn run<S, O>(source: &S, mut operation: O) -> Result<O::Output, Error>
+where
+    S: Source,
+    O: Operation<S::Connection> + 'static,
+{
+    let mut attempts = Attempts::of(source);
+    loop {
+        let conn = attempts.connection().await?;
+        let repeated = attempts.lost.is_some();
+        let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
+        match result {
+            Ok(output) => return Ok(output),
+            Err(failure) => attempts.go_on_after(failure)?,
+        }
+        operation = back;
+    }
+}
+
+/// A lent connection, on which something is under way until it is said to be done: dropped before, it is of no use to
+/// others.
+struct Busy<C: Liveness, L: DerefMut<Target = C>>(Option<L>);
+
+impl<C: Liveness, L: DerefMut<Target = C>> Busy<C, L> {
+    fn on(conn: L) -> Self {
+        Self(Some(conn))
+    }
+
+    fn conn(&mut self) -> &mut C {
+        self.0.as_mut().expect("it is here until it is done")
+    }
+
+    fn done(mut self) -> L {
+        self.0.take().expect("it is done once")
+    }
+}
+
+impl<C: Liveness, L: DerefMut<Target = C>> Drop for Busy<C, L> {
+    fn drop(&mut self) {
+        if let Some(mut conn) = self.0.take() {
+            conn.give_up();
+        }
+    }
+}
+
+/// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
+async fn attempt<C, O>(
+    mut operation: O,
+    conn: impl DerefMut<Target = C> + Send,
+    repeated: bool,
+) -> (O, Result<O::Output, Failure>)
+where
+    C: Liveness,
+    O: Operation<C>,
+{
+    let mut busy = Busy::on(conn);
+    let result = run_once(&mut operation, busy.conn(), repeated).await;
+    drop(busy.done());
+    (operation, result)
+}
+
+async fn run_once<C, O>(operation: &mut O, conn: &mut C, repeated: bool) -> Result<O::Output, Failure>
+where
+    C: Liveness,
+    O: Operation<C>,
+{
+    let is_ours = !conn.is_in_transaction();
+    if C::REMOTE && is_ours && !O::REPEATABLE {
+        // A connection that broke in the pool must not make an unknown outcome of what was never sent.
+        if let Err(source) = conn.ping().await {
+            conn.give_up();
+            return Err(Failure::Lost(source));
+        }
+    }
+    match operation.run(conn, repeated).await {
+        Ok(output) => Ok(output),
+        Err(error) => {
+            let failure = Failure::of(error, conn, is_ours).await;
+            Err(if O::REPEATABLE { failure } else { failure.for_good() })
+        }
+    }
+}
+
+/// A connection that answers.
+pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error> {
+    let mut replacements = source.size();
+    loop {
+        let mut conn = source.connection(source.call_timeout()).await?;
+        // A test's transaction has no other connection.
+        if !S::Connection::REMOTE || conn.is_in_transaction() {
+            return Ok(conn);
+        }
+        match conn.ping().await {
+            Ok(()) => return Ok(conn),
+            Err(_) if replacements > 0 => conn.give_up(),
+            Err(source) => return Err(Error::ConnectionLost { source }),
+        }
+        replacements -= 1;
+    }
+}

@@ -1,0 +1,93 @@
+//! Connections to SQLite.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+use diesel::sql_query;
+use diesel::sql_types::{Integer, Text};
+
+use crate::database::{BlockingConnection, SessionConnection};
+use crate::error::Error;
+use crate::options::ConnectionSettings;
+
+/// Milliseconds that a connection of the application's waits for another's lock, if the application has not set it.
+const BUSY_TIMEOUT: u32 = 5_000;
+
+impl SessionConnection for SqliteConnection {}
+
+impl BlockingConnection for SqliteConnection {
+    /// A transaction that reads first is refused its first write if another one has written meanwhile.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const REMOTE: bool = false;
+
+    /// Refuses addresses of other libraries and databases, which SQLite would take for the names of files.
+    fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
+        let refuse =
+            |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });
+        let scheme = url.split_once(':').map_or(String::new(), |(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_str() {
+            "sqlite" if !url.starts_with("sqlite://") => refuse(
+                "SQLite would make a file whose name begins with `sqlite:`: give the path alone, `:memory:`, or \
+                 `sqlite://` and the path",
+            ),
+            "postgres" | "postgresql" | "mysql" | "mariadb" => {
+                refuse("an address of another database: SQLite takes the path of a file, or `:memory:`")
+            }
+            _ => Ok(url.to_owned()),
+        }
+    }
+
+    /// SQLite's manual, "In-Memory Databases"; an empty path is a temporary database.
+    fn is_private(address: &str) -> bool {
+        // Diesel reads `sqlite://` as `file:`.
+        let path = address.replace("sqlite://", "file:");
+        path.is_empty()
+            || path == ":memory:"
+            || path.starts_with("file::memory:")
+            || (path.starts_with("file:") && path.contains("mode=memory"))
+    }
+
+    /// SQLite itself fails at once if another connection writes. A pool that has set how long to wait keeps it.
+    fn prepare_borrowed(&mut self) -> QueryResult<()> {
+        #[derive(QueryableByName)]
+        struct BusyTimeout {
+            #[diesel(sql_type = Integer)]
+            timeout: i32,
+        }
+        let BusyTimeout { timeout } = sql_query("PRAGMA busy_timeout").get_result(self)?;
+        if timeout == 0 {
+            self.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT}"))?;
+        }
+        Ok(())
+    }
+
+    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+        let (busy_timeout, waits_for_disk) = (settings.statement_timeout, settings.waits_for_disk);
+        Box::new(SetUp { busy_timeout, waits_for_disk })
+    }
+}
+
+#[derive(Debug)]
+struct SetUp {
+    busy_timeout: Duration,
+    waits_for_disk: bool,
+}
+
+impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {
+    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), ConnectionError> {
+        #[derive(QueryableByName)]
+        struct Mode {
+            #[diesel(sql_type = Text)]
+            journal_mode: String,
+        }
+        // First the time-out: to switch to WAL takes a lock.
+        conn.batch_execute(&format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis()))?;
+        let Mode { journal_mode } = sql_query("PRAGMA journal_mode = WAL").get_result(conn)?;
+        // Without WAL, NORMAL could damage the file.
+        let synchronous = if self.waits_for_disk || journal_mode != "wal" { "FULL" } else { "NORMAL" };
+        conn.batch_execute(&format!("PRAGMA synchronous = {synchronous}"))?;
+        Ok(())
+    }
+}

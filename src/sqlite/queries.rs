@@ -1,0 +1,218 @@
+//! The queries on SQLite.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{count, count_star, exists, select};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::expressions::{
+    HOUR, candidates, date, expire_date, later_by, least, live, live_under, milliseconds, milliseconds_now,
+    used, used_now,
+};
+use super::table::session;
+use crate::database::key::KeyParameter;
+use crate::database::{NewRow, Queries, cached_update};
+use crate::key::StoredKey;
+use crate::options::{Deadline, Period};
+use crate::session::{Session, SessionHandle};
+
+/// A session's value, owner and label; when it was created and last used, when it expires, and what is left until then.
+type FoundRow = ((Option<String>, Option<String>, Option<String>), (i64, i64, i64, i64));
+
+diesel::table! {
+    sqlite_master (name) {
+        name -> Text,
+        #[sql_name = "type"]
+        kind -> Text,
+    }
+}
+
+impl Queries for SqliteConnection {
+    const NAME: &'static str = "sqlite";
+
+    async fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
+        session::table
+            .filter(live_under(key))
+            .select((session::session_data, session::expire_date - milliseconds_now()))
+            .get_result::<(Option<String>, i64)>(self)
+            .optional()
+            .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
+    }
+
+    async fn is_live(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
+    }
+
+    /// The whole database is locked, by `BEGIN`.
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
+        session::table.filter(live_under(key)).select((session::session_data,)).get_result(self).optional()
+    }
+
+    async fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> QueryResult<bool> {
+        let period = milliseconds(period);
+        diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::expire_date.eq(milliseconds_now() + period),
+                session::session_data.eq(row.value),
+                session::owner.eq(row.owner),
+                session::label.eq(row.label),
+                // A trigger would do it by a second write.
+                session::expire_hour.eq(((milliseconds_now() + period) / HOUR).nullable()),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing()
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    async fn insert_since(
+        &mut self,
+        key: &StoredKey,
+        row: NewRow<'_>,
+        since: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let since = since.timestamp_millis();
+        let begun = || least(since.into_sql::<BigInt>(), milliseconds_now());
+        let end = || {
+            let end_of_life = begun() + milliseconds(deadline.lifetime);
+            least(milliseconds_now() + milliseconds(deadline.period), end_of_life)
+        };
+        diesel::insert_into(session::table)
+            .values((
+                session::session_key.eq(KeyParameter::from(key)),
+                session::created_on.eq(begun()),
+                session::expire_date.eq(end()),
+                session::session_data.eq(row.value),
+                session::owner.eq(row.owner),
+                session::label.eq(row.label),
+                used_now(),
+                session::expire_hour.eq((end() / HOUR).nullable()),
+            ))
+            .on_conflict(session::session_key)
+            .do_nothing()
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    async fn find_live(&mut self, key: &StoredKey) -> QueryResult<Option<Session>> {
+        let query = session::table.filter(live_under(key)).select((
+            (session::session_data, session::owner, session::label),
+            (session::created_on, used(), session::expire_date, session::expire_date - milliseconds_now()),
+        ));
+        let row = query.get_result::<FoundRow>(self).optional()?;
+        Ok(row.map(|((value, owner, label), (created, used, expires, left))| {
+            let (created, used, expires) = (date(created), date(used), date(expires));
+            let (handle, left) = (SessionHandle::new(key), TimeDelta::milliseconds(left));
+            Session { handle, value, owner, label, created, used, expires, left }
+        }))
+    }
+
+    async fn update_live(
+        &mut self,
+        key: &StoredKey,
+        value: &str,
+        deadline: Option<Deadline>,
+    ) -> QueryResult<bool> {
+        let value = session::session_data.eq(value);
+        let rows = match deadline {
+            None => cached_update(session::table, (value, used_now()), live_under(key)).execute(self)?,
+            // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
+            Some(deadline) if deadline.is_endless() => {
+                let expire_date = session::expire_date.eq(milliseconds_now() + milliseconds(deadline.period));
+                let changes = (value, expire_date, used_now());
+                cached_update(session::table, changes, live_under(key)).execute(self)?
+            }
+            Some(deadline) => {
+                let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+                cached_update(session::table, changes, live_under(key)).execute(self)?
+            }
+        };
+        Ok(rows == 1)
+    }
+
+    async fn replace_live(
+        &mut self,
+        key: &StoredKey,
+        expected: Option<&str>,
+        value: &str,
+        deadline: Option<Deadline>,
+    ) -> QueryResult<bool> {
+        let value = session::session_data.eq(value);
+        let is_expected = live_under(key).and(session::session_data.is(expected));
+        let rows = if let Some(deadline) = deadline {
+            let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+            cached_update(session::table, changes, is_expected).execute(self)?
+        } else {
+            cached_update(session::table, (value, used_now()), is_expected).execute(self)?
+        };
+        Ok(rows == 1)
+    }
+
+    async fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> QueryResult<bool> {
+        let is_worth_it = || live_under(key).and(expire_date(deadline).ge(later_by(step)));
+        // An UPDATE waits for the one writer, also where it finds nothing to write.
+        if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
+            return Ok(false);
+        }
+        let changes = (session::expire_date.eq(expire_date(deadline)), used_now());
+        cached_update(session::table, changes, is_worth_it()).execute(self).map(|rows| rows == 1)
+    }
+
+    async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
+        let is_worth_it = || live_under(key).and(milliseconds_now().ge(used() + milliseconds(step)));
+        // Reads first, as `prolong_live` does.
+        if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
+            return Ok(false);
+        }
+        cached_update(session::table, used_now(), is_worth_it()).execute(self).map(|rows| rows == 1)
+    }
+
+    async fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> QueryResult<bool> {
+        let changes = (session::label.eq(label), used_now());
+        cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
+    }
+
+    /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
+    async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
+        let lifetime = session::created_on + milliseconds(lifetime);
+        let changes = (
+            session::session_key.eq(KeyParameter::from(new)),
+            session::expire_date.eq(least(session::expire_date, lifetime)),
+            used_now(),
+        );
+        cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)
+    }
+
+    async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
+        diesel::delete(session::table.filter(session::session_key.eq(KeyParameter::from(key))))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+
+    async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
+        // Only hours that are over, by the index on the hour. `expire_date` alone says what has expired: the
+        // hour is a column that anybody can write. SQLite runs the subquery once, and nobody writes meanwhile.
+        let expired = candidates
+            .filter(candidates.field(session::expire_hour).lt((milliseconds_now() / HOUR).nullable()))
+            .filter(candidates.field(session::expire_date).le(milliseconds_now()))
+            .order(candidates.field(session::expire_hour))
+            .select(candidates.field(session::session_key))
+            .limit(limit.into());
+        diesel::delete(session::table.filter(session::session_key.eq_any(expired))).execute(self)
+    }
+
+    async fn count(&mut self) -> QueryResult<(i64, i64)> {
+        session::table
+            .select((count_star(), count(session::session_key).aggregate_filter(live())))
+            .get_result(self)
+    }
+
+    async fn has_table(&mut self) -> QueryResult<bool> {
+        let tables = sqlite_master::table
+            .filter(sqlite_master::kind.eq("table"))
+            .filter(sqlite_master::name.eq("session"));
+        select(exists(tables)).get_result(self)
+    }
+}

@@ -1,0 +1,175 @@
+//! A store out of its settings.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use diesel::ConnectionResult;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+use futures_util::FutureExt as _;
+
+use super::pipelines::Pipelines;
+use super::pool::{LastFailure, Pooled};
+use super::{AsyncDieselSession, AsyncPool};
+use crate::conninfo::ConnectOptions;
+use crate::error::Error;
+use crate::options::Options;
+use crate::options::{Builder, PoolSettings};
+use crate::postgres::establish::{establish_in_clear, manager};
+use crate::retry::Verdict;
+
+impl Builder<AsyncPgConnection> {
+    /// Lets [`get`](crate::AsyncNow::get), and the load of web frameworks' stores, share so many of the pool's
+    /// connections: reads that are asked at once travel together, where else each takes a connection of its own.
+    /// Defaults to none that are shared.
+    ///
+    /// With more tasks at once than the pool has connections that is faster. Whatever writes takes a connection of its
+    /// own, out of those that are left: fewer than the pool holds, then. Not through PgBouncer in transaction mode.
+    pub fn pipelined(mut self, connections: u32) -> Self {
+        self.pipelines = Some(connections);
+        self
+    }
+
+    /// What establishes the connections of a pool that is made here, TLS included, out of an address of
+    /// `keyword='value'` pairs that `tokio_postgres::Config` reads: of one host, with the password in it. Defaults to
+    /// `AsyncPgConnection::establish`, which has no TLS: where the server does not insist, it speaks in clear.
+    ///
+    /// What the connection string says of certificates, and whether to verify them, is then this function's to know: it
+    /// is told `sslmode=require` for every stricter one.
+    ///
+    /// Each connection is set up afterwards, and given up where both took longer than the connection timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use diesel::ConnectionError;
+    /// use diesel_async::AsyncPgConnection;
+    /// use diesel_session::AsyncDieselSession;
+    ///
+    /// # async fn serve() -> Result<(), diesel_session::Error> {
+    /// let sessions = AsyncDieselSession::builder()
+    ///     .establish_with(|address| async move {
+    ///         // `MakeRustlsConnect` of tokio-postgres-rustls, for example, in the place of `NoTls`.
+    ///         let (client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls)
+    ///             .await
+    ///             .map_err(|error| ConnectionError::BadConnection(error.to_string()))?;
+    ///         AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    ///     })
+    ///     .connect("postgres://app@db.example/shop?sslmode=require")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn establish_with<F>(mut self, establish: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ConnectionResult<AsyncPgConnection>> + Send + 'static,
+    {
+        self.establish = Some(Arc::new(move |address| establish(address).boxed()));
+        self
+    }
+
+    /// The store, over a pool of its own: bb8's.
+    ///
+    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"), with a
+    /// host, since there is no libpq that has a default, and without what only libpq knows: files of passwords,
+    /// services and certificates, and the environment's variables. Of several hosts each has its share of the
+    /// connection timeout, two seconds at least.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
+    /// connection could be made within the connection timeout.
+    pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
+        self.connect_with(&url.parse()?).await
+    }
+
+    /// The store, over a pool of its own, which is not waited for where the options say
+    /// [`startonly`](ConnectOptions::startonly).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
+        let (establish, settings) = (self.establish.take(), self.connection());
+        let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
+        let establish = establish.unwrap_or_else(establish_in_clear);
+        let manager = manager(addresses, &settings, establish);
+        self.build(manager, options.is_start_only()).await
+    }
+
+    /// A store with these options over the application's own pool, as [`AsyncDieselSession::new`]. A call ends after the
+    /// connection timeout and the statement timeout together, as with a pool of its own; the statement timeout of the
+    /// server is the pool's to set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] where another setting of the pool was changed here: the pool has its own.
+    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
+    pub fn over<P: AsyncPool>(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
+        let mut ours = self.pool.clone();
+        let defaults = PoolSettings::default();
+        ours.connection.connection_timeout = defaults.connection.connection_timeout;
+        ours.connection.statement_timeout = defaults.connection.statement_timeout;
+        if ours != defaults || self.establish.is_some() {
+            return Err(PoolSettings::are_the_pools_own());
+        }
+        self.pool.checked_size(false)?;
+        self.check_pipelines(pool.size())?;
+        let options = self.options()?;
+        Ok(over(pool, &self, options, LastFailure::default()))
+    }
+
+    async fn build(
+        self,
+        manager: AsyncDieselConnectionManager<AsyncPgConnection>,
+        start_only: bool,
+    ) -> Result<AsyncDieselSession, Error> {
+        let (options, settings) = (self.options()?, &self.pool.connection);
+        let size = self.pool.checked_size(false)?;
+        self.check_pipelines(size)?;
+        let last_failure = LastFailure::default();
+        let builder = Pool::builder()
+            .max_size(size)
+            .min_idle(self.pool.min_idle)
+            .connection_timeout(settings.connection_timeout)
+            .error_sink(Box::new(last_failure.clone()))
+            .test_on_check_out(false);
+        let pool = if start_only {
+            builder.build_unchecked(manager)
+        } else {
+            let waited = settings.connection_timeout;
+            let failed = |source: PoolError| Error::PoolTimeout { waited, source: source.into() };
+            builder.build(manager).await.map_err(failed)?
+        };
+        Ok(over(pool, &self, options, last_failure))
+    }
+
+    fn check_pipelines(&self, size: u32) -> Result<(), Error> {
+        if self.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
+            return Ok(());
+        }
+        let reason = "at least one connection, and fewer than the pool holds: writes take the others";
+        Err(Error::Configuration { setting: "pipelined", reason: reason.to_owned() })
+    }
+}
+
+/// A store over a pool that exists.
+pub(super) fn over<P: AsyncPool>(
+    pool: P,
+    settings: &Builder<AsyncPgConnection>,
+    options: Options,
+    last_failure: LastFailure,
+) -> AsyncDieselSession<P> {
+    let connection = &settings.pool.connection;
+    let pool = Pooled {
+        pool,
+        connection_timeout: connection.connection_timeout,
+        call_timeout: connection.connection_timeout + connection.statement_timeout,
+        last_failure,
+        verdict: Verdict::default(),
+    };
+    let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
+    AsyncDieselSession { pool, pipelines, options: Arc::new(options) }
+}

@@ -1,0 +1,189 @@
+//! The store over a pool of diesel-async's connections: it hands each call to the operations.
+
+use std::fmt;
+use std::sync::Arc;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::Pool;
+
+use super::AsyncOnConnection;
+use crate::error::Error;
+use crate::operations::{ExecuteAsync, Operation, Update, async_contracts};
+use crate::options::{Builder, Options};
+use crate::retry;
+
+mod builder;
+mod migrating;
+mod pipelines;
+mod pool;
+
+pub use pool::AsyncPool;
+
+use pipelines::{Pipeline, Pipelines};
+use pool::{LastFailure, Pooled};
+
+/// A store of sessions on PostgreSQL that does not block, over a pool of diesel-async's connections (feature
+/// `diesel-async`).
+///
+/// Cheap to clone; clones share pool, options and default period. It implements [`AsyncNow`](crate::AsyncNow) and
+/// [`AsyncSessions`](crate::AsyncSessions);
+/// [`on`](Self::on) gives the same operations on a connection that you hold, inside your open transaction. What it
+/// does is what [`DieselSession`](crate::DieselSession) does, by the same statements on the same table: both may serve
+/// one application. It needs no libpq.
+///
+/// No connection is tested before it is used: one that broke while it lay in the pool is replaced, and the call
+/// repeated on another, as there. Every call ends in time ([`Error::ServerTimeout`]). A future that is dropped before it
+/// is ready lets go of what it waits for: a call that began goes on to its end by itself, and gives its connection back
+/// then.
+///
+/// Its client always prepares statements by name: behind PgBouncer use session mode (or transaction mode from 1.21 on
+/// with `max_prepared_statements`, which is not tested here).
+///
+/// # Panics
+///
+/// Its futures panic outside of a tokio runtime with time and I/O enabled.
+///
+/// # Examples
+///
+/// ```no_run
+/// use diesel_session::{AsyncDieselSession, AsyncNow, AsyncSessions, Error, TimeDelta};
+///
+/// async fn serve() -> Result<(), Error> {
+///     let sessions = AsyncDieselSession::connect("postgres://app@db.example/shop").await?;
+///     sessions.migrate().await?;
+///
+///     let key = sessions.generate(Some("cart=3"), Some(TimeDelta::minutes(30))).await?;
+///     let key = sessions.rotate(&key).await?;
+///     assert_eq!(sessions.get(&key).await?.0, "cart=3");
+///     Ok(())
+/// }
+/// ```
+pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
+    pool: Pooled<P>,
+    /// For reads, where they are shared.
+    pipelines: Option<Arc<Pipelines<P>>>,
+    options: Arc<Options>,
+}
+
+impl AsyncDieselSession {
+    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`]. Without TLS.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().connect(url).await
+    }
+
+    /// Settings for a store: options, and a pool of its own.
+    pub fn builder() -> Builder<AsyncPgConnection> {
+        Builder::default()
+    }
+}
+
+impl<P: AsyncPool> AsyncDieselSession<P> {
+    /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
+    ///
+    /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
+    /// off. The session table is found as the pool's connections find tables.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use diesel_async::AsyncPgConnection;
+    /// use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8::Pool};
+    /// use diesel_session::AsyncDieselSession;
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new("host=db.example user=app dbname=shop");
+    /// let pool = Pool::builder().test_on_check_out(false).build(manager).await?;
+    /// let sessions = AsyncDieselSession::new(pool);
+    /// sessions.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn new(pool: P) -> Self {
+        builder::over(pool, &Builder::default(), Options::default(), LastFailure::default())
+    }
+
+    /// The pool, for the application's own queries.
+    ///
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
+    /// every request holds one connection and waits for a second, none gets it.
+    #[must_use]
+    pub fn pool(&self) -> &P {
+        &self.pool.pool
+    }
+
+    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
+    /// see [`AsyncOnConnection`].
+    pub fn on<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
+        self.options.on_async(conn)
+    }
+}
+
+async_contracts!(AsyncDieselSession<P>, P: AsyncPool);
+
+impl<P: AsyncPool> AsyncDieselSession<P> {
+    /// A connection that answers.
+    pub(crate) async fn connection(&self) -> Result<P::Connection, Error> {
+        retry::connection(&self.pool).await
+    }
+}
+
+impl<P: AsyncPool> ExecuteAsync for AsyncDieselSession<P> {
+    type Connection = AsyncPgConnection;
+    type Reader = Pipeline<P::Connection>;
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    async fn run<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
+    where
+        O: Operation<AsyncPgConnection> + 'static,
+    {
+        retry::call(&self.pool, operation).await
+    }
+
+    /// On a shared connection, if there are some.
+    async fn run_read<O, T>(&self, operation: Result<O, Error>) -> Result<T, Error>
+    where
+        O: Operation<AsyncPgConnection, Output = T> + Operation<Self::Reader, Output = T> + 'static,
+        T: Send + 'static,
+    {
+        match &self.pipelines {
+            Some(pipelines) => retry::call(&**pipelines, operation).await,
+            None => retry::call(&self.pool, operation).await,
+        }
+    }
+
+    async fn run_update<E, F>(&self, update: Result<Update, Error>, change: F) -> Result<String, E>
+    where
+        E: From<Error> + Send + 'static,
+        F: FnMut(Option<String>) -> Result<String, E> + Send + 'static,
+    {
+        retry::call_update(&self.pool, &self.options, update, change).await
+    }
+}
+
+impl<P: AsyncPool> Clone for AsyncDieselSession<P> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            pipelines: self.pipelines.clone(),
+            options: Arc::clone(&self.options),
+        }
+    }
+}
+
+impl<P: AsyncPool> fmt::Debug for AsyncDieselSession<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncDieselSession")
+            .field("pool", &self.pool)
+            .field("is_pipelined", &self.pipelines.is_some())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,269 @@
+//! A few connections that reads share: those that are asked at once travel together.
+
+use std::ops::DerefMut;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use diesel::QueryResult;
+use diesel::deserialize::FromSqlRow;
+use diesel::dsl::select;
+use diesel::expression::{IntoSql as _, QueryMetadata};
+use diesel::pg::Pg;
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind::ClosedConnection;
+use diesel::result::Error::DatabaseError;
+use diesel::sql_types::Bool;
+use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
+use tokio::time::{sleep, timeout};
+
+use super::pool::{AsyncPool, Pooled, answered_by};
+use crate::database::{Liveness, QueryFuture};
+use crate::error::{BoxedError, Error};
+use crate::postgres::{RunQuery, row, rows};
+use crate::retry::{Job, Source, Verdict};
+
+/// How long a connection is shared, as bb8 lends its own: then another takes its place, and the pool has it back.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// The shared connections, each made when it is first wanted, and again when it was lost.
+pub(super) struct Pipelines<P: AsyncPool> {
+    pool: Pooled<P>,
+    slots: Box<[Arc<Slot<P::Connection>>]>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+}
+
+struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
+    current: Mutex<Option<Arc<Shared<L>>>>,
+    /// Held by the one who takes a connection out of the pool.
+    making: Arc<tokio::sync::Mutex<()>>,
+    /// No two slots change theirs at once.
+    lifetime: Duration,
+}
+
+/// A connection out of the pool.
+struct Shared<L: DerefMut<Target = AsyncPgConnection>> {
+    conn: L,
+    since: Instant,
+    /// How many wait for an answer.
+    waiting: AtomicUsize,
+    /// Since when somebody is owed one, in microseconds from the beginning; else `NOBODY`.
+    owing: AtomicU64,
+    /// How long a silence means that it is lost.
+    patience: Duration,
+    is_lost: AtomicBool,
+}
+
+const NOBODY: u64 = u64::MAX;
+
+/// A shared connection, for one read.
+#[allow(missing_debug_implementations, reason = "nobody else has one")]
+pub struct Pipeline<L: DerefMut<Target = AsyncPgConnection>>(Arc<Shared<L>>);
+
+impl<P: AsyncPool> Pipelines<P> {
+    pub(super) fn new(pool: Pooled<P>, connections: u32) -> Self {
+        let slot = |number| {
+            let lifetime = LIFETIME + Duration::from_secs(60) * number;
+            Arc::new(Slot { current: Mutex::new(None), making: Arc::default(), lifetime })
+        };
+        Self { pool, slots: (0..connections).map(slot).collect(), turn: AtomicUsize::new(0) }
+    }
+
+    /// Makes the slot's connection while others serve.
+    fn make_beside(&self, slot: &Arc<Slot<P::Connection>>) {
+        if let Ok(making) = Arc::clone(&slot.making).try_lock_owned() {
+            let (slot, pool) = (Arc::clone(slot), self.pool.clone());
+            tokio::spawn(async move {
+                if slot.fill(&pool, pool.connection_timeout).await.is_err() {
+                    // Whoever comes then tries again.
+                    sleep(PAUSE).await;
+                }
+                drop(making);
+            });
+        }
+    }
+}
+
+/// After an attempt in vain.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
+    fn current(&self) -> Option<Arc<Shared<L>>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|shared| shared.is_lost()) {
+            *current = None;
+        }
+        current.clone()
+    }
+
+    /// Takes a connection out of the pool.
+    async fn fill<P>(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<L>>, Error>
+    where
+        P: AsyncPool<Connection = L>,
+    {
+        let shared = Arc::new(Shared::new(pool.connection(within).await?, pool.call_timeout));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
+        Ok(shared)
+    }
+}
+
+impl<P: AsyncPool> Source for Pipelines<P> {
+    type Connection = Pipeline<P::Connection>;
+    type Lease = Box<Self::Connection>;
+
+    async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
+        let slot = &self.slots[self.turn.fetch_add(1, Ordering::Relaxed) % self.slots.len()];
+        let old_or_none = match slot.current() {
+            Some(shared) if shared.since.elapsed() <= slot.lifetime => return Ok(Box::new(Pipeline(shared))),
+            other => other,
+        };
+        if let Some(shared) = old_or_none.or_else(|| self.slots.iter().find_map(|slot| slot.current())) {
+            self.make_beside(slot);
+            return Ok(Box::new(Pipeline(shared)));
+        }
+        let started = Instant::now();
+        let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
+        let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
+        // Perhaps another has made it meanwhile.
+        let shared = match slot.current() {
+            Some(shared) => shared,
+            None => slot.fill(&self.pool, within.saturating_sub(started.elapsed())).await?,
+        };
+        Ok(Box::new(Pipeline(shared)))
+    }
+
+    /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
+    async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
+        answered_by(deadline, job).await
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.pool.call_timeout()
+    }
+
+    fn size(&self) -> u32 {
+        self.pool.size()
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.connections()
+    }
+
+    fn verdict(&self) -> &Verdict {
+        self.pool.verdict()
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
+    fn new(conn: L, patience: Duration) -> Self {
+        let (waiting, owing) = (AtomicUsize::new(0), AtomicU64::new(NOBODY));
+        Self { conn, since: Instant::now(), waiting, owing, patience, is_lost: AtomicBool::new(false) }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(NOBODY - 1)
+    }
+
+    /// Whoever waits is one more until this is dropped, and leaves it owing an answer all the same.
+    fn asked(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Most are not the first.
+        let _first = self.owing.compare_exchange(NOBODY, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+
+    fn has_answered(&self) {
+        let others = self.waiting.load(Ordering::Relaxed) > 1;
+        self.owing.store(if others { self.now() } else { NOBODY }, Ordering::Relaxed);
+    }
+
+    /// It broke, or has owed an answer for as long as a call may take, and given none.
+    fn is_lost(&self) -> bool {
+        let owing = self.owing.load(Ordering::Relaxed);
+        if owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + self.patience {
+            self.lose();
+        }
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Somebody who waits for an answer.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
+    fn drop(&mut self) {
+        if *self.is_lost.get_mut() {
+            Liveness::give_up(&mut *self.conn);
+        }
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
+    /// The answer, and a note that there was one: a refusal is one, too.
+    async fn heard<T>(&self, answer: impl QueryFuture<T>) -> QueryResult<T> {
+        let _until_then = self.0.asked();
+        let answer = answer.await;
+        if !matches!(answer, Err(DatabaseError(ClosedConnection, _))) {
+            self.0.has_answered();
+        }
+        answer
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> RunQuery for Pipeline<L> {
+    fn execute<Q>(&mut self, query: Q) -> impl QueryFuture<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send,
+    {
+        let answer = (&mut &*self.0.conn).execute_returning_count(query);
+        self.heard(answer)
+    }
+
+    fn row<R, Q>(&mut self, query: Q) -> impl QueryFuture<Option<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        let answer = row((&mut &*self.0.conn).load(query));
+        self.heard(answer)
+    }
+
+    fn rows<R, Q>(&mut self, query: Q) -> impl QueryFuture<Vec<R>>
+    where
+        Q: Query + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
+        Pg: QueryMetadata<Q::SqlType>,
+    {
+        let answer = rows((&mut &*self.0.conn).load(query));
+        self.heard(answer)
+    }
+}
+
+impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Liveness for Pipeline<L> {
+    const REMOTE: bool = true;
+
+    /// Reads need none.
+    fn is_in_transaction(&mut self) -> bool {
+        false
+    }
+
+    async fn ping(&mut self) -> QueryResult<()> {
+        self.execute(select(true.into_sql::<Bool>())).await.map(drop)
+    }
+
+    fn give_up(&mut self) {
+        self.0.lose();
+    }
+}

@@ -1,0 +1,21 @@
+//! The stores: each says how it has a connection, and gets its operations by `contracts!`.
+
+#[cfg(feature = "diesel-async")]
+mod async_on_connection;
+#[cfg(feature = "diesel-async")]
+mod async_pooled;
+#[cfg(feature = "tokio")]
+mod blocking;
+mod memory;
+mod on_connection;
+mod pooled;
+
+#[cfg(feature = "diesel-async")]
+pub use async_on_connection::AsyncOnConnection;
+#[cfg(feature = "diesel-async")]
+pub use async_pooled::{AsyncDieselSession, AsyncPool};
+#[cfg(feature = "tokio")]
+pub use blocking::Blocking;
+pub use memory::MemorySession;
+pub use on_connection::OnConnection;
+pub use pooled::DieselSession;

@@ -1,0 +1,198 @@
+//! The store over a connection pool: it takes a connection and hands each call to the operations.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::r2d2::{ConnectionManager, Pool};
+
+use super::OnConnection;
+use crate::database::SessionConnection;
+use crate::error::Error;
+use crate::operations::contracts;
+use crate::options::{Builder, Options};
+use crate::retry::Verdict;
+
+mod bounded;
+mod build;
+mod migrating;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod source;
+
+use bounded::Helpers;
+
+/// A store of sessions in a database, over an r2d2 pool of Diesel connections.
+///
+/// Cheap to clone; clones share pool, options and default period. It implements [`Now`](crate::Now) and
+/// [`Sessions`](crate::Sessions); [`on`]
+/// gives the same operations on a connection that you hold, inside your open transaction.
+///
+/// A connection that broke in the pool is replaced, and the call repeated on another: no caller sees a restart of the
+/// server that is over. A repeated `set` may land after another writer's. A `replace`, and an `update` whose COMMIT was not
+/// answered, could be done twice by that: they are not repeated, and fail with [`Error::OutcomeUnknown`]. A connection
+/// whose server takes no writes is replaced as well; if all are like that, the call fails with [`Error::ReadOnly`]. A
+/// connection that comes with an open transaction (a test's) is never replaced.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use diesel::sqlite::SqliteConnection;
+/// use diesel_session::{DieselSession, Now};
+///
+/// let sessions = DieselSession::<SqliteConnection>::connect(":memory:")?;
+/// sessions.migrate()?;
+///
+/// let key = sessions.generate(Some("cart=3"), None)?;
+/// assert_eq!(sessions.get(&key)?.0, "cart=3");
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
+/// ```
+///
+/// [`on`]: DieselSession::on
+pub struct DieselSession<C: SessionConnection> {
+    pool: Pool<ConnectionManager<C>>,
+    options: Arc<Options>,
+    /// How long one call may take, all attempts together.
+    call_timeout: Duration,
+    helpers: Option<Helpers>,
+    /// The pool is the application's, whose connections are as the application has set them up.
+    is_theirs: bool,
+    verdict: Verdict,
+}
+
+contracts!(DieselSession<C>, C: SessionConnection);
+
+impl<C: SessionConnection> DieselSession<C> {
+    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for a string that is no address, [`Error::PoolTimeout`] where no connection
+    /// could be made in 5 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")] {
+    /// use diesel::pg::PgConnection;
+    /// use diesel_session::DieselSession;
+    ///
+    /// let sessions = DieselSession::<PgConnection>::connect("postgres://app@db.example/shop")?;
+    /// sessions.migrate()?;
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().connect(url)
+    }
+
+    /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
+    ///
+    /// The pool keeps its own settings: its timeouts, and `test_on_check_out`, which costs one round trip
+    /// for every operation and can be off, since the store replaces broken connections. Nothing but those
+    /// settings bounds a call to a server that does not answer. The session table is found as the pool's
+    /// connections find tables. SQLite's connections fail at once if another one writes, unless the pool sets a
+    /// `busy_timeout`: the store sets 5 seconds on those that have none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use diesel::r2d2::{ConnectionManager, Pool};
+    /// use diesel::sqlite::SqliteConnection;
+    /// use diesel_session::DieselSession;
+    ///
+    /// # let file = std::env::temp_dir().join(format!("diesel-session-{}.db", std::process::id()));
+    /// # let file = file.to_str().unwrap();
+    /// use diesel::connection::SimpleConnection;
+    /// use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+    ///
+    /// #[derive(Debug)]
+    /// struct SetUp;
+    ///
+    /// impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {
+    ///     fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), ConnectionError> {
+    ///         // Wait for other writers, then write ahead, and wait for the disk at each commit.
+    ///         conn.batch_execute(
+    ///             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
+    ///         ).map_err(ConnectionError::QueryError)
+    ///     }
+    /// }
+    ///
+    /// let manager = ConnectionManager::<SqliteConnection>::new(file); // "/var/lib/shop/shop.db"
+    /// let pool = Pool::builder()
+    ///     .test_on_check_out(false)
+    ///     .connection_customizer(Box::new(SetUp))
+    ///     .build(manager)
+    ///     .unwrap();
+    /// let sessions = DieselSession::new(pool);
+    /// sessions.migrate()?;
+    /// # drop(sessions);
+    /// # ["", "-wal", "-shm"].iter().for_each(|end| drop(std::fs::remove_file(format!("{file}{end}"))));
+    /// # }
+    /// # Ok::<(), diesel_session::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
+        Self::over(pool, Options::default())
+    }
+
+    /// Settings for a store: options, and a pool of its own.
+    pub fn builder() -> Builder<C> {
+        Builder::default()
+    }
+
+    fn over(pool: Pool<ConnectionManager<C>>, options: Options) -> Self {
+        let call_timeout = pool.connection_timeout();
+        Self {
+            pool,
+            options: Arc::new(options),
+            call_timeout,
+            helpers: None,
+            is_theirs: true,
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// The pool, for the application's own queries. A pool that the store has made does not test its connections, so
+    /// those queries can meet one that a restart of the server broke.
+    ///
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
+    /// every request holds one connection and waits for a second, none gets it, and all fail with
+    /// [`Error::PoolTimeout`].
+    #[must_use]
+    pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
+        &self.pool
+    }
+
+    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
+    /// see [`OnConnection`].
+    pub fn on<'a>(&'a self, conn: &'a mut C) -> OnConnection<'a, C> {
+        self.options.on(conn)
+    }
+}
+
+impl<C: SessionConnection> Clone for DieselSession<C> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            options: Arc::clone(&self.options),
+            call_timeout: self.call_timeout,
+            helpers: self.helpers.clone(),
+            is_theirs: self.is_theirs,
+            verdict: self.verdict.clone(),
+        }
+    }
+}
+
+impl<C: SessionConnection> fmt::Debug for DieselSession<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DieselSession")
+            .field("connection", &std::any::type_name::<C>())
+            .field("pool", &self.pool.state())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
