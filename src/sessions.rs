@@ -21,7 +21,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// | `bind`, `set_label` | not found | the session has an owner; a label |
 /// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |
 ///
-/// Every store of this crate has it. Nobody else can implement it, so later versions can add operations. Functions that
+/// Every store of this crate has it. Other crates cannot implement it, so later versions can add operations. Functions that
 /// work on any store take `&impl Sessions`; a program that chooses its database at run time takes `&dyn Sessions`, which
 /// has all operations except [`update`](Self::update).
 ///
@@ -90,10 +90,9 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Gives a live session a new key, and returns it; the old one is dead for every later operation.
     ///
     /// For the moment of a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level
-    /// Change"). Value, owner, time of creation and expiry stay, so the absolute timeout goes on from where the
-    /// session began: to begin it anew at a login, [`generate_for`](Self::generate_for) another session and
-    /// [`clear`](Now::clear) this one. Atomic: there is one working key at any time, and of two rotations at once one
-    /// wins.
+    /// Change"). Value, owner, label, time of creation and expiry stay. So the absolute timeout counts on: to start it
+    /// again at a login, [`generate_for`](Self::generate_for) another session and [`clear`](Now::clear) this one. It is
+    /// atomic: at any time one key works, and of two rotations at once one wins.
     ///
     /// On PostgreSQL the row is deleted and inserted again: columns that a host adds to the table are lost, and
     /// foreign keys to it see a DELETE.
@@ -101,8 +100,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// # Errors
     ///
     /// *Not found* for a session that is unknown, cleared, expired or just rotated by another request; a failure
-    /// of the store. A call that was lost may have taken effect, under a key that nobody knows: then the visitor
-    /// logs in again.
+    /// of the store. If a connection is lost, the session may have another key that no client has: then the visitor logs
+    /// in again.
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error>;
 
     /// Prolongs a live session, and returns whether it wrote. It never shortens a session and leaves the value alone.
@@ -295,5 +294,5 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     fn delete_expired(&self, limit: u32) -> Result<usize, Error>;
 }
 
-/// Nobody outside of this crate can name it, and so nobody else implements [`Sessions`].
+/// Other crates cannot name it, and so they cannot implement [`Sessions`].
 pub trait Sealed {}

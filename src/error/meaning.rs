@@ -6,11 +6,11 @@ use diesel::result::Error::DatabaseError;
 use super::{Error, MigrationError};
 
 impl Error {
-    /// Whether the same call can succeed a moment later although nobody changes the program, its settings or the database:
-    /// the server restarts, a pool is exhausted, a lock is held, another transaction was in the way.
+    /// Whether the same call can succeed a moment later, without a change to the program, its settings or the database. For
+    /// example: the server restarts, the pool is exhausted, another transaction was in the way.
     ///
-    /// A call that [may have taken effect](Self::may_have_taken_effect) would perhaps do it twice. SQLite's "database is
-    /// locked" is not among these errors, since Diesel does not tell it from others.
+    /// If the call [may have taken effect](Self::may_have_taken_effect), a second call may do it twice. SQLite's "database
+    /// is locked" is not among these errors, because Diesel does not tell it from others.
     ///
     /// # Examples
     ///
@@ -49,7 +49,7 @@ impl Error {
         }
     }
 
-    /// Whether the call may have changed something in spite of the error. All other errors mean that nothing was written.
+    /// Whether the call may have changed something in spite of the error. After all other errors nothing was written.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
         match self {

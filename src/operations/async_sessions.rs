@@ -16,7 +16,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// The twin of [`Sessions`](crate::Sessions): the same operations, each as a future. [`Sessions`](crate::Sessions) says
 /// what each does, and which errors it returns.
 ///
-/// Every asynchronous store of this crate has it, and nobody else can implement it.
+/// Every asynchronous store of this crate has it. Other crates cannot implement it.
 pub trait AsyncSessions:
     AsyncNow<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + ExecuteAsync
 {

@@ -55,8 +55,8 @@ impl<C> Builder<C> {
     /// The timeouts that the standards recommend: a session ends after 30 minutes without use and after 12 hours in any
     /// case. It sets [`default_period`](Self::default_period) and [`max_lifetime`](Self::max_lifetime).
     ///
-    /// NIST SP 800-63B-4 (AAL2) asks for at most one hour and at most 24 hours, OWASP's session management cheat sheet for 15 to
-    /// 30 minutes and 4 to 8 hours where the value of the application is low. `docs/standards.md` lists what each asks.
+    /// That keeps to NIST SP 800-63B at AAL2, in its revision of 2017 (30 minutes and 12 hours) and in that of 2025 (one
+    /// hour and 24 hours). Higher risks need shorter times: `docs/standards.md` has them, with those of OWASP.
     ///
     /// # Examples
     ///

@@ -1,17 +1,9 @@
 //! Settings of a pool on PostgreSQL that the store makes.
 
+use super::RunQuery;
 use crate::options::Builder;
 
-/// A connection to PostgreSQL.
-pub trait OnPostgres {}
-
-#[cfg(feature = "postgres")]
-impl OnPostgres for diesel::PgConnection {}
-
-#[cfg(feature = "diesel-async")]
-impl OnPostgres for diesel_async::AsyncPgConnection {}
-
-impl<C: OnPostgres> Builder<C> {
+impl<C: RunQuery> Builder<C> {
     /// The schema that holds the session table and the record of its migrations. `migrate` creates it if it is missing.
     /// Defaults to the first schema of the connections' `search_path` that exists.
     ///

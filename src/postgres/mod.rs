@@ -18,7 +18,6 @@ mod utc_zone;
 
 #[cfg(feature = "diesel-async")]
 pub(crate) use asynchronous::{row, rows};
-#[cfg(feature = "diesel-async")]
 pub(crate) use run_query::RunQuery;
 
 use crate::options::ConnectionSettings;

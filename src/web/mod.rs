@@ -24,7 +24,7 @@ pub enum OnMissing {
 }
 
 /// A store that web frameworks' session layers can use: `AsyncDieselSession`, or [`Blocking`](crate::Blocking) over a
-/// [`DieselSession`](crate::DieselSession). Nobody else can implement it.
+/// [`DieselSession`](crate::DieselSession). Other crates cannot implement it.
 pub trait WebStore: AsyncSessions + Clone + fmt::Debug + Send + 'static {}
 
 impl<S: AsyncSessions + Clone + fmt::Debug + Send + 'static> WebStore for S {}

@@ -1,12 +1,12 @@
 //! Every error there is, provoked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use diesel_session::{
     ConnectOptions, Error, Expiry, KeyStorage, MigrationError, Now as _, OwnerLimit, SessionTable,
-    Sessions as _, Sweeper, TimeDelta, migrations,
+    Sessions as _, Sweeper, TimeDelta, json, migrations,
 };
 use throwaway_postgres::Server;
 
@@ -68,6 +68,11 @@ fn refusals(options: &ConnectOptions) -> Vec<Error> {
         store.bind(&key, &OWNER.repeat(20)).unwrap_err(),
         store.bind(&key, &format!("{OWNER}\0")).unwrap_err(),
         store.bind(&key, OWNER).unwrap_err(),
+        store.set_label(&key, Some(&VALUE.repeat(20))).unwrap_err(),
+        store.set_label(&key, Some(&format!("{VALUE}\0"))).unwrap_err(),
+        store.update(&key, Expiry::Keep, |_| store.get(&key).map(|(value, _left)| value)).unwrap_err(),
+        json::decode::<u32>(&format!("\"{VALUE}\"")).unwrap_err(),
+        json::encode(&HashMap::from([((VALUE, 1), 1)])).unwrap_err(),
         stray.parse::<ConnectOptions>().unwrap_err(),
         Postgres::builder().schema("").connect_with(options).unwrap_err(),
     ]
@@ -208,6 +213,12 @@ fn of_migrations() -> Vec<Error> {
     plain.clear(&key).unwrap();
     remember(&hashed.generate_for(OWNER, Some(VALUE), None).unwrap());
     errors.push(plain.check().unwrap_err());
+    // Another transaction looks at the table for longer than the migration tries to lock it.
+    migrations::revert(&mut conn).unwrap();
+    conn.run("BEGIN; SELECT FROM session");
+    errors.push(hashed.migrate().unwrap_err());
+    conn.run("COMMIT");
+    hashed.migrate().unwrap();
     conn.run("DROP TABLE session");
     errors.push(hashed.migrate().unwrap_err());
     assert!(errors.iter().all(|error| matches!(error, Error::Migration(_))));

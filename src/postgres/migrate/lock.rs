@@ -1,8 +1,8 @@
 //! The lock that a migration needs on a table in use.
 //!
-//! Whoever waits for `ACCESS EXCLUSIVE` holds up every query that comes after. So an attempt waits briefly, and between two
-//! attempts the queries that waited behind it are served. A long transaction of somebody else then costs each query one
-//! short wait, and the migration its attempt.
+//! A statement that waits for `ACCESS EXCLUSIVE` holds up every query behind it. So an attempt waits briefly, and between
+//! two attempts the server runs the queries that waited. A long transaction of another program then costs each query one
+//! short wait, and the migration one attempt.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ pub(super) fn lock_table<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), Migrat
     Err(MigrationError::TableBusy { waited: started.elapsed() })
 }
 
-/// `false` if the lock was not to be had. A block of PL/pgSQL says so by a setting: Diesel does not tell this error from
-/// others, and outside of a block it would end the transaction.
+/// Returns `false` if the lock did not come in time. A block of PL/pgSQL catches that error and writes the result into a
+/// setting: Diesel does not tell this error from others, and outside of a block it would end the transaction.
 fn try_to_lock<C: BlocksOnPostgres>(conn: &mut C, milliseconds: u16) -> QueryResult<bool> {
     const TRY: &str = "DO $$ BEGIN \
          LOCK TABLE session IN ACCESS EXCLUSIVE MODE; \

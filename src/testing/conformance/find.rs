@@ -42,7 +42,7 @@ pub fn find_and_set_label_never_revive(store: &impl Sessions) -> Result<(), Erro
     Ok(())
 }
 
-/// `put`, `update` and `replace` leave the expiry where it is, if they are told so.
+/// `put`, `update` and `replace` leave the expiry where it is, with `Expiry::Keep`.
 pub fn a_write_can_keep_the_expiry(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(30)))?;
     let expires = store.find(&key)?.expires;
