@@ -77,7 +77,7 @@ pub fn migrate<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Resul
 ///
 /// let mut conn = SqliteConnection::establish(":memory:").unwrap();
 /// let answer = migrations::check(&mut conn, KeyStorage::Hashed);
-/// assert!(matches!(answer, Err(Error::Migration(crate::MigrationError::Missing { .. }))));
+/// assert!(matches!(answer, Err(Error::Migration(MigrationError::Missing { .. }))));
 /// # }
 /// ```
 pub fn check<C: SessionConnection>(conn: &mut C, storage: KeyStorage) -> Result<(), Error> {
