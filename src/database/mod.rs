@@ -60,10 +60,16 @@ pub trait Queries: Send {
     /// The value of the live session under the key, which nobody else writes until the transaction ends.
     fn lock_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<(Option<String>,)>>;
 
-    /// Inserts a session that expires after `period`; `false` if the key is taken.
-    fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> impl QueryFuture<bool>;
+    /// Inserts a session without a label that begins now and expires after `period`; `false` if the key is taken.
+    fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> impl QueryFuture<bool>;
 
-    /// Inserts a session that began at a given time, or now if that is earlier; `false` if the key is taken.
+    /// Inserts any session. It began at a given time, or begins now if that is earlier; `false` if the key is taken.
     fn insert_since(
         &mut self,
         key: &StoredKey,

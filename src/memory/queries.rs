@@ -26,9 +26,16 @@ impl Queries for Table {
         Ok(self.live(key).map(|(row, _)| (row.value.clone(),)))
     }
 
-    async fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> QueryResult<bool> {
+    async fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool> {
         let now = self.now();
         let expire_date = now.saturating_add(period.microseconds());
+        let row = NewRow { value, owner, label: None };
         Ok(self.insert_row(*key, Row::new(row, now, now, expire_date)))
     }
 

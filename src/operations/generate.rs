@@ -105,11 +105,13 @@ impl<D: Drawn> Generate<D> {
             let key = StoredKey::new(&self.drawn.key(), self.storage);
             self.sent = Some(key);
             let (value, owner, label) = (self.value.as_deref(), self.owner.as_deref(), self.label.as_deref());
-            let row = NewRow { value, owner, label };
-            let inserted = match self.since {
-                Some(since) => conn.insert_since(&key, row, since, self.deadline).await?,
-                // Most begin now, by a shorter statement.
-                None => conn.insert(&key, row, self.first_period).await?,
+            let inserted = if self.since.is_none() && label.is_none() {
+                // The usual case has a statement of its own, which sends less.
+                conn.insert(&key, value, owner, self.first_period).await?
+            } else {
+                // A start that is still to come means now.
+                let since = self.since.unwrap_or(DateTime::<Utc>::MAX_UTC);
+                conn.insert_since(&key, NewRow { value, owner, label }, since, self.deadline).await?
             };
             if inserted {
                 return Ok(self.drawn);

@@ -48,14 +48,19 @@ impl<C: RunQuery> Queries for C {
         self.row(query).await
     }
 
-    async fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> QueryResult<bool> {
+    async fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool> {
         let insert = diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
                 session::expire_date.eq(statement_timestamp() + interval(period)),
-                session::session_data.eq(row.value),
-                session::owner.eq(row.owner),
-                session::label.eq(row.label),
+                session::session_data.eq(value),
+                session::owner.eq(owner),
             ))
             .on_conflict(session::session_key)
             .do_nothing();

@@ -1,6 +1,7 @@
 //! Sessions on SQLite.
 
 mod builder;
+mod clock;
 mod connect;
 mod expressions;
 pub(crate) mod migrate;

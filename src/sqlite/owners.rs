@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{auto_type, exists, max, select};
 use diesel::prelude::*;
 
-use super::expressions::{candidates, date, expire_date, live, live_under, milliseconds_now, used, used_now};
+use super::clock::MillisecondsNow;
+use super::expressions::{candidates, date, expire_date, live, live_under, used, used_now};
 use super::table::session;
 use crate::database::key::{KeyColumn, KeyParameter};
 use crate::database::{Deleted, OwnerQueries, cached_update};
@@ -79,7 +80,7 @@ impl OwnerQueries for SqliteConnection {
     async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
         let newest = session::table.filter(session::owner.eq(owner)).select(max(session::created_on));
         let (now, newest): (i64, Option<i64>) =
-            select((milliseconds_now(), newest.single_value())).get_result(self)?;
+            select((MillisecondsNow, newest.single_value())).get_result(self)?;
         Ok((date(now), newest.map(date)))
     }
 
@@ -106,7 +107,7 @@ impl OwnerQueries for SqliteConnection {
                 .order((candidates.field(session::created_on), candidates.field(session::session_key)))
                 .limit(limit)
         };
-        let is_live = candidates.field(session::expire_date).gt(milliseconds_now());
+        let is_live = candidates.field(session::expire_date).gt(MillisecondsNow);
         let found: Vec<(i64, bool)> =
             some().select((candidates.field(session::created_on), is_live)).load(self)?;
         let keys = some().select(candidates.field(session::session_key));
@@ -118,7 +119,7 @@ impl OwnerQueries for SqliteConnection {
     async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
         let oldest = candidates
             .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(milliseconds_now()))
+            .filter(candidates.field(session::expire_date).gt(MillisecondsNow))
             .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
             .order((candidates.field(session::created_on), candidates.field(session::session_key)))
             .select(candidates.field(session::session_key))

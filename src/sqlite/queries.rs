@@ -5,9 +5,9 @@ use diesel::dsl::{count, count_star, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use super::clock::MillisecondsNow;
 use super::expressions::{
-    HOUR, candidates, date, expire_date, later_by, least, live, live_under, milliseconds, milliseconds_now,
-    used, used_now,
+    HOUR, candidates, date, expire_date, later_by, least, live, live_under, milliseconds, used, used_now,
 };
 use super::table::session;
 use crate::database::key::KeyParameter;
@@ -33,7 +33,7 @@ impl Queries for SqliteConnection {
     async fn load_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>, TimeDelta)>> {
         session::table
             .filter(live_under(key))
-            .select((session::session_data, session::expire_date - milliseconds_now()))
+            .select((session::session_data, session::expire_date - MillisecondsNow))
             .get_result::<(Option<String>, i64)>(self)
             .optional()
             .map(|row| row.map(|(value, left)| (value, TimeDelta::milliseconds(left))))
@@ -48,17 +48,22 @@ impl Queries for SqliteConnection {
         session::table.filter(live_under(key)).select((session::session_data,)).get_result(self).optional()
     }
 
-    async fn insert(&mut self, key: &StoredKey, row: NewRow<'_>, period: Period) -> QueryResult<bool> {
+    async fn insert(
+        &mut self,
+        key: &StoredKey,
+        value: Option<&str>,
+        owner: Option<&str>,
+        period: Period,
+    ) -> QueryResult<bool> {
         let period = milliseconds(period);
         diesel::insert_into(session::table)
             .values((
                 session::session_key.eq(KeyParameter::from(key)),
-                session::expire_date.eq(milliseconds_now() + period),
-                session::session_data.eq(row.value),
-                session::owner.eq(row.owner),
-                session::label.eq(row.label),
+                session::expire_date.eq(MillisecondsNow + period),
+                session::session_data.eq(value),
+                session::owner.eq(owner),
                 // A trigger would do it by a second write.
-                session::expire_hour.eq(((milliseconds_now() + period) / HOUR).nullable()),
+                session::expire_hour.eq(((MillisecondsNow + period) / HOUR).nullable()),
             ))
             .on_conflict(session::session_key)
             .do_nothing()
@@ -74,10 +79,10 @@ impl Queries for SqliteConnection {
         deadline: Deadline,
     ) -> QueryResult<bool> {
         let since = since.timestamp_millis();
-        let begun = || least(since.into_sql::<BigInt>(), milliseconds_now());
+        let begun = || least(since.into_sql::<BigInt>(), MillisecondsNow);
         let end = || {
             let end_of_life = begun() + milliseconds(deadline.lifetime);
-            least(milliseconds_now() + milliseconds(deadline.period), end_of_life)
+            least(MillisecondsNow + milliseconds(deadline.period), end_of_life)
         };
         diesel::insert_into(session::table)
             .values((
@@ -99,7 +104,7 @@ impl Queries for SqliteConnection {
     async fn find_live(&mut self, key: &StoredKey) -> QueryResult<Option<Session>> {
         let query = session::table.filter(live_under(key)).select((
             (session::session_data, session::owner, session::label),
-            (session::created_on, used(), session::expire_date, session::expire_date - milliseconds_now()),
+            (session::created_on, used(), session::expire_date, session::expire_date - MillisecondsNow),
         ));
         let row = query.get_result::<FoundRow>(self).optional()?;
         Ok(row.map(|((value, owner, label), (created, used, expires, left))| {
@@ -120,7 +125,7 @@ impl Queries for SqliteConnection {
             None => cached_update(session::table, (value, used_now()), live_under(key)).execute(self)?,
             // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
             Some(deadline) if deadline.is_endless() => {
-                let expire_date = session::expire_date.eq(milliseconds_now() + milliseconds(deadline.period));
+                let expire_date = session::expire_date.eq(MillisecondsNow + milliseconds(deadline.period));
                 let changes = (value, expire_date, used_now());
                 cached_update(session::table, changes, live_under(key)).execute(self)?
             }
@@ -161,7 +166,7 @@ impl Queries for SqliteConnection {
     }
 
     async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
-        let is_worth_it = || live_under(key).and(milliseconds_now().ge(used() + milliseconds(step)));
+        let is_worth_it = || live_under(key).and(MillisecondsNow.ge(used() + milliseconds(step)));
         // Reads first, as `prolong_live` does.
         if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
             return Ok(false);
@@ -195,8 +200,8 @@ impl Queries for SqliteConnection {
         // Only hours that are over, by the index on the hour. `expire_date` alone says what has expired: the
         // hour is a column that anybody can write. SQLite runs the subquery once, and nobody writes meanwhile.
         let expired = candidates
-            .filter(candidates.field(session::expire_hour).lt((milliseconds_now() / HOUR).nullable()))
-            .filter(candidates.field(session::expire_date).le(milliseconds_now()))
+            .filter(candidates.field(session::expire_hour).lt((MillisecondsNow / HOUR).nullable()))
+            .filter(candidates.field(session::expire_date).le(MillisecondsNow))
             .order(candidates.field(session::expire_hour))
             .select(candidates.field(session::session_key))
             .limit(limit.into());

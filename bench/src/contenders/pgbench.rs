@@ -123,8 +123,8 @@ impl PgBench {
             Operation::Set => vec![(set()?, 10)],
             Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
             Operation::Generate => {
-                // Without an owner and a label.
-                let values = [":key", ":period", ":value", "NULL", "NULL"];
+                // Without an owner.
+                let values = [":key", ":period", ":value", "NULL"];
                 vec![(self.script("generate", times, generate, &next, &values)?, 10)]
             }
             Operation::Clear => vec![(self.script("clear", times, clear, &next, &[":key"])?, 10)],

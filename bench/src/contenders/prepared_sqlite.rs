@@ -11,12 +11,6 @@ use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{File, Tidy as _};
 use crate::statements::Statements;
 
-/// What the statements make milliseconds since 1970 of, each time they ask for the time.
-const NOW: &str = "now";
-const EPOCH: f64 = 2_440_587.5;
-const DAY: f64 = 86_400_000.0;
-const HALF: f64 = 0.5;
-
 const HOUR: i64 = 3_600_000;
 
 /// A connection of its own for each thread, over a file with the same table.
@@ -76,22 +70,15 @@ impl Contender for Prepared {
                 let key = &keys[random.usize(..keys.len())];
                 let rows = match operation.next(&mut random) {
                     Operation::Get | Operation::Mixed => {
-                        get.query_row(params![NOW, EPOCH, DAY, HALF, key, NOW, EPOCH, DAY, HALF], |row| {
+                        get.query_row(params![key], |row| {
                             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
                         })?;
                         1
                     }
-                    Operation::Set => set.execute(params![
-                        value, NOW, EPOCH, DAY, HALF, period, NOW, EPOCH, DAY, HALF, key, NOW, EPOCH, DAY,
-                        HALF
-                    ])?,
+                    Operation::Set => set.execute(params![value, period, key])?,
                     Operation::Generate => {
                         made.push(format!("{:040x}", random.u128(..)));
-                        let (key, owner, label) = (made.last(), None::<&str>, None::<&str>);
-                        insert.execute(params![
-                            key, NOW, EPOCH, DAY, HALF, period, value, owner, label, NOW, EPOCH, DAY, HALF,
-                            period, HOUR
-                        ])?
+                        insert.execute(params![made.last(), period, value, None::<&str>, period, HOUR])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,
                 };
