@@ -53,8 +53,9 @@ pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
         .map_err(|error| Error::OtherShape { line: error.line(), column: error.column() })
 }
 
-/// The function for [`Sessions::update`](crate::Sessions::update) that a function over typed values makes. The session is
-/// left as it is if its value is of another shape.
+/// Turns a function over typed values into one for [`Sessions::update`](crate::Sessions::update). Its errors are
+/// [`Error::OtherShape`] for a value that is not of the type, and [`Error::NotJson`] for a new one that cannot be written as
+/// JSON. Both leave the session as it is.
 pub fn change<T, E>(
     mut change: impl FnMut(Option<T>) -> Result<T, E>,
 ) -> impl FnMut(Option<String>) -> Result<String, E>

@@ -138,7 +138,9 @@ impl SessionTable {
     /// | [`NotAMember`](crate::MigrationError::NotAMember) | the table or its record belongs to a role that the current role is not a member of |
     /// | [`UntrustedOwner`](crate::MigrationError::UntrustedOwner) | the current role is a superuser, and the owner is none that [`check`](Self::check) accepts: connect as the owner, or name it |
     /// | [`Encoding`](crate::MigrationError::Encoding) | the database's encoding cannot hold every text |
-    /// | [`Failed`](crate::MigrationError::Failed) | a statement failed, for example because a lock was not to be had in five seconds |
+    /// | [`NoUsage`](crate::MigrationError::NoUsage) | the current role may not use the table's schema |
+    /// | [`TableBusy`](crate::MigrationError::TableBusy) | others held locks on the table for some five seconds |
+    /// | [`Failed`](crate::MigrationError::Failed) | a statement failed |
     ///
     /// [`Error::Configuration`] for a name that no schema can have, and for a schema on SQLite, which has none.
     pub fn migrate<C: SessionConnection>(&self, conn: &mut C) -> Result<usize, Error> {
@@ -183,9 +185,10 @@ impl SessionTable {
     ///
     /// # Errors
     ///
-    /// [`MigrationError::Failed`](crate::MigrationError::Failed), and then nothing was changed. No migration was run, or the newest one is not of this
-    /// version of the crate, or the table was adopted from `session-postgresql` and is not ours to drop. The owner is
-    /// checked as by [`migrate`](Self::migrate).
+    /// [`Error::Migration`], and then nothing was changed. [`MigrationError::Failed`](crate::MigrationError::Failed) says that
+    /// no migration was run, or that the newest one is not of this version of the crate, or that the table was adopted
+    /// from `session-postgresql` and is not ours to drop. The lock on the table and its owner count as for
+    /// [`migrate`](Self::migrate).
     pub fn revert<C: SessionConnection>(&self, conn: &mut C) -> Result<String, Error> {
         self.check_schema::<C>()?;
         Ok(conn.revert_newest(self)?)

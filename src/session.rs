@@ -212,7 +212,8 @@ impl fmt::Debug for NewSession<'_> {
     }
 }
 
-/// What a write does to the time at which a session expires.
+/// What a write does to the time at which a session expires. No write carries it past the
+/// [longest life](crate::Builder::max_lifetime) that was set.
 ///
 /// [`Now::set`](crate::Now::set) keeps the meaning of the original: there `None` is [`Default`](Self::Default).
 ///
@@ -235,7 +236,8 @@ impl fmt::Debug for NewSession<'_> {
 pub enum Expiry {
     /// The session expires when the store's default period is over, from now.
     Default,
-    /// The session expires when this period is over, from now. A zero or negative period ends it.
+    /// The session expires when this period is over, from now. A zero or negative period ends it, except in a
+    /// [`touch`](crate::Sessions::touch), which never shortens.
     After(TimeDelta),
     /// The session expires when it would have expired without the write.
     Keep,

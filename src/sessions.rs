@@ -16,7 +16,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// | `put` | not found | the value is written, and the expiry moves as the caller says |
 /// | `update` | not found | a function makes the new value of the old one, and nobody else writes meanwhile |
 /// | `replace` | not found | the value is replaced if it is the expected one; else *changed* |
-/// | `touch` | not found | the expiry moves away, if that is worth a write |
+/// | `touch` | not found | the expiry moves later, and the time of the last use; if that is worth a write |
 /// | `rotate` | not found | the session goes on under a new key, and the old one is dead |
 /// | `bind`, `set_label` | not found | the session has an owner; a label |
 /// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |
@@ -106,13 +106,13 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
 
     /// Prolongs a live session, and returns whether it wrote. It never shortens a session and leaves the value alone.
     ///
-    /// It writes only if the new expiry is later by at least the store's
+    /// It writes if the new expiry is later by at least the store's
     /// [touch interval](crate::Builder::touch_interval) (one minute by default), or by a tenth of the period if that is
     /// less. So a busy session does not cost a write for each request, and it may expire that much sooner than the period
     /// after its last request.
     ///
-    /// [`Expiry::Keep`] leaves the expiry alone and writes only the time of the last use ([`Session::used`]), if that is
-    /// older than the touch interval.
+    /// It also writes if the last use ([`Session::used`]) is older than the touch interval, so that this time stays true
+    /// for a session whose expiry cannot move any more. [`Expiry::Keep`] asks for this alone.
     ///
     /// # Errors
     ///
@@ -214,6 +214,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
 
     /// Gives a live session a label ("Firefox on Linux"), another one, or none. Its expiry stays.
     ///
+    /// A new key by `tower-sessions` or `actix-session` makes a session without a label, so set it again after that.
+    ///
     /// # Errors
     ///
     /// *Not found*; [`Error::LabelTooLong`] for more than 255 bytes; [`Error::LabelHasNul`]; a failure of the store.
@@ -265,11 +267,10 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
 
     /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
     ///
-    /// Any number of callers may do so at once, and none ever deletes a live session; what another
-    /// deletes at the same time is missing from this one's count. One waits for another's batch; in a transaction of
-    /// yours a batch holds the others up until you end it. In a database the longest expired go first, by the
-    /// hour, and those that expired in the current hour (UTC) are left for later, which keeps the writes of
-    /// sessions off the index. A [`Sweeper`](crate::Sweeper) calls it again and again.
+    /// Any number of callers may do so at once, and none ever deletes a live session. A call does not count what another
+    /// one deletes at the same time. Two calls can want the same rows: then the second waits until the first one's
+    /// transaction ends, which may be yours. In a database the longest expired go first, by the hour. Those that expired
+    /// in the current hour (UTC) are left for later, which keeps the writes of sessions off the index. A [`Sweeper`](crate::Sweeper) calls it again and again.
     ///
     /// # Errors
     ///

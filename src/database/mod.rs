@@ -11,7 +11,7 @@ use diesel::QueryResult;
 
 use crate::error::{Error, MigrationError};
 use crate::key::StoredKey;
-use crate::options::{Deadline, Period};
+use crate::options::{Deadline, Period, Renewal};
 use crate::session::{OwnedSession, Session};
 use crate::table::SessionTable;
 
@@ -81,13 +81,8 @@ pub trait Queries: Send {
     /// The live session under the key.
     fn find_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Session>>;
 
-    /// Gives the live session under the key a value, and a new expiry unless it keeps its own; `false` if there is none.
-    fn update_live(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        deadline: Option<Deadline>,
-    ) -> impl QueryFuture<bool>;
+    /// Gives the live session under the key a value, and renews its expiry; `false` if there is none.
+    fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> impl QueryFuture<bool>;
 
     /// The same if its value is the expected one; `false` if it is another one, or there is no session.
     fn replace_live(
@@ -95,16 +90,22 @@ pub trait Queries: Send {
         key: &StoredKey,
         expected: Option<&str>,
         value: &str,
-        deadline: Option<Deadline>,
+        renewal: Renewal,
     ) -> impl QueryFuture<bool>;
 
-    /// Gives the live session under the key an expiry that is later by `step` at least; `false` where it would
-    /// not be, or there is no session.
-    fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> impl QueryFuture<bool>;
+    /// Records that the live session under the key is in use, and gives it a later expiry if there is one. Writes if the
+    /// expiry gains so much, or if the last record is older than the interval; `false` if neither is so, or there is no
+    /// session.
+    fn prolong_live(
+        &mut self,
+        key: &StoredKey,
+        deadline: Deadline,
+        gain: Period,
+        interval: Period,
+    ) -> impl QueryFuture<bool>;
 
-    /// Records that the live session under the key is in use, if the last record is older than `step`; `false` if it is
-    /// younger, or there is no session.
-    fn use_live(&mut self, key: &StoredKey, step: Period) -> impl QueryFuture<bool>;
+    /// The same for a session that keeps its expiry.
+    fn use_live(&mut self, key: &StoredKey, interval: Period) -> impl QueryFuture<bool>;
 
     /// Gives the live session under the key a label, or none; `false` if there is no session.
     fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> impl QueryFuture<bool>;

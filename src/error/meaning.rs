@@ -15,16 +15,23 @@ impl Error {
     /// # Examples
     ///
     /// ```
-    /// use diesel_session::{Error, MemorySession, Now};
+    /// use diesel_session::{Error, MemorySession, Now, SessionKey};
+    ///
+    /// /// A logout, of which the visitor is told only if it is done.
+    /// fn log_out(sessions: &MemorySession, key: &SessionKey) -> Result<(), Error> {
+    ///     let mut cleared = sessions.clear(key);
+    ///     for _ in 0..3 {
+    ///         if !cleared.as_ref().is_err_and(Error::is_transient) {
+    ///             break;
+    ///         }
+    ///         std::thread::sleep(std::time::Duration::from_secs(1));
+    ///         cleared = sessions.clear(key);
+    ///     }
+    ///     cleared
+    /// }
     ///
     /// let sessions = MemorySession::new();
-    /// let key = sessions.generate(Some("cart=3"), None)?;
-    /// for _ in 0..3 {
-    ///     match sessions.clear(&key) {
-    ///         Err(error) if error.is_transient() => std::thread::sleep(std::time::Duration::from_secs(1)),
-    ///         done => return done,
-    ///     }
-    /// }
+    /// log_out(&sessions, &sessions.generate(None, None)?)?;
     /// # Ok::<(), Error>(())
     /// ```
     #[must_use]
@@ -49,15 +56,24 @@ impl Error {
         }
     }
 
-    /// Whether the call may have changed something in spite of the error. After all other errors nothing was written.
+    /// Whether the call may have changed something in spite of the error. If not, nothing was written.
+    ///
+    /// The answer is yes for every [`Error::Database`] that Diesel gives no name: on a connection that you hold, it can be a
+    /// lost connection. It is yes for [`Error::ReadOnly`], because the call may have lost a connection before.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::ConnectionLost { .. }
             | Self::OutcomeUnknown { .. }
+            | Self::ReadOnly { .. }
             | Self::ServerTimeout { .. }
             | Self::PartlyCleared { .. } => true,
-            Self::Database(DatabaseError(kind, _)) => matches!(kind, DatabaseErrorKind::ClosedConnection),
+            Self::Database(DatabaseError(kind, _)) => matches!(
+                kind,
+                DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::UnableToSendCommand
+                    | DatabaseErrorKind::Unknown
+            ),
             _ => false,
         }
     }

@@ -111,7 +111,8 @@ pub enum Error {
         position: usize,
     },
 
-    /// The function of an update called the store that it updates. That call did nothing.
+    /// The function of an update called the store that it updates, a clone of it, or the same options on a connection. That
+    /// call did nothing.
     #[error(
         "the function of an update called the store that it updates, and would wait for itself: call it before or after"
     )]
@@ -126,10 +127,11 @@ pub enum Error {
     #[cfg(feature = "json")]
     #[non_exhaustive]
     #[error(
-        "the session's value is not of the expected type, at line {line}, column {column}: read it as it was written"
+        "the session's value is not of the expected type, at line {line}, column {column}: read it with the type that it was \
+         written with"
     )]
     OtherShape {
-        /// The line of the text, from 1; 0 if the text as a whole is none of this type.
+        /// The line of the text, from 1; 0 if no part of the text is at fault but all of it.
         line: usize,
         /// The column of the text, from 1; 0 likewise.
         column: usize,

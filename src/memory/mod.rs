@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::database::NewRow;
 use crate::key::StoredKey;
-use crate::options::Deadline;
+use crate::options::{Deadline, Period, Renewal};
 use crate::session::{OwnedSession, Session, SessionHandle};
 
 mod owners;
@@ -48,15 +48,23 @@ impl Row {
 
     /// When a write at this time lets it expire.
     fn expiry(&self, deadline: Deadline, now: i64) -> i64 {
-        let end_of_life = self.created_on.saturating_add(deadline.lifetime.microseconds());
-        now.saturating_add(deadline.period.microseconds()).min(end_of_life)
+        now.saturating_add(deadline.period.microseconds()).min(self.end_of_life(deadline.lifetime))
     }
 
-    fn write(&mut self, value: &str, deadline: Option<Deadline>, now: i64) {
+    fn end_of_life(&self, lifetime: Period) -> i64 {
+        self.created_on.saturating_add(lifetime.microseconds())
+    }
+
+    fn is_not_used_for(&self, interval: Period, now: i64) -> bool {
+        now >= self.used_on.saturating_add(interval.microseconds())
+    }
+
+    fn write(&mut self, value: &str, renewal: Renewal, now: i64) {
         self.value = Some(value.to_owned());
-        if let Some(deadline) = deadline {
-            self.expire_date = self.expiry(deadline, now);
-        }
+        self.expire_date = match renewal {
+            Renewal::Keep(lifetime) => self.expire_date.min(self.end_of_life(lifetime)),
+            Renewal::Until(deadline) => self.expiry(deadline, now),
+        };
     }
 
     fn session(&self, key: &StoredKey, now: i64) -> Session {

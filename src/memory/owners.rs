@@ -6,7 +6,7 @@ use diesel::QueryResult;
 use super::{Row, Table, date};
 use crate::database::{Deleted, OwnerQueries};
 use crate::key::StoredKey;
-use crate::options::Deadline;
+use crate::options::{Deadline, Renewal};
 use crate::session::OwnedSession;
 
 impl Table {
@@ -45,7 +45,7 @@ impl OwnerQueries for Table {
         deadline: Deadline,
     ) -> QueryResult<bool> {
         let is_theirs = |row: &Row, _| row.owner.as_deref() == owner;
-        Ok(self.change(key, is_theirs, |row, now| row.write(value, Some(deadline), now)))
+        Ok(self.change(key, is_theirs, |row, now| row.write(value, Renewal::Until(deadline), now)))
     }
 
     async fn load_owned(

@@ -6,7 +6,7 @@ use diesel::QueryResult;
 use super::{Row, Table};
 use crate::database::{Liveness, NewRow, Queries, Transactions};
 use crate::key::StoredKey;
-use crate::options::{Deadline, Period};
+use crate::options::{Deadline, Period, Renewal};
 use crate::session::Session;
 
 impl Queries for Table {
@@ -56,13 +56,8 @@ impl Queries for Table {
         Ok(self.live(key).map(|(row, now)| row.session(key, now)))
     }
 
-    async fn update_live(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        deadline: Option<Deadline>,
-    ) -> QueryResult<bool> {
-        Ok(self.change(key, |_, _| true, |row, now| row.write(value, deadline, now)))
+    async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
+        Ok(self.change(key, |_, _| true, |row, now| row.write(value, renewal, now)))
     }
 
     async fn replace_live(
@@ -70,21 +65,28 @@ impl Queries for Table {
         key: &StoredKey,
         expected: Option<&str>,
         value: &str,
-        deadline: Option<Deadline>,
+        renewal: Renewal,
     ) -> QueryResult<bool> {
         let is_expected = |row: &Row, _| row.value.as_deref() == expected;
-        Ok(self.change(key, is_expected, |row, now| row.write(value, deadline, now)))
+        Ok(self.change(key, is_expected, |row, now| row.write(value, renewal, now)))
     }
 
-    async fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> QueryResult<bool> {
-        let is_worth_it =
-            |row: &Row, now| row.expiry(deadline, now) >= row.expire_date.saturating_add(step.microseconds());
-        Ok(self.change(key, is_worth_it, |row, now| row.expire_date = row.expiry(deadline, now)))
+    async fn prolong_live(
+        &mut self,
+        key: &StoredKey,
+        deadline: Deadline,
+        gain: Period,
+        interval: Period,
+    ) -> QueryResult<bool> {
+        let gains =
+            |row: &Row, now| row.expiry(deadline, now) >= row.expire_date.saturating_add(gain.microseconds());
+        let is_worth_it = |row: &Row, now| gains(row, now) || row.is_not_used_for(interval, now);
+        let prolong = |row: &mut Row, now| row.expire_date = row.expiry(deadline, now).max(row.expire_date);
+        Ok(self.change(key, is_worth_it, prolong))
     }
 
-    async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
-        let is_worth_it = |row: &Row, now| now >= row.used_on.saturating_add(step.microseconds());
-        Ok(self.change(key, is_worth_it, |_, _| {}))
+    async fn use_live(&mut self, key: &StoredKey, interval: Period) -> QueryResult<bool> {
+        Ok(self.change(key, |row, now| row.is_not_used_for(interval, now), |_, _| {}))
     }
 
     async fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> QueryResult<bool> {
@@ -94,7 +96,7 @@ impl Queries for Table {
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
         let Some((row, now)) = self.live(old) else { return Ok(false) };
         let mut row = row.clone();
-        row.expire_date = row.expire_date.min(row.created_on.saturating_add(lifetime.microseconds()));
+        row.expire_date = row.expire_date.min(row.end_of_life(lifetime));
         row.used_on = now;
         self.remove_rows(&[*old]);
         Ok(self.insert_row(*new, row))

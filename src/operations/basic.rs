@@ -6,7 +6,7 @@ use super::{Operation, found};
 use crate::database::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::options::{Deadline, Options};
+use crate::options::{Options, Renewal};
 use crate::session::{Expiry, Session};
 
 /// Ends a session.
@@ -76,7 +76,7 @@ impl<C: Queries> Operation<C> for Find {
 pub(crate) struct Set {
     key: StoredKey,
     value: String,
-    deadline: Option<Deadline>,
+    renewal: Renewal,
 }
 
 impl Set {
@@ -87,8 +87,8 @@ impl Set {
         expiry: Expiry,
     ) -> Result<Self, Error> {
         options.check_value(value)?;
-        let deadline = options.deadline(expiry)?;
-        Ok(Self { key: options.stored_key(key), value: value.to_owned(), deadline })
+        let renewal = options.renewal(expiry)?;
+        Ok(Self { key: options.stored_key(key), value: value.to_owned(), renewal })
     }
 }
 
@@ -97,6 +97,6 @@ impl<C: Queries> Operation<C> for Set {
     const NAME: &'static str = "set";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        found(conn.update_live(&self.key, &self.value, self.deadline).await?)
+        found(conn.update_live(&self.key, &self.value, self.renewal).await?)
     }
 }

@@ -149,7 +149,7 @@ pub trait ExecuteAsync: Sync {
     where
         O: Operation<Self::Connection> + 'static,
     {
-        self.run(outside_of_updates(self.options()).and(operation))
+        async move { self.run(outside_of_updates(self.options()).and(operation)).await }
     }
 
     /// Runs an operation that only reads.
@@ -158,7 +158,7 @@ pub trait ExecuteAsync: Sync {
         O: Operation<Self::Connection, Output = T> + Operation<Self::Reader, Output = T> + 'static,
         T: Send + 'static,
     {
-        self.run_read(outside_of_updates(self.options()).map(|()| operation))
+        async move { self.run_read(outside_of_updates(self.options()).map(|()| operation)).await }
     }
 
     /// Updates by the caller's function.
@@ -171,6 +171,6 @@ pub trait ExecuteAsync: Sync {
         E: From<Error> + Send + 'static,
         F: FnMut(Option<String>) -> Result<String, E> + Send + 'static,
     {
-        self.run_update(outside_of_updates(self.options()).and(update), change)
+        async move { self.run_update(outside_of_updates(self.options()).and(update), change).await }
     }
 }

@@ -4,7 +4,7 @@ use super::Operation;
 use crate::database::Queries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::options::{Deadline, Options, Period};
+use crate::options::{Deadline, Options, Period, Renewal};
 use crate::session::Expiry;
 
 /// Gives a session a new key and returns it.
@@ -43,17 +43,21 @@ impl<C: Queries> Operation<C> for Rotate {
     }
 }
 
-/// Prolongs a session, or records that it is in use, and returns whether it wrote.
+/// Prolongs a session and records that it is in use, or only that; returns whether it wrote.
 pub(crate) struct Touch {
     key: StoredKey,
-    deadline: Option<Deadline>,
-    step: Period,
+    /// And what the expiry must gain.
+    deadline: Option<(Deadline, Period)>,
+    interval: Period,
 }
 
 impl Touch {
     pub(crate) fn new(options: &Options, key: &SessionKey, expiry: Expiry) -> Result<Self, Error> {
-        let deadline = options.deadline(expiry)?;
-        Ok(Self { key: options.stored_key(key), deadline, step: options.touch_step(deadline) })
+        let deadline = match options.renewal(expiry)? {
+            Renewal::Until(deadline) => Some((deadline, options.touch_gain(deadline))),
+            Renewal::Keep(_) => None,
+        };
+        Ok(Self { key: options.stored_key(key), deadline, interval: options.touch_interval() })
     }
 }
 
@@ -63,8 +67,8 @@ impl<C: Queries> Operation<C> for Touch {
 
     async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<bool, Error> {
         let wrote = match self.deadline {
-            Some(deadline) => conn.prolong_live(&self.key, deadline, self.step).await?,
-            None => conn.use_live(&self.key, self.step).await?,
+            Some((deadline, gain)) => conn.prolong_live(&self.key, deadline, gain, self.interval).await?,
+            None => conn.use_live(&self.key, self.interval).await?,
         };
         if wrote {
             return Ok(true);

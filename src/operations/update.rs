@@ -9,7 +9,7 @@ use super::transaction::Transaction;
 use crate::database::{Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::options::{Deadline, Options, check_text};
+use crate::options::{Options, Renewal, check_text};
 use crate::session::Expiry;
 use crate::trace::Outcome;
 
@@ -18,7 +18,7 @@ use crate::trace::Outcome;
 #[allow(missing_debug_implementations, reason = "it holds a key")]
 pub struct Update {
     key: StoredKey,
-    deadline: Option<Deadline>,
+    renewal: Renewal,
 }
 
 /// Why an update wrote nothing.
@@ -42,7 +42,7 @@ impl Update {
     pub(crate) const NAME: &'static str = "update";
 
     pub(crate) fn new(options: &Options, key: &SessionKey, expiry: Expiry) -> Result<Self, Error> {
-        Ok(Self { key: options.stored_key(key), deadline: options.deadline(expiry)? })
+        Ok(Self { key: options.stored_key(key), renewal: options.renewal(expiry)? })
     }
 
     /// Begins a transaction and reads the value, which nobody else writes from now on. After an error nothing is
@@ -64,7 +64,7 @@ impl Update {
     /// Writes the value and ends the transaction.
     pub(crate) async fn finish<C: Transactions>(&self, conn: &mut C, value: &str) -> Result<(), NotWritten> {
         let mut transaction = Transaction::of(conn);
-        let unwritten = match transaction.conn().update_live(&self.key, value, self.deadline).await {
+        let unwritten = match transaction.conn().update_live(&self.key, value, self.renewal).await {
             Ok(true) => return transaction.commit().await.map_err(NotWritten::AtCommit),
             // It expired meanwhile.
             Ok(false) => Error::NotFound,
@@ -116,10 +116,9 @@ fn address(store: &Options) -> usize {
 
 /// Refuses a call to a store by the function of an update of the same store: it would wait for itself.
 pub(crate) fn outside_of_updates(store: &Options) -> Result<(), Error> {
-    if UPDATING.with_borrow(|stores| stores.contains(&address(store))) {
-        return Err(Error::WithinUpdate);
-    }
-    Ok(())
+    let is_within = UPDATING.try_with(|stores| stores.borrow().contains(&address(store)));
+    // A thread that ends has no list any more, and no function runs on it.
+    if is_within.unwrap_or(false) { Err(Error::WithinUpdate) } else { Ok(()) }
 }
 
 /// Why an update was not made.
@@ -170,7 +169,7 @@ pub(crate) struct Replace {
     key: StoredKey,
     expected: Option<String>,
     new: String,
-    deadline: Option<Deadline>,
+    renewal: Renewal,
 }
 
 impl Replace {
@@ -184,8 +183,8 @@ impl Replace {
         // It may be longer than the limit: the limit may have been lowered since.
         expected.map_or(Ok(()), check_text)?;
         options.check_value(new)?;
-        let (key, deadline) = (options.stored_key(key), options.deadline(expiry)?);
-        Ok(Self { key, expected: expected.map(str::to_owned), new: new.to_owned(), deadline })
+        let (key, renewal) = (options.stored_key(key), options.renewal(expiry)?);
+        Ok(Self { key, expected: expected.map(str::to_owned), new: new.to_owned(), renewal })
     }
 }
 
@@ -196,7 +195,7 @@ impl<C: Queries> Operation<C> for Replace {
     const REPEATABLE: bool = false;
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        if conn.replace_live(&self.key, self.expected.as_deref(), &self.new, self.deadline).await? {
+        if conn.replace_live(&self.key, self.expected.as_deref(), &self.new, self.renewal).await? {
             return Ok(());
         }
         Err(if conn.is_live(&self.key).await? { Error::Changed } else { Error::NotFound })

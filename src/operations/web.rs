@@ -8,7 +8,7 @@ use super::{Operation, found};
 use crate::database::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::options::{Deadline, Options, OwnerLimit, check_owner};
+use crate::options::{Deadline, Options, OwnerLimit, Renewal, check_owner};
 
 /// What a save does to a session's owner.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Save {
     }
 
     async fn write<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
-        found(conn.update_live(&self.key, &self.value, Some(self.deadline)).await?)
+        found(conn.update_live(&self.key, &self.value, Renewal::Until(self.deadline)).await?)
     }
 }
 

@@ -92,8 +92,9 @@ impl<C> Builder<C> {
     /// No operation carries a session's expiry past it, so `get` reports what is left of the shorter one of both.
     /// At least 10 milliseconds; a session that was adopted counts from the adoption.
     ///
-    /// A session that was written under a higher limit, or none, keeps its expiry until it is next set, updated,
-    /// replaced or rotated, which ends it where it is older than the limit by then. This applies a limit of twelve
+    /// A session that was written under a higher limit, or none, keeps its expiry until it is next set, put, updated,
+    /// replaced or rotated, also with [`Expiry::Keep`](crate::Expiry::Keep). If it is older than the limit by then, that
+    /// ends it. A touch never does. This statement applies a limit of twelve
     /// hours to all of them at once, on PostgreSQL: `UPDATE session SET expire_date = created_on + interval '12 hours'
     /// WHERE expire_date > created_on + interval '12 hours'`; on SQLite `created_on + 43200000`, in milliseconds.
     pub fn max_lifetime(mut self, lifetime: TimeDelta) -> Self {
@@ -101,8 +102,9 @@ impl<C> Builder<C> {
         self
     }
 
-    /// What a [`touch`](crate::Sessions::touch) must gain to be worth a write; where a tenth of the period is less,
-    /// that. Defaults to a minute. With zero every touch writes that gains 10 milliseconds.
+    /// How often a [`touch`](crate::Sessions::touch) writes at most. It writes if it moves the expiry by this interval, or
+    /// by a tenth of the period if that is less; or if the last use is older than this interval. Defaults to one minute.
+    /// Less than 10 milliseconds means 10 milliseconds.
     pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
         self.options.touch_interval = interval;
         self
@@ -112,11 +114,10 @@ impl<C> Builder<C> {
     /// [`generate_for`](crate::Sessions::generate_for) and [`bind`](crate::Sessions::bind) (ASVS 7.1.2). Defaults to
     /// no limit.
     ///
-    /// Both then lock the owner, as [`clear_owner`](crate::Sessions::clear_owner) does, in a transaction; in yours until its
-    /// end:
-    /// however many log in at once, the limit holds, where all programs set the same one and use one server (with
-    /// Citus, one coordinator). In a transaction of yours under an isolation stricter than READ COMMITTED they may
-    /// miss sessions that others made since it began.
+    /// Both then lock the owner in a transaction, as [`clear_owner`](crate::Sessions::clear_owner) does. In a transaction of
+    /// yours the lock lasts until its end. So the limit holds for any number of logins at once, if all programs set the
+    /// same one and use one server (with Citus, one coordinator). In a transaction of yours under an isolation stricter
+    /// than READ COMMITTED they may miss sessions that others made since it began.
     pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
         self.options.owner_limit = Some(limit);
         self

@@ -70,6 +70,15 @@ impl Deadline {
     }
 }
 
+/// What a write does to the expiry of a session that exists.
+#[derive(Debug, Clone, Copy)]
+pub enum Renewal {
+    /// Leaves it, but for a session that is older than this lifetime.
+    Keep(Period),
+    /// Counts it from now.
+    Until(Deadline),
+}
+
 /// How many live sessions one owner may have, and what happens at the next:
 /// [`Builder::owner_limit`](crate::Builder::owner_limit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,12 +186,12 @@ impl Options {
         self.max_lifetime.and_then(|lifetime| lifetime.num_microseconds()).map_or(Period::ENDLESS, Period)
     }
 
-    /// The deadline that a write gives a session that exists; `None` if the session keeps its own.
-    pub(crate) fn deadline(&self, expiry: Expiry) -> Result<Option<Deadline>, Error> {
+    /// What a write with this expiry does to that of the session.
+    pub(crate) fn renewal(&self, expiry: Expiry) -> Result<Renewal, Error> {
         match expiry {
-            Expiry::Default => self.deadline_after(None).map(Some),
-            Expiry::After(period) => self.deadline_after(Some(period)).map(Some),
-            Expiry::Keep => Ok(None),
+            Expiry::Default => self.deadline_after(None).map(Renewal::Until),
+            Expiry::After(period) => self.deadline_after(Some(period)).map(Renewal::Until),
+            Expiry::Keep => Ok(Renewal::Keep(self.lifetime())),
         }
     }
 
@@ -198,13 +207,16 @@ impl Options {
         Ok(self.period(period)?.min(Period(self.lifetime().0 - rounding)))
     }
 
-    /// What a touch must gain at least, to be worth a write: of the expiry, or if there is no new one, of the time of the
-    /// last use.
-    pub(crate) fn touch_step(&self, deadline: Option<Deadline>) -> Period {
-        let tenth =
-            deadline.map_or(TimeDelta::MAX, |deadline| TimeDelta::microseconds(deadline.period.0 / 10));
-        let step = self.touch_interval.min(tenth).max(RESOLUTION);
-        Period(step.num_milliseconds() * 1_000)
+    /// How old the record of the last use must be at least for a touch to be worth a write.
+    pub(crate) fn touch_interval(&self) -> Period {
+        let interval = self.touch_interval.clamp(RESOLUTION, LONGEST_PERIOD);
+        Period(interval.num_milliseconds() * 1_000)
+    }
+
+    /// By how much the expiry must move at least for a touch to be worth a write.
+    pub(crate) fn touch_gain(&self, deadline: Deadline) -> Period {
+        let tenth = Period(deadline.period.0 / 10);
+        tenth.clamp(Period(RESOLUTION.num_milliseconds() * 1_000), self.touch_interval())
     }
 
     pub(crate) fn stored_key(&self, key: &SessionKey) -> StoredKey {

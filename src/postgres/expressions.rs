@@ -33,9 +33,10 @@ extern "SQL" {
     fn to_regclass(name: Text) -> Nullable<Oid>;
     #[sql_name = "pg_catalog.pg_advisory_xact_lock"]
     fn pg_advisory_xact_lock(key: BigInt) -> Bool;
-    /// Grammar, and no function, as the next one.
+    /// Grammar, and no function, as the next two.
     fn coalesce(one: Nullable<Timestamptz>, other: Timestamptz) -> Timestamptz;
     fn least(one: Timestamptz, other: Timestamptz) -> Timestamptz;
+    fn greatest(one: Timestamptz, other: Timestamptz) -> Timestamptz;
     /// Grammar as well, so that Diesel's subqueries fit: `= ANY(ARRAY(SELECT ...))` is run once, while
     /// `IN (SELECT ... LIMIT n)` may be run again and delete more than `n`.
     #[sql_name = "ANY"]
@@ -56,15 +57,28 @@ pub(super) fn live_under<'a>(key: &'a StoredKey) -> _ {
     session::session_key.eq(key).and(live())
 }
 
+/// When a session that lives so long ends at the latest.
+#[auto_type]
+fn end_of_life(lifetime: Period) -> _ {
+    let lifetime: PgInterval = interval_of_life(lifetime);
+    // Column and interval are added without a time zone: with one `+` is only stable, and what is stable Citus
+    // lets touch no column of an UPDATE.
+    timezone(UtcZone, session::created_on.at_time_zone(UtcZone) + lifetime)
+}
+
 /// The expiry of a live session that is written to.
 #[auto_type(no_type_alias)]
 pub(super) fn expire_date(deadline: Deadline) -> _ {
     let period: PgInterval = interval(deadline.period);
-    let lifetime: PgInterval = interval_of_life(deadline.lifetime);
-    // Column and interval are added without a time zone: with one `+` is only stable, and what is stable Citus
-    // lets touch no column of an UPDATE.
-    let end_of_life = timezone(UtcZone, session::created_on.at_time_zone(UtcZone) + lifetime);
+    let end_of_life: end_of_life = end_of_life(deadline.lifetime);
     least(statement_timestamp() + period, end_of_life)
+}
+
+/// The expiry that a session has, within its life.
+#[auto_type(no_type_alias)]
+pub(super) fn kept(lifetime: Period) -> _ {
+    let end_of_life: end_of_life = end_of_life(lifetime);
+    least(session::expire_date, end_of_life)
 }
 
 /// When a session was last written, or else when it began.
@@ -79,17 +93,19 @@ pub(super) fn used_now() -> _ {
     session::used_on.eq(statement_timestamp().nullable())
 }
 
-/// The last use, so much later.
+/// Whether the last use was so long ago.
 #[auto_type(no_type_alias)]
-pub(super) fn used_later_by(step: PgInterval) -> _ {
+pub(super) fn not_used_for(interval: Period) -> _ {
+    let interval: PgInterval = PgInterval::from_microseconds(interval.microseconds());
     let used: used = used();
-    timezone(UtcZone, used.at_time_zone(UtcZone) + step)
+    statement_timestamp().ge(timezone(UtcZone, used.at_time_zone(UtcZone) + interval))
 }
 
 /// An expiry that is worth a write.
 #[auto_type(no_type_alias)]
-pub(super) fn later_by(step: PgInterval) -> _ {
-    timezone(UtcZone, session::expire_date.at_time_zone(UtcZone) + step)
+pub(super) fn later_by(gain: Period) -> _ {
+    let gain: PgInterval = PgInterval::from_microseconds(gain.microseconds());
+    timezone(UtcZone, session::expire_date.at_time_zone(UtcZone) + gain)
 }
 
 /// The column rounds to 10 ms: less half of that makes it a floor, so that no session outlives what was

@@ -1,14 +1,13 @@
 //! The queries on PostgreSQL.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::data_types::PgInterval;
 use diesel::dsl::{array, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{Interval, Timestamptz};
 
 use super::expressions::{
-    any_of, candidates, count, date_trunc, expire_date, interval, interval_of_life, later_by, least, live,
-    live_under, statement_timestamp, timezone, to_regclass, used, used_later_by, used_now,
+    any_of, candidates, count, date_trunc, expire_date, greatest, interval, interval_of_life, kept, later_by,
+    least, live, live_under, not_used_for, statement_timestamp, timezone, to_regclass, used, used_now,
 };
 use super::moved_row::{MovedRow, moved};
 use super::run_query::RunQuery;
@@ -17,7 +16,7 @@ use super::utc_zone::UtcZone;
 use crate::database::key::{FixedChar, KeyParameter};
 use crate::database::{NewRow, Queries, cached_update};
 use crate::key::StoredKey;
-use crate::options::{Deadline, Period};
+use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
 
 /// A session's value, owner and label; when it was created and last used, when it expires, and what time it is.
@@ -105,22 +104,20 @@ impl<C: RunQuery> Queries for C {
         }))
     }
 
-    async fn update_live(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        deadline: Option<Deadline>,
-    ) -> QueryResult<bool> {
+    async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
-        let rows = match deadline {
-            None => self.execute(cached_update(session::table, (value, used_now()), live_under(key))).await?,
+        let rows = match renewal {
+            Renewal::Keep(lifetime) => {
+                let changes = (value, session::expire_date.eq(kept(lifetime)), used_now());
+                self.execute(cached_update(session::table, changes, live_under(key))).await?
+            }
             // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
-            Some(deadline) if deadline.is_endless() => {
+            Renewal::Until(deadline) if deadline.is_endless() => {
                 let expire_date = session::expire_date.eq(statement_timestamp() + interval(deadline.period));
                 let changes = (value, expire_date, used_now());
                 self.execute(cached_update(session::table, changes, live_under(key))).await?
             }
-            Some(deadline) => {
+            Renewal::Until(deadline) => {
                 let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
                 self.execute(cached_update(session::table, changes, live_under(key))).await?
             }
@@ -133,34 +130,39 @@ impl<C: RunQuery> Queries for C {
         key: &StoredKey,
         expected: Option<&str>,
         value: &str,
-        deadline: Option<Deadline>,
+        renewal: Renewal,
     ) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         let is_expected = live_under(key).and(session::session_data.is_not_distinct_from(expected));
-        let rows = if let Some(deadline) = deadline {
-            let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
-            self.execute(cached_update(session::table, changes, is_expected)).await?
-        } else {
-            self.execute(cached_update(session::table, (value, used_now()), is_expected)).await?
+        let rows = match renewal {
+            Renewal::Keep(lifetime) => {
+                let changes = (value, session::expire_date.eq(kept(lifetime)), used_now());
+                self.execute(cached_update(session::table, changes, is_expected)).await?
+            }
+            Renewal::Until(deadline) => {
+                let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+                self.execute(cached_update(session::table, changes, is_expected)).await?
+            }
         };
         Ok(rows == 1)
     }
 
-    async fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> QueryResult<bool> {
-        let step = PgInterval::from_microseconds(step.microseconds());
-        let is_worth_it = expire_date(deadline).ge(later_by(step));
-        let update = cached_update(
-            session::table,
-            (session::expire_date.eq(expire_date(deadline)), used_now()),
-            live_under(key).and(is_worth_it),
-        );
-        Ok(self.execute(update).await? == 1)
+    async fn prolong_live(
+        &mut self,
+        key: &StoredKey,
+        deadline: Deadline,
+        gain: Period,
+        interval: Period,
+    ) -> QueryResult<bool> {
+        let gains = expire_date(deadline).ge(later_by(gain));
+        let changes =
+            (session::expire_date.eq(greatest(session::expire_date, expire_date(deadline))), used_now());
+        let is_worth_it = live_under(key).and(gains.or(not_used_for(interval)));
+        Ok(self.execute(cached_update(session::table, changes, is_worth_it)).await? == 1)
     }
 
-    async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
-        let step = PgInterval::from_microseconds(step.microseconds());
-        let is_worth_it = statement_timestamp().ge(used_later_by(step));
-        let update = cached_update(session::table, used_now(), live_under(key).and(is_worth_it));
+    async fn use_live(&mut self, key: &StoredKey, interval: Period) -> QueryResult<bool> {
+        let update = cached_update(session::table, used_now(), live_under(key).and(not_used_for(interval)));
         Ok(self.execute(update).await? == 1)
     }
 

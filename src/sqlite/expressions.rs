@@ -15,6 +15,8 @@ use crate::options::{Deadline, Period};
 extern "SQL" {
     #[sql_name = "min"]
     fn least(one: BigInt, other: BigInt) -> BigInt;
+    #[sql_name = "max"]
+    fn greatest(one: BigInt, other: BigInt) -> BigInt;
     fn coalesce(one: Nullable<BigInt>, other: BigInt) -> BigInt;
 }
 
@@ -39,11 +41,26 @@ pub(super) fn expire_date(deadline: Deadline) -> _ {
     least(MillisecondsNow + period, session::created_on + lifetime)
 }
 
+/// The expiry that a session has, within its life.
+#[auto_type(no_type_alias)]
+pub(super) fn kept(lifetime: Period) -> _ {
+    let lifetime: i64 = milliseconds(lifetime);
+    least(session::expire_date, session::created_on + lifetime)
+}
+
 /// An expiry that is worth a write.
 #[auto_type(no_type_alias)]
-pub(super) fn later_by(step: Period) -> _ {
-    let step: i64 = milliseconds(step);
-    session::expire_date + step
+pub(super) fn later_by(gain: Period) -> _ {
+    let gain: i64 = milliseconds(gain);
+    session::expire_date + gain
+}
+
+/// Whether the last use was so long ago.
+#[auto_type(no_type_alias)]
+pub(super) fn not_used_for(interval: Period) -> _ {
+    let interval: i64 = milliseconds(interval);
+    let used: used = used();
+    MillisecondsNow.ge(used + interval)
 }
 
 /// When a session was last written, or else when it began.

@@ -7,13 +7,14 @@ use diesel::sql_types::BigInt;
 
 use super::clock::MillisecondsNow;
 use super::expressions::{
-    HOUR, candidates, date, expire_date, later_by, least, live, live_under, milliseconds, used, used_now,
+    HOUR, candidates, date, expire_date, greatest, kept, later_by, least, live, live_under, milliseconds,
+    not_used_for, used, used_now,
 };
 use super::table::session;
 use crate::database::key::KeyParameter;
 use crate::database::{NewRow, Queries, cached_update};
 use crate::key::StoredKey;
-use crate::options::{Deadline, Period};
+use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
 
 /// A session's value, owner and label; when it was created and last used, when it expires, and what is left until then.
@@ -114,22 +115,20 @@ impl Queries for SqliteConnection {
         }))
     }
 
-    async fn update_live(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        deadline: Option<Deadline>,
-    ) -> QueryResult<bool> {
+    async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
-        let rows = match deadline {
-            None => cached_update(session::table, (value, used_now()), live_under(key)).execute(self)?,
+        let rows = match renewal {
+            Renewal::Keep(lifetime) => {
+                let changes = (value, session::expire_date.eq(kept(lifetime)), used_now());
+                cached_update(session::table, changes, live_under(key)).execute(self)?
+            }
             // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
-            Some(deadline) if deadline.is_endless() => {
+            Renewal::Until(deadline) if deadline.is_endless() => {
                 let expire_date = session::expire_date.eq(MillisecondsNow + milliseconds(deadline.period));
                 let changes = (value, expire_date, used_now());
                 cached_update(session::table, changes, live_under(key)).execute(self)?
             }
-            Some(deadline) => {
+            Renewal::Until(deadline) => {
                 let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
                 cached_update(session::table, changes, live_under(key)).execute(self)?
             }
@@ -142,31 +141,43 @@ impl Queries for SqliteConnection {
         key: &StoredKey,
         expected: Option<&str>,
         value: &str,
-        deadline: Option<Deadline>,
+        renewal: Renewal,
     ) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         let is_expected = live_under(key).and(session::session_data.is(expected));
-        let rows = if let Some(deadline) = deadline {
-            let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
-            cached_update(session::table, changes, is_expected).execute(self)?
-        } else {
-            cached_update(session::table, (value, used_now()), is_expected).execute(self)?
+        let rows = match renewal {
+            Renewal::Keep(lifetime) => {
+                let changes = (value, session::expire_date.eq(kept(lifetime)), used_now());
+                cached_update(session::table, changes, is_expected).execute(self)?
+            }
+            Renewal::Until(deadline) => {
+                let changes = (value, session::expire_date.eq(expire_date(deadline)), used_now());
+                cached_update(session::table, changes, is_expected).execute(self)?
+            }
         };
         Ok(rows == 1)
     }
 
-    async fn prolong_live(&mut self, key: &StoredKey, deadline: Deadline, step: Period) -> QueryResult<bool> {
-        let is_worth_it = || live_under(key).and(expire_date(deadline).ge(later_by(step)));
+    async fn prolong_live(
+        &mut self,
+        key: &StoredKey,
+        deadline: Deadline,
+        gain: Period,
+        interval: Period,
+    ) -> QueryResult<bool> {
+        let gains = || expire_date(deadline).ge(later_by(gain));
+        let is_worth_it = || live_under(key).and(gains().or(not_used_for(interval)));
         // An UPDATE waits for the one writer, also where it finds nothing to write.
         if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
             return Ok(false);
         }
-        let changes = (session::expire_date.eq(expire_date(deadline)), used_now());
+        let later = greatest(session::expire_date, expire_date(deadline));
+        let changes = (session::expire_date.eq(later), used_now());
         cached_update(session::table, changes, is_worth_it()).execute(self).map(|rows| rows == 1)
     }
 
-    async fn use_live(&mut self, key: &StoredKey, step: Period) -> QueryResult<bool> {
-        let is_worth_it = || live_under(key).and(MillisecondsNow.ge(used() + milliseconds(step)));
+    async fn use_live(&mut self, key: &StoredKey, interval: Period) -> QueryResult<bool> {
+        let is_worth_it = || live_under(key).and(not_used_for(interval));
         // Reads first, as `prolong_live` does.
         if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
             return Ok(false);
@@ -181,10 +192,9 @@ impl Queries for SqliteConnection {
 
     /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
-        let lifetime = session::created_on + milliseconds(lifetime);
         let changes = (
             session::session_key.eq(KeyParameter::from(new)),
-            session::expire_date.eq(least(session::expire_date, lifetime)),
+            session::expire_date.eq(kept(lifetime)),
             used_now(),
         );
         cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)

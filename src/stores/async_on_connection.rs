@@ -14,8 +14,8 @@ use crate::retry::{run_on, update_on};
 /// without a pool from [`Options::on_async`].
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
-/// commits with it. Nothing is ever repeated here, and none of them provokes a database error to learn
-/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. No time limit but the
+/// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
+/// transaction stays usable after them. No time limit but the
 /// connection's own applies.
 ///
 /// A future that is dropped before it is ready, inside of a transaction or savepoint that it began, takes the connection

@@ -126,6 +126,7 @@ impl<S: Execute + Clone + Send + Sync + 'static> Blocking<S> {
     }
 }
 
+/// An operation that was refused waits for no turn: within an update it would wait for itself.
 impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
     type Connection = S::Connection;
     type Reader = S::Reader;
@@ -138,6 +139,9 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
     where
         O: Operation<S::Connection> + 'static,
     {
+        if operation.is_err() {
+            return self.store.run(operation);
+        }
         self.on_a_thread(move |store| store.run(operation)).await
     }
 
@@ -146,6 +150,9 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
         O: Operation<S::Connection, Output = T> + Operation<S::Reader, Output = T> + 'static,
         T: Send + 'static,
     {
+        if operation.is_err() {
+            return self.store.run_read(operation);
+        }
         self.on_a_thread(move |store| store.run_read(operation)).await
     }
 
@@ -154,6 +161,9 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
         E: From<Error> + Send + 'static,
         F: FnMut(Option<String>) -> Result<String, E> + Send + 'static,
     {
+        if update.is_err() {
+            return self.store.run_update(update, change);
+        }
         self.on_a_thread(move |store| store.run_update(update, change)).await
     }
 }

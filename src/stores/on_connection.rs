@@ -14,8 +14,8 @@ use crate::retry::{run_on, update_on};
 /// pool from [`Options::on`].
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
-/// commits with it. Nothing is ever repeated here, and none of them provokes a database error to learn
-/// something, so that the transaction stays usable after [`Error::NotFound`] and its like. [`Now`] and [`Sessions`]
+/// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
+/// transaction stays usable after them. [`Now`] and [`Sessions`]
 /// say what each does.
 ///
 /// On SQLite, begin a transaction that reads a session and then writes with `immediate_transaction`: a plain

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
-use diesel_session::{ConnectOptions, Error, Now, OwnerLimit, Sessions};
+use diesel_session::{ConnectOptions, Error, Expiry, Now, OwnerLimit, Sessions};
 use throwaway_postgres::Server;
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
@@ -33,6 +33,21 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(period, Err(Error::PeriodOutOfRange { .. })));
     let lifetime = builder().max_lifetime(TimeDelta::MAX).connect(&file.path);
     assert!(matches!(lifetime, Err(Error::PeriodOutOfRange { .. })));
+}
+
+/// It means: hardly ever.
+#[test]
+fn any_long_touch_interval_is_one() {
+    let database = Database::new();
+    let (sqlite, postgres) = (Sqlite::builder(), Postgres::builder());
+    let sqlite = sqlite.touch_interval(TimeDelta::MAX).connect(":memory:").unwrap();
+    sqlite.migrate().unwrap();
+    let postgres = database.store_with(postgres.touch_interval(TimeDelta::MAX));
+    for sessions in [&sqlite as &dyn Sessions, &postgres] {
+        let key = sessions.generate(Some("x"), None).unwrap();
+        assert!(!sessions.touch(&key, Expiry::Keep).unwrap());
+        assert!(!sessions.touch(&key, Expiry::Default).unwrap());
+    }
 }
 
 #[test]

@@ -54,6 +54,20 @@ fn no_more_calls_run_at_once_than_the_pool_has_connections() {
     });
 }
 
+/// The one call that may run is the update itself.
+#[test]
+fn an_update_that_calls_the_store_does_not_wait_for_its_turn() {
+    let sessions = Blocking::new(MemorySession::new(), 1).patience(TimeDelta::seconds(60));
+    let runtime = runtime();
+    let (inner, handle) = (sessions.clone(), runtime.handle().clone());
+    let updated = runtime.block_on(async {
+        let key = sessions.generate(Some("x"), None).await.unwrap();
+        let change = move |_| handle.block_on(inner.get(&key)).map(|(value, _)| value);
+        sessions.update(&key, Expiry::Keep, change).await
+    });
+    assert!(matches!(updated, Err(Error::WithinUpdate)), "{updated:?}");
+}
+
 /// A call that began goes on to its end; its connection comes back.
 #[test]
 fn a_future_that_is_dropped_loses_nothing_and_no_connection() {

@@ -147,7 +147,7 @@ fn functions_that_others_made_are_not_called_by_operations() {
 }
 
 /// What may stand before a parenthesis and is no function: grammar, tables with columns, types with a length.
-const GRAMMAR: [&str; 24] = [
+const GRAMMAR: [&str; 25] = [
     "ANY",
     "ARRAY",
     "AND",
@@ -168,6 +168,7 @@ const GRAMMAR: [&str; 24] = [
     "USING",
     "VALUES",
     "WHERE",
+    "greatest",
     "least",
     "coalesce",
     "CONFLICT",

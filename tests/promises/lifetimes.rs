@@ -22,6 +22,16 @@ fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl
     let key = unlimited.generate(Some("x"), None).unwrap();
     limited.replace(&key, Some("x"), "y", Expiry::Default).unwrap();
     assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
+
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.put(&key, "y", Expiry::Keep).unwrap();
+    assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2), "to keep an expiry breaks no limit");
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.update(&key, Expiry::Keep, |_| Ok::<_, Error>("y".to_owned())).unwrap();
+    assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
+    let key = unlimited.generate(Some("x"), None).unwrap();
+    limited.replace(&key, Some("x"), "y", Expiry::Keep).unwrap();
+    assert!(limited.get(&key).unwrap().1 <= TimeDelta::hours(2));
 }
 
 #[test]

@@ -16,14 +16,14 @@ use tower_sessions::SessionStore as _;
 use tower_sessions::session::{Id, Record};
 
 use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, LATE, Postgres, Store};
+use crate::support::{Database, LATE, Postgres, Sql as _, Store};
 use crate::waiting::{Waiting, made, runtime};
 
 struct Setting<S> {
     store: S,
     proxy: Proxy,
     /// Dropped before its server.
-    _database: Database,
+    database: Database,
     _server: Server,
 }
 
@@ -69,6 +69,7 @@ laws! {
     a_replace_says_that_its_outcome_is_unknown
     an_update_is_made_again_before_its_commit_and_never_after_it
     what_can_be_done_twice_says_what_it_did
+    a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written
     a_replace_on_a_connection_that_broke_in_the_pool_is_made
 }
 
@@ -82,7 +83,7 @@ impl<S: Store> Setting<S> {
         let database = Database::on(&server.url("postgres"));
         let proxy = Proxy::before(&server);
         let store = make(&proxy, &database.url, limit);
-        let setting = Self { store, proxy, _database: database, _server: server };
+        let setting = Self { store, proxy, database, _server: server };
         setting.prepare();
         setting
     }
@@ -270,6 +271,22 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
         assert_eq!(setting.live(), 0);
         setting.prepare();
     }
+}
+
+/// The first attempt writes, and its answer is lost. The second is refused, by a trigger here.
+fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written<S: Store>(make: Make<S>) {
+    let setting = Setting::new(make);
+    let key = setting.session();
+    setting.database.conn().run(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
+         CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW WHEN (old.session_data = '2') \
+         EXECUTE FUNCTION refuse()",
+    );
+    setting.proxy.cut(1, Cut::Answer);
+    let error = setting.store.set(&key, "2", None).unwrap_err();
+    assert!(setting.proxy.has_cut());
+    assert!(matches!(error, Error::ConnectionLost { .. }) && error.may_have_taken_effect(), "{error:?}");
+    assert_eq!(setting.store.get(&key).unwrap().0, "2");
 }
 
 /// A connection that broke while nobody used it is found out before anything is sent on it.

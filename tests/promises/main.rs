@@ -45,6 +45,7 @@ mod statements;
 mod support;
 mod sweeper;
 mod table;
+mod table_in_use;
 mod tenants;
 mod test_transaction;
 mod tower_sessions;

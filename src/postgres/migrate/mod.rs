@@ -94,9 +94,9 @@ impl SessionTable {
         table.check_schema::<PgConnection>()?;
         // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
         let hashed = alone(conn, &table, |conn, place| {
-            let has_table = prepare(conn, place, &table)?;
-            let hashed = if has_table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
-            run_pending(conn, &table, has_table)?;
+            let found = prepare(conn, place, &table)?;
+            let hashed = if found.table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
+            run_pending(conn)?;
             Ok(hashed)
         })?;
         Ok(hashed)
@@ -116,7 +116,8 @@ impl<C: BlocksOnPostgres> Migrate for C {
         let is_up_to_date = inside(self, table, |conn, place| {
             let present = place.check_for_migrate(conn, table)?;
             let is_up_to_date = missing(conn, present)?.is_empty();
-            if is_up_to_date {
+            // Before the table is locked, because this can read all of it.
+            if is_up_to_date || present.table && has_record(conn, present)? {
                 check_keys(conn, present, table.key_storage)?;
             }
             Ok(is_up_to_date)
@@ -125,8 +126,11 @@ impl<C: BlocksOnPostgres> Migrate for C {
             return Ok(0);
         }
         alone(self, table, |conn, place| {
-            let has_table = prepare(conn, place, table)?;
-            run_pending(conn, table, has_table)
+            let found = prepare(conn, place, table)?;
+            if found.table && !found.record {
+                check_keys(conn, found, table.key_storage)?;
+            }
+            run_pending(conn)
         })
     }
 
@@ -170,6 +174,11 @@ fn missing<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<Vec<St
     Ok(versions(pending.map_err(failed)?))
 }
 
+/// Whether a migration was recorded.
+fn has_record<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<bool, MigrationError> {
+    Ok(present.record && !Recorded(conn).applied_migrations().map_err(failed)?.is_empty())
+}
+
 /// Refuses a table that is gone, or that holds keys which the storage would never find.
 fn check_keys<C: BlocksOnPostgres>(
     conn: &mut C,
@@ -205,12 +214,16 @@ fn alone<C: BlocksOnPostgres, T>(
 ) -> Result<T, MigrationError> {
     // The transaction may be the caller's, and go on with the caller's settings.
     let locked = |conn: &mut C| {
+        // Another process may adopt a table, which takes as long as the table is large.
+        with_setting(conn, "lock_timeout", "0", |conn| {
+            sql_query(format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK}::bigint)")).execute(conn)
+        })?;
+        with_setting(conn, "lock_timeout", "5s", |conn| inside(conn, table, work))
+    };
+    let in_any_time = |conn: &mut C| {
         with_setting(conn, "statement_timeout", "0", |conn| {
-            // Another process may adopt a table, which takes as long as the table is large.
-            with_setting(conn, "lock_timeout", "0", |conn| {
-                sql_query(format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK}::bigint)")).execute(conn)
-            })?;
-            with_setting(conn, "lock_timeout", "5s", |conn| inside(conn, table, work))
+            // Between two attempts at the table's lock the transaction is idle.
+            with_setting(conn, "idle_in_transaction_session_timeout", "0", locked)
         })
     };
     let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
@@ -218,28 +231,22 @@ fn alone<C: BlocksOnPostgres, T>(
         if depth.is_none() {
             sql_query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(conn)?;
         }
-        locked(conn)
+        in_any_time(conn)
     })
 }
 
-fn run_pending<C: BlocksOnPostgres>(
-    conn: &mut C,
-    table: &SessionTable,
-    has_table: bool,
-) -> Result<usize, MigrationError> {
-    if has_table {
-        check_keys(conn, Present { table: true, record: true }, table.key_storage)?;
-    }
+fn run_pending<C: BlocksOnPostgres>(conn: &mut C) -> Result<usize, MigrationError> {
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
 
 /// Makes the schema and the record if they are missing, and locks the table against everybody, so that it stays as it
-/// was found; returns whether there is one. Nothing is read or written before its owner was looked at.
+/// was found. Returns whether there is a table, and a record of a migration that was run on it. Nothing is read or written
+/// before its owner was looked at.
 fn prepare<C: BlocksOnPostgres>(
     conn: &mut C,
     place: &Place,
     table: &SessionTable,
-) -> Result<bool, MigrationError> {
+) -> Result<Present, MigrationError> {
     let present = place.check_for_migrate(conn, table)?;
     place.make_schema(conn)?;
     if !present.record {
@@ -249,15 +256,16 @@ fn prepare<C: BlocksOnPostgres>(
     if !present.table {
         // Read by up.sql, for the same reason.
         set_local(conn, "diesel_session.table", "missing")?;
-        return Ok(false);
+        return Ok(present);
     }
     set_local(conn, "diesel_session.table", "checked")?;
     lock_table(conn)?;
     // It may have got another owner before the lock was had.
     place.check_for_migrate(conn, table)?;
     // A table that we did not make must be that of `session-postgresql`.
-    if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
+    let record = has_record(conn, present)?;
+    if !record {
         check_shape(conn)?;
     }
-    Ok(true)
+    Ok(Present { table: true, record })
 }

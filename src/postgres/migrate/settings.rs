@@ -26,7 +26,8 @@ pub(super) fn say<C: BlocksOnPostgres>(conn: &mut C, expression: &str) -> QueryR
     sql_query(format!("SELECT {expression} AS text")).get_result(conn).map(|answer: Answer| answer.text)
 }
 
-/// Runs `work` with another value of a setting. After an error the transaction is of no use, and its settings are not.
+/// Runs `work` with another value of a setting. After an error the caller rolls back, which restores the
+/// setting.
 pub(super) fn with_setting<C: BlocksOnPostgres, T, E: From<diesel::result::Error>>(
     conn: &mut C,
     setting: &str,

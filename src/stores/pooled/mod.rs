@@ -29,8 +29,9 @@ use bounded::Helpers;
 /// gives the same operations on a connection that you hold, inside your open transaction.
 ///
 /// A connection that broke in the pool is replaced, and the call repeated on another: no caller sees a restart of the
-/// server that is over. A repeated `set` may land after another writer's. A `replace`, and an `update` whose COMMIT was not
-/// answered, could be done twice by that: they are not repeated, and fail with [`Error::OutcomeUnknown`]. A connection
+/// server that is over. A repeated `set` may land after another writer's. Two calls are not repeated,
+/// because that could do them twice: a `replace`, and an `update` whose COMMIT was not answered. They fail with
+/// [`Error::OutcomeUnknown`]. A connection
 /// whose server takes no writes is replaced as well; if all are like that, the call fails with [`Error::ReadOnly`]. A
 /// connection that comes with an open transaction (a test's) is never replaced.
 ///

@@ -46,12 +46,16 @@ pub fn a_shorter_period_than_the_lifetime_stands(store: &impl Sessions) -> Resul
     Ok(())
 }
 
-/// A touch that could only reach the end of the lifetime, where the session is already, writes nothing.
+/// A touch of a session that ends with its lifetime records the use, and moves the expiry no further.
 pub fn touch_ends_at_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
+    let before = store.find(&key)?;
     tick();
-    assert!(!store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
+    assert!(store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
+    let after = store.find(&key)?;
+    assert_eq!(after.expires, before.expires);
+    assert!(after.used > before.used);
     Ok(())
 }
 
