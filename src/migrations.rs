@@ -139,7 +139,7 @@ impl SessionTable {
     /// | [`UntrustedOwner`](crate::MigrationError::UntrustedOwner) | the current role is a superuser, and the owner is none that [`check`](Self::check) accepts: connect as the owner, or name it |
     /// | [`Encoding`](crate::MigrationError::Encoding) | the database's encoding cannot hold every text |
     /// | [`NoUsage`](crate::MigrationError::NoUsage) | the current role may not use the table's schema |
-    /// | [`TableBusy`](crate::MigrationError::TableBusy) | others held locks on the table for some five seconds |
+    /// | [`TableBusy`](crate::MigrationError::TableBusy) | others held locks on the table for 4.5 seconds |
     /// | [`Failed`](crate::MigrationError::Failed) | a statement failed |
     ///
     /// [`Error::Configuration`] for a name that no schema can have, and for a schema on SQLite, which has none.

@@ -239,7 +239,8 @@ pub enum Expiry {
     /// The session expires when this period is over, from now. A zero or negative period ends it, except in a
     /// [`touch`](crate::Sessions::touch), which never shortens.
     After(TimeDelta),
-    /// The session expires when it would have expired without the write.
+    /// The session expires when it would have expired without the write, or at the end of its longest life if that is
+    /// earlier.
     Keep,
 }
 

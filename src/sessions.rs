@@ -16,7 +16,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// | `put` | not found | the value is written, and the expiry moves as the caller says |
 /// | `update` | not found | a function makes the new value of the old one, and nobody else writes meanwhile |
 /// | `replace` | not found | the value is replaced if it is the expected one; else *changed* |
-/// | `touch` | not found | the expiry moves later, and the time of the last use; if that is worth a write |
+/// | `touch` | not found | the expiry and the time of the last use move later, if that is worth a write |
 /// | `rotate` | not found | the session goes on under a new key, and the old one is dead |
 /// | `bind`, `set_label` | not found | the session has an owner; a label |
 /// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |

@@ -58,23 +58,18 @@ impl Error {
 
     /// Whether the call may have changed something in spite of the error. If not, nothing was written.
     ///
-    /// The answer is yes for every [`Error::Database`] that Diesel gives no name: on a connection that you hold, it can be a
-    /// lost connection. It is yes for [`Error::ReadOnly`], because the call may have lost a connection before.
+    /// The answer is yes for every [`Error::Database`] and [`Error::ReadOnly`]: before such an error the call may have lost
+    /// a connection on which it had written. On a connection that you hold, the error itself can be that loss.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::ConnectionLost { .. }
-            | Self::OutcomeUnknown { .. }
-            | Self::ReadOnly { .. }
-            | Self::ServerTimeout { .. }
-            | Self::PartlyCleared { .. } => true,
-            Self::Database(DatabaseError(kind, _)) => matches!(
-                kind,
-                DatabaseErrorKind::ClosedConnection
-                    | DatabaseErrorKind::UnableToSendCommand
-                    | DatabaseErrorKind::Unknown
-            ),
-            _ => false,
-        }
+                | Self::Database(_)
+                | Self::OutcomeUnknown { .. }
+                | Self::PartlyCleared { .. }
+                | Self::ReadOnly { .. }
+                | Self::ServerTimeout { .. }
+        )
     }
 }

@@ -112,7 +112,7 @@ pub enum MigrationError {
         versions: Vec<String>,
     },
 
-    /// Other transactions held locks on the table for as long as the migration tried to lock it, some five seconds. The next
+    /// Other transactions held locks on the table for as long as the migration tried to lock it, 4.5 seconds. The next
     /// start tries again.
     #[error(
         "the session table is in use: other transactions held locks on it for {waited:?}; end them (pg_locks and \

@@ -131,7 +131,7 @@ pub enum Error {
          written with"
     )]
     OtherShape {
-        /// The line of the text, from 1; 0 if no part of the text is at fault but all of it.
+        /// The line of the text, from 1; 0 if the error has no place in the text.
         line: usize,
         /// The column of the text, from 1; 0 likewise.
         column: usize,

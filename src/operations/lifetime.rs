@@ -46,7 +46,7 @@ impl<C: Queries> Operation<C> for Rotate {
 /// Prolongs a session and records that it is in use, or only that; returns whether it wrote.
 pub(crate) struct Touch {
     key: StoredKey,
-    /// And what the expiry must gain.
+    /// The new expiry, and how much later it must be.
     deadline: Option<(Deadline, Period)>,
     interval: Period,
 }

@@ -93,18 +93,18 @@ impl<C> Builder<C> {
     /// At least 10 milliseconds; a session that was adopted counts from the adoption.
     ///
     /// A session that was written under a higher limit, or none, keeps its expiry until it is next set, put, updated,
-    /// replaced or rotated, also with [`Expiry::Keep`](crate::Expiry::Keep). If it is older than the limit by then, that
-    /// ends it. A touch never does. This statement applies a limit of twelve
-    /// hours to all of them at once, on PostgreSQL: `UPDATE session SET expire_date = created_on + interval '12 hours'
+    /// replaced or rotated, also with [`Expiry::Keep`](crate::Expiry::Keep). Such a write ends a session that is older than
+    /// the limit. No other write does. The following statement applies a limit of twelve hours to all sessions at once, on
+    /// PostgreSQL: `UPDATE session SET expire_date = created_on + interval '12 hours'
     /// WHERE expire_date > created_on + interval '12 hours'`; on SQLite `created_on + 43200000`, in milliseconds.
     pub fn max_lifetime(mut self, lifetime: TimeDelta) -> Self {
         self.options.max_lifetime = Some(lifetime);
         self
     }
 
-    /// How often a [`touch`](crate::Sessions::touch) writes at most. It writes if it moves the expiry by this interval, or
-    /// by a tenth of the period if that is less; or if the last use is older than this interval. Defaults to one minute.
-    /// Less than 10 milliseconds means 10 milliseconds.
+    /// When a [`touch`](crate::Sessions::touch) is worth a write: if the expiry moves by this interval, or by a tenth of the
+    /// period if that is less. It is also worth a write if the last use is older than this interval. Defaults to one
+    /// minute. Less than 10 milliseconds means 10 milliseconds.
     pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
         self.options.touch_interval = interval;
         self

@@ -40,7 +40,7 @@ pub struct Period(i64);
 
 impl Period {
     /// Longer than the longest period either way: for whom no limit is set.
-    const ENDLESS: Self = Self(LONGEST_PERIOD.num_milliseconds() * 1_000 * 2);
+    pub(crate) const ENDLESS: Self = Self(LONGEST_PERIOD.num_milliseconds() * 1_000 * 2);
 
     pub(crate) fn new(period: TimeDelta) -> Result<Self, Error> {
         period
@@ -73,7 +73,7 @@ impl Deadline {
 /// What a write does to the expiry of a session that exists.
 #[derive(Debug, Clone, Copy)]
 pub enum Renewal {
-    /// Leaves it, but for a session that is older than this lifetime.
+    /// Leaves it, but no later than the end of this lifetime.
     Keep(Period),
     /// Counts it from now.
     Until(Deadline),

@@ -107,11 +107,14 @@ impl<C: RunQuery> Queries for C {
     async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         let rows = match renewal {
+            // The usual cases have their own statements: a lifetime that nobody set would cost a quarter more.
+            Renewal::Keep(Period::ENDLESS) => {
+                self.execute(cached_update(session::table, (value, used_now()), live_under(key))).await?
+            }
             Renewal::Keep(lifetime) => {
                 let changes = (value, session::expire_date.eq(kept(lifetime)), used_now());
                 self.execute(cached_update(session::table, changes, live_under(key))).await?
             }
-            // The usual case has a statement of its own: a lifetime that nobody set would cost a quarter more.
             Renewal::Until(deadline) if deadline.is_endless() => {
                 let expire_date = session::expire_date.eq(statement_timestamp() + interval(deadline.period));
                 let changes = (value, expire_date, used_now());

@@ -41,16 +41,6 @@ impl<'a, S: Source> Attempts<'a, S> {
 
     /// Whether another attempt makes sense; if not, what to tell the caller.
     pub(super) fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
-        self.try_again_after(failure).map_err(|error| match (error, self.lost.take()) {
-            // This attempt wrote nothing, but the one on the lost connection may have.
-            (Error::Database(_) | Error::MissingTable { .. }, Some(source)) => {
-                Error::ConnectionLost { source }
-            }
-            (error, _) => error,
-        })
-    }
-
-    fn try_again_after(&mut self, failure: Failure) -> Result<(), Error> {
         if Instant::now() >= self.deadline {
             return Err(failure.into());
         }

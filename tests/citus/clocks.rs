@@ -118,8 +118,9 @@ fn no_row_that_is_dead_by_the_coordinators_clock_is_revived() {
             for key in generate(&store, -minutes) {
                 let before = rows(&mut conn, "owner = 'dead'");
                 let is_not_found = |error: Option<Error>| matches!(error, Some(Error::NotFound));
-                let later = Some(TimeDelta::days(1));
-                assert!(is_not_found(store.set(&key, "x", later).err()));
+                let period = TimeDelta::days(1);
+                let later = Expiry::After(period);
+                assert!(is_not_found(store.set(&key, "x", Some(period)).err()));
                 assert!(is_not_found(store.update(&key, later, |_| Ok::<_, Error>("x".to_owned())).err()));
                 assert!(is_not_found(store.bind(&key, "living").err()));
                 assert!(is_not_found(store.rotate(&key).err()));
@@ -128,7 +129,7 @@ fn no_row_that_is_dead_by_the_coordinators_clock_is_revived() {
                 assert!(store.replace(&key, Some(&(-minutes).to_string()), "x", later).is_err());
                 // In a transaction of the caller's, too.
                 conn.transaction(|conn| {
-                    assert!(is_not_found(store.on(conn).set(&key, "x", later).err()));
+                    assert!(is_not_found(store.on(conn).put(&key, "x", later).err()));
                     assert!(!matches!(store.on(conn).touch(&key, later), Ok(true)));
                     assert!(is_not_found(store.on(conn).rotate(&key).err()));
                     QueryResult::Ok(())

@@ -8,7 +8,6 @@ mod cluster;
 mod distribution;
 mod laws;
 
-#[allow(dead_code, reason = "outside a transaction it is as a pool's")]
 #[allow(dead_code, reason = "most of it is for throwaway servers")]
 #[path = "../promises/support.rs"]
 mod support;

@@ -116,8 +116,7 @@ impl<C: BlocksOnPostgres> Migrate for C {
         let is_up_to_date = inside(self, table, |conn, place| {
             let present = place.check_for_migrate(conn, table)?;
             let is_up_to_date = missing(conn, present)?.is_empty();
-            // Before the table is locked, because this can read all of it.
-            if is_up_to_date || present.table && has_record(conn, present)? {
+            if is_up_to_date {
                 check_keys(conn, present, table.key_storage)?;
             }
             Ok(is_up_to_date)
@@ -127,7 +126,7 @@ impl<C: BlocksOnPostgres> Migrate for C {
         }
         alone(self, table, |conn, place| {
             let found = prepare(conn, place, table)?;
-            if found.table && !found.record {
+            if found.table {
                 check_keys(conn, found, table.key_storage)?;
             }
             run_pending(conn)
@@ -172,11 +171,6 @@ fn missing<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<Vec<St
     let pending =
         if present.record { Recorded(conn).pending_migrations(POSTGRES) } else { POSTGRES.migrations() };
     Ok(versions(pending.map_err(failed)?))
-}
-
-/// Whether a migration was recorded.
-fn has_record<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<bool, MigrationError> {
-    Ok(present.record && !Recorded(conn).applied_migrations().map_err(failed)?.is_empty())
 }
 
 /// Refuses a table that is gone, or that holds keys which the storage would never find.
@@ -240,8 +234,7 @@ fn run_pending<C: BlocksOnPostgres>(conn: &mut C) -> Result<usize, MigrationErro
 }
 
 /// Makes the schema and the record if they are missing, and locks the table against everybody, so that it stays as it
-/// was found. Returns whether there is a table, and a record of a migration that was run on it. Nothing is read or written
-/// before its owner was looked at.
+/// was found. Nothing is read or written before its owner was looked at.
 fn prepare<C: BlocksOnPostgres>(
     conn: &mut C,
     place: &Place,
@@ -263,9 +256,8 @@ fn prepare<C: BlocksOnPostgres>(
     // It may have got another owner before the lock was had.
     place.check_for_migrate(conn, table)?;
     // A table that we did not make must be that of `session-postgresql`.
-    let record = has_record(conn, present)?;
-    if !record {
+    if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
         check_shape(conn)?;
     }
-    Ok(Present { table: true, record })
+    Ok(present)
 }
