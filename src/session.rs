@@ -1,4 +1,4 @@
-//! What is known of a session, and what a new one begins with.
+//! Sessions as the store returns them, and the properties of a new one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::key::StoredKey;
 
-/// What a page may show of a session and send back to end it: no key, and of no use as one.
+/// The name of a session for pages: a page can show it, and send it back to end the session. It does not work as a key.
 ///
-/// 32 lower-case hexadecimal characters, the first 128 bits of a SHA-256 of the stored key and a text of its own.
+/// 32 lower-case hexadecimal characters: the first 128 bits of the SHA-256 of a fixed text and the stored key.
 /// [`Sessions::rotate`](crate::Sessions::rotate) changes it with the key.
 ///
 /// # Examples
@@ -94,9 +94,9 @@ pub struct Session {
     pub handle: SessionHandle,
     /// The value; `None` if the session was generated without one and none was set.
     pub value: Option<String>,
-    /// Whose session it is; `None` if it was bound to nobody.
+    /// The owner, for example a user's id; `None` if the session has none.
     pub owner: Option<String>,
-    /// What to call it on a page, for example "Firefox on Linux"; `None` if it was given no label.
+    /// Its name on a page, for example "Firefox on Linux"; `None` if it has none.
     pub label: Option<String>,
     /// When it was generated, by the database's clock.
     pub created: DateTime<Utc>,
@@ -106,7 +106,7 @@ pub struct Session {
     pub used: DateTime<Utc>,
     /// When it expires unless it is prolonged, by the database's clock.
     pub expires: DateTime<Utc>,
-    /// What is left of its period, by the database's clock: more than zero, and never more than was asked for.
+    /// The rest of its period, by the database's clock: more than zero, and never more than the caller asked for.
     pub left: TimeDelta,
 }
 
@@ -132,7 +132,7 @@ impl fmt::Debug for Session {
 pub struct OwnedSession {
     /// The name of the session on a page.
     pub handle: SessionHandle,
-    /// What to call it on a page, for example "Firefox on Linux"; `None` if it was given no label.
+    /// Its name on a page, for example "Firefox on Linux"; `None` if it has none.
     pub label: Option<String>,
     /// When it was generated, by the database's clock.
     pub created: DateTime<Utc>,
@@ -142,7 +142,7 @@ pub struct OwnedSession {
     pub expires: DateTime<Utc>,
 }
 
-/// What a new session begins with, for [`Sessions::generate_with`](crate::Sessions::generate_with): each part is optional.
+/// The properties of a new session, for [`Sessions::generate_with`](crate::Sessions::generate_with). Each is optional.
 ///
 /// # Examples
 ///
@@ -180,7 +180,7 @@ impl<'a> NewSession<'a> {
         self
     }
 
-    /// Whose session it is: at most 255 bytes, without NUL.
+    /// The owner: at most 255 bytes, without NUL.
     pub fn owner(mut self, owner: &'a str) -> Self {
         self.owner = Some(owner);
         self
@@ -212,7 +212,7 @@ impl fmt::Debug for NewSession<'_> {
     }
 }
 
-/// What a write does to the time at which a session expires. No write carries it past the
+/// The effect of a write on the time at which a session expires. No write carries it past the
 /// [longest life](crate::Builder::max_lifetime) that was set.
 ///
 /// [`Now::set`](crate::Now::set) keeps the meaning of the original: there `None` is [`Default`](Self::Default).

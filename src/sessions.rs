@@ -1,4 +1,4 @@
-//! What applications ask of a store beyond [`Now`].
+//! The operations that applications need beyond [`Now`].
 
 use chrono::TimeDelta;
 
@@ -14,7 +14,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// |---|---|---|
 /// | `find` | not found | everything that is known of the session |
 /// | `put` | not found | the value is written, and the expiry moves as the caller says |
-/// | `update` | not found | a function makes the new value of the old one, and nobody else writes meanwhile |
+/// | `update` | not found | a function makes the new value of the old one, under a lock |
 /// | `replace` | not found | the value is replaced if it is the expected one; else *changed* |
 /// | `touch` | not found | the expiry and the time of the last use move later, if that is worth a write |
 /// | `rotate` | not found | the session goes on under a new key, and the old one is dead |
@@ -111,8 +111,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// less. So a busy session does not cost a write for each request, and it may expire that much sooner than the period
     /// after its last request.
     ///
-    /// It also writes if the last use ([`Session::used`]) is older than the touch interval, so that this time stays true
-    /// for a session whose expiry cannot move any more. [`Expiry::Keep`] asks for this alone.
+    /// It also writes if the last use ([`Session::used`]) is older than the touch interval. So this time stays true at the
+    /// end of the longest life, when the expiry cannot move. [`Expiry::Keep`] asks for this alone.
     ///
     /// # Errors
     ///
@@ -120,13 +120,13 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// failure of the store.
     fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<bool, Error>;
 
-    /// Sets a live session's value to what `change` makes of it (`None` if it has no value yet), and returns the new
-    /// value.
+    /// Replaces a live session's value by the result of `change`, and returns the new value. `change` gets the present
+    /// value, or `None` if there is none yet.
     ///
-    /// No other write to the session comes in between: the session is locked until `change` returns; on SQLite every
-    /// write to the file waits, in memory every call. So `change` should be quick. If it calls the store that it updates,
-    /// that call returns [`Error::WithinUpdate`]; it must not wait for another thread that calls the store. After a lost
-    /// connection or a conflict `change` runs again with the value of that moment, three times at most.
+    /// The session is locked until `change` returns, so that no other write comes in between. On SQLite every write to the
+    /// file waits, in memory every call. So `change` should be quick. If it calls the store that it updates, that call
+    /// returns [`Error::WithinUpdate`]. It must not wait for another thread that calls the store. After a lost connection
+    /// or a conflict `change` runs again with the value of that moment, three times at most.
     ///
     /// On a connection that you hold, `change` runs once, in a transaction or, inside your transaction, in a savepoint.
     /// There, on PostgreSQL under an isolation stricter than READ COMMITTED, a write by somebody else since your
@@ -135,9 +135,9 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// # Errors
     ///
-    /// What `change` returns, and then nothing is written. *Not found*, also if the session expired meanwhile; a value or
-    /// an expiry that the store cannot hold; a failure of the store. If a connection is lost at the very end, the outcome
-    /// is unknown. If it is lost each of the three times, because the server ends transactions that are idle for long,
+    /// The error of `change`, and then nothing is written. *Not found*, also if the session expires during the call. A
+    /// value or an expiry that the store cannot hold. A failure of the store. If a connection is lost at the very end, the
+    /// outcome is unknown. If it is lost each of the three times, because the server ends transactions that are idle for long,
     /// the error is [`Error::Interrupted`].
     ///
     /// # Panics
@@ -174,7 +174,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// *Changed* if the value is another one; *not found* for a session that is unknown, cleared or expired; a value
     /// or an expiry that the store cannot hold; a failure of the store. Then nothing is written. If a connection is lost
-    /// meanwhile, the outcome is unknown: the value alone does not tell whose write it was.
+    /// during the call, the outcome is unknown, because another request may have written the same value.
     fn replace(
         &self,
         key: &SessionKey,
@@ -239,7 +239,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// It ends every session that the owner had when the call began. A session that is rotated at the same moment is
     /// ended under its new key. One that begins during the call may live on, so logins cannot keep the call running.
     ///
-    /// It deletes batches of 1,000, each in a transaction of its own, so that a million sessions end under any statement
+    /// It deletes batches of 1,000, each in its own transaction, so that a million sessions end under any statement
     /// timeout. A batch that had to be repeated after a lost connection is missing from the count. Inside a transaction of
     /// yours nothing is final before you commit.
     ///
@@ -270,7 +270,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Any number of callers may do so at once, and none ever deletes a live session. A call does not count what another
     /// one deletes at the same time. Two calls can want the same rows: then the second waits until the first one's
     /// transaction ends, which may be yours. In a database the longest expired go first, by the hour. Those that expired
-    /// in the current hour (UTC) are left for later, which keeps the writes of sessions off the index. A [`Sweeper`](crate::Sweeper) calls it again and again.
+    /// in the current hour (UTC) are left for later, which keeps the writes of sessions off the index. A
+    /// [`Sweeper`](crate::Sweeper) calls it again and again.
     ///
     /// # Errors
     ///

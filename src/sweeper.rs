@@ -24,16 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Sessions to one DELETE, unless set otherwise.
 pub(crate) const BATCH: u32 = 200;
 
-/// After each batch a pause of so many times what it took: others have the processors and the disk meanwhile.
-/// In the comparison of `docs/benchmarks` the slowest gets stayed as fast as without a sweeper.
+/// After each batch the sweeper pauses for this many times as long as the batch took, and leaves the processors and the
+/// disk to others. In the comparison of `docs/benchmarks` the slowest gets stayed as fast as without a sweeper.
 pub(crate) const PAUSE: u32 = 3;
 
 /// A thread that deletes expired sessions again and again, until it is dropped.
 ///
-/// It deletes in small batches with pauses, until none is left, and then waits for the interval. A store that fails
-/// is reported, and tried again after the interval: the sweeper survives a restart of the database. Any number of
-/// machines may run one each; the jitter keeps them apart. Dropped, it stops at once, or after the batch that is
-/// under way, but within a second: a batch that takes longer, since the database does not answer, ends by itself.
+/// It deletes in small batches with pauses, until none is left, and then waits for the interval. It reports a failure of
+/// the store and tries again after the interval, so it survives a restart of the database. Any number of machines may run
+/// one each; the jitter keeps them apart. When you drop it, it stops after the batch that it is at. The drop waits for
+/// that for at most one second, and a batch that takes longer ends by itself.
 ///
 /// # Examples
 ///
@@ -119,19 +119,19 @@ impl SweeperBuilder {
         self
     }
 
-    /// What is told of each failure, on the sweeper's thread; with the feature `tracing` each is an event besides.
-    /// Defaults to nothing. It must not panic: that would end the sweeper.
+    /// Sets a function that the sweeper calls with each failure, on its thread. Defaults to none. With the feature `tracing`
+    /// each failure is also an event. The function must not panic, because that would end the sweeper.
     pub fn on_error(mut self, report: impl FnMut(&Error) + Send + 'static) -> Self {
         self.on_error = Box::new(report);
         self
     }
 
-    /// Starts it. The first sweep comes at once, but for the jitter.
+    /// Starts the sweeper. The first sweep comes after a random part of the jitter.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30
-    /// days; [`Error::System`] where there is no thread to be had.
+    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30 days.
+    /// [`Error::System`] if the operating system gives no thread.
     pub fn start(self) -> Result<Sweeper, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.interval <= TimeDelta::zero() || self.interval > LONGEST {

@@ -1,5 +1,4 @@
-//! What a database does for sessions: the typed queries of [`Queries`], which each database answers in a folder of its
-//! own.
+//! The typed queries that each database answers for sessions: [`Queries`]. Each database has its folder.
 //!
 //! Each query is a future, so that it is written once for connections that block and for those that do not. On a
 //! connection that blocks it is ready at once: see [`now_or_never`].
@@ -45,8 +44,8 @@ pub trait QueryFuture<T>: Future<Output = QueryResult<T>> + Send {}
 
 impl<T, F: Future<Output = QueryResult<T>> + Send> QueryFuture<T> for F {}
 
-/// The queries: each is one statement, but for those that ask for the time first, and none judges what its answer
-/// means. *Live* is decided here and nowhere else: `expire_date` after the database's clock, equal is dead.
+/// The queries. Each is one statement, except those that ask for the time first. None judges what its answer means.
+/// *Live* is decided here alone: `expire_date` is after the database's clock; equal is dead.
 pub trait Queries: Send {
     /// The database's name, as its feature has it.
     const NAME: &'static str;
@@ -57,7 +56,7 @@ pub trait Queries: Send {
     /// Whether there is a live session under the key.
     fn is_live(&mut self, key: &StoredKey) -> impl QueryFuture<bool>;
 
-    /// The value of the live session under the key, which nobody else writes until the transaction ends.
+    /// The value of the live session under the key. Locks the session until the transaction ends.
     fn lock_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<(Option<String>,)>>;
 
     /// Inserts a session without a label that begins now and expires after `period`; `false` if the key is taken.
@@ -138,7 +137,7 @@ pub trait Transactions: Liveness {
     fn roll_back(&mut self) -> impl QueryFuture<()>;
 }
 
-/// What a pool's user asks of a connection, which can be lost.
+/// A connection of a pool, which can be lost.
 pub trait Liveness: Queries {
     /// Whether the database is at the far end of a connection that can be lost.
     const REMOTE: bool;
@@ -153,7 +152,7 @@ pub trait Liveness: Queries {
     fn give_up(&mut self);
 }
 
-/// The queries for sessions of one owner: likewise.
+/// The queries for sessions of one owner.
 pub trait OwnerQueries: Queries {
     /// Gives the live session under the key an owner, or none; `false` where there is no session.
     fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> impl QueryFuture<bool>;
@@ -197,15 +196,15 @@ pub trait OwnerQueries: Queries {
         limit: i64,
     ) -> impl QueryFuture<Deleted>;
 
-    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer
-    /// where one was moved to another key meanwhile.
+    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer if
+    /// another call moves one of them to another key at the same time.
     fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> impl QueryFuture<usize>;
 
-    /// Until the transaction ends, nobody else locks this owner.
+    /// Locks this owner until the transaction ends.
     fn lock_owner(&mut self, owner: &str) -> impl QueryFuture<()>;
 }
 
-/// What a new session's row holds besides its key and its dates.
+/// The row of a new session, without its key and its dates.
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "it holds a value")]
 pub struct NewRow<'a> {
@@ -214,7 +213,7 @@ pub struct NewRow<'a> {
     pub(crate) label: Option<&'a str>,
 }
 
-/// What was deleted.
+/// The result of a delete.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deleted {
     pub(crate) sessions: usize,
@@ -233,7 +232,7 @@ impl Deleted {
     }
 }
 
-/// What a database does for its session table: `migrations` says what each method does.
+/// The migrations of a database: the module `migrations` says what each method does.
 pub trait Migrate {
     /// Whether a table can be in a schema that has a name.
     const HAS_SCHEMAS: bool;

@@ -40,9 +40,8 @@ pub enum Error {
     #[error("the session has no value yet")]
     NotSet,
 
-    /// The value is no longer the one that was expected: another request has set it meanwhile. Nothing was
-    /// written.
-    #[error("the session's value was changed meanwhile: read it again, and decide anew")]
+    /// The value is no longer the expected one, because another request has set it. Nothing was written.
+    #[error("another request changed the session's value: read it again, then decide")]
     Changed,
 
     /// The value is larger than this store's limit. Nothing was written.
@@ -133,7 +132,7 @@ pub enum Error {
     OtherShape {
         /// The line of the text, from 1; 0 if the error has no place in the text.
         line: usize,
-        /// The column of the text, from 1; 0 likewise.
+        /// The column of the text, from 1; 0 if the error has no place in the text.
         column: usize,
     },
 
@@ -143,7 +142,7 @@ pub enum Error {
     Configuration {
         /// The setting's name.
         setting: &'static str,
-        /// What is wrong with it, and what would do.
+        /// Why it cannot be used, and which values can.
         reason: String,
     },
 
@@ -153,12 +152,11 @@ pub enum Error {
     PoolTimeout {
         /// How long the call waited.
         waited: Duration,
-        /// What the pool says, with the last failed connection's reason.
+        /// The pool's error, with the reason of the last connection that failed.
         source: BoxedError,
     },
 
-    /// The connection was lost during the call, and no other was to be had in time. A write may have taken
-    /// effect.
+    /// The connection was lost during the call, and no other came in time. A write may have taken effect.
     #[error("the database connection was lost, and none came in its place; a write may have taken effect")]
     #[non_exhaustive]
     ConnectionLost {
@@ -166,8 +164,8 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// The connection was lost while the change was under way, which may have taken effect or not. It was not
-    /// repeated, since that could do it twice: read the session, and decide anew.
+    /// The connection was lost during the change, which may have taken effect or not. The store did not repeat it, because
+    /// that could do it twice. Read the session again, then decide.
     #[error(
         "the database connection was lost, and the change may have taken effect or not: read the session again"
     )]
@@ -230,7 +228,7 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// The database took an INSERT but kept no row, several times over.
+    /// The database accepted an INSERT and kept no row, several times.
     #[error(
         "the database kept none of {attempts} new sessions: look for a trigger or rule on the session table"
     )]
@@ -240,7 +238,7 @@ pub enum Error {
         attempts: u32,
     },
 
-    /// The database took a DELETE and kept the rows, several times over.
+    /// The database accepted a DELETE and kept the rows, several times.
     #[error(
         "the database kept {sessions} sessions that were to end: look for a trigger, rule or policy on the session table"
     )]
@@ -262,7 +260,7 @@ pub enum Error {
     #[error("the operating system gave no {what}")]
     #[non_exhaustive]
     System {
-        /// What was asked for.
+        /// The thing that it refused.
         what: &'static str,
         /// The operating system's error.
         source: BoxedError,

@@ -1,4 +1,4 @@
-//! Reading a value and writing another, with nobody in between: under a lock, or by comparing.
+//! Reading a value and writing another, without another write in between: under a lock, or by comparing.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use crate::options::{Options, Renewal, check_text};
 use crate::session::Expiry;
 use crate::trace::Outcome;
 
-/// A read and a write in one transaction, step by step: whoever has a connection makes the new value in between.
+/// A read and a write in one transaction, in two steps. The store runs the caller's function between them.
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "it holds a key")]
 pub struct Update {
@@ -25,7 +25,7 @@ pub struct Update {
 pub(crate) enum NotWritten {
     /// It was undone.
     Undone(Error),
-    /// The transaction's end failed: on a lost connection nobody knows how it ended.
+    /// COMMIT failed. If the connection was lost, the outcome is unknown.
     AtCommit(diesel::result::Error),
 }
 
@@ -45,8 +45,7 @@ impl Update {
         Ok(Self { key: options.stored_key(key), renewal: options.renewal(expiry)? })
     }
 
-    /// Begins a transaction and reads the value, which nobody else writes from now on. After an error nothing is
-    /// begun.
+    /// Begins a transaction, locks the session and reads its value. After an error no transaction is open.
     pub(crate) async fn begin<C: Transactions>(&self, conn: &mut C) -> Result<Option<String>, Error> {
         let mut transaction = Transaction::begin(conn).await?;
         let unread = match transaction.conn().lock_live(&self.key).await {
@@ -75,7 +74,7 @@ impl Update {
     }
 }
 
-/// What a caller's function makes of a value, where the options allow that.
+/// Runs the caller's function on a value, and checks the result by the options.
 pub(crate) fn make<E: From<Error>>(
     options: &Options,
     value: Option<String>,
@@ -90,7 +89,7 @@ pub(crate) fn make<E: From<Error>>(
 }
 
 thread_local! {
-    /// The stores, by the address of their options, whose update functions run on this thread.
+    /// The stores that run an update's function on this thread, by the address of their options.
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 

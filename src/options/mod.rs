@@ -1,5 +1,4 @@
-//! What a store accepts: the options of one handle, shared by its clones and checked before any database
-//! is asked.
+//! The options of a store, which its clones share. They are checked before the store asks any database.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -70,7 +69,7 @@ impl Deadline {
     }
 }
 
-/// What a write does to the expiry of a session that exists.
+/// The effect of a write on the expiry of a session that exists.
 #[derive(Debug, Clone, Copy)]
 pub enum Renewal {
     /// Leaves it, but no later than the end of this lifetime.
@@ -102,9 +101,9 @@ impl OwnerLimit {
     }
 }
 
-/// What a store accepts and how it writes. A [`DieselSession`](crate::DieselSession) has such options; alone they
-/// serve a host with connections of its own ([`Options::on`]). [`Builder`](crate::Builder) has a method for each, which
-/// says what it means and its default; [`Builder::options`](crate::Builder::options) returns the result.
+/// The limits of a store, and how it writes. Each store has such options. Without a store they serve an application that
+/// holds its connections itself: [`Options::on`]. [`Builder`](crate::Builder) has a method for each option, which says what
+/// it means and its default. [`Builder::options`](crate::Builder::options) returns the result.
 #[derive(Debug, Clone)]
 pub struct Options {
     default_period: DefaultPeriod,
@@ -186,7 +185,7 @@ impl Options {
         self.max_lifetime.and_then(|lifetime| lifetime.num_microseconds()).map_or(Period::ENDLESS, Period)
     }
 
-    /// What a write with this expiry does to that of the session.
+    /// The effect of a write with this expiry on that of the session.
     pub(crate) fn renewal(&self, expiry: Expiry) -> Result<Renewal, Error> {
         match expiry {
             Expiry::Default => self.deadline_after(None).map(Renewal::Until),

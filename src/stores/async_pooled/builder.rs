@@ -20,25 +20,26 @@ use crate::postgres::establish::{establish_in_clear, manager};
 use crate::retry::Verdict;
 
 impl Builder<AsyncPgConnection> {
-    /// Lets [`get`](crate::AsyncNow::get), and the load of web frameworks' stores, share so many of the pool's
-    /// connections: reads that are asked at once travel together, where else each takes a connection of its own.
-    /// Defaults to none that are shared.
+    /// Reserves this many of the pool's connections for reads, which then share them: several reads travel together on
+    /// one connection. The reads are [`get`](crate::AsyncNow::get), and the load of the stores for web frameworks. By
+    /// default no connection is shared, and each read takes one alone.
     ///
-    /// With more tasks at once than the pool has connections that is faster. Whatever writes takes a connection of its
-    /// own, out of those that are left: fewer than the pool holds, then. Not through PgBouncer in transaction mode.
+    /// Shared reads are faster if more tasks read at once than the pool has connections. Writes use the other connections
+    /// of the pool, so there must be some. Do not use it through PgBouncer in transaction mode.
     pub fn pipelined(mut self, connections: u32) -> Self {
         self.pipelines = Some(connections);
         self
     }
 
-    /// What establishes the connections of a pool that is made here, TLS included, out of an address of
-    /// `keyword='value'` pairs that `tokio_postgres::Config` reads: of one host, with the password in it. Defaults to
-    /// `AsyncPgConnection::establish`, which has no TLS: where the server does not insist, it speaks in clear.
+    /// Sets the function that opens the pool's connections, TLS included. It gets an address that
+    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. The default is
+    /// `AsyncPgConnection::establish`, which has no TLS. If the server does not insist on TLS, that connection is in clear.
     ///
-    /// What the connection string says of certificates, and whether to verify them, is then this function's to know: it
-    /// is told `sslmode=require` for every stricter one.
+    /// The function decides how to verify certificates. It gets `sslmode=require` for every stricter mode, and nothing of
+    /// what the connection string says about certificates.
     ///
-    /// Each connection is set up afterwards, and given up where both took longer than the connection timeout.
+    /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
+    /// connection.
     ///
     /// # Examples
     ///
@@ -69,23 +70,23 @@ impl Builder<AsyncPgConnection> {
         self
     }
 
-    /// The store, over a pool of its own: bb8's.
+    /// Builds a store with a new pool (bb8) and waits for its first connections.
     ///
-    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"), with a
-    /// host, since there is no libpq that has a default, and without what only libpq knows: files of passwords,
-    /// services and certificates, and the environment's variables. Of several hosts each has its share of the
-    /// connection timeout, two seconds at least.
+    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
+    /// a host. Settings that only libpq reads do not count: the environment's variables, and files of passwords, services
+    /// and certificates. If it names several hosts, each has an equal share of the connection timeout, at least two
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
-    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
-    /// connection could be made within the connection timeout.
+    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address.
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
+    /// connection comes within the connection timeout.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.connect_with(&url.parse()?).await
     }
 
-    /// The store, over a pool of its own, which is not waited for where the options say
+    /// Builds a store with a new pool. It does not wait for a connection if the options say
     /// [`startonly`](ConnectOptions::startonly).
     ///
     /// # Errors
@@ -99,13 +100,13 @@ impl Builder<AsyncPgConnection> {
         self.build(manager, options.is_start_only()).await
     }
 
-    /// A store with these options over the application's own pool, as [`AsyncDieselSession::new`]. A call ends after the
-    /// connection timeout and the statement timeout together, as with a pool of its own; the statement timeout of the
-    /// server is the pool's to set.
+    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
+    /// after the connection timeout and the statement timeout together. The pool must set the statement timeout of the
+    /// server.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] where another setting of the pool was changed here: the pool has its own.
+    /// [`Error::Configuration`] if another setting of the pool was changed here, because this pool has its own settings.
     /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
     pub fn over<P: AsyncPool>(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
         let mut ours = self.pool.clone();

@@ -26,18 +26,16 @@ use pool::{LastFailure, Pooled};
 /// `diesel-async`).
 ///
 /// Cheap to clone; clones share pool, options and default period. It implements [`AsyncNow`](crate::AsyncNow) and
-/// [`AsyncSessions`](crate::AsyncSessions);
-/// [`on`](Self::on) gives the same operations on a connection that you hold, inside your open transaction. What it
-/// does is what [`DieselSession`](crate::DieselSession) does, by the same statements on the same table: both may serve
-/// one application. It needs no libpq.
+/// [`AsyncSessions`](crate::AsyncSessions). [`on`](Self::on) gives the same operations on a connection that you hold, inside
+/// your open transaction. It runs the same statements on the same table as [`DieselSession`](crate::DieselSession), so one
+/// application can use both. It needs no libpq.
 ///
-/// No connection is tested before it is used: one that broke while it lay in the pool is replaced, and the call
-/// repeated on another, as there. Every call ends in time ([`Error::ServerTimeout`]). A future that is dropped before it
-/// is ready lets go of what it waits for: a call that began goes on to its end by itself, and gives its connection back
-/// then.
+/// No connection is tested before it is used. If it broke in the pool, the store replaces it and repeats the call on
+/// another one, as [`DieselSession`](crate::DieselSession) does. Every call ends in time ([`Error::ServerTimeout`]). You can
+/// drop a future at any time: a call that has begun then goes on to its end, and gives its connection back.
 ///
-/// Its client always prepares statements by name: behind PgBouncer use session mode (or transaction mode from 1.21 on
-/// with `max_prepared_statements`, which is not tested here).
+/// Its client always prepares statements by name. Behind PgBouncer, use session mode. Transaction mode needs PgBouncer 1.21
+/// with `max_prepared_statements`, which is not tested here.
 ///
 /// # Panics
 ///
@@ -60,22 +58,22 @@ use pool::{LastFailure, Pooled};
 /// ```
 pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
     pool: Pooled<P>,
-    /// For reads, where they are shared.
+    /// For reads, if these share connections.
     pipelines: Option<Arc<Pipelines<P>>>,
     options: Arc<Options>,
 }
 
 impl AsyncDieselSession {
-    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`]. Without TLS.
+    /// Builds a store with a new pool and the default settings, as [`Builder::connect`] does. Without TLS.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The same.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::builder().connect(url).await
     }
 
-    /// Settings for a store: options, and a pool of its own.
+    /// The settings of a new store and its pool.
     pub fn builder() -> Builder<AsyncPgConnection> {
         Builder::default()
     }

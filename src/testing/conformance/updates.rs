@@ -154,7 +154,7 @@ pub fn replace_writes_over_the_expected_value(store: &impl Sessions) -> Result<(
     Ok(())
 }
 
-/// `replace` says that the value was changed meanwhile, and leaves it.
+/// `replace` says that another request changed the value, and leaves it.
 pub fn replace_leaves_another_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::hours(1)))?;
     for expected in [Some("A"), Some(""), Some("a "), None] {
