@@ -137,8 +137,7 @@ fn typed(store: &impl Sessions, key: &SessionKey, payload: &str) -> Result<(), T
     Ok(())
 }
 
-const NO_JSON: &str =
-    "the session s value is not of the expected type at line column read it as it was written OtherShape";
+const NO_JSON: &str = "the session s value is not of the expected type at line column read it with the type that was written OtherShape";
 
 /// Numbers apart.
 fn has_no_words_but(known: &str, text: &str) -> bool {
