@@ -126,3 +126,15 @@ fn an_adopted_table_is_not_dropped_by_the_down_of_version_one() {
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), POSTGRES_VERSIONS - 1);
     migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
 }
+
+#[test]
+fn an_adoption_that_leaves_a_key_plain_is_refused() {
+    let database = Database::new();
+    let mut conn = database.conn();
+    conn.run(ORIGINAL);
+    conn.run("CREATE RULE frozen AS ON UPDATE TO session DO INSTEAD NOTHING");
+    let before = fingerprint(&mut conn);
+    let refused = migration_error(migrations::adopt(&mut conn));
+    assert!(matches!(refused, MigrationError::PlainKeys), "{refused:?}");
+    assert_eq!(fingerprint(&mut conn), before);
+}

@@ -94,9 +94,9 @@ impl SessionTable {
         table.check_schema::<PgConnection>()?;
         // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
         let hashed = alone(conn, &table, |conn, place| {
-            let found = prepare(conn, place, &table)?;
-            let hashed = if found.table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
-            run_pending(conn)?;
+            let has_table = prepare(conn, place, &table)?;
+            let hashed = if has_table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
+            run_pending(conn, &table, has_table)?;
             Ok(hashed)
         })?;
         Ok(hashed)
@@ -125,11 +125,8 @@ impl<C: BlocksOnPostgres> Migrate for C {
             return Ok(0);
         }
         alone(self, table, |conn, place| {
-            let found = prepare(conn, place, table)?;
-            if found.table {
-                check_keys(conn, found, table.key_storage)?;
-            }
-            run_pending(conn)
+            let has_table = prepare(conn, place, table)?;
+            run_pending(conn, table, has_table)
         })
     }
 
@@ -229,17 +226,24 @@ fn alone<C: BlocksOnPostgres, T>(
     })
 }
 
-fn run_pending<C: BlocksOnPostgres>(conn: &mut C) -> Result<usize, MigrationError> {
+fn run_pending<C: BlocksOnPostgres>(
+    conn: &mut C,
+    table: &SessionTable,
+    has_table: bool,
+) -> Result<usize, MigrationError> {
+    if has_table {
+        check_keys(conn, Present { table: true, record: true }, table.key_storage)?;
+    }
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
 
 /// Makes the schema and the record if they are missing, and locks the table against everybody, so that it stays as it
-/// was found. Nothing is read or written before its owner was looked at.
+/// was found; returns whether there is one. Nothing is read or written before its owner was looked at.
 fn prepare<C: BlocksOnPostgres>(
     conn: &mut C,
     place: &Place,
     table: &SessionTable,
-) -> Result<Present, MigrationError> {
+) -> Result<bool, MigrationError> {
     let present = place.check_for_migrate(conn, table)?;
     place.make_schema(conn)?;
     if !present.record {
@@ -249,7 +253,7 @@ fn prepare<C: BlocksOnPostgres>(
     if !present.table {
         // Read by up.sql, for the same reason.
         set_local(conn, "diesel_session.table", "missing")?;
-        return Ok(present);
+        return Ok(false);
     }
     set_local(conn, "diesel_session.table", "checked")?;
     lock_table(conn)?;
@@ -259,5 +263,5 @@ fn prepare<C: BlocksOnPostgres>(
     if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
         check_shape(conn)?;
     }
-    Ok(present)
+    Ok(true)
 }
