@@ -67,36 +67,25 @@ pub(super) async fn enforce_owner_limit<C: OwnerQueries>(
     enforce_owner_limit_in_lock(conn, owner, limit, but).await
 }
 
-/// The same where the owner is locked.
+/// The same if the owner is locked already. It deletes the oldest sessions until none is in excess. A DELETE does not see a
+/// session under its new key that was rotated while it ran, so it looks again.
 pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
     but: &StoredKey,
 ) -> Result<(), Error> {
-    delete_excess(conn, owner, but, |owned| limit.excess(owned)).await.map(drop)
-}
-
-/// Deletes an owner's oldest sessions, but one, until none is in excess. What is
-/// rotated at the same moment is not to be seen by the DELETE under its new key: so it looks again.
-async fn delete_excess<C: OwnerQueries>(
-    conn: &mut C,
-    owner: &str,
-    but: &StoredKey,
-    excess: impl Fn(i64) -> Result<i64, Error> + Send,
-) -> Result<usize, Error> {
-    let (mut ended, mut in_vain) = (0, 0);
+    let mut in_vain = 0;
     loop {
-        let excess = excess(conn.count_owned(owner, but).await?)?;
+        let excess = limit.excess(conn.count_owned(owner, but).await?)?;
         if excess == 0 {
-            return Ok(ended);
+            return Ok(());
         }
         if in_vain == DELETE_ATTEMPTS {
             return Err(Error::NotDeleted { sessions: excess.unsigned_abs() });
         }
         let deleted = conn.delete_oldest(owner, but, excess).await?;
         in_vain = if deleted == 0 { in_vain + 1 } else { 0 };
-        ended += deleted;
     }
 }
 

@@ -237,35 +237,26 @@ impl Options {
 
 /// What no database's text column holds.
 pub(crate) fn check_text(value: &str) -> Result<(), Error> {
-    match nul(value) {
-        Some(position) => Err(Error::ValueHasNul { position }),
-        None => Ok(()),
-    }
+    without_nul(value, |position| Error::ValueHasNul { position })
 }
 
 pub(crate) fn check_owner(owner: &str) -> Result<(), Error> {
     if owner.len() > NAME_LIMIT {
         return Err(Error::OwnerTooLong { size: owner.len(), limit: NAME_LIMIT });
     }
-    match nul(owner) {
-        Some(position) => Err(Error::OwnerHasNul { position }),
-        None => Ok(()),
-    }
+    without_nul(owner, |position| Error::OwnerHasNul { position })
 }
 
 pub(crate) fn check_label(label: &str) -> Result<(), Error> {
     if label.len() > NAME_LIMIT {
         return Err(Error::LabelTooLong { size: label.len(), limit: NAME_LIMIT });
     }
-    match nul(label) {
-        Some(position) => Err(Error::LabelHasNul { position }),
-        None => Ok(()),
-    }
+    without_nul(label, |position| Error::LabelHasNul { position })
 }
 
-/// The place of the first NUL, in bytes.
-fn nul(text: &str) -> Option<usize> {
-    text.bytes().position(|byte| byte == 0)
+/// Refuses a text with a NUL, by an error that says where the first one is, in bytes.
+fn without_nul(text: &str, error: impl FnOnce(usize) -> Error) -> Result<(), Error> {
+    text.bytes().position(|byte| byte == 0).map_or(Ok(()), |position| Err(error(position)))
 }
 
 impl Default for Options {

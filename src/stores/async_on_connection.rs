@@ -15,8 +15,7 @@ use crate::retry::{run_on, update_on};
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
 /// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
-/// transaction stays usable after them. No time limit but the
-/// connection's own applies.
+/// transaction stays usable after them. Only the connection's own time limits apply.
 ///
 /// A future that is dropped before it is ready, inside of a transaction or savepoint that it began, takes the connection
 /// along: yours around it can then not be committed, and Diesel says so.

@@ -15,8 +15,7 @@ use crate::retry::{run_on, update_on};
 ///
 /// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
 /// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
-/// transaction stays usable after them. [`Now`] and [`Sessions`]
-/// say what each does.
+/// transaction stays usable after them. [`Now`] and [`Sessions`] say what each operation does.
 ///
 /// On SQLite, begin a transaction that reads a session and then writes with `immediate_transaction`: a plain
 /// one fails at its first write ("database is locked") when another connection has written meanwhile.
