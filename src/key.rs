@@ -48,9 +48,7 @@ impl SessionKey {
     /// A new key from the operating system's generator.
     pub(crate) fn random() -> Result<Self, Error> {
         let mut bits = [0; Self::LENGTH / 2];
-        SysRng
-            .try_fill_bytes(&mut bits)
-            .map_err(|source| Error::System { what: "random bits", source: source.into() })?;
+        fill_random(&mut bits)?;
         Ok(Self::of(bits))
     }
 
@@ -153,6 +151,36 @@ impl StoredKey {
     /// After every session's, in the order of bytes.
     pub(crate) const LAST: Self = Self([b'~'; SessionKey::LENGTH]);
 
+    /// After every tombstone's and before every session's, in the order of bytes.
+    pub(crate) const FIRST: Self = Self([b'#'; SessionKey::LENGTH]);
+
+    /// Marks the key of a [tombstone](Self::tombstone). `!` is in no session's key, so no client can have such a key.
+    const TOMBSTONE: &str = "!renewed";
+
+    /// The key of the row that this session leaves when it is renewed. It is a hash of the stored key, so a store can
+    /// follow a chain of renewals from one row to the next.
+    pub(crate) fn tombstone(&self) -> Self {
+        let digest =
+            Sha256::new().chain_update("diesel-session renewal:").chain_update(self.as_str()).finalize();
+        let half = &digest[..(SessionKey::LENGTH - Self::TOMBSTONE.len()) / 2];
+        Self::of_tombstone(&hex::encode(half)).expect("16 bytes are 32 hexadecimal digits")
+    }
+
+    /// The key of the tombstone with these [digits](Self::digits).
+    pub(crate) fn of_tombstone(digits: &str) -> Option<Self> {
+        let is_digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+        let is_whole = digits.len() == SessionKey::LENGTH - Self::TOMBSTONE.len();
+        (is_whole && digits.bytes().all(is_digit))
+            .then(|| Self::read(&format!("{}{digits}", Self::TOMBSTONE)))
+            .flatten()
+    }
+
+    /// What tells the key of a tombstone from that of another: 32 hexadecimal digits.
+    #[cfg(feature = "web")]
+    pub(crate) fn digits(&self) -> &str {
+        &self.as_str()[Self::TOMBSTONE.len()..]
+    }
+
     /// As the database gives it.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let stored = text.as_bytes().try_into().ok().filter(|_| text.is_ascii())?;
@@ -168,6 +196,13 @@ impl fmt::Debug for StoredKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoredKey(..)")
     }
+}
+
+/// Fills these bytes from the operating system's generator.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), Error> {
+    SysRng
+        .try_fill_bytes(bytes)
+        .map_err(|source| Error::System { what: "random bits", source: source.into() })
 }
 
 fn ascii(characters: &[u8]) -> &str {

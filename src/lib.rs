@@ -45,7 +45,9 @@
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `diesel-async` | sessions on PostgreSQL without blocking, over bb8 and without libpq: `AsyncDieselSession` |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
-//! | `tower-sessions` | the store for tower-sessions, axum's session layer: `TowerSessionStore` |
+//! | `tower-sessions` | the store for tower-sessions 0.15, axum's session layer: `TowerSessionStore` |
+//! | `tower-sessions-0-14` | the same store for tower-sessions 0.14, which axum-login 0.18 needs |
+//! | `web` | nothing by itself: the stores for web frameworks switch it on |
 //! | `tracing` | a span and an event for each operation: see below |
 //! | `testing` | a transaction for each test, and the conformance suite |
 //!
@@ -100,7 +102,7 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+#[cfg(feature = "web")]
 mod web;
 
 pub use async_now::AsyncNow;
@@ -113,6 +115,8 @@ pub use error::{Error, MigrationError};
 pub use key::{KeyStorage, SessionKey};
 pub use now::Now;
 pub use operations::AsyncSessions;
+#[cfg(feature = "web")]
+pub use operations::Conflicts;
 pub use options::{Builder, Options, OwnerLimit};
 pub use session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 pub use sessions::Sessions;
@@ -127,9 +131,7 @@ pub use sweeper::{Sweeper, SweeperBuilder};
 pub use table::SessionTable;
 #[cfg(feature = "actix-session")]
 pub use web::actix_session::ActixSessionStore;
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-pub use web::adapter::{CREATED_FIELD, HANDLE_FIELD};
-#[cfg(feature = "tower-sessions")]
-pub use web::tower_sessions::TowerSessionStore;
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-pub use web::{OnMissing, WebStore};
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub use web::tower_sessions::{TowerId, TowerSession, TowerSessionStore};
+#[cfg(feature = "web")]
+pub use web::{OnMissing, TextSource, WebStore};

@@ -28,10 +28,13 @@ impl Outcome for Error {
             | Self::PeriodOutOfRange { .. }
             | Self::OwnerTooLong { .. }
             | Self::OwnerHasNul { .. }
+            | Self::OwnerReserved
             | Self::OwnerLimit { .. }
             | Self::LabelTooLong { .. }
             | Self::LabelHasNul { .. }
             | Self::WithinUpdate => "refused",
+            #[cfg(feature = "web")]
+            Self::NotText { .. } | Self::TooDeep { .. } => "refused",
             _ => "failed",
         }
     }

@@ -18,9 +18,18 @@ mod blocking;
 mod cached_update;
 pub(crate) mod key;
 pub(crate) mod record;
+#[cfg_attr(not(feature = "web"), allow(dead_code, reason = "only web frameworks save whole sessions"))]
+mod saves;
+#[cfg_attr(
+    not(feature = "web"),
+    allow(dead_code, reason = "only web frameworks continue a session that they have ended")
+)]
+mod tombstones;
 
 pub(crate) use blocking::{BlockingConnection, now_or_never};
 pub(crate) use cached_update::cached_update;
+pub(crate) use saves::{SaveQueries, SavedText};
+pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
 
 /// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
 /// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.
@@ -37,7 +46,7 @@ pub(crate) use cached_update::cached_update;
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
     note = "a pooled connection leads to its connection: pass `&mut *conn`"
 )]
-pub trait SessionConnection: BlockingConnection + OwnerQueries + Migrate {}
+pub trait SessionConnection: BlockingConnection + SaveQueries + Migrate {}
 
 /// The result of a query, at once or later.
 pub trait QueryFuture<T>: Future<Output = QueryResult<T>> + Send {}
@@ -56,8 +65,8 @@ pub trait Queries: Send {
     /// Whether there is a live session under the key.
     fn is_live(&mut self, key: &StoredKey) -> impl QueryFuture<bool>;
 
-    /// The value of the live session under the key. Locks the session until the transaction ends.
-    fn lock_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<(Option<String>,)>>;
+    /// The texts of the live session under the key. Locks the session until the transaction ends.
+    fn lock_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Texts>>;
 
     /// Inserts a session without a label that begins now and expires after `period`; `false` if the key is taken.
     fn insert(
@@ -109,7 +118,7 @@ pub trait Queries: Send {
     /// Gives the live session under the key a label, or none; `false` if there is no session.
     fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> impl QueryFuture<bool>;
 
-    /// Moves the live session to another key; `false` if there is none.
+    /// Moves the live session to another key, and leaves a tombstone under the old one; `false` if there is no session.
     fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> impl QueryFuture<bool>;
 
     /// Deletes the session under the key, live or not; `false` where there is none.
@@ -118,7 +127,7 @@ pub trait Queries: Send {
     /// Deletes at most `limit` expired sessions, the longest expired first.
     fn delete_expired(&mut self, limit: u32) -> impl QueryFuture<usize>;
 
-    /// How many sessions there are, and how many of them are live.
+    /// How many sessions there are, and how many of them are live. Tombstones do not count.
     fn count(&mut self) -> impl QueryFuture<(i64, i64)>;
 
     /// Whether there is a session table.
@@ -152,20 +161,10 @@ pub trait Liveness: Queries {
     fn give_up(&mut self);
 }
 
-/// The queries for sessions of one owner.
-pub trait OwnerQueries: Queries {
+/// The queries for sessions of one owner. A tombstone of a session has another owner: see [`Tombstone`].
+pub trait OwnerQueries: TombstoneQueries {
     /// Gives the live session under the key an owner, or none; `false` where there is no session.
     fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> impl QueryFuture<bool>;
-
-    /// Gives the live session under the key a value and an expiry; `false` where its owner is another, or there is no
-    /// session.
-    fn update_owned(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        owner: Option<&str>,
-        deadline: Deadline,
-    ) -> impl QueryFuture<bool>;
 
     /// At most `limit` live sessions of an owner, the newest first, that stand after this time and key in such a list.
     fn load_owned(
@@ -178,31 +177,44 @@ pub trait OwnerQueries: Queries {
     /// How many live sessions an owner has under other keys than this one.
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> impl QueryFuture<i64>;
 
-    /// Deletes the live session under the key, if it is the owner's; `false` where there is none.
-    fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> impl QueryFuture<bool>;
+    /// The keys of an owner's oldest live sessions under other keys than this one, the oldest first.
+    fn oldest_owned(&mut self, owner: &str, but: &StoredKey, limit: i64) -> impl QueryFuture<Vec<StoredKey>>;
 
-    /// The time, no earlier than the date of a session that begins now, and the date of an owner's newest session.
-    fn now_and_newest(&mut self, owner: &str) -> impl QueryFuture<(DateTime<Utc>, Option<DateTime<Utc>>)>;
+    /// Deletes the sessions under these keys that are live and the owner's, and returns the keys of these.
+    fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> impl QueryFuture<Vec<StoredKey>>;
 
-    /// Whether an owner has a session, live or not, under another key than this one that is no newer than `until`.
-    fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> impl QueryFuture<bool>;
+    /// The time, no earlier than the date of a session that begins now.
+    fn now(&mut self) -> impl QueryFuture<DateTime<Utc>>;
 
-    /// Deletes the oldest `limit` of these whose dates lie from the first to the second.
+    /// The date of an owner's newest session, live or not.
+    fn newest_owned(&mut self, owner: &str) -> impl QueryFuture<Option<DateTime<Utc>>>;
+
+    /// Whether one of these owners has a session, live or not, under another key than these that is no newer than
+    /// `until`: in one statement, so that a renewal at the same time cannot hide a session from it.
+    fn has_until(
+        &mut self,
+        owners: [&str; 2],
+        but: [&StoredKey; 2],
+        until: DateTime<Utc>,
+    ) -> impl QueryFuture<bool>;
+
+    /// Deletes the oldest `limit` sessions of an owner, live or not, that are under another key than this one and whose
+    /// dates lie from the first to the second; and counts those that were live at the time `now`.
     fn delete_until(
         &mut self,
         owner: &str,
         but: &StoredKey,
         dates: (DateTime<Utc>, DateTime<Utc>),
+        now: DateTime<Utc>,
         limit: i64,
     ) -> impl QueryFuture<Deleted>;
-
-    /// Deletes so many live sessions of an owner that are under other keys than this one, the oldest first; fewer if
-    /// another call moves one of them to another key at the same time.
-    fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> impl QueryFuture<usize>;
 
     /// Locks this owner until the transaction ends.
     fn lock_owner(&mut self, owner: &str) -> impl QueryFuture<()>;
 }
+
+/// A session's value, owner and label.
+pub(crate) type Texts = (Option<String>, Option<String>, Option<String>);
 
 /// The row of a new session, without its key and its dates.
 #[derive(Clone, Copy)]

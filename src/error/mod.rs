@@ -87,11 +87,35 @@ pub enum Error {
         position: usize,
     },
 
+    /// The owner's name starts with U+0001. The store marks the owners of sessions that are being renewed with this
+    /// character. Nothing was written.
+    #[error("the owner starts with U+0001, which marks sessions that are being renewed: use an identifier")]
+    OwnerReserved,
+
     /// The owner has as many live sessions as this store allows. Nothing was written.
     #[error("the owner has {limit} live sessions already: end one of them first")]
     OwnerLimit {
         /// The limit: [`OwnerLimit::Refuse`](crate::OwnerLimit::Refuse).
         limit: u32,
+    },
+
+    /// The field that names the owner or the label holds an object, an array or a boolean. Nothing was written.
+    #[cfg(feature = "web")]
+    #[non_exhaustive]
+    #[error("the field {field} holds neither text nor a number: name a field inside it, as a JSON pointer")]
+    NotText {
+        /// The field, as `owner_from` or `label_from` has it.
+        field: String,
+    },
+
+    /// The data are nested so deeply that they could be saved, but not loaded. Nothing was written.
+    #[cfg(feature = "web")]
+    #[error(
+        "the session's data are nested more than {limit} levels deep, and could not be loaded again: flatten them"
+    )]
+    TooDeep {
+        /// The deepest level that can be loaded.
+        limit: usize,
     },
 
     /// The label is too long. Nothing was written.

@@ -6,13 +6,15 @@ use std::time::{Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::database::NewRow;
+use crate::database::{NewRow, Texts};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{OwnedSession, Session, SessionHandle};
 
 mod owners;
 mod queries;
+mod saves;
+mod tombstones;
 
 /// All sessions of a store. Times are microseconds since 1970, by a clock that never goes back.
 #[allow(missing_debug_implementations, reason = "it holds keys and values")]
@@ -42,6 +44,10 @@ impl Row {
         Self { value, owner, label, created_on, used_on: now, expire_date }
     }
 
+    fn texts(&self) -> Texts {
+        (self.value.clone(), self.owner.clone(), self.label.clone())
+    }
+
     fn is_of(&self, owner: &str) -> bool {
         self.owner.as_deref() == Some(owner)
     }
@@ -69,7 +75,7 @@ impl Row {
 
     fn session(&self, key: &StoredKey, now: i64) -> Session {
         let OwnedSession { handle, label, created, used, expires } = self.owned_session(key);
-        let (value, owner) = (self.value.clone(), self.owner.clone());
+        let (value, owner, _) = self.texts();
         let left = TimeDelta::microseconds(self.expire_date - now);
         Session { handle, value, owner, label, created, used, expires, left }
     }

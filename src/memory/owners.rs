@@ -6,7 +6,6 @@ use diesel::QueryResult;
 use super::{Row, Table, date};
 use crate::database::{Deleted, OwnerQueries};
 use crate::key::StoredKey;
-use crate::options::{Deadline, Renewal};
 use crate::session::OwnedSession;
 
 impl Table {
@@ -37,17 +36,6 @@ impl OwnerQueries for Table {
         Ok(self.change(key, |_, _| true, |row, _| row.owner = owner.map(str::to_owned)))
     }
 
-    async fn update_owned(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        owner: Option<&str>,
-        deadline: Deadline,
-    ) -> QueryResult<bool> {
-        let is_theirs = |row: &Row, _| row.owner.as_deref() == owner;
-        Ok(self.change(key, is_theirs, |row, now| row.write(value, Renewal::Until(deadline), now)))
-    }
-
     async fn load_owned(
         &mut self,
         owner: &str,
@@ -65,19 +53,40 @@ impl OwnerQueries for Table {
         Ok(i64::try_from(self.live_but(owner, but).len()).unwrap_or(i64::MAX))
     }
 
-    async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        let is_theirs = self.live(key).is_some_and(|(row, _)| row.is_of(owner));
-        Ok(is_theirs && !self.remove_rows(&[*key]).is_empty())
+    async fn oldest_owned(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        limit: i64,
+    ) -> QueryResult<Vec<StoredKey>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.live_but(owner, but).into_iter().take(limit).map(|(_, key)| key).collect())
     }
 
-    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
-        let newest = self.theirs(owner, |_, _| true).last().map(|(created_on, _)| date(*created_on));
-        Ok((date(self.now()), newest))
+    async fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> QueryResult<Vec<StoredKey>> {
+        let is_theirs = |key: &&StoredKey| self.live(key).is_some_and(|(row, _)| row.is_of(owner));
+        let theirs: Vec<StoredKey> = keys.iter().filter(is_theirs).copied().collect();
+        self.remove_rows(&theirs);
+        Ok(theirs)
     }
 
-    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
+    async fn now(&mut self) -> QueryResult<DateTime<Utc>> {
+        Ok(date(Self::now(self)))
+    }
+
+    async fn newest_owned(&mut self, owner: &str) -> QueryResult<Option<DateTime<Utc>>> {
+        Ok(self.theirs(owner, |_, _| true).last().map(|(created_on, _)| date(*created_on)))
+    }
+
+    async fn has_until(
+        &mut self,
+        owners: [&str; 2],
+        but: [&StoredKey; 2],
+        until: DateTime<Utc>,
+    ) -> QueryResult<bool> {
         let until = until.timestamp_micros();
-        Ok(!self.theirs(owner, |key, row| key != but && row.created_on <= until).is_empty())
+        let is_other = |key: &StoredKey, row: &Row| !but.contains(&key) && row.created_on <= until;
+        Ok(owners.iter().any(|owner| !self.theirs(owner, is_other).is_empty()))
     }
 
     async fn delete_until(
@@ -85,20 +94,16 @@ impl OwnerQueries for Table {
         owner: &str,
         but: &StoredKey,
         (from, until): (DateTime<Utc>, DateTime<Utc>),
+        now: DateTime<Utc>,
         limit: i64,
     ) -> QueryResult<Deleted> {
-        let now = self.now();
+        let now = now.timestamp_micros();
         let dates = from.timestamp_micros()..=until.timestamp_micros();
         let some = self.theirs(owner, |key, row| key != but && dates.contains(&row.created_on));
         let deleted = self.remove_first(&some, limit);
         let deleted: Vec<_> =
             deleted.iter().map(|row| (date(row.created_on), row.expire_date > now)).collect();
         Ok(Deleted::of(&deleted))
-    }
-
-    async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
-        let oldest = self.live_but(owner, but);
-        Ok(self.remove_first(&oldest, sessions).len())
     }
 
     /// Nobody else has the table.

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::QueryResult;
 
 use super::{Row, Table};
-use crate::database::{Liveness, NewRow, Queries, Transactions};
+use crate::database::{Ledger, Liveness, NewRow, Queries, Texts, Transactions};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::Session;
@@ -22,8 +22,8 @@ impl Queries for Table {
     }
 
     /// Nobody else has the table until the transaction ends.
-    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        Ok(self.live(key).map(|(row, _)| (row.value.clone(),)))
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<Texts>> {
+        Ok(self.live(key).map(|(row, _)| row.texts()))
     }
 
     async fn insert(
@@ -98,8 +98,11 @@ impl Queries for Table {
         let mut row = row.clone();
         row.expire_date = row.expire_date.min(row.end_of_life(lifetime));
         row.used_on = now;
+        let texts = NewRow { value: Some(&Ledger::renewed(new)), owner: None, label: None };
+        let tombstone =
+            Row::new(texts, row.created_on, now, now.saturating_add(Period::RENEWAL.microseconds()));
         self.remove_rows(&[*old]);
-        Ok(self.insert_row(*new, row))
+        Ok(self.insert_row(*new, row) && self.insert_row(old.tombstone(), tombstone))
     }
 
     async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
@@ -115,9 +118,10 @@ impl Queries for Table {
 
     async fn count(&mut self) -> QueryResult<(i64, i64)> {
         let now = self.now();
-        let live = self.rows.values().filter(|row| row.expire_date > now).count();
+        let sessions = || self.rows.iter().filter(|(key, _)| **key > StoredKey::FIRST);
+        let live = sessions().filter(|(_, row)| row.expire_date > now).count();
         let number = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-        Ok((number(self.rows.len()), number(live)))
+        Ok((number(sessions().count()), number(live)))
     }
 
     async fn has_table(&mut self) -> QueryResult<bool> {

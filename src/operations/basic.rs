@@ -2,14 +2,15 @@
 
 use chrono::TimeDelta;
 
+use super::lineage::end;
 use super::{Operation, found};
-use crate::database::Queries;
+use crate::database::{Queries, TombstoneQueries};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, Renewal};
 use crate::session::{Expiry, Session};
 
-/// Ends a session.
+/// Ends a session, or the one that it was renewed as.
 pub(crate) struct Clear {
     key: StoredKey,
 }
@@ -20,13 +21,13 @@ impl Clear {
     }
 }
 
-impl<C: Queries> Operation<C> for Clear {
+impl<C: TombstoneQueries> Operation<C> for Clear {
     type Output = ();
     const NAME: &'static str = "clear";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         // Idempotent: a session that was not there is as gone as one that was.
-        let _was_there = conn.delete(&self.key).await?;
+        let _was_there = end(conn, &self.key).await?;
         Ok(())
     }
 }

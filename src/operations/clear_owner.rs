@@ -10,7 +10,7 @@ use super::transaction::Transaction;
 use crate::database::{Deleted, OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::options::{Options, check_owner};
+use crate::options::{Options, PARKED, check_owner};
 
 /// Sessions to one DELETE: some ten milliseconds.
 const BATCH: u16 = 1_000;
@@ -24,6 +24,8 @@ fn oldest() -> DateTime<Utc> {
 #[derive(Clone)]
 pub(crate) struct ClearOwner {
     owner: String,
+    /// The owner of the sessions that are being renewed.
+    parked: String,
     keep: StoredKey,
     /// When the call began. Sessions that are newer began later, and are left alone: else logins could keep the call
     /// running for ever.
@@ -36,7 +38,7 @@ pub(crate) struct ClearOwner {
     /// rows in an index when it meets them again: else a look at the end would meet them all.
     reached: DateTime<Utc>,
     /// How many batches in succession have deleted nothing, and yet something is left: a DELETE does not see a session
-    /// under its new key that was rotated while it ran.
+    /// under its new key that was renewed while it ran.
     in_vain: u32,
 }
 
@@ -53,7 +55,8 @@ impl ClearOwner {
         check_owner(owner)?;
         let keep = keep.map_or(StoredKey::NONE, |key| options.stored_key(key));
         let (until, from, reached) = (oldest(), oldest(), oldest());
-        Ok(Self { owner: owner.to_owned(), keep, began: None, until, from, reached, in_vain: 0 })
+        let parked = format!("{PARKED}{owner}");
+        Ok(Self { owner: owner.to_owned(), parked, keep, began: None, until, from, reached, in_vain: 0 })
     }
 
     /// Deletes one batch, inside a transaction.
@@ -64,7 +67,9 @@ impl ClearOwner {
         let began = if let Some(began) = rest.began {
             began
         } else {
-            let (now, newest) = conn.now_and_newest(&rest.owner).await?;
+            let now = conn.now().await?;
+            let newest = conn.newest_owned(&rest.owner).await?;
+            let newest = newest.max(conn.newest_owned(&rest.parked).await?);
             rest.until = now;
             if let Some(ahead) = newest.filter(|newest| *newest > now) {
                 (rest.from, rest.reached, rest.until) = (now, now, ahead);
@@ -73,18 +78,22 @@ impl ClearOwner {
         };
         rest.began = Some(began);
         let dates = (rest.from, rest.until);
-        let deleted = conn.delete_until(&rest.owner, &rest.keep, dates, BATCH.into()).await?;
-        let Deleted { sessions, live: ended, newest } = deleted;
+        let deleted = conn.delete_until(&rest.owner, &rest.keep, dates, began, BATCH.into()).await?;
+        let Deleted { mut sessions, live: ended, newest } = deleted;
         if sessions == usize::from(BATCH) {
             rest.from = rest.reached;
             rest.reached = newest.unwrap_or(rest.reached);
             return Ok(Batch { ended, rest: Some(rest) });
         }
+        // Few at any time.
+        let keep = rest.keep.tombstone();
+        let dates = (oldest(), rest.until);
+        sessions += conn.delete_until(&rest.parked, &keep, dates, began, BATCH.into()).await?.sessions;
         if rest.until > began {
             (rest.from, rest.reached, rest.until) = (oldest(), oldest(), began);
             return Ok(Batch { ended, rest: Some(rest) });
         }
-        if !conn.has_until(&rest.owner, &rest.keep, rest.until).await? {
+        if !conn.has_until([&rest.owner, &rest.parked], [&rest.keep, &keep], rest.until).await? {
             return Ok(Batch { ended, rest: None });
         }
         (rest.from, rest.reached) = (oldest(), oldest());

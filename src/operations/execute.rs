@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use super::{Operation, Update, outside_of_updates};
-use crate::database::{OwnerQueries, Transactions};
+use crate::database::{OwnerQueries, SaveQueries, Transactions};
 use crate::error::Error;
 use crate::options::Options;
 
@@ -13,7 +13,7 @@ use crate::options::Options;
 /// A store implements the methods `run..`; everybody calls the others, which refuse calls from within an update.
 pub trait Execute {
     /// What its operations run on.
-    type Connection: OwnerQueries + Transactions;
+    type Connection: SaveQueries + Transactions;
 
     /// What its reads run on, if that is something else.
     type Reader: OwnerQueries;
@@ -112,7 +112,7 @@ forward_to_pointee!(std::sync::Arc<S>);
 /// A store whose operations are futures: the twin of [`Execute`].
 pub trait ExecuteAsync: Sync {
     /// What its operations run on.
-    type Connection: OwnerQueries + Transactions;
+    type Connection: SaveQueries + Transactions;
 
     /// What its reads run on, if that is something else.
     type Reader: OwnerQueries;

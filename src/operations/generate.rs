@@ -42,8 +42,6 @@ pub(crate) struct Generate<D> {
     value: Option<String>,
     owner: Option<String>,
     label: Option<String>,
-    /// When it began, if it goes on under a new key.
-    since: Option<DateTime<Utc>>,
     storage: KeyStorage,
     owner_limit: Option<OwnerLimit>,
     deadline: Deadline,
@@ -65,7 +63,6 @@ impl<D: Drawn> Generate<D> {
             value: owned(session.value),
             owner: owned(session.owner),
             label: owned(session.label),
-            since: None,
             storage: options.key_storage(),
             owner_limit: options.owner_limit(),
             deadline: options.deadline_after(session.period)?,
@@ -73,13 +70,6 @@ impl<D: Drawn> Generate<D> {
             sent: None,
             lost: Vec::new(),
         })
-    }
-
-    /// The session began then, and goes on under a new key.
-    #[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-    pub(crate) fn since(mut self, began: Option<DateTime<Utc>>) -> Self {
-        self.since = began;
-        self
     }
 
     /// Draws another key after a run whose answer was lost. The lost INSERT can still arrive later: under the same key it
@@ -105,12 +95,12 @@ impl<D: Drawn> Generate<D> {
             let key = StoredKey::new(&self.drawn.key(), self.storage);
             self.sent = Some(key);
             let (value, owner, label) = (self.value.as_deref(), self.owner.as_deref(), self.label.as_deref());
-            let inserted = if self.since.is_none() && label.is_none() {
+            let inserted = if label.is_none() {
                 // The usual case has a statement of its own, which sends less.
                 conn.insert(&key, value, owner, self.first_period).await?
             } else {
                 // A start that is still to come means now.
-                let since = self.since.unwrap_or(DateTime::<Utc>::MAX_UTC);
+                let since = DateTime::<Utc>::MAX_UTC;
                 conn.insert_since(&key, NewRow { value, owner, label }, since, self.deadline).await?
             };
             if inserted {

@@ -16,11 +16,12 @@ mod execute;
 mod expired;
 mod generate;
 mod lifetime;
+mod lineage;
 mod owner;
 mod sessions;
 mod transaction;
 mod update;
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+#[cfg(feature = "web")]
 mod web;
 
 pub use async_sessions::AsyncSessions;
@@ -30,7 +31,7 @@ pub(crate) use basic::{Clear, Find, Get, Set};
 pub(crate) use clear_owner::{ClearOwner, clear_owner};
 pub(crate) use execute::{Execute, ExecuteAsync};
 pub(crate) use expired::{Count, DeleteExpired};
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
+#[cfg(feature = "web")]
 pub(crate) use generate::Drawn;
 pub(crate) use generate::Generate;
 pub(crate) use lifetime::{Rotate, Touch};
@@ -40,8 +41,10 @@ pub(crate) use transaction::abandon;
 #[cfg(all(feature = "testing", feature = "tokio"))]
 pub(crate) use update::Updating;
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make, outside_of_updates};
-#[cfg(any(feature = "actix-session", feature = "tower-sessions"))]
-pub(crate) use web::{Delete, Save, SavedOwner};
+#[cfg(feature = "web")]
+pub use web::Conflicts;
+#[cfg(feature = "web")]
+pub(crate) use web::{Continue, Delete, Draft, Merge, Merged, Nonce, Save};
 
 /// How many keys are drawn until a database that keeps none of them is given up.
 const KEY_ATTEMPTS: u32 = 3;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::lineage::end_renewed;
 use super::transaction::Transaction;
 use super::{Operation, found};
 use crate::database::{OwnerQueries, Queries, Transactions};
@@ -13,7 +14,7 @@ use crate::session::{OwnedSession, SessionHandle};
 /// How often a DELETE may find nothing of what was seen before, until something else than a rotation is suspected.
 pub(super) const DELETE_ATTEMPTS: u32 = 10;
 
-/// Sessions that one statement lists while it looks for a handle.
+/// Sessions that one statement lists, or ends one by one.
 const PAGE: u16 = 1_000;
 
 /// Before any session, in a list of the newest first.
@@ -67,8 +68,8 @@ pub(super) async fn enforce_owner_limit<C: OwnerQueries>(
     enforce_owner_limit_in_lock(conn, owner, limit, but).await
 }
 
-/// The same if the owner is locked already. It deletes the oldest sessions until none is in excess. A DELETE does not see a
-/// session under its new key that was rotated while it ran, so it looks again.
+/// The same if the owner is locked already. It ends the oldest sessions until none is in excess. A session that another
+/// request renews at the same time is followed to its new key.
 pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
@@ -84,8 +85,12 @@ pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
         if in_vain == DELETE_ATTEMPTS {
             return Err(Error::NotDeleted { sessions: excess.unsigned_abs() });
         }
-        let deleted = conn.delete_oldest(owner, but, excess).await?;
-        in_vain = if deleted == 0 { in_vain + 1 } else { 0 };
+        let oldest = conn.oldest_owned(owner, but, excess.min(PAGE.into())).await?;
+        let deleted = conn.delete_owned(&oldest, owner).await?;
+        for renewed in oldest.iter().filter(|key| !deleted.contains(key)) {
+            end_renewed(conn, renewed).await?;
+        }
+        in_vain = if deleted.is_empty() { in_vain + 1 } else { 0 };
     }
 }
 
@@ -156,7 +161,8 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
         loop {
             let listed = conn.load_owned(&self.owner, before, PAGE.into()).await?;
             if let Some((key, _)) = listed.iter().find(|(_, session)| session.handle == self.handle) {
-                return Ok(conn.delete_if_owned(key, &self.owner).await?);
+                let was_there = conn.delete_owned(&[*key], &self.owner).await? == [*key];
+                return if was_there { Ok(true) } else { end_renewed(conn, key).await };
             }
             match listed.last() {
                 Some((key, last)) if listed.len() == usize::from(PAGE) => before = (last.created, *key),

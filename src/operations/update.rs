@@ -49,7 +49,7 @@ impl Update {
     pub(crate) async fn begin<C: Transactions>(&self, conn: &mut C) -> Result<Option<String>, Error> {
         let mut transaction = Transaction::begin(conn).await?;
         let unread = match transaction.conn().lock_live(&self.key).await {
-            Ok(Some((value,))) => {
+            Ok(Some((value, ..))) => {
                 transaction.leave_open();
                 return Ok(value);
             }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 #[cfg(feature = "diesel-async")]
 use super::pool::Establish;
-use super::{ConnectionSettings, Options, OwnerLimit, PoolSettings};
+use super::{ConnectionSettings, Options, OwnerLimit, PoolSettings, ValueLimit};
 use crate::error::Error;
 use crate::key::KeyStorage;
 
@@ -82,7 +82,7 @@ impl<C> Builder<C> {
 
     /// The largest value, in bytes. Defaults to 1 MiB.
     pub fn value_limit(mut self, bytes: usize) -> Self {
-        self.options.value_limit = bytes;
+        self.options.value_limit = ValueLimit(bytes);
         self
     }
 

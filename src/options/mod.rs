@@ -27,6 +27,9 @@ const DEFAULT_VALUE_LIMIT: usize = 1 << 20;
 /// Bytes of an owner's name, and of a label.
 const NAME_LIMIT: usize = 255;
 
+/// Stands before the owner's name in the row of a session that is being renewed.
+pub(crate) const PARKED: char = '\u{1}';
+
 /// Some 2,700 years: far inside what PostgreSQL (4713 BC to 294276 AD) and chrono can hold.
 pub(crate) const LONGEST_PERIOD: TimeDelta = TimeDelta::days(1_000_000);
 
@@ -40,6 +43,9 @@ pub struct Period(i64);
 impl Period {
     /// Longer than the longest period either way: for whom no limit is set.
     pub(crate) const ENDLESS: Self = Self(LONGEST_PERIOD.num_milliseconds() * 1_000 * 2);
+
+    /// How long a request may take from the call that ends a session to the call that continues it.
+    pub(crate) const RENEWAL: Self = Self(10 * 60 * 1_000_000);
 
     pub(crate) fn new(period: TimeDelta) -> Result<Self, Error> {
         period
@@ -108,7 +114,7 @@ impl OwnerLimit {
 pub struct Options {
     default_period: DefaultPeriod,
     pub(crate) table: SessionTable,
-    value_limit: usize,
+    value_limit: ValueLimit,
     max_lifetime: Option<TimeDelta>,
     touch_interval: TimeDelta,
     owner_limit: Option<OwnerLimit>,
@@ -227,7 +233,22 @@ impl Options {
     }
 
     pub(crate) fn check_value(&self, value: &str) -> Result<(), Error> {
-        let limit = self.value_limit;
+        self.value_limit.check(value)
+    }
+
+    #[cfg(feature = "web")]
+    pub(crate) fn value_limit(&self) -> ValueLimit {
+        self.value_limit
+    }
+}
+
+/// The size of the largest value, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ValueLimit(usize);
+
+impl ValueLimit {
+    pub(crate) fn check(self, value: &str) -> Result<(), Error> {
+        let Self(limit) = self;
         if value.len() > limit {
             return Err(Error::ValueTooLarge { size: value.len(), limit });
         }
@@ -243,6 +264,9 @@ pub(crate) fn check_text(value: &str) -> Result<(), Error> {
 pub(crate) fn check_owner(owner: &str) -> Result<(), Error> {
     if owner.len() > NAME_LIMIT {
         return Err(Error::OwnerTooLong { size: owner.len(), limit: NAME_LIMIT });
+    }
+    if owner.starts_with(PARKED) {
+        return Err(Error::OwnerReserved);
     }
     without_nul(owner, |position| Error::OwnerHasNul { position })
 }
@@ -264,7 +288,7 @@ impl Default for Options {
         Self {
             default_period: DefaultPeriod::new(Period(DEFAULT_PERIOD.num_milliseconds() * 1_000)),
             table: SessionTable::default(),
-            value_limit: DEFAULT_VALUE_LIMIT,
+            value_limit: ValueLimit(DEFAULT_VALUE_LIMIT),
             max_lifetime: None,
             touch_interval: TimeDelta::minutes(1),
             owner_limit: None,

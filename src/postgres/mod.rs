@@ -13,7 +13,9 @@ mod moved_row;
 mod owners;
 mod queries;
 mod run_query;
+mod saves;
 pub(crate) mod table;
+mod tombstones;
 mod utc_zone;
 
 #[cfg(feature = "diesel-async")]

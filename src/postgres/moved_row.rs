@@ -4,6 +4,8 @@ use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 
+use super::table::session;
+
 diesel::table! {
     use diesel::sql_types::{Nullable, Text, Timestamptz};
 
@@ -17,13 +19,22 @@ diesel::table! {
     }
 }
 
+/// What the DELETE returns: the columns of `moved`, in their order.
+pub(super) const MOVED: (
+    session::created_on,
+    session::expire_date,
+    session::session_data,
+    session::owner,
+    session::label,
+) = (session::created_on, session::expire_date, session::session_data, session::owner, session::label);
+
 /// `WITH moved AS (DELETE ... RETURNING ...) INSERT ... SELECT ... FROM moved`, which Diesel's own queries lack: one
-/// statement out of two of Diesel's, both typed.
+/// statement out of several of Diesel's, all typed.
 #[derive(Debug, QueryId)]
 pub(super) struct MovedRow<D, I> {
-    /// A DELETE that returns the columns of `moved`, in their order.
+    /// A DELETE that returns [`MOVED`].
     pub(super) delete: D,
-    /// An INSERT that selects from `moved`.
+    /// An INSERT that selects from `moved`; or [`Both`].
     pub(super) insert: I,
 }
 
@@ -42,3 +53,25 @@ where
 }
 
 impl<D, I, Conn> RunQueryDsl<Conn> for MovedRow<D, I> {}
+
+/// Two INSERTs that select from `moved`. PostgreSQL counts the rows of the last one.
+#[derive(Debug, QueryId)]
+pub(super) struct Both<F, L> {
+    pub(super) first: F,
+    pub(super) last: L,
+}
+
+impl<F, L, DB> QueryFragment<DB> for Both<F, L>
+where
+    DB: Backend,
+    F: QueryFragment<DB>,
+    L: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        // The WITH of `MovedRow` goes on.
+        out.push_sql(", first AS (");
+        self.first.walk_ast(out.reborrow())?;
+        out.push_sql(") ");
+        self.last.walk_ast(out.reborrow())
+    }
+}

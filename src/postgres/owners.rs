@@ -6,15 +6,14 @@ use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::expressions::{
-    any_of, candidates, count, expire_date, latest, live, live_under, pg_advisory_xact_lock,
-    statement_timestamp, used, used_now,
+    any_of, candidates, count, latest, live, live_under, pg_advisory_xact_lock, statement_timestamp, used,
+    used_now,
 };
 use super::run_query::RunQuery;
 use super::table::session;
 use crate::database::key::{FixedChar, KeyColumn, KeyParameter};
 use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
-use crate::options::Deadline;
 use crate::session::{OwnedSession, SessionHandle};
 
 /// A session's key and label; when it was created and last used, and when it expires.
@@ -42,20 +41,6 @@ impl<C: RunQuery> OwnerQueries for C {
     async fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> QueryResult<bool> {
         let changes = (session::owner.eq(owner), used_now());
         let update = cached_update(session::table, changes, live_under(key));
-        Ok(self.execute(update).await? == 1)
-    }
-
-    async fn update_owned(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        owner: Option<&str>,
-        deadline: Deadline,
-    ) -> QueryResult<bool> {
-        let expire_date = session::expire_date.eq(expire_date(deadline));
-        let changes = (session::session_data.eq(value), expire_date, used_now());
-        let is_theirs = session::owner.is_not_distinct_from(owner);
-        let update = cached_update(session::table, changes, live_under(key).and(is_theirs));
         Ok(self.execute(update).await? == 1)
     }
 
@@ -89,21 +74,57 @@ impl<C: RunQuery> OwnerQueries for C {
         self.only_row(session::table.filter(live.and(others)).select(count(session::session_key))).await
     }
 
-    async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        let delete = diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)));
-        Ok(self.execute(delete).await? == 1)
+    async fn oldest_owned(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        limit: i64,
+    ) -> QueryResult<Vec<StoredKey>> {
+        let now = clock(self).await?;
+        let query = session::table
+            .filter(session::owner.eq(owner).and(session::expire_date.gt(now)))
+            .filter(session::session_key.ne(KeyParameter::from(but)))
+            .order((session::created_on, session::session_key))
+            .select(session::session_key)
+            .limit(limit);
+        let keys: Vec<KeyColumn> = self.rows(query).await?;
+        Ok(keys.into_iter().map(|KeyColumn(key)| key).collect())
     }
 
-    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
+    async fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> QueryResult<Vec<StoredKey>> {
+        let keys: Vec<KeyParameter<'_>> = keys.iter().map(KeyParameter::from).collect();
+        // As in a sweep, so that both lock their rows in one order.
+        let some = candidates
+            .filter(candidates.field(session::session_key).eq_any(keys))
+            .select(candidates.field(session::session_key));
+        let delete = diesel::delete(
+            session::table
+                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(some))))
+                .filter(is_still_of(owner).and(live())),
+        );
+        let keys: Vec<KeyColumn> = self.rows(delete.returning(session::session_key)).await?;
+        Ok(keys.into_iter().map(|KeyColumn(key)| key).collect())
+    }
+
+    async fn now(&mut self) -> QueryResult<DateTime<Utc>> {
         // The column rounds up by half of that at most.
-        let now = clock(self).await? + TimeDelta::milliseconds(10);
-        let newest = session::table.filter(session::owner.eq(owner)).select(latest(session::created_on));
-        Ok((now, self.only_row(newest).await?))
+        Ok(clock(self).await? + TimeDelta::milliseconds(10))
     }
 
-    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
-        let theirs = session::owner.eq(owner).and(session::created_on.le(until));
+    async fn newest_owned(&mut self, owner: &str) -> QueryResult<Option<DateTime<Utc>>> {
+        let theirs = session::table.filter(session::owner.eq(owner));
+        self.only_row(theirs.select(latest(session::created_on))).await
+    }
+
+    async fn has_until(
+        &mut self,
+        owners: [&str; 2],
+        [but, nor]: [&StoredKey; 2],
+        until: DateTime<Utc>,
+    ) -> QueryResult<bool> {
+        let theirs = session::owner.eq_any(owners).and(session::created_on.le(until));
         let others = session::session_key.ne(KeyParameter::from(but));
+        let others = others.and(session::session_key.ne(KeyParameter::from(nor)));
         self.only_row(select(exists(session::table.filter(theirs.and(others))))).await
     }
 
@@ -112,9 +133,9 @@ impl<C: RunQuery> OwnerQueries for C {
         owner: &str,
         but: &StoredKey,
         (from, until): (DateTime<Utc>, DateTime<Utc>),
+        now: DateTime<Utc>,
         limit: i64,
     ) -> QueryResult<Deleted> {
-        let now = clock(self).await?;
         let some = candidates
             .filter(candidates.field(session::owner).eq(owner))
             .filter(candidates.field(session::created_on).ge(from))
@@ -131,23 +152,6 @@ impl<C: RunQuery> OwnerQueries for C {
         let deleted = delete.returning((session::created_on, session::expire_date.gt(now)));
         let deleted: Vec<(DateTime<Utc>, bool)> = self.rows(deleted).await?;
         Ok(Deleted::of(&deleted))
-    }
-
-    async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
-        let now = clock(self).await?;
-        let oldest = candidates
-            .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(now))
-            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
-            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
-            .select(candidates.field(session::session_key))
-            .limit(sessions);
-        let delete = diesel::delete(
-            session::table
-                .filter(session::session_key.eq(any_of(array::<FixedChar, _>(oldest))))
-                .filter(is_still_of(owner).and(live())),
-        );
-        self.execute(delete).await
     }
 
     async fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {

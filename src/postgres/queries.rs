@@ -3,18 +3,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{array, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::{Interval, Timestamptz};
+use diesel::sql_types::{Interval, Text, Timestamptz};
 
 use super::expressions::{
     any_of, candidates, count, date_trunc, expire_date, greatest, interval, interval_of_life, kept, later_by,
     least, live, live_under, not_used_for, statement_timestamp, timezone, to_regclass, used, used_now,
 };
-use super::moved_row::{MovedRow, moved};
+use super::moved_row::{Both, MOVED, MovedRow, moved};
 use super::run_query::RunQuery;
 use super::table::session;
 use super::utc_zone::UtcZone;
 use crate::database::key::{FixedChar, KeyParameter};
-use crate::database::{NewRow, Queries, cached_update};
+use crate::database::{Ledger, NewRow, Queries, Texts, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
@@ -42,9 +42,9 @@ impl<C: RunQuery> Queries for C {
         self.only_row(select(exists(session::table.filter(live_under(key))))).await
     }
 
-    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        let query = session::table.filter(live_under(key)).select((session::session_data,)).for_update();
-        self.row(query).await
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<Texts>> {
+        let texts = (session::session_data, session::owner, session::label);
+        self.row(session::table.filter(live_under(key)).select(texts).for_update()).await
     }
 
     async fn insert(
@@ -175,13 +175,22 @@ impl<C: RunQuery> Queries for C {
     }
 
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
-        let delete = diesel::delete(session::table.filter(live_under(old))).returning((
-            session::created_on,
-            session::expire_date,
-            session::session_data,
-            session::owner,
-            session::label,
-        ));
+        let delete = diesel::delete(session::table.filter(live_under(old))).returning(MOVED);
+        let (tombstone_key, ledger) = (old.tombstone(), Ledger::renewed(new));
+        let tombstone = moved::table
+            .select((
+                KeyParameter::from(&tombstone_key).into_sql::<FixedChar>(),
+                moved::created_on,
+                statement_timestamp() + interval(Period::RENEWAL),
+                ledger.as_str().into_sql::<Text>().nullable(),
+            ))
+            .insert_into(session::table)
+            .into_columns((
+                session::session_key,
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+            ));
         let lifetime = interval_of_life(lifetime).into_sql::<Interval>();
         let end_of_life = timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime);
         let insert = moved::table
@@ -204,6 +213,7 @@ impl<C: RunQuery> Queries for C {
                 session::label,
                 session::used_on,
             ));
+        let insert = Both { first: tombstone, last: insert };
         Ok(self.execute(MovedRow { delete, insert }).await? == 1)
     }
 
@@ -231,7 +241,8 @@ impl<C: RunQuery> Queries for C {
 
     async fn count(&mut self) -> QueryResult<(i64, i64)> {
         let counts = (count(session::session_key), count(session::session_key).aggregate_filter(live()));
-        self.only_row(session::table.select(counts)).await
+        let sessions = session::session_key.gt(KeyParameter::from(&StoredKey::FIRST));
+        self.only_row(session::table.filter(sessions).select(counts)).await
     }
 
     async fn has_table(&mut self) -> QueryResult<bool> {

@@ -83,7 +83,7 @@ fn check_keys(conn: &mut SqliteConnection, storage: KeyStorage) -> Result<(), Mi
         }
         KeyStorage::Hashed => {
             let plain = "coalesce((SELECT min(substr(session_key, 1, 1) <> '$') \
-                 FROM (SELECT session_key FROM main.session LIMIT 100)), false)";
+                 FROM (SELECT session_key FROM main.session WHERE session_key >= '#' LIMIT 100)), false)";
             (plain, MigrationError::PlainKeys)
         }
     };

@@ -7,6 +7,8 @@ mod expressions;
 pub(crate) mod migrate;
 mod owners;
 mod queries;
+mod saves;
 pub(crate) mod table;
+mod tombstones;
 
 pub use builder::Synchronous;

@@ -5,12 +5,11 @@ use diesel::dsl::{auto_type, exists, max, select};
 use diesel::prelude::*;
 
 use super::clock::MillisecondsNow;
-use super::expressions::{candidates, date, expire_date, live, live_under, used, used_now};
+use super::expressions::{candidates, date, live, live_under, used, used_now};
 use super::table::session;
 use crate::database::key::{KeyColumn, KeyParameter};
 use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
-use crate::options::Deadline;
 use crate::session::{OwnedSession, SessionHandle};
 
 /// A session's key and label; when it was created and last used, and when it expires.
@@ -26,20 +25,6 @@ impl OwnerQueries for SqliteConnection {
         cached_update(session::table, (session::owner.eq(owner), used_now()), live_under(key))
             .execute(self)
             .map(|rows| rows == 1)
-    }
-
-    async fn update_owned(
-        &mut self,
-        key: &StoredKey,
-        value: &str,
-        owner: Option<&str>,
-        deadline: Deadline,
-    ) -> QueryResult<bool> {
-        let expire_date = session::expire_date.eq(expire_date(deadline));
-        let changes = (session::session_data.eq(value), expire_date, used_now());
-        let is_theirs = session::owner.is(owner);
-        let update = cached_update(session::table, changes, live_under(key).and(is_theirs));
-        update.execute(self).map(|rows| rows == 1)
     }
 
     async fn load_owned(
@@ -71,22 +56,52 @@ impl OwnerQueries for SqliteConnection {
         session::table.filter(live_of(owner).and(others)).count().get_result(self)
     }
 
-    async fn delete_if_owned(&mut self, key: &StoredKey, owner: &str) -> QueryResult<bool> {
-        diesel::delete(session::table.filter(live_under(key)).filter(session::owner.eq(owner)))
-            .execute(self)
-            .map(|rows| rows == 1)
+    async fn oldest_owned(
+        &mut self,
+        owner: &str,
+        but: &StoredKey,
+        limit: i64,
+    ) -> QueryResult<Vec<StoredKey>> {
+        let keys: Vec<KeyColumn> = session::table
+            .filter(live_of(owner))
+            .filter(session::session_key.ne(KeyParameter::from(but)))
+            .order((session::created_on, session::session_key))
+            .select(session::session_key)
+            .limit(limit)
+            .load(self)?;
+        Ok(keys.into_iter().map(|KeyColumn(key)| key).collect())
     }
 
-    async fn now_and_newest(&mut self, owner: &str) -> QueryResult<(DateTime<Utc>, Option<DateTime<Utc>>)> {
+    /// One by one, since `RETURNING` would ask for a newer SQLite.
+    async fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> QueryResult<Vec<StoredKey>> {
+        let mut deleted = Vec::new();
+        for key in keys {
+            let theirs = session::table.filter(live_under(key)).filter(session::owner.eq(owner));
+            if diesel::delete(theirs).execute(self)? == 1 {
+                deleted.push(*key);
+            }
+        }
+        Ok(deleted)
+    }
+
+    async fn now(&mut self) -> QueryResult<DateTime<Utc>> {
+        select(MillisecondsNow).get_result(self).map(date)
+    }
+
+    async fn newest_owned(&mut self, owner: &str) -> QueryResult<Option<DateTime<Utc>>> {
         let newest = session::table.filter(session::owner.eq(owner)).select(max(session::created_on));
-        let (now, newest): (i64, Option<i64>) =
-            select((MillisecondsNow, newest.single_value())).get_result(self)?;
-        Ok((date(now), newest.map(date)))
+        newest.get_result::<Option<i64>>(self).map(|newest| newest.map(date))
     }
 
-    async fn has_until(&mut self, owner: &str, but: &StoredKey, until: DateTime<Utc>) -> QueryResult<bool> {
-        let theirs = session::owner.eq(owner).and(session::created_on.le(until.timestamp_millis()));
+    async fn has_until(
+        &mut self,
+        owners: [&str; 2],
+        [but, nor]: [&StoredKey; 2],
+        until: DateTime<Utc>,
+    ) -> QueryResult<bool> {
+        let theirs = session::owner.eq_any(owners).and(session::created_on.le(until.timestamp_millis()));
         let others = session::session_key.ne(KeyParameter::from(but));
+        let others = others.and(session::session_key.ne(KeyParameter::from(nor)));
         select(exists(session::table.filter(theirs.and(others)))).get_result(self)
     }
 
@@ -96,6 +111,7 @@ impl OwnerQueries for SqliteConnection {
         owner: &str,
         but: &StoredKey,
         (from, until): (DateTime<Utc>, DateTime<Utc>),
+        now: DateTime<Utc>,
         limit: i64,
     ) -> QueryResult<Deleted> {
         let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
@@ -107,24 +123,13 @@ impl OwnerQueries for SqliteConnection {
                 .order((candidates.field(session::created_on), candidates.field(session::session_key)))
                 .limit(limit)
         };
-        let is_live = candidates.field(session::expire_date).gt(MillisecondsNow);
+        let is_live = candidates.field(session::expire_date).gt(now.timestamp_millis());
         let found: Vec<(i64, bool)> =
             some().select((candidates.field(session::created_on), is_live)).load(self)?;
         let keys = some().select(candidates.field(session::session_key));
         diesel::delete(session::table.filter(session::session_key.eq_any(keys))).execute(self)?;
         let deleted: Vec<_> = found.into_iter().map(|(created, is_live)| (date(created), is_live)).collect();
         Ok(Deleted::of(&deleted))
-    }
-
-    async fn delete_oldest(&mut self, owner: &str, but: &StoredKey, sessions: i64) -> QueryResult<usize> {
-        let oldest = candidates
-            .filter(candidates.field(session::owner).eq(owner))
-            .filter(candidates.field(session::expire_date).gt(MillisecondsNow))
-            .filter(candidates.field(session::session_key).ne(KeyParameter::from(but)))
-            .order((candidates.field(session::created_on), candidates.field(session::session_key)))
-            .select(candidates.field(session::session_key))
-            .limit(sessions);
-        diesel::delete(session::table.filter(session::session_key.eq_any(oldest))).execute(self)
     }
 
     /// The whole database is locked, by `BEGIN`.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{count, count_star, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 
 use super::clock::MillisecondsNow;
 use super::expressions::{
@@ -12,7 +12,7 @@ use super::expressions::{
 };
 use super::table::session;
 use crate::database::key::KeyParameter;
-use crate::database::{NewRow, Queries, cached_update};
+use crate::database::{Ledger, NewRow, Queries, Texts, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
@@ -45,8 +45,9 @@ impl Queries for SqliteConnection {
     }
 
     /// The whole database is locked, by `BEGIN`.
-    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<(Option<String>,)>> {
-        session::table.filter(live_under(key)).select((session::session_data,)).get_result(self).optional()
+    async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<Texts>> {
+        let texts = (session::session_data, session::owner, session::label);
+        session::table.filter(live_under(key)).select(texts).get_result(self).optional()
     }
 
     async fn insert(
@@ -193,14 +194,40 @@ impl Queries for SqliteConnection {
         cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
     }
 
-    /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key.
+    /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key; and the tombstone by a second statement.
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
         let changes = (
             session::session_key.eq(KeyParameter::from(new)),
             session::expire_date.eq(kept(lifetime)),
             used_now(),
         );
-        cached_update(session::table, changes, live_under(old)).execute(self).map(|rows| rows == 1)
+        let (tombstone, ledger) = (old.tombstone(), Ledger::renewed(new));
+        // It writes first, and so waits for another writer.
+        self.transaction(|conn| {
+            if cached_update(session::table, changes, live_under(old)).execute(conn)? == 0 {
+                return Ok(false);
+            }
+            let expire_date = MillisecondsNow + milliseconds(Period::RENEWAL);
+            candidates
+                .filter(candidates.field(session::session_key).eq(KeyParameter::from(new)))
+                .select((
+                    KeyParameter::from(&tombstone).into_sql::<Text>(),
+                    candidates.field(session::created_on),
+                    expire_date,
+                    ledger.as_str().into_sql::<Text>().nullable(),
+                    (expire_date / HOUR).nullable(),
+                ))
+                .insert_into(session::table)
+                .into_columns((
+                    session::session_key,
+                    session::created_on,
+                    session::expire_date,
+                    session::session_data,
+                    session::expire_hour,
+                ))
+                .execute(conn)?;
+            Ok(true)
+        })
     }
 
     async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {
@@ -223,6 +250,7 @@ impl Queries for SqliteConnection {
 
     async fn count(&mut self) -> QueryResult<(i64, i64)> {
         session::table
+            .filter(session::session_key.gt(KeyParameter::from(&StoredKey::FIRST)))
             .select((count_star(), count(session::session_key).aggregate_filter(live())))
             .get_result(self)
     }

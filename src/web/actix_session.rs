@@ -2,44 +2,56 @@
 
 use std::collections::HashMap;
 
+use actix_session::Session;
 use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, SessionStore, UpdateError};
 use actix_web::cookie::time::Duration;
-use chrono::TimeDelta;
-use serde_json::Value;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::adapter::{Adapter, CREATED_FIELD, Draft, HANDLE_FIELD, NoOwner, created, handle, period};
-use super::{OnMissing, WebStore};
+use super::adapter::{Adapter, Loaded, NotLoaded, created, period};
+use super::data::{Field as _, reserved};
+use super::{OnMissing, TextSource, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Drawn, SavedOwner};
-use crate::session::{Expiry, Session};
+use crate::operations::{Conflicts, Delete, Drawn, Nonce};
+use crate::session::{Expiry, SessionHandle};
 
 /// As actix-session 0.11 has it: JSON texts by name.
 type SessionState = HashMap<String, String>;
 
-/// A [`SessionStore`] of actix-session (0.11) over this crate's table (feature `actix-session`).
+/// A store for actix-session (0.11) over this crate's table (feature `actix-session`).
 ///
-/// What it adds to others: a session that was deleted is not brought back by a request that outlives the logout, under
-/// no key, neither by its changes nor by its `Session::renew`; keys are this crate's, 160 bits from the operating
-/// system, and hashed at rest; `update_ttl` never shortens a session, and costs no write a request
-/// ([`touch`](crate::Sessions::touch)); with [`owner_from`](Self::owner_from) all sessions of a user can be listed and
-/// ended.
+/// What it adds to other stores:
 ///
-/// Two requests of one session that both change it overwrite each other's state, as with every store of
-/// actix-session: for counters and the like use [`AsyncSessions::update`](crate::AsyncSessions::update) on a session
-/// of your own.
+/// - **A logout is final.** A request that outlives it cannot bring the session back, under no key: neither by its changes
+///   nor by its `Session::renew`, whichever server handled which request. The same holds for
+///   [`clear_owner`](crate::Sessions::clear_owner) and for a session that expires meanwhile.
+/// - **A login that is clicked twice works.** Of two requests that renew a session at once one succeeds, and its session
+///   lives. A session keeps its owner, its label and the time when it was created.
+/// - **Changes merge.** A request writes the entries that it has changed, and keeps the entries that other requests have
+///   changed since this one loaded the session. [`conflicts`](Self::conflicts) says what happens if both changed one entry.
+/// - **Keys are this crate's**: 160 bits from the operating system, and the table holds a hash of them.
+/// - **`update_ttl` costs few writes.** It is [`touch`](crate::Sessions::touch), and never shortens a session.
+/// - **Owners.** With [`owner_from`](Self::owner_from) you can list and end all sessions of a user.
 ///
-/// The state of a loaded session has two entries more, which are not stored. [`CREATED_FIELD`](crate::CREATED_FIELD) is
-/// carried on by `Session::renew`, with the [longest lifetime](crate::Builder::max_lifetime), but not where
-/// `Session::clear` came before. [`HANDLE_FIELD`](crate::HANDLE_FIELD) marks this device among all
-/// [of its owner](crate::Sessions::sessions_of); and by it a renewal is known, which goes on with no session that
-/// another request ends at the same moment: so of two renewals at once none may.
+/// # How a renewal works
 ///
-/// A handler must give back a connection of the store's pool before it asks for the session: if every request holds one
-/// connection and waits for a second, none gets it.
+/// At the end of a request, actix-session renews a session by `delete` and `save`. It logs out by the same `delete`. So
+/// `delete` parks the session, for ten minutes at most. A parked session is absent for every operation, and whatever ends
+/// sessions also ends parked ones. `save` continues a parked session only if every request that deleted it has also saved
+/// it: otherwise one of them was a logout. If two requests renew a session at once, the first `save` is therefore refused,
+/// and that visitor sees an internal error. If such a request is cancelled between its `delete` and its `save`, which follow
+/// each other directly, the session ends for the other one, too.
 ///
-/// While the middleware renews a session, at the end of a request, a [`clear_owner`](crate::Sessions::clear_owner) does
-/// not reach it, nor does a logout on another server. Delete expired sessions by a [`Sweeper`](crate::Sweeper).
+/// # What to know about actix-session
+///
+/// - The state of a loaded session has entries of this crate, whose names begin with `diesel-session.`. The table does not
+///   hold them. One is the session's key: do not send all entries of a session to a client.
+/// - `Session::clear` discards what the session was: the request then replaces all entries. `Session::renew` after it begins
+///   another session.
+/// - A handler must give back a connection of the store's pool before it returns: if every request holds one connection and
+///   waits for a second, none gets it.
+/// - Make one store and give each worker a clone. A store that the factory of `HttpServer` makes has a pool for each worker.
+/// - Delete expired sessions by a [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
 ///
@@ -62,36 +74,78 @@ type SessionState = HashMap<String, String>;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ActixSessionStore<S> {
-    adapter: Adapter<S>,
+    adapter: Adapter<S, String>,
 }
 
 impl<S: WebStore> ActixSessionStore<S> {
-    /// The store, without owners, and with [`OnMissing::Error`].
+    /// The store, without owners and labels, with [`OnMissing::Error`] and [`Conflicts::LastWriterWins`].
     pub fn new(store: S) -> Self {
         Self { adapter: Adapter::new(store) }
     }
 
-    /// The entry of a session's state that names its owner, text or a number, which is kept as text: each save
-    /// copies it to the owner, which is nobody where the entry is missing.
+    /// Where the session's owner is in its state: the name of an entry, a JSON pointer, or a function over the state, whose
+    /// values are texts of JSON. Each save copies it to the session's owner. Default: saves leave the owner as it is.
     ///
-    /// Then [`clear_owner`](crate::Sessions::clear_owner) and its like reach these sessions, and
-    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: with
-    /// [`EndOldest`](crate::OwnerLimit::EndOldest), since the handler is over when a login would be refused, and the
-    /// visitor would see an internal error.
-    pub fn owner_from(mut self, entry: &str) -> Self {
-        self.adapter.owner_field = Some(entry.to_owned());
+    /// [`clear_owner`](crate::Sessions::clear_owner) and the other operations on owners then reach these sessions, and
+    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them. Use
+    /// [`EndOldest`](crate::OwnerLimit::EndOldest) there: actix-session saves after the handler, so a login that is refused
+    /// is an internal error for the visitor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use diesel_session::{ActixSessionStore, Blocking, MemorySession};
+    ///
+    /// let sessions = Blocking::new(MemorySession::new(), 8);
+    ///
+    /// // An entry; and the user of actix-identity.
+    /// let store = ActixSessionStore::new(sessions.clone()).owner_from("user_id");
+    /// let store = ActixSessionStore::new(sessions).owner_from("actix_identity.user_id");
+    /// ```
+    pub fn owner_from(mut self, source: impl TextSource<String>) -> Self {
+        self.adapter.owner_from(source.source());
         self
     }
 
-    /// What an `update` does whose session is gone. Defaults to [`OnMissing::Error`].
+    /// Where the session's [label](crate::Sessions::set_label) is in its state, as [`owner_from`](Self::owner_from) has it.
+    /// Default: saves leave the label as it is.
+    pub fn label_from(mut self, source: impl TextSource<String>) -> Self {
+        self.adapter.label_from(source.source());
+        self
+    }
+
+    /// What an `update` does if its session is gone. Default: [`OnMissing::Error`].
     pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
         self.adapter.on_missing = on_missing;
         self
     }
 
-    fn owner(&self, state: &SessionState) -> Result<SavedOwner, NoOwner> {
-        // What is no JSON is nobody's name either.
-        self.adapter.owner(|field| state.get(field).map(|text| json(text).unwrap_or(Value::Bool(false))))
+    /// What an `update` does if another request has changed the same entry meanwhile. Default:
+    /// [`Conflicts::LastWriterWins`].
+    pub fn conflicts(mut self, conflicts: Conflicts) -> Self {
+        self.adapter.conflicts(conflicts);
+        self
+    }
+
+    /// The key of the request's session, for the operations of [`Sessions`](crate::Sessions): for example to keep this
+    /// session while [all others of its owner](crate::Sessions::clear_owner) end. `None` for a session that was not in the
+    /// database when this request loaded it, and after `Session::clear` or `Session::purge`.
+    #[must_use]
+    pub fn key(&self, session: &Session) -> Option<SessionKey> {
+        session.entries().get(reserved::KEY).and_then(|key| key.parse().ok())
+    }
+
+    /// The handle of the request's session: what marks this device among all [of its owner](crate::Sessions::sessions_of).
+    /// `None` as for [`key`](Self::key).
+    #[must_use]
+    pub fn handle(&self, session: &Session) -> Option<SessionHandle> {
+        self.key(session).map(|key| self.adapter.store.handle(&key))
+    }
+
+    /// When the request's session was created, by the database's clock. `None` as for [`key`](Self::key). Asks no database.
+    #[must_use]
+    pub fn created(&self, session: &Session) -> Option<DateTime<Utc>> {
+        session.entries().get(reserved::CREATED).and_then(|text| created(text))
     }
 }
 
@@ -111,46 +165,40 @@ impl Drawn for CookieValue {
     }
 }
 
-/// An entry's text is JSON.
-fn json(text: &str) -> Option<Value> {
-    serde_json::from_str(text).ok()
-}
-
-/// The state as it is kept: without what this adapter adds to it.
-fn encode(mut state: SessionState) -> Result<String, serde_json::Error> {
-    state.remove(CREATED_FIELD);
-    state.remove(HANDLE_FIELD);
-    serde_json::to_string(&state)
-}
-
 fn expiry(ttl: &Duration) -> TimeDelta {
     period(ttl.whole_milliseconds())
+}
+
+/// Whether the state itself was refused.
+fn is_of_the_state(error: &Error) -> bool {
+    matches!(error, Error::NotText { .. } | Error::TooDeep { .. })
 }
 
 impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     async fn load(&self, key: &CookieKey) -> Result<Option<SessionState>, LoadError> {
         let Ok(key) = key.as_ref().parse::<SessionKey>() else { return Ok(None) };
-        let loaded = self.adapter.load(&key).await.map_err(|error| LoadError::Other(error.into()))?;
-        let Some((Session { handle, created, .. }, value)) = loaded else { return Ok(None) };
-        // serde_json's own error quotes the value.
-        let mut state: SessionState = serde_json::from_str(&value).map_err(|_| {
-            LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
+        let loaded = self.adapter.load(&key).await.map_err(|error| match error {
+            NotLoaded::Failed(error) => LoadError::Other(error.into()),
+            NotLoaded::OtherShape => {
+                LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
+            }
         })?;
-        state.insert(CREATED_FIELD.to_owned(), created.timestamp_millis().to_string());
-        state.insert(HANDLE_FIELD.to_owned(), Value::from(handle.to_string()).to_string());
-        Ok(Some(state))
+        Ok(loaded.map(|Loaded { mut data, .. }| {
+            data.insert(reserved::KEY.to_owned(), String::reserved(key.as_str().to_owned()));
+            data
+        }))
     }
 
     async fn save(&self, state: SessionState, ttl: &Duration) -> Result<CookieKey, SaveError> {
-        let draft = Draft {
-            owner: self.owner(&state).map_err(|error| SaveError::Serialization(error.into()))?,
-            expiry: expiry(ttl),
-            handle: state.get(HANDLE_FIELD).and_then(|text| handle(&json(text)?)),
-            created: state.get(CREATED_FIELD).and_then(|text| created(&json(text)?)),
-            value: encode(state).map_err(|error| SaveError::Serialization(error.into()))?,
-        };
-        let begun = self.adapter.begin::<CookieValue>(draft).await;
-        let CookieValue(key) = begun.map_err(|error| SaveError::Other(error.into()))?;
+        let begun =
+            async { self.adapter.begin::<CookieValue>(&state, expiry(ttl), Some(Nonce::draw()?)).await };
+        let (CookieValue(key), _created) = begun.await.map_err(|error: Error| {
+            if is_of_the_state(&error) {
+                SaveError::Serialization(error.into())
+            } else {
+                SaveError::Other(error.into())
+            }
+        })?;
         CookieKey::try_from(key.as_str().to_owned()).map_err(|error| SaveError::Other(error.into()))
     }
 
@@ -160,14 +208,18 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         state: SessionState,
         ttl: &Duration,
     ) -> Result<CookieKey, UpdateError> {
-        let owner = self.owner(&state).map_err(|error| UpdateError::Serialization(error.into()))?;
-        let value = encode(state).map_err(|error| UpdateError::Serialization(error.into()))?;
         // Never under another key: that would bring a session back that was logged out.
         let saved = match key.as_ref().parse() {
-            Ok(parsed) => self.adapter.save(parsed, value, owner, expiry(ttl)).await,
+            Ok(parsed) => self.adapter.save(&[parsed], &state, expiry(ttl)).await,
             Err(_malformed) => self.adapter.missing(),
         };
-        saved.map(|()| key).map_err(|error| UpdateError::Other(error.into()))
+        saved.map(|()| key).map_err(|error| {
+            if is_of_the_state(&error) {
+                UpdateError::Serialization(error.into())
+            } else {
+                UpdateError::Other(error.into())
+            }
+        })
     }
 
     async fn update_ttl(&self, key: &CookieKey, ttl: &Duration) -> Result<(), anyhow::Error> {
@@ -184,7 +236,10 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
 
     async fn delete(&self, key: &CookieKey) -> Result<(), anyhow::Error> {
         match key.as_ref().parse() {
-            Ok(key) => Ok(self.adapter.delete(key).await?),
+            Ok(key) => {
+                let store = &self.adapter.store;
+                Ok(store.execute(Delete::unknown(store.options(), &key)).await?)
+            }
             Err(_malformed) => Ok(()),
         }
     }

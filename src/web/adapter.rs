@@ -1,101 +1,173 @@
 //! What the adapters have in common: the options that neither framework has.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
-use super::renewals::Renewals;
+use super::data::{Data, Field, decode, encode, merge, own, reserved, text};
+use super::source::Source;
 use super::{OnMissing, WebStore};
+use crate::database::SavedText;
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Delete, Drawn, Generate, Save, SavedOwner};
+use crate::operations::{Conflicts, Continue, Draft, Drawn, Generate, Merge, Merged, Nonce, Save};
 use crate::options::LONGEST_PERIOD;
-use crate::session::{NewSession, Session, SessionHandle};
+use crate::session::NewSession;
 
-/// The field of a loaded session's data that says when it was created, in milliseconds since 1970 in UTC, so that a
-/// session that gets another key does not begin anew. The stores for web frameworks add it to what they load; it is not
-/// stored.
-pub const CREATED_FIELD: &str = "diesel-session.created";
-
-/// The field of a loaded session's data that says which session it is, by its [handle](crate::SessionHandle): to
-/// mark this device among all [of its owner](crate::Sessions::sessions_of). The stores for web frameworks add it to
-/// what they load; it is not stored.
-pub const HANDLE_FIELD: &str = "diesel-session.handle";
-
-/// A store, and what the adapter was told.
+/// A store, and the options of its adapter.
 #[derive(Debug, Clone)]
-pub(super) struct Adapter<S> {
+pub(super) struct Adapter<S, V> {
     pub(super) store: S,
-    pub(super) owner_field: Option<String>,
     pub(super) on_missing: OnMissing,
-    renewals: Renewals,
+    sources: Sources<V>,
 }
 
-/// A session that a framework saves for the first time under a key.
-#[derive(Clone)]
-pub(super) struct Draft {
-    pub(super) value: String,
-    pub(super) owner: SavedOwner,
-    pub(super) expiry: TimeDelta,
-    /// Of what was loaded, where it goes on.
-    pub(super) handle: Option<SessionHandle>,
-    pub(super) created: Option<DateTime<Utc>>,
+/// What decides over the texts of a save.
+#[derive(Debug)]
+struct Sources<V> {
+    owner: Option<Source<V>>,
+    label: Option<Source<V>>,
+    conflicts: Conflicts,
 }
 
-impl<S: WebStore> Adapter<S> {
-    pub(super) fn new(store: S) -> Self {
-        Self { store, owner_field: None, on_missing: OnMissing::default(), renewals: Renewals::default() }
+impl<V> Clone for Sources<V> {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner.clone(), label: self.label.clone(), conflicts: self.conflicts }
+    }
+}
+
+impl<V: Field> Sources<V> {
+    fn merged(&self, data: &Data<V>) -> Result<Merged, Error> {
+        let read = |source: &Option<Source<V>>| match source {
+            Some(source) => source.read(data),
+            None => Ok(SavedText::Keep),
+        };
+        Ok(Merged { value: encode(data)?, owner: read(&self.owner)?, label: read(&self.label)? })
     }
 
-    /// What a save does to the owner, where `field` is the value of that name in the data.
-    pub(super) fn owner(&self, field: impl FnOnce(&str) -> Option<Value>) -> Result<SavedOwner, NoOwner> {
-        let Some(name) = &self.owner_field else { return Ok(SavedOwner::Keep) };
-        match field(name) {
-            None | Some(Value::Null) => Ok(SavedOwner::Is(None)),
-            Some(Value::String(owner)) => Ok(SavedOwner::Is(Some(owner))),
-            Some(Value::Number(owner)) => Ok(SavedOwner::Is(Some(owner.to_string()))),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(NoOwner),
+    /// Merges texts of data.
+    fn merge(&self, base: Option<&str>, mine: &str, theirs: Option<&str>) -> Result<Merged, Error> {
+        let mine = decode(mine).unwrap_or_default();
+        match (base.and_then(decode), theirs.and_then(decode)) {
+            (Some(base), Some(theirs)) => self.merged(&merge(&base, &mine, &theirs, self.conflicts)?),
+            // The request has discarded what there was, or others have.
+            _ => self.merged(&mine),
+        }
+    }
+}
+
+/// What is known of a loaded session: the fields that are added to its data.
+pub(super) struct Loaded<V> {
+    pub(super) data: Data<V>,
+    pub(super) left: TimeDelta,
+}
+
+/// A failure to load a session.
+pub(super) enum NotLoaded {
+    Failed(Error),
+    /// The session has a value, but not of this framework.
+    OtherShape,
+}
+
+impl<S: WebStore, V: Field> Adapter<S, V> {
+    pub(super) fn new(store: S) -> Self {
+        let sources = Sources { owner: None, label: None, conflicts: Conflicts::default() };
+        Self { store, on_missing: OnMissing::default(), sources }
+    }
+
+    pub(super) fn owner_from(&mut self, source: Source<V>) {
+        self.sources.owner = Some(source);
+    }
+
+    pub(super) fn label_from(&mut self, source: Source<V>) {
+        self.sources.label = Some(source);
+    }
+
+    pub(super) fn conflicts(&mut self, conflicts: Conflicts) {
+        self.sources.conflicts = conflicts;
+    }
+
+    /// A session that has a value, with the reserved fields.
+    pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<Loaded<V>>, NotLoaded> {
+        let session = match self.store.find(key).await {
+            Ok(session) => session,
+            Err(Error::NotFound) => return Ok(None),
+            Err(other) => return Err(NotLoaded::Failed(other)),
+        };
+        let Some(value) = session.value else { return Ok(None) };
+        let mut data = decode(&value).ok_or(NotLoaded::OtherShape)?;
+        self.mark(&mut data, key, value, Some(session.created));
+        Ok(Some(Loaded { data, left: session.left }))
+    }
+
+    /// Adds the reserved fields, as of a session that was just read or written.
+    pub(super) fn mark(
+        &self,
+        data: &mut Data<V>,
+        key: &SessionKey,
+        base: String,
+        created: Option<DateTime<Utc>>,
+    ) {
+        let mut add = |field: &str, text: String| data.insert(field.to_owned(), V::reserved(text));
+        add(reserved::BASE, base);
+        add(reserved::RENEWAL, self.digits(key));
+        if let Some(created) = created {
+            add(reserved::CREATED, created.timestamp_millis().to_string());
         }
     }
 
-    /// A session that has a value, and the value.
-    pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<(Session, String)>, Error> {
-        match self.store.find(key).await {
-            Ok(mut session) => Ok(session.value.take().map(|value| (session, value))),
-            Err(Error::NotFound) => Ok(None),
+    /// The digits of a session's tombstone.
+    pub(super) fn digits(&self, key: &SessionKey) -> String {
+        self.store.options().stored_key(key).tombstone().digits().to_owned()
+    }
+
+    fn draft(&self, data: &Data<V>, expiry: TimeDelta) -> Result<Draft, Error> {
+        let Merged { value, owner, label } = self.sources.merged(data)?;
+        Draft::new(self.store.options(), value, (owner, label), expiry)
+    }
+
+    /// Starts a session, or continues one, under a key that is drawn: never one that a client has sent. Returns the time
+    /// when a continued session was created.
+    pub(super) async fn begin<D: Drawn>(
+        &self,
+        data: &Data<V>,
+        expiry: TimeDelta,
+        nonce: Option<Nonce>,
+    ) -> Result<(D, Option<DateTime<Utc>>), Error> {
+        let draft = self.draft(data, expiry)?;
+        let Some(digits) = text(data, reserved::RENEWAL) else {
+            let session = NewSession {
+                value: Some(&draft.value),
+                owner: draft.owner.or(None),
+                label: draft.label.or(None),
+                period: Some(expiry),
+            };
+            let drawn = self.store.execute(Generate::new(self.store.options(), &session)).await?;
+            return Ok((drawn, None));
+        };
+        let renewal = Continue::new(self.store.options(), digits, nonce, draft);
+        match self.store.execute(renewal).await {
+            Ok((drawn, created)) => Ok((drawn, Some(created))),
+            // The key of no session.
+            Err(Error::NotFound) => self.missing().and_then(|()| D::draw()).map(|drawn| (drawn, None)),
             Err(other) => Err(other),
         }
     }
 
-    /// Starts a session under a key that is drawn: never one that a client has sent.
-    pub(super) async fn begin<D: Drawn>(&self, draft: Draft) -> Result<D, Error> {
-        let Draft { value, owner, expiry, handle, created } = draft;
-        if handle.is_some_and(|handle| !self.renewals.goes_on(handle)) {
-            // The key of no session.
-            return self.missing().and_then(|()| D::draw());
-        }
-        let owner = match owner {
-            SavedOwner::Is(owner) => owner,
-            SavedOwner::Keep => None,
-        };
-        let session = NewSession {
-            value: Some(&value),
-            owner: owner.as_deref(),
-            period: Some(expiry),
-            ..NewSession::new()
-        };
-        let generate = Generate::new(self.store.options(), &session);
-        self.store.execute(generate.map(|generate| generate.since(created))).await
-    }
-
+    /// Saves the data of the session under the first of these keys that is live.
     pub(super) async fn save(
         &self,
-        key: SessionKey,
-        value: String,
-        owner: SavedOwner,
+        keys: &[SessionKey],
+        data: &Data<V>,
         expiry: TimeDelta,
     ) -> Result<(), Error> {
-        let save = Save::new(self.store.options(), &key, value, owner, expiry);
-        match self.store.execute(save).await {
+        let draft = self.draft(data, expiry)?;
+        let base = text(data, reserved::BASE).map(str::to_owned);
+        let is_same =
+            |base: &String| *base == draft.value || decode(base).is_some_and(|base| own(&base) == own(data));
+        let is_changed = !base.as_ref().is_some_and(is_same);
+        let sources = self.sources.clone();
+        let merge: Merge = Box::new(move |base, mine, theirs| sources.merge(base, mine, theirs));
+        let save = Save::new(self.store.options(), keys, draft, (base, is_changed), merge);
+        match self.store.execute(Ok(save)).await {
             Err(Error::NotFound) => self.missing(),
             result => result,
         }
@@ -105,22 +177,11 @@ impl<S: WebStore> Adapter<S> {
     pub(super) fn missing(&self) -> Result<(), Error> {
         if self.on_missing == OnMissing::Discard { Ok(()) } else { Err(Error::NotFound) }
     }
-
-    pub(super) async fn delete(&self, key: SessionKey) -> Result<(), Error> {
-        let handle = self.store.handle(&key);
-        self.renewals.begin(handle);
-        let was_there = self.store.execute(Ok(Delete::new(self.store.options(), &key))).await?;
-        self.renewals.end(handle, was_there);
-        Ok(())
-    }
 }
 
-pub(super) fn created(field: &Value) -> Option<DateTime<Utc>> {
-    field.as_i64().and_then(DateTime::from_timestamp_millis)
-}
-
-pub(super) fn handle(field: &Value) -> Option<SessionHandle> {
-    field.as_str().and_then(|text| text.parse().ok())
+/// When a session was created, by the text of its reserved field.
+pub(super) fn created(text: &str) -> Option<DateTime<Utc>> {
+    text.parse().ok().and_then(DateTime::from_timestamp_millis)
 }
 
 /// A framework's period, as long as a database can hold: 'never' is a very long time.
@@ -129,7 +190,3 @@ pub(super) fn period(milliseconds: i128) -> TimeDelta {
     let milliseconds = i64::try_from(milliseconds.clamp(-longest, longest));
     milliseconds.map_or(LONGEST_PERIOD, TimeDelta::milliseconds)
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the field that names a session's owner is neither text nor a number")]
-pub(super) struct NoOwner;

@@ -41,6 +41,9 @@ pub(crate) trait Host: Sized {
     /// A store over the same table, to look at what is there.
     fn sessions(&self) -> &Self::Sessions;
 
+    /// Runs a statement on the table, with the dates as the database has them: `{minute}` is a minute.
+    fn run(&self, sql: &str);
+
     /// From now on the table keeps no row of its first INSERT, as if the key were taken.
     fn take_the_next_key(&self);
 }
@@ -65,6 +68,10 @@ impl Host for OnSqlite {
 
     fn sessions(&self) -> &Sqlite {
         &self.sessions
+    }
+
+    fn run(&self, sql: &str) {
+        self.file.conn().run(&sql.replace("{minute}", "60000"));
     }
 
     fn take_the_next_key(&self) {
@@ -96,6 +103,10 @@ impl Host for OnPostgres {
 
     fn sessions(&self) -> &Postgres {
         &self.sessions
+    }
+
+    fn run(&self, sql: &str) {
+        self.database.conn().run(&sql.replace("{minute}", "interval '1 minute'"));
     }
 
     fn take_the_next_key(&self) {
@@ -132,6 +143,10 @@ impl Host for Asynchronous {
         &self.beside.sessions
     }
 
+    fn run(&self, sql: &str) {
+        self.beside.run(sql);
+    }
+
     fn take_the_next_key(&self) {
         self.beside.take_the_next_key();
     }
@@ -156,6 +171,10 @@ impl Host for Pipelined {
 
     fn sessions(&self) -> &Postgres {
         self.0.sessions()
+    }
+
+    fn run(&self, sql: &str) {
+        self.0.run(sql);
     }
 
     fn take_the_next_key(&self) {

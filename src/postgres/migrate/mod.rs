@@ -95,7 +95,12 @@ impl SessionTable {
         // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
         let hashed = alone(conn, &table, |conn, place| {
             let has_table = prepare(conn, place, &table)?;
-            let hashed = if has_table { sql_query(HASH_KEYS).execute(conn)? } else { 0 };
+            let hashed = if has_table {
+                sql_query(DELETE_TOMBSTONES).execute(conn)?;
+                sql_query(HASH_KEYS).execute(conn)?
+            } else {
+                0
+            };
             run_pending(conn, &table, has_table)?;
             Ok(hashed)
         })?;
@@ -108,6 +113,10 @@ impl SessionTable {
 const HASH_KEYS: &str = "UPDATE session SET session_key = '$' || pg_catalog.left(pg_catalog.encode( \
        pg_catalog.sha256(pg_catalog.convert_to(session_key::text, 'UTF8'::name)), 'base64'::text), 39) \
      WHERE pg_catalog.left(session_key::text, 1) <> '$'";
+
+/// The tombstones of a table that adoption hashes name keys in clear.
+#[cfg(feature = "postgres")]
+const DELETE_TOMBSTONES: &str = "DELETE FROM session WHERE pg_catalog.left(session_key::text, 1) = '!'";
 
 impl<C: BlocksOnPostgres> Migrate for C {
     const HAS_SCHEMAS: bool = true;
@@ -189,7 +198,8 @@ fn check_keys<C: BlocksOnPostgres>(
         }
         KeyStorage::Hashed => {
             let plain = "SELECT pg_catalog.bool_and(pg_catalog.left(session_key::text, 1) <> '$') \
-                 FROM (SELECT session_key FROM session LIMIT 100) AS first";
+                 FROM (SELECT session_key FROM session \
+                       WHERE pg_catalog.left(session_key::text, 1) <> '!' LIMIT 100) AS first";
             let plain = says(conn, &format!("coalesce(({plain}), false)"))?;
             if plain { Err(MigrationError::PlainKeys) } else { Ok(()) }
         }

@@ -136,6 +136,8 @@ macro_rules! sessions_conformance_tests {
             rotate_keeps_a_session_unset
             rotate_keeps_the_owner_and_the_time_of_creation
             rotate_kills_the_old_key
+            clear_with_an_older_key_ends_the_session
+            rotate_leaves_nothing_that_counts
             rotate_never_creates_nor_revives
             touch_prolongs_and_leaves_the_value
             touch_never_shortens

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{is_about, is_absent, text, unusable_keys};
+use super::{is_about, text, unusable_keys};
 use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
@@ -42,7 +42,7 @@ pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl Sessions) ->
 pub fn rotate_kills_the_old_key(store: &impl Sessions) -> Result<(), Error> {
     let old = store.generate(Some("x"), None)?;
     let new = store.rotate(&old)?;
-    assert!(is_absent(store, &old));
+    assert!(matches!(store.get(&old), Err(Error::NotFound)));
     assert!(matches!(store.rotate(&old), Err(Error::NotFound)));
     assert!(matches!(store.touch(&old, Expiry::Default), Err(Error::NotFound)));
     assert!(matches!(store.bind(&old, "alice"), Err(Error::NotFound)));
@@ -53,6 +53,31 @@ pub fn rotate_kills_the_old_key(store: &impl Sessions) -> Result<(), Error> {
     assert!(matches!(store.replace(&old, Some("x"), "y", Expiry::Default), Err(Error::NotFound)));
     assert!(matches!(store.set(&old, "y", None), Err(Error::NotFound)));
     assert_eq!(store.get(&new)?.0, "x", "and none of that touched the session");
+    Ok(())
+}
+
+/// A logout with a key that was rotated meanwhile ends the session, however often that was.
+pub fn clear_with_an_older_key_ends_the_session(store: &impl Sessions) -> Result<(), Error> {
+    let oldest = store.generate(Some("x"), None)?;
+    let older = store.rotate(&oldest)?;
+    let newest = store.rotate(&older)?;
+    assert_eq!(store.get(&newest)?.0, "x");
+    store.clear(&oldest)?;
+    assert!(matches!(store.get(&newest), Err(Error::NotFound)));
+    assert_eq!(store.count()?.live, 0);
+    Ok(())
+}
+
+/// What a rotation leaves behind is no session: it is not counted, and it has no owner.
+pub fn rotate_leaves_nothing_that_counts(store: &impl Sessions) -> Result<(), Error> {
+    let key = store.generate_for("alice", Some("x"), None)?;
+    let key = store.rotate(&store.rotate(&key)?)?;
+    let count = store.count()?;
+    assert_eq!((count.live, count.expired), (1, 0));
+    assert_eq!(store.sessions_of("alice", 100)?.len(), 1);
+    assert_eq!(store.clear_owner("alice", Some(&key))?, 0);
+    assert_eq!(store.clear_owner("alice", None)?, 1);
+    assert_eq!(store.count()?.live, 0);
     Ok(())
 }
 

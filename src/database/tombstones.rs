@@ -1,0 +1,121 @@
+//! What a session leaves behind when it is renewed.
+//!
+//! Web frameworks renew a session by two calls: one ends the session, and a later one, if the request succeeds, continues
+//! it under a new key. Between the two the session is *parked*. A logout on another server must find it, and so must every
+//! operation that ends sessions. So the first call replaces the session's row by a *tombstone*: a row under a key that no
+//! client can have.
+
+use chrono::{DateTime, Utc};
+
+use super::{Queries, QueryFuture};
+use crate::key::StoredKey;
+use crate::options::PARKED;
+
+/// A tombstone that has not expired. While the session is parked, the row's `owner` is the session's with U+0001 before
+/// it, so lists, counts and limits of an owner leave it out. Once the session is renewed, the row has no owner.
+#[derive(Debug)]
+pub struct Tombstone {
+    pub(crate) ledger: Ledger,
+    /// When the session was created.
+    pub(crate) created: DateTime<Utc>,
+    /// The session's owner.
+    pub(crate) owner: Option<String>,
+    /// The session's label.
+    pub(crate) label: Option<String>,
+}
+
+impl Tombstone {
+    /// From the columns of its row; `None` for a row that this crate did not write.
+    pub(crate) fn read(
+        ledger: Option<String>,
+        created: DateTime<Utc>,
+        owner: Option<String>,
+        label: Option<String>,
+    ) -> Option<Self> {
+        let owner = owner.and_then(|owner| owner.strip_prefix(PARKED).map(str::to_owned));
+        Some(Self { ledger: Ledger::read(ledger?)?, created, owner, label })
+    }
+}
+
+/// What happened to a renewed session: the `session_data` of its tombstone. `-` and a nonce stands for each call that
+/// ended the session, `+` and a nonce for each call that wanted to continue it (frameworks that tell a renewal from a
+/// logout write neither). `>` and a stored key come last, if the session was continued: under that key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ledger {
+    text: String,
+    successor: Option<StoredKey>,
+}
+
+impl Ledger {
+    const SUCCESSOR: char = '>';
+
+    fn read(text: String) -> Option<Self> {
+        let successor = match text.split_once(Self::SUCCESSOR) {
+            Some((_, key)) => Some(StoredKey::read(key)?),
+            None => None,
+        };
+        Some(Self { text, successor })
+    }
+
+    /// The ledger of a session that nothing but this happened to: it was continued under that key.
+    pub(crate) fn renewed(successor: &StoredKey) -> String {
+        format!("{}{}", Self::SUCCESSOR, successor.as_str())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The key under which the session was continued.
+    pub(crate) fn successor(&self) -> Option<&StoredKey> {
+        self.successor.as_ref()
+    }
+}
+
+#[cfg(feature = "web")]
+impl Ledger {
+    /// The entries, without the successor.
+    fn entries(&self) -> &str {
+        self.text.split(Self::SUCCESSOR).next().unwrap_or_default()
+    }
+
+    pub(crate) fn has(&self, entry: &str) -> bool {
+        self.entries().contains(entry)
+    }
+
+    /// Whether as many calls wanted to continue the session as have ended it.
+    pub(crate) fn is_balanced(&self) -> bool {
+        let count = |mark| self.entries().matches(mark).count();
+        count('-') == count('+')
+    }
+
+    /// The same ledger with one more entry.
+    pub(crate) fn with(&self, entry: &str) -> Self {
+        Self { text: format!("{}{entry}", self.text), successor: self.successor }
+    }
+
+    /// The same ledger, of a session that was continued under this key instead of any other.
+    pub(crate) fn continued_as(&self, successor: &StoredKey) -> Self {
+        let text = format!("{}{}", self.entries(), Self::renewed(successor));
+        Self { text, successor: Some(*successor) }
+    }
+}
+
+/// The queries for tombstones. All but [`park`](Self::park) take the key of the tombstone.
+pub trait TombstoneQueries: Queries {
+    /// Replaces the live session under the key by its tombstone, with this ledger; `false` if there is no session. The
+    /// tombstone expires when the session would have, and after [`Period::RENEWAL`](crate::options::Period::RENEWAL) at
+    /// the latest.
+    fn park(&mut self, key: &StoredKey, ledger: &str) -> impl QueryFuture<bool>;
+
+    /// The tombstone, unless it has expired.
+    fn find_tombstone(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Tombstone>>;
+
+    /// Writes another ledger if the present one is still this one; `false` if it is another one, or has expired. A ledger
+    /// with a successor takes the owner and the label away, and lets the tombstone live for
+    /// [`Period::RENEWAL`](crate::options::Period::RENEWAL) from now.
+    fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> impl QueryFuture<bool>;
+
+    /// Deletes the tombstone if its ledger is still this one.
+    fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> impl QueryFuture<bool>;
+}

@@ -1,0 +1,165 @@
+//! The second half of a renewal.
+
+use chrono::{DateTime, Utc};
+
+use super::delete::Nonce;
+use super::save::Draft;
+use crate::database::{Ledger, NewRow, SaveQueries, Tombstone, Transactions};
+use crate::error::Error;
+use crate::key::{KeyStorage, StoredKey};
+use crate::operations::generate::Drawn;
+use crate::operations::owner::{enforce_owner_limit, enforce_owner_limit_in_lock};
+use crate::operations::transaction::Transaction;
+use crate::operations::{KEY_ATTEMPTS, Operation};
+use crate::options::Options;
+
+/// Continues a parked session under a new key, which it returns with the time when the session was created.
+pub(crate) struct Continue<D> {
+    /// The same for all attempts: a late one that finds it in the ledger has nothing left to do.
+    drawn: D,
+    /// The key of the parked session's tombstone.
+    tombstone: StoredKey,
+    /// If the framework does not tell a renewal from a logout.
+    nonce: Option<Nonce>,
+    draft: Draft,
+    storage: KeyStorage,
+}
+
+impl<D: Drawn> Continue<D> {
+    /// By the [digits](StoredKey::digits) of the tombstone.
+    pub(crate) fn new(
+        options: &Options,
+        digits: &str,
+        nonce: Option<Nonce>,
+        draft: Draft,
+    ) -> Result<Self, Error> {
+        // What is no tombstone is a session that was never parked.
+        let tombstone = StoredKey::of_tombstone(digits).ok_or(Error::NotFound)?;
+        Ok(Self { drawn: D::draw()?, tombstone, nonce, draft, storage: options.key_storage() })
+    }
+
+    fn key(&self) -> StoredKey {
+        StoredKey::new(&self.drawn.key(), self.storage)
+    }
+
+    /// Inserts the session under its new key, if the ledger is still this one.
+    async fn succeed<C: SaveQueries + Transactions>(
+        &mut self,
+        conn: &mut C,
+        tombstone_key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: Ledger,
+    ) -> Result<bool, Error> {
+        let mut transaction = Transaction::begin(conn).await?;
+        let done = self.insert(transaction.conn(), tombstone_key, tombstone, ledger).await;
+        match done {
+            Ok(false) => transaction.roll_back().await,
+            _ => return transaction.end(done).await,
+        }
+        Ok(false)
+    }
+
+    async fn insert<C: SaveQueries>(
+        &mut self,
+        conn: &mut C,
+        tombstone_key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: Ledger,
+    ) -> Result<bool, Error> {
+        let owner = self.draft.owner.or(tombstone.owner.as_deref()).map(str::to_owned);
+        let label = self.draft.label.or(tombstone.label.as_deref()).map(str::to_owned);
+        if let (Some(owner), Some(limit)) = (&owner, self.draft.owner_limit) {
+            // Before any row.
+            enforce_owner_limit(conn, owner, limit, &StoredKey::NONE).await?;
+        }
+        let row = NewRow { value: Some(&self.draft.value), owner: owner.as_deref(), label: label.as_deref() };
+        let mut written = &tombstone.ledger;
+        let mut next = ledger.continued_as(&self.key());
+        let mut before;
+        for _ in 0..KEY_ATTEMPTS {
+            // First, so that this waits for an attempt of the same call that is still under way, and then finds it done.
+            if !conn.write_ledger(tombstone_key, written, &next).await? {
+                return Ok(false);
+            }
+            if conn.insert_since(&self.key(), row, tombstone.created, self.draft.deadline).await? {
+                return Ok(true);
+            }
+            // The key is another session's.
+            self.drawn = D::draw()?;
+            before = next;
+            next = before.continued_as(&self.key());
+            written = &before;
+        }
+        Err(Error::NotInserted { attempts: KEY_ATTEMPTS })
+    }
+
+    /// Moves the session that another renewal has continued to our key, with our data: the last renewal counts.
+    async fn take_over<C: SaveQueries + Transactions>(
+        &self,
+        conn: &mut C,
+        theirs: &StoredKey,
+    ) -> Result<bool, Error> {
+        let mut transaction = Transaction::begin(conn).await?;
+        let done = self.move_here(transaction.conn(), theirs).await;
+        match done {
+            Ok(false) => transaction.roll_back().await,
+            _ => return transaction.end(done).await,
+        }
+        Ok(false)
+    }
+
+    async fn move_here<C: SaveQueries>(&self, conn: &mut C, theirs: &StoredKey) -> Result<bool, Error> {
+        let (ours, draft) = (self.key(), &self.draft);
+        let limited = draft.owner.parts().1.zip(draft.owner_limit);
+        if let Some((owner, _)) = limited {
+            // Before any row.
+            conn.lock_owner(owner).await?;
+        }
+        if !conn.rekey_live(theirs, &ours, draft.deadline.lifetime).await? {
+            return Ok(false);
+        }
+        let Some((_, owner, label)) = conn.lock_live(&ours).await? else { return Ok(false) };
+        if let Some((owner, limit)) = limited {
+            enforce_owner_limit_in_lock(conn, owner, limit, &ours).await?;
+        }
+        let (owner, label) = (draft.owner.or(owner.as_deref()), draft.label.or(label.as_deref()));
+        let row = NewRow { value: Some(&draft.value), owner, label };
+        Ok(conn.overwrite_live(&ours, row, draft.deadline).await?)
+    }
+}
+
+impl<C: SaveQueries + Transactions, D: Drawn> Operation<C> for Continue<D> {
+    type Output = (D, DateTime<Utc>);
+    const NAME: &'static str = D::OPERATION;
+
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Self::Output, Error> {
+        let mut key = self.tombstone;
+        loop {
+            let found = conn.find_tombstone(&key).await?.ok_or(Error::NotFound)?;
+            let entry = self.nonce.as_ref().map(Nonce::continued);
+            match (found.ledger.successor(), &entry) {
+                (Some(successor), _) if *successor == self.key() => return Ok((self.drawn, found.created)),
+                // An earlier attempt of this call was refused, because another request had ended the session.
+                (Some(_), Some(entry)) if found.ledger.has(entry) => return Err(Error::NotFound),
+                (Some(successor), Some(_)) => key = successor.tombstone(),
+                (Some(successor), None) => {
+                    if self.take_over(conn, successor).await? {
+                        return Ok((self.drawn, found.created));
+                    }
+                    key = successor.tombstone();
+                }
+                (None, _) => {
+                    let is_counted = entry.as_ref().is_none_or(|entry| found.ledger.has(entry));
+                    let ledger = found.ledger.with(entry.as_deref().filter(|_| !is_counted).unwrap_or(""));
+                    if ledger.is_balanced() {
+                        if self.succeed(conn, &key, &found, ledger).await? {
+                            return Ok((self.drawn, found.created));
+                        }
+                    } else if is_counted || conn.write_ledger(&key, &found.ledger, &ledger).await? {
+                        return Err(Error::NotFound);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A save of all that a request has, which keeps what other requests have saved meanwhile.
+
+use chrono::TimeDelta;
+
+use crate::database::{NewRow, SaveQueries, SavedText, Transactions};
+use crate::error::Error;
+use crate::key::{SessionKey, StoredKey};
+use crate::operations::owner::enforce_owner_limit_in_lock;
+use crate::operations::transaction::Transaction;
+use crate::operations::{Operation, found};
+use crate::options::{Deadline, Options, OwnerLimit, Renewal, ValueLimit, check_label, check_owner};
+
+/// What becomes of a field that two requests have changed to different values: the setting `conflicts` of the stores for
+/// web frameworks. The default is [`LastWriterWins`](Self::LastWriterWins).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Conflicts {
+    /// The save that comes last writes its value.
+    #[default]
+    LastWriterWins,
+    /// The save that comes last fails with [`Error::Changed`] and writes nothing.
+    Reject,
+}
+
+/// A session as a framework wants to save it.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    pub(crate) value: String,
+    pub(crate) owner: SavedText,
+    pub(crate) label: SavedText,
+    pub(super) owner_limit: Option<OwnerLimit>,
+    pub(super) deadline: Deadline,
+}
+
+impl Draft {
+    pub(crate) fn new(
+        options: &Options,
+        value: String,
+        (owner, label): (SavedText, SavedText),
+        expiry: TimeDelta,
+    ) -> Result<Self, Error> {
+        let draft = Self {
+            value,
+            owner,
+            label,
+            owner_limit: options.owner_limit(),
+            deadline: options.deadline_after(Some(expiry))?,
+        };
+        draft.check(options)?;
+        Ok(draft)
+    }
+
+    fn check(&self, options: &Options) -> Result<(), Error> {
+        self.owner.parts().1.map_or(Ok(()), check_owner)?;
+        self.label.parts().1.map_or(Ok(()), check_label)?;
+        options.check_value(&self.value)
+    }
+}
+
+/// Merges the value that a request has loaded, if that is known, the one that it saves, and the one that the session has by
+/// now.
+pub(crate) type Merge = Box<dyn Fn(Option<&str>, &str, Option<&str>) -> Result<Merged, Error> + Send + Sync>;
+
+/// A value with its owner and its label.
+pub(crate) struct Merged {
+    pub(crate) value: String,
+    pub(crate) owner: SavedText,
+    pub(crate) label: SavedText,
+}
+
+/// Saves a session.
+pub(crate) struct Save {
+    /// The session is under the first of these that is live.
+    keys: Vec<StoredKey>,
+    /// The value as it was loaded, if that is known; then the save merges only if the session has another one.
+    base: Option<String>,
+    is_changed: bool,
+    draft: Draft,
+    merge: Merge,
+    value_limit: ValueLimit,
+}
+
+impl Save {
+    pub(crate) fn new(
+        options: &Options,
+        keys: &[SessionKey],
+        draft: Draft,
+        (base, is_changed): (Option<String>, bool),
+        merge: Merge,
+    ) -> Self {
+        let keys = keys.iter().map(|key| options.stored_key(key)).collect();
+        Self { keys, base, is_changed, draft, merge, value_limit: options.value_limit() }
+    }
+
+    async fn save<C: SaveQueries + Transactions>(&self, conn: &mut C, key: &StoredKey) -> Result<(), Error> {
+        let Draft { value, owner, label, deadline, .. } = &self.draft;
+        if let Some(base) = &self.base {
+            let value = self.is_changed.then_some(value.as_str());
+            if conn.save_live(key, base, value, (owner, label), *deadline).await? {
+                return Ok(());
+            }
+        } else if (owner, label) == (&SavedText::Keep, &SavedText::Keep) {
+            return found(conn.update_live(key, value, Renewal::Until(*deadline)).await?);
+        }
+        let mut locked = owner.parts().1.filter(|_| self.draft.owner_limit.is_some()).map(str::to_owned);
+        loop {
+            let mut transaction = Transaction::begin(conn).await?;
+            match self.merge(transaction.conn(), key, locked.as_deref()).await {
+                Ok(Some(other)) => {
+                    transaction.roll_back().await;
+                    locked = Some(other);
+                }
+                done => return transaction.end(done.map(drop)).await,
+            }
+        }
+    }
+
+    /// Saves in a transaction in which this owner is locked; or returns the owner to lock, which must come before any row.
+    async fn merge<C: SaveQueries>(
+        &self,
+        conn: &mut C,
+        key: &StoredKey,
+        locked: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        if let Some(owner) = locked {
+            conn.lock_owner(owner).await?;
+        }
+        let (value, owner, label) = conn.lock_live(key).await?.ok_or(Error::NotFound)?;
+        let merged = (self.merge)(self.base.as_deref(), &self.draft.value, value.as_deref())?;
+        self.value_limit.check(&merged.value)?;
+        let new_owner = merged.owner.or(owner.as_deref());
+        let is_new = |new: &&str| owner.as_deref() != Some(*new);
+        if let (Some(new), Some(limit)) = (new_owner.filter(is_new), self.draft.owner_limit) {
+            if locked != Some(new) {
+                return Ok(Some(new.to_owned()));
+            }
+            enforce_owner_limit_in_lock(conn, new, limit, key).await?;
+        }
+        let label = merged.label.or(label.as_deref());
+        let row = NewRow { value: Some(&merged.value), owner: new_owner, label };
+        found(conn.overwrite_live(key, row, self.draft.deadline).await?)?;
+        Ok(None)
+    }
+}
+
+impl<C: SaveQueries + Transactions> Operation<C> for Save {
+    type Output = ();
+    const NAME: &'static str = "save";
+
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        for key in &self.keys {
+            match self.save(conn, key).await {
+                Err(Error::NotFound) => {}
+                saved => return saved,
+            }
+        }
+        Err(Error::NotFound)
+    }
+}

@@ -1,0 +1,71 @@
+//! The queries for tombstones on PostgreSQL.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::expressions::{interval, least, live_under, statement_timestamp};
+use super::moved_row::{MOVED, MovedRow, moved};
+use super::run_query::RunQuery;
+use super::table::session;
+use crate::database::key::{FixedChar, KeyParameter};
+use crate::database::{Ledger, Tombstone, TombstoneQueries, cached_update};
+use crate::key::StoredKey;
+use crate::options::{PARKED, Period};
+
+/// A tombstone's ledger, the time when its session was created, and its owner and label.
+type Row = (Option<String>, DateTime<Utc>, Option<String>, Option<String>);
+
+impl<C: RunQuery> TombstoneQueries for C {
+    async fn park(&mut self, key: &StoredKey, ledger: &str) -> QueryResult<bool> {
+        let parked = PARKED.to_string();
+        let tombstone = key.tombstone();
+        let delete = diesel::delete(session::table.filter(live_under(key))).returning(MOVED);
+        let insert = moved::table
+            .select((
+                KeyParameter::from(&tombstone).into_sql::<FixedChar>(),
+                moved::created_on,
+                least(moved::expire_date, statement_timestamp() + interval(Period::RENEWAL)),
+                ledger.into_sql::<Text>().nullable(),
+                parked.as_str().into_sql::<Text>().nullable().concat(moved::owner),
+                moved::label,
+            ))
+            .insert_into(session::table)
+            .into_columns((
+                session::session_key,
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+                session::owner,
+                session::label,
+            ));
+        Ok(self.execute(MovedRow { delete, insert }).await? == 1)
+    }
+
+    async fn find_tombstone(&mut self, key: &StoredKey) -> QueryResult<Option<Tombstone>> {
+        let texts = (session::session_data, session::created_on, session::owner, session::label);
+        let row: Option<Row> = self.row(session::table.filter(live_under(key)).select(texts)).await?;
+        Ok(row.and_then(|(ledger, created, owner, label)| Tombstone::read(ledger, created, owner, label)))
+    }
+
+    async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
+        let is_still = live_under(key).and(session::session_data.is_not_distinct_from(from.as_str()));
+        let ledger = session::session_data.eq(to.as_str());
+        let rows = if to.successor().is_some() {
+            let nobodys = (session::owner.eq(None::<&str>), session::label.eq(None::<&str>));
+            let expire_date = session::expire_date.eq(statement_timestamp() + interval(Period::RENEWAL));
+            self.execute(cached_update(session::table, (ledger, nobodys, expire_date), is_still)).await?
+        } else {
+            self.execute(cached_update(session::table, ledger, is_still)).await?
+        };
+        Ok(rows == 1)
+    }
+
+    async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {
+        let is_still = session::session_data.is_not_distinct_from(ledger.as_str());
+        let delete = diesel::delete(
+            session::table.filter(session::session_key.eq(KeyParameter::from(key))).filter(is_still),
+        );
+        Ok(self.execute(delete).await? == 1)
+    }
+}

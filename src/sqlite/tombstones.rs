@@ -1,0 +1,57 @@
+//! The queries for tombstones on SQLite.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::clock::MillisecondsNow;
+use super::expressions::{date, least, live_under, milliseconds};
+use super::table::session;
+use crate::database::key::KeyParameter;
+use crate::database::{Ledger, Tombstone, TombstoneQueries, cached_update};
+use crate::key::StoredKey;
+use crate::options::{PARKED, Period};
+
+/// A tombstone's ledger, the time when its session was created, and its owner and label.
+type Row = (Option<String>, i64, Option<String>, Option<String>);
+
+impl TombstoneQueries for SqliteConnection {
+    async fn park(&mut self, key: &StoredKey, ledger: &str) -> QueryResult<bool> {
+        let (parked, tombstone) = (PARKED.to_string(), key.tombstone());
+        let soon = MillisecondsNow + milliseconds(Period::RENEWAL);
+        let changes = (
+            session::session_key.eq(KeyParameter::from(&tombstone)),
+            session::expire_date.eq(least(session::expire_date, soon)),
+            session::session_data.eq(ledger),
+            session::owner.eq(parked.as_str().into_sql::<Text>().nullable().concat(session::owner)),
+        );
+        cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
+    }
+
+    async fn find_tombstone(&mut self, key: &StoredKey) -> QueryResult<Option<Tombstone>> {
+        let texts = (session::session_data, session::created_on, session::owner, session::label);
+        let row: Option<Row> =
+            session::table.filter(live_under(key)).select(texts).get_result(self).optional()?;
+        Ok(row
+            .and_then(|(ledger, created, owner, label)| Tombstone::read(ledger, date(created), owner, label)))
+    }
+
+    async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
+        let is_still = live_under(key).and(session::session_data.is(from.as_str()));
+        let ledger = session::session_data.eq(to.as_str());
+        let rows = if to.successor().is_some() {
+            let nobodys = (session::owner.eq(None::<&str>), session::label.eq(None::<&str>));
+            let expire_date = session::expire_date.eq(MillisecondsNow + milliseconds(Period::RENEWAL));
+            cached_update(session::table, (ledger, nobodys, expire_date), is_still).execute(self)?
+        } else {
+            cached_update(session::table, ledger, is_still).execute(self)?
+        };
+        Ok(rows == 1)
+    }
+
+    async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {
+        let tombstone = session::table.filter(session::session_key.eq(KeyParameter::from(key)));
+        diesel::delete(tombstone.filter(session::session_data.is(ledger.as_str())))
+            .execute(self)
+            .map(|rows| rows == 1)
+    }
+}
