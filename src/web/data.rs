@@ -39,8 +39,8 @@ pub trait Field: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync 
     /// The text of a reserved field; `None` if the application has overwritten it with something else.
     fn as_reserved(&self) -> Option<&str>;
 
-    /// How deeply the value is nested, if nothing but the framework will read it.
-    fn depth(&self) -> usize;
+    /// Whether the value is nested no more than so many levels deep.
+    fn fits(&self, levels: usize) -> bool;
 }
 
 /// tower-sessions has JSON.
@@ -57,11 +57,14 @@ impl Field for Value {
         self.as_str()
     }
 
-    fn depth(&self) -> usize {
+    fn fits(&self, levels: usize) -> bool {
+        let inside = levels.checked_sub(1);
         match self {
-            Self::Array(values) => 1 + values.iter().map(Field::depth).max().unwrap_or(0),
-            Self::Object(fields) => 1 + fields.values().map(Field::depth).max().unwrap_or(0),
-            _ => 0,
+            Self::Array(values) => inside.is_some_and(|levels| values.iter().all(|value| value.fits(levels))),
+            Self::Object(fields) => {
+                inside.is_some_and(|levels| fields.values().all(|value| value.fits(levels)))
+            }
+            _ => true,
         }
     }
 }
@@ -80,22 +83,19 @@ impl Field for String {
         Some(self)
     }
 
-    /// The framework reads the text by itself.
-    fn depth(&self) -> usize {
-        let (mut depth, mut deepest, mut in_text, mut is_escaped) = (0_usize, 0, false, false);
-        for byte in self.bytes() {
+    fn fits(&self, levels: usize) -> bool {
+        let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+        self.bytes().all(|byte| {
             match byte {
                 _ if is_escaped => is_escaped = false,
-                b'\\' if in_text => is_escaped = true,
-                b'"' => in_text = !in_text,
-                b'[' | b'{' if !in_text => depth += 1,
-                b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+                b'\\' if is_text => is_escaped = true,
+                b'"' => is_text = !is_text,
+                b'[' | b'{' if !is_text => depth += 1,
+                b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            deepest = deepest.max(depth);
-        }
-        // The text is inside a field as the values of tower-sessions are, but none of its depth is the field's.
-        deepest.saturating_sub(1)
+            depth <= levels
+        })
     }
 }
 
@@ -113,7 +113,8 @@ pub(super) fn text<'a, V: Field>(data: &'a Data<V>, field: &str) -> Option<&'a s
 /// The text for the table. Equal data have equal texts.
 pub(super) fn encode<V: Field>(data: &Data<V>) -> Result<String, Error> {
     let own = own(data);
-    if own.values().any(|value| value.depth() >= DEPTH_LIMIT) {
+    // The field itself is one level.
+    if !own.values().all(|value| value.fits(DEPTH_LIMIT - 1)) {
         return Err(Error::TooDeep { limit: DEPTH_LIMIT });
     }
     Ok(serde_json::to_string(&own).expect("JSON values by name are JSON"))

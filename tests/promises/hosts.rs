@@ -38,6 +38,9 @@ pub(crate) trait Host: Sized {
     /// The store beneath the adapter.
     fn web(&self) -> Self::Web;
 
+    /// Another server's: it shares nothing but the database.
+    async fn elsewhere(&self) -> Self::Web;
+
     /// A store over the same table, to look at what is there.
     fn sessions(&self) -> &Self::Sessions;
 
@@ -51,6 +54,7 @@ pub(crate) trait Host: Sized {
 pub(crate) struct OnSqlite {
     sessions: Sqlite,
     file: File,
+    limits: Limits,
 }
 
 impl Host for OnSqlite {
@@ -59,11 +63,15 @@ impl Host for OnSqlite {
 
     async fn limited(limits: Limits) -> Self {
         let file = File::new();
-        Self { sessions: file.store_with(limits.applied()), file }
+        Self { sessions: file.store_with(limits.applied()), file, limits }
     }
 
     fn web(&self) -> Self::Web {
         Blocking::from(self.sessions.clone())
+    }
+
+    async fn elsewhere(&self) -> Self::Web {
+        Blocking::from(self.file.store_with(self.limits.applied()))
     }
 
     fn sessions(&self) -> &Sqlite {
@@ -86,6 +94,7 @@ impl Host for OnSqlite {
 pub(crate) struct OnPostgres {
     sessions: Postgres,
     database: Database,
+    limits: Limits,
 }
 
 impl Host for OnPostgres {
@@ -94,11 +103,15 @@ impl Host for OnPostgres {
 
     async fn limited(limits: Limits) -> Self {
         let database = Database::new();
-        Self { sessions: database.store_with(limits.applied()), database }
+        Self { sessions: database.store_with(limits.applied()), database, limits }
     }
 
     fn web(&self) -> Self::Web {
         Blocking::from(self.sessions.clone())
+    }
+
+    async fn elsewhere(&self) -> Self::Web {
+        Blocking::from(self.database.store_with(self.limits.applied()))
     }
 
     fn sessions(&self) -> &Postgres {
@@ -139,6 +152,11 @@ impl Host for Asynchronous {
         self.web.clone()
     }
 
+    async fn elsewhere(&self) -> AsyncDieselSession {
+        let OnPostgres { database, limits, .. } = &self.beside;
+        database.async_store_with(limits.applied()).await
+    }
+
     fn sessions(&self) -> &Postgres {
         &self.beside.sessions
     }
@@ -167,6 +185,10 @@ impl Host for Pipelined {
 
     fn web(&self) -> AsyncDieselSession {
         self.0.web()
+    }
+
+    async fn elsewhere(&self) -> AsyncDieselSession {
+        self.0.elsewhere().await
     }
 
     fn sessions(&self) -> &Postgres {

@@ -51,3 +51,4 @@ mod test_transaction;
 mod tower_sessions;
 mod tracing;
 mod waiting;
+mod web_stores;

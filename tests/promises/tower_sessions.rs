@@ -76,7 +76,29 @@ fn routes(store: impl SessionStore + Clone) -> Router {
                 put(session, &value).await;
             }),
         )
+        .route(
+            "/fail",
+            get(async |session: Session| {
+                session.cycle_id().await.unwrap();
+                StatusCode::INTERNAL_SERVER_ERROR
+            }),
+        )
+        .route("/remember", get(async |session: Session| session.insert("remember", true).await.unwrap()))
+        .layer(axum::middleware::from_fn(remembered))
         .layer(SessionManagerLayer::new(store).with_expiry(Expiry::OnInactivity(Duration::hours(1))))
+}
+
+/// Sets the longer expiry of a visitor who has chosen to be remembered: after the handler, which may be the one that does so.
+async fn remembered(
+    session: Session,
+    request: Request<Body>,
+    next: axum::middleware::Next,
+) -> Response<Body> {
+    let response = next.run(request).await;
+    if matches!(session.get::<bool>("remember").await, Ok(Some(true))) {
+        session.set_expiry(Some(Expiry::OnInactivity(Duration::days(30))));
+    }
+    response
 }
 
 async fn put(session: Session, value: &str) {
@@ -146,6 +168,11 @@ laws_on_every_host! {
     a_session_that_never_expires_is_kept
     a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted
     expired_records_are_deleted_and_live_ones_stay
+    both_versions_serve_one_session
+    what_the_store_says_of_a_session
+    an_owner_can_be_a_nested_field_or_a_function
+    a_cycle_id_before_a_server_error_signs_the_visitor_out
+    remember_me_outlives_the_layers_expiry
 }
 
 async fn what_is_put_into_a_session_is_there_at_the_next_visit<H: Host>() {
@@ -474,6 +501,114 @@ async fn expired_records_are_deleted_and_live_ones_stay<H: Host>() {
     store.delete_expired().await.unwrap();
     assert_eq!(sessions.count().unwrap().expired, 0);
     assert!(store.load(&live.id).await.unwrap().is_some());
+}
+
+/// One application with a middleware of either version; and each version passes the ids by which the store tells a renewal
+/// from a logout.
+async fn both_versions_serve_one_session<H: Host>() {
+    use tower_sessions_core_0_14::session::{Id as OlderId, Session as Older};
+
+    let host = H::new().await;
+    let store = Arc::new(over(&host));
+    let session = Session::new(None, store.clone(), None);
+    session.insert("value", "cart").await.unwrap();
+    session.save().await.unwrap();
+    let id = session.id().unwrap();
+    let older = Older::new(Some(OlderId(id.0)), store.clone(), None);
+    assert_eq!(older.get::<String>("value").await.unwrap().unwrap(), "cart");
+    assert_eq!(store.key(&OlderId(id.0)), store.key(&id));
+    assert!(store.created(&older).await.unwrap().is_some());
+    older.cycle_id().await.unwrap();
+    older.save().await.unwrap();
+    let renewed = Id(older.id().unwrap().0);
+    assert!(store.load(&id).await.unwrap().is_none());
+    let session = loaded(&*store, renewed).await;
+    assert_eq!(session.get::<String>("value").await.unwrap().unwrap(), "cart");
+    // A logout in the middle of a renewal is final in either version.
+    let older = Older::new(Some(OlderId(renewed.0)), store.clone(), None);
+    older.load().await.unwrap();
+    older.cycle_id().await.unwrap();
+    session.flush().await.unwrap();
+    assert!(older.save().await.is_err());
+    assert_eq!(host.sessions().count().unwrap().live, 0);
+}
+
+async fn what_the_store_says_of_a_session<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
+    let new = Session::new(None, Arc::new(store.clone()), None);
+    new.insert("value", "cart").await.unwrap();
+    assert_eq!(store.created(&new).await.unwrap(), None, "it is not in the database yet");
+    new.save().await.unwrap();
+    let id = new.id().unwrap();
+    let found = host.sessions().find(&store.key(&id)).unwrap();
+    assert_eq!(store.handle(&id), found.handle);
+    let session = Session::new(Some(id), Arc::new(store.clone()), None);
+    let created = store.created(&session).await.unwrap().unwrap();
+    assert!((created - found.created).abs() < TimeDelta::milliseconds(2));
+}
+
+async fn an_owner_can_be_a_nested_field_or_a_function<H: Host>() {
+    let host = H::new().await;
+    let listed = |owner: &str| host.sessions().sessions_of(owner, 10).unwrap().len();
+    let nested = || {
+        let mut record = record("value", "x");
+        let data = json!({"user_id": 42, "team/name": {"~": "red"}, "auth_hash": [1, 2]});
+        record.data.insert("axum-login.data".to_owned(), data);
+        record
+    };
+    let pointer = |path: &str| over(&host).owner_from(path);
+    pointer("/axum-login.data/user_id").create(&mut nested()).await.unwrap();
+    assert_eq!(listed("42"), 1);
+    pointer("/axum-login.data/team~1name/~0").create(&mut nested()).await.unwrap();
+    assert_eq!(listed("red"), 1);
+    // What is missing is nobody; what holds more is refused.
+    pointer("/axum-login.data/nobody/there").create(&mut nested()).await.unwrap();
+    pointer("axum-login.data.user_id").create(&mut nested()).await.unwrap();
+    for path in ["axum-login.data", "/axum-login.data", "/axum-login.data/auth_hash"] {
+        let (report, reports) = std::sync::mpsc::channel();
+        let store = pointer(path).on_error(move |error| report.send(format!("{error:?}")).unwrap());
+        let refused = store.create(&mut nested()).await;
+        assert!(matches!(&refused, Err(StoreError::Encode(text)) if text.contains(path)), "{refused:?}");
+        assert!(reports.try_recv().unwrap().starts_with("NotText"));
+    }
+    let function = |data: &std::collections::HashMap<String, serde_json::Value>| {
+        data.get("value").and_then(|value| value.as_str()).map(|value| format!("function of {value}"))
+    };
+    let store = over(&host).owner_from(function);
+    let mut begun = nested();
+    store.create(&mut begun).await.unwrap();
+    assert_eq!(listed("function of x"), 1);
+    let mut begun = store.load(&begun.id).await.unwrap().unwrap();
+    begun.data.insert("value".to_owned(), json!("y"));
+    store.save(&begun).await.unwrap();
+    assert_eq!((listed("function of x"), listed("function of y")), (0, 1));
+}
+
+/// tower-sessions does not save after a server error: the old session has ended, and no new one begins.
+async fn a_cycle_id_before_a_server_error_signs_the_visitor_out<H: Host>() {
+    let host = H::new().await;
+    let mut browser = Browser::new(over(&host));
+    browser.visit("/put/cart").await;
+    let before = browser.cookie.clone();
+    let answer = browser.ask("/fail").await;
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(browser.cookie, before, "the browser still has the old cookie");
+    assert_eq!(browser.visit("/get").await, "");
+    assert_eq!(host.sessions().count().unwrap().live, 0);
+}
+
+/// The recipe of the documentation: the choice is a field of the session, and a middleware sets the expiry in each request.
+async fn remember_me_outlives_the_layers_expiry<H: Host>() {
+    let host = H::new().await;
+    let store = over(&host);
+    for remembers in [false, true] {
+        let mut browser = Browser::new(store.clone());
+        browser.visit(if remembers { "/remember" } else { "/put/cart" }).await;
+        browser.visit("/put/more").await;
+        let left = host.sessions().find(&store.key(&browser.id())).unwrap().left;
+        assert_eq!(left > TimeDelta::days(29), remembers, "{left}");
+    }
 }
 
 /// Neither as a cookie has it nor as a number.
