@@ -82,6 +82,14 @@ impl Proxy {
         self.cuts.lock().unwrap().push_back((Which::With(text), cut));
     }
 
+    /// Cuts nothing that was not reached, and says whether there was such a cut.
+    pub(crate) fn forget(&self) -> bool {
+        let mut cuts = self.cuts.lock().unwrap();
+        let was_left = !cuts.is_empty();
+        cuts.clear();
+        was_left
+    }
+
     /// Hands the server what was held back.
     pub(crate) fn deliver(&self) {
         let (mut server, request) = self.held.lock().unwrap().take().expect("a request was held back");

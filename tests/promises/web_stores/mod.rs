@@ -2,6 +2,7 @@
 
 mod frameworks;
 mod interleavings;
+mod lost_answers;
 mod orders;
 mod renewals;
 mod saves;

@@ -1,0 +1,200 @@
+//! A connection that is lost in the middle of a call of a framework: each statement in turn is lost, or its answer is.
+
+use diesel_session::{AsyncDieselSession, Blocking, Now as _, Sessions as _, WebStore};
+use serde_json::json;
+use throwaway_postgres::Server;
+
+use super::frameworks::{Actix, Framework, Tower};
+use crate::proxy::{Cut, Proxy};
+use crate::support::{Database, Postgres};
+use crate::waiting::runtime;
+
+/// A database that is reached through a proxy, and beside it.
+struct Setting {
+    proxy: Proxy,
+    beside: Postgres,
+    /// Dropped before its server.
+    database: Database,
+    _server: Server,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let server = Server::start(&[]).unwrap();
+        let database = Database::on(&server.url("postgres"));
+        let proxy = Proxy::before(&server);
+        Self { proxy, beside: database.store(), database, _server: server }
+    }
+
+    /// A store with one connection, through the proxy.
+    fn blocking(&self) -> Blocking<Postgres> {
+        let options = self.proxy.options(&self.database.url);
+        Blocking::from(Postgres::builder().pool_size(1).connect_with(&options).unwrap())
+    }
+
+    async fn asynchronous(&self) -> AsyncDieselSession {
+        let options = self.proxy.options(&self.database.url);
+        AsyncDieselSession::builder().pool_size(1).connect_with(&options).await.unwrap()
+    }
+
+    /// Does `work` again and again, and each time loses the next statement of it, until there is none left to lose.
+    async fn losing_each_statement(&self, work: impl AsyncFn(&dyn Fn())) {
+        for cut in [Cut::Request, Cut::Answer] {
+            let mut number = 1;
+            loop {
+                work(&|| self.proxy.cut(number, cut)).await;
+                if self.proxy.forget() {
+                    break;
+                }
+                number += 1;
+                assert!(number < 100, "a call has no end");
+            }
+            assert!(number > 1, "nothing was lost");
+        }
+    }
+}
+
+/// A renewal is made once, and a logout is final.
+async fn each_statement_retried_after_a_lost_answer_ends_in_the_same_state<W, F>(setting: &Setting, store: F)
+where
+    W: WebStore,
+    F: Framework<W>,
+{
+    let sessions = &setting.beside;
+    setting
+        .losing_each_statement(async |cut| {
+            let cookie = store.begin(&[("user", json!("alice")), ("cart", json!(3))]).await;
+            let loaded = store.load(&cookie).await.unwrap();
+            cut();
+            let renewed = store.renew(loaded).await.unwrap();
+            assert_eq!(store.field(&renewed, "cart").await, Some(json!(3)));
+            assert!(store.load(&cookie).await.is_none());
+            assert_eq!(sessions.clear_owner("alice", None).unwrap(), 1);
+            assert_eq!(sessions.count().unwrap().live, 0);
+        })
+        .await;
+    // Of the session itself, of one that was renewed, and of one that is parked.
+    for step in 0..3 {
+        setting
+            .losing_each_statement(async |cut| {
+                let cookie = store.begin(&[("user", json!("alice"))]).await;
+                let loaded = store.load(&cookie).await.unwrap();
+                match step {
+                    0 => {}
+                    1 => drop(store.renew(loaded.clone()).await.unwrap()),
+                    _ => store.delete(&loaded).await.unwrap(),
+                }
+                cut();
+                store.log_out(&cookie).await.unwrap();
+                assert_eq!(sessions.count().unwrap().live, 0);
+                if step == 2 {
+                    assert!(store.create(loaded).await.is_err());
+                }
+                sessions.clear_owner("alice", None).unwrap();
+            })
+            .await;
+    }
+    // Two renewals, of which the second loses a statement.
+    setting
+        .losing_each_statement(async |cut| {
+            let cookie = store.begin(&[("user", json!("alice"))]).await;
+            let (one, other) = (store.load(&cookie).await.unwrap(), store.load(&cookie).await.unwrap());
+            store.delete(&one).await.unwrap();
+            store.delete(&other).await.unwrap();
+            assert_eq!(store.create(one).await.is_ok(), F::TELLS);
+            cut();
+            let renewed = store.create(other).await.unwrap();
+            assert!(store.load(&renewed).await.is_some());
+            assert_eq!(sessions.clear_owner("alice", None).unwrap(), 1);
+        })
+        .await;
+}
+
+/// actix-session: the request of the first `save` was counted and refused, and its retry finds that.
+async fn a_retried_create_stops_where_its_first_run_was_counted<W: WebStore>(setting: &Setting, web: W) {
+    let (store, sessions) = (Actix::over(web), &setting.beside);
+    setting
+        .losing_each_statement(async |cut| {
+            let cookie = store.begin(&[("user", json!("alice"))]).await;
+            let (one, other) = (store.load(&cookie).await.unwrap(), store.load(&cookie).await.unwrap());
+            store.delete(&one).await.unwrap();
+            store.delete(&other).await.unwrap();
+            cut();
+            assert!(store.create(one).await.is_err());
+            assert!(setting.beside.sessions_of("alice", 10).unwrap().is_empty());
+            store.create(other).await.unwrap();
+            assert_eq!(sessions.clear_owner("alice", None).unwrap(), 1);
+        })
+        .await;
+}
+
+/// The retry finds its own write, and what others have written.
+async fn a_retried_save_keeps_the_fields_of_other_requests<W: WebStore, F: Framework<W>>(
+    setting: &Setting,
+    store: F,
+    rejecting: F,
+) {
+    for store in [&store, &rejecting] {
+        for others_save in [false, true] {
+            setting
+                .losing_each_statement(async |cut| {
+                    let cookie = store.begin(&[("user", json!("alice")), ("cart", json!(1))]).await;
+                    let mut loaded = store.load(&cookie).await.unwrap();
+                    let mut other = loaded.clone();
+                    if others_save {
+                        F::put(&mut other, "theme", Some(json!("dark")));
+                        store.save(&other).await.unwrap();
+                    }
+                    F::put(&mut loaded, "cart", Some(json!(2)));
+                    F::put(&mut loaded, "user", None);
+                    cut();
+                    store.save(&loaded).await.unwrap();
+                    assert_eq!(store.field(&cookie, "cart").await, Some(json!(2)));
+                    assert_eq!(store.field(&cookie, "theme").await.is_some(), others_save);
+                    assert!(setting.beside.sessions_of("alice", 10).unwrap().is_empty());
+                    setting.beside.clear(&store.key(&cookie)).unwrap();
+                })
+                .await;
+        }
+    }
+}
+
+#[test]
+fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
+    let setting = Setting::new();
+    runtime().block_on(async {
+        let store = Tower::over(setting.blocking());
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+        let store = Tower::over(setting.asynchronous().await);
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+    });
+}
+
+#[test]
+fn each_statement_is_retried_to_the_same_end_with_actix_session() {
+    let setting = Setting::new();
+    runtime().block_on(async {
+        let store = Actix::over(setting.blocking());
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+        let store = Actix::over(setting.asynchronous().await);
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+        a_retried_create_stops_where_its_first_run_was_counted(&setting, setting.blocking()).await;
+        let store = setting.asynchronous().await;
+        a_retried_create_stops_where_its_first_run_was_counted(&setting, store).await;
+    });
+}
+
+#[test]
+fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
+    let setting = Setting::new();
+    runtime().block_on(async {
+        let web = setting.blocking();
+        let stores = (Tower::over(web.clone()), Tower::rejecting(web.clone()));
+        a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
+        let stores = (Actix::over(web.clone()), Actix::rejecting(web));
+        a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
+        let web = setting.asynchronous().await;
+        let stores = (Tower::over(web.clone()), Tower::rejecting(web));
+        a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
+    });
+}
