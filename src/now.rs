@@ -66,6 +66,10 @@ pub trait Now {
 
     /// Ends the session: afterwards its key is absent for every operation. Idempotent.
     ///
+    /// The stores of this crate also end the session if it got another key in the last ten minutes: by
+    /// [`rotate`](crate::Sessions::rotate), or by a web framework. So a logout is final that another request's login has
+    /// overtaken.
+    ///
     /// # Errors
     ///
     /// Only when the store fails; a session that is not there is no error.

@@ -87,7 +87,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// ```
     fn put(&self, key: &SessionKey, value: &str, expiry: Expiry) -> Result<(), Error>;
 
-    /// Gives a live session a new key, and returns it; the old one is dead for every later operation.
+    /// Gives a live session a new key and returns it. The old one is dead; only a `clear` with it still ends the session.
     ///
     /// For the moment of a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level
     /// Change"). Value, owner, label, time of creation and expiry stay. So the absolute timeout counts on: to start it
@@ -214,7 +214,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
 
     /// Gives a live session a label ("Firefox on Linux"), another one, or none. Its expiry stays.
     ///
-    /// A new key by `tower-sessions` or `actix-session` makes a session without a label, so set it again after that.
+    /// A renewal keeps the label, through `rotate` and through a web framework.
     ///
     /// # Errors
     ///

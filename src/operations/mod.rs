@@ -43,8 +43,12 @@ pub(crate) use update::Updating;
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make, outside_of_updates};
 #[cfg(feature = "web")]
 pub use web::Conflicts;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use web::EndOrPark;
+#[cfg(feature = "actix-session")]
+pub(crate) use web::Park;
 #[cfg(feature = "web")]
-pub(crate) use web::{Continue, Delete, Draft, Merge, Merged, Nonce, Save};
+pub(crate) use web::{Continue, Draft, Merge, Merged, Nonce, Save};
 
 /// How many keys are drawn until a database that keeps none of them is given up.
 const KEY_ATTEMPTS: u32 = 3;

@@ -7,12 +7,12 @@ use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, Sess
 use actix_web::cookie::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::adapter::{Adapter, Loaded, NotLoaded, created, period};
+use super::adapter::{Adapter, NotLoaded, created, period};
 use super::data::{Field as _, reserved};
 use super::{OnMissing, TextSource, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Conflicts, Delete, Drawn, Nonce};
+use crate::operations::{Conflicts, Drawn, Nonce, Park};
 use crate::session::{Expiry, SessionHandle};
 
 /// As actix-session 0.11 has it: JSON texts by name.
@@ -183,7 +183,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
                 LoadError::Deserialization(anyhow::anyhow!("a session holds no state of actix-session"))
             }
         })?;
-        Ok(loaded.map(|Loaded { mut data, .. }| {
+        Ok(loaded.map(|(mut data, _left)| {
             data.insert(reserved::KEY.to_owned(), String::reserved(key.as_str().to_owned()));
             data
         }))
@@ -238,7 +238,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         match key.as_ref().parse() {
             Ok(key) => {
                 let store = &self.adapter.store;
-                Ok(store.execute(Delete::unknown(store.options(), &key)).await?)
+                Ok(store.execute(Park::new(store.options(), &key)).await?)
             }
             Err(_malformed) => Ok(()),
         }

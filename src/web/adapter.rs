@@ -54,12 +54,6 @@ impl<V: Field> Sources<V> {
     }
 }
 
-/// What is known of a loaded session: the fields that are added to its data.
-pub(super) struct Loaded<V> {
-    pub(super) data: Data<V>,
-    pub(super) left: TimeDelta,
-}
-
 /// A failure to load a session.
 pub(super) enum NotLoaded {
     Failed(Error),
@@ -85,8 +79,8 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         self.sources.conflicts = conflicts;
     }
 
-    /// A session that has a value, with the reserved fields.
-    pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<Loaded<V>>, NotLoaded> {
+    /// The data of a session that has a value, with the reserved fields; and what is left of its period.
+    pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<(Data<V>, TimeDelta)>, NotLoaded> {
         let session = match self.store.find(key).await {
             Ok(session) => session,
             Err(Error::NotFound) => return Ok(None),
@@ -95,7 +89,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         let Some(value) = session.value else { return Ok(None) };
         let mut data = decode(&value).ok_or(NotLoaded::OtherShape)?;
         self.mark(&mut data, key, value, Some(session.created));
-        Ok(Some(Loaded { data, left: session.left }))
+        Ok(Some((data, session.left)))
     }
 
     /// Adds the reserved fields, as of a session that was just read or written.

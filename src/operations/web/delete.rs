@@ -1,86 +1,78 @@
 //! The end of a session, or the first half of a renewal.
 
+#[cfg(feature = "actix-session")]
+use super::Nonce;
 use crate::database::TombstoneQueries;
 use crate::error::Error;
-use crate::key::{SessionKey, StoredKey, fill_random};
+use crate::key::{SessionKey, StoredKey};
 use crate::operations::Operation;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 use crate::operations::lineage::end_renewed;
 use crate::options::Options;
 
-/// One call of a framework, in the ledger of a tombstone: a retry of the call has the same nonce.
-#[derive(Clone)]
-pub(crate) struct Nonce(String);
+/// Ends a session, or parks one, for a framework whose call tells a logout from a renewal.
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) struct EndOrPark {
+    /// The key of the session, if this is a logout.
+    logout: StoredKey,
+    /// The key of the session, if this is a renewal.
+    renewal: StoredKey,
+}
 
-impl Nonce {
-    pub(crate) fn draw() -> Result<Self, Error> {
-        let mut bits = [0; 8];
-        fill_random(&mut bits)?;
-        Ok(Self(hex::encode(bits)))
-    }
-
-    /// The entry of a call that ended the session.
-    pub(super) fn ended(&self) -> String {
-        format!("-{}", self.0)
-    }
-
-    /// The entry of a call that wanted to continue the session.
-    pub(super) fn continued(&self) -> String {
-        format!("+{}", self.0)
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+impl EndOrPark {
+    pub(crate) fn new(options: &Options, logout: &SessionKey, renewal: &SessionKey) -> Self {
+        Self { logout: options.stored_key(logout), renewal: options.stored_key(renewal) }
     }
 }
 
-/// Ends a session for a framework.
-pub(crate) enum Delete {
-    /// The framework's call tells a logout from a renewal: the key of the first, and of the second.
-    Either { logout: StoredKey, renewal: StoredKey },
-    /// The call does not tell. The session is parked in both cases.
-    Unknown { key: StoredKey, nonce: Nonce },
-}
-
-impl Delete {
-    /// Ends the session of the first key, or parks that of the second.
-    pub(crate) fn either(options: &Options, logout: &SessionKey, renewal: &SessionKey) -> Self {
-        Self::Either { logout: options.stored_key(logout), renewal: options.stored_key(renewal) }
-    }
-
-    pub(crate) fn unknown(options: &Options, key: &SessionKey) -> Result<Self, Error> {
-        Ok(Self::Unknown { key: options.stored_key(key), nonce: Nonce::draw()? })
-    }
-}
-
-impl<C: TombstoneQueries> Operation<C> for Delete {
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+impl<C: TombstoneQueries> Operation<C> for EndOrPark {
     type Output = ();
     const NAME: &'static str = "delete";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        match self {
-            Self::Either { logout, renewal } => {
-                if !conn.delete(logout).await? && !conn.park(renewal, "").await? {
-                    let _was_there = end_renewed(conn, logout).await?;
-                }
-                Ok(())
-            }
-            Self::Unknown { key, nonce } => park(conn, *key, &nonce.ended()).await,
+        if !conn.delete(&self.logout).await? && !conn.park(&self.renewal, "").await? {
+            let _was_there = end_renewed(conn, &self.logout).await?;
         }
+        Ok(())
     }
 }
 
-/// Parks the session, or the one that it was renewed as; or adds to the ledger of one that is parked already.
-async fn park<C: TombstoneQueries>(conn: &mut C, mut key: StoredKey, entry: &str) -> Result<(), Error> {
-    while !conn.park(&key, entry).await? {
-        let tombstone = key.tombstone();
-        let Some(found) = conn.find_tombstone(&tombstone).await? else { return Ok(()) };
-        if found.ledger.has(entry) {
-            return Ok(());
-        }
-        match found.ledger.successor() {
-            Some(successor) => key = *successor,
-            None => {
-                if conn.write_ledger(&tombstone, &found.ledger, &found.ledger.with(entry)).await? {
-                    return Ok(());
-                }
+/// Parks a session for a framework whose call does not tell.
+#[cfg(feature = "actix-session")]
+pub(crate) struct Park {
+    key: StoredKey,
+    nonce: Nonce,
+}
+
+#[cfg(feature = "actix-session")]
+impl Park {
+    pub(crate) fn new(options: &Options, key: &SessionKey) -> Result<Self, Error> {
+        Ok(Self { key: options.stored_key(key), nonce: Nonce::draw()? })
+    }
+}
+
+#[cfg(feature = "actix-session")]
+impl<C: TombstoneQueries> Operation<C> for Park {
+    type Output = ();
+    const NAME: &'static str = "delete";
+
+    /// Parks the session, or the one that it was renewed as; or adds to the ledger of one that is parked already.
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
+        let (mut key, entry) = (self.key, self.nonce.ended());
+        while !conn.park(&key, &entry).await? {
+            let tombstone = key.tombstone();
+            let Some(found) = conn.find_tombstone(&tombstone).await? else { return Ok(()) };
+            if found.ledger.has(&entry) {
+                return Ok(());
+            }
+            if let Some(successor) = found.ledger.successor() {
+                key = *successor;
+            } else if conn.write_ledger(&tombstone, &found.ledger, &found.ledger.with(&entry)).await? {
+                return Ok(());
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::delete::Nonce;
+use super::Nonce;
 use super::save::Draft;
 use crate::database::{Ledger, NewRow, SaveQueries, Tombstone, Transactions};
 use crate::error::Error;

@@ -1,24 +1,20 @@
 //! The store for tower-sessions, the session layer of axum and other tower services.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
-use time::OffsetDateTime;
 
-use super::adapter::{Adapter, Loaded, NotLoaded, created, period};
-use super::data::{Field as _, encode, reserved, text};
+use super::adapter::{Adapter, created};
+use super::data::{Field as _, reserved};
 use super::{OnMissing, TextSource, WebStore};
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::operations::{Conflicts, Delete, Drawn};
+use crate::operations::Conflicts;
 use crate::session::SessionHandle;
-use crate::sweeper::{BATCH, PAUSE};
 
+mod calls;
 mod versions;
 
 pub use versions::{TowerId, TowerSession};
@@ -26,11 +22,11 @@ pub use versions::{TowerId, TowerSession};
 /// A store for tower-sessions over this crate's table: for tower-sessions 0.15 with the feature `tower-sessions`, for 0.14
 /// with the feature `tower-sessions-0-14`, for both with both.
 ///
-/// What it adds to other stores:
+/// It adds to other stores:
 ///
-/// - **A logout is final.** A request that outlives it cannot bring the session back: neither by its `save` nor by the
-///   `create` after its `cycle_id`, whichever server handled which request. The same holds for
-///   [`clear_owner`](crate::Sessions::clear_owner) and for a session that expires meanwhile.
+/// - **A logout is final**, on every server. A request that outlives it cannot bring the session back: neither by its `save`
+///   nor by the `create` after its `cycle_id`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and for
+///   a session that expires during the request.
 /// - **A login that is clicked twice works.** Of two requests that call `cycle_id` at once, both succeed, and the session of
 ///   the later one lives. A session keeps its owner, its label and the time when it was created.
 /// - **Saves merge.** `save` writes the fields that this request has changed, and keeps the fields that other requests have
@@ -44,7 +40,7 @@ pub use versions::{TowerId, TowerSession};
 /// # How a renewal works
 ///
 /// tower-sessions renews a session by `delete` and a later `create`. The session is *parked* between the two, for ten
-/// minutes at most. A parked session is absent for every operation, and whatever ends sessions also ends parked ones.
+/// minutes at most. A parked session is absent for every operation. `clear`, `clear_owner` and a logout end it, too.
 /// `load` returns a record under an *alias* of its id. tower-sessions passes this alias to `delete` in a renewal, and the
 /// cookie's id in a logout: so the store knows which of the two it is. An alias opens no session. If a request runs longer
 /// than ten minutes after its `cycle_id`, its save fails.
@@ -58,14 +54,13 @@ pub use versions::{TowerId, TowerSession};
 ///   signed out.
 /// - It saves, and so prolongs, only a session that the request has changed. With `Expiry::OnInactivity` a visitor who only
 ///   reads is signed out in the end. `with_always_save` prolongs with each request, and so writes with each one.
-/// - The layer's expiry replaces the expiry of the record at each save. For "remember me" call `Session::set_expiry` in
-///   every request of such a session, not only at the login: keep the choice in a field of the session, and let a middleware
-///   read it.
+/// - The layer's expiry replaces the expiry of the record at each save. For "remember me", keep the choice in a field of the
+///   session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request.
 /// - `cycle_id` after an explicit `Session::save` in the same request fails at the end of the request, as does a second
 ///   explicit `save` with [`Conflicts::Reject`]. Call `Session::load` after such a `save`.
-/// - `Session::clear` discards what the session was: the next save replaces all fields, and `cycle_id` then begins another
-///   session, which has no owner or label of the old one, and begins its [longest life](crate::Builder::max_lifetime) now.
-/// - A handler must give back a connection of the store's pool before it asks for the session: if every request holds one
+/// - `Session::clear` discards all that the request knows of the session. The next save replaces all fields. `cycle_id`
+///   then begins another session, without the old one's owner, label and [age](crate::Builder::max_lifetime).
+/// - A handler must give back a connection of the store's pool before it asks for the session. If every request holds one
 ///   connection and waits for a second, none gets it.
 /// - Do not cache this store (`CachingSessionStore`): a cache does not know of logouts elsewhere.
 /// - Delete expired sessions by a [`Sweeper`](crate::Sweeper). It survives a failure, as `continuously_delete_expired` does
@@ -112,7 +107,7 @@ impl<S: WebStore> TowerSessionStore<S> {
         Self { adapter: Adapter::new(store), on_error: Report(Arc::new(|_| {})) }
     }
 
-    /// Where the session's owner is in its data: the name of a field, a JSON pointer, or a function over the data. Each
+    /// Sets the source of the session's owner: the name of a field, a JSON pointer, or a function over the data. Each
     /// `create` and `save` copies it to the session's owner. Default: saves leave the owner as it is.
     ///
     /// [`clear_owner`](crate::Sessions::clear_owner) and the other operations on owners then reach these sessions, and
@@ -123,8 +118,7 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// # Examples
     ///
     /// ```
-    /// use std::collections::HashMap;
-    ///
+    ///     ///
     /// use diesel_session::{Blocking, MemorySession, TowerSessionStore};
     /// use serde_json::Value;
     ///
@@ -142,20 +136,20 @@ impl<S: WebStore> TowerSessionStore<S> {
         self
     }
 
-    /// Where the session's [label](crate::Sessions::set_label) is in its data, as [`owner_from`](Self::owner_from) has it.
+    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it.
     /// Default: saves leave the label as it is.
     pub fn label_from(mut self, source: impl TextSource<Value>) -> Self {
         self.adapter.label_from(source.source());
         self
     }
 
-    /// What a `save` does if its session is gone. Default: [`OnMissing::Error`].
+    /// Sets the effect of a `save` if its session is gone. Default: [`OnMissing::Error`].
     pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
         self.adapter.on_missing = on_missing;
         self
     }
 
-    /// What a `save` does if another request has changed the same field meanwhile. Default:
+    /// Sets the effect of a `save` if another request has changed the same field since the load. Default:
     /// [`Conflicts::LastWriterWins`].
     pub fn conflicts(mut self, conflicts: Conflicts) -> Self {
         self.adapter.conflicts(conflicts);
@@ -188,7 +182,7 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// ```
     #[must_use]
     pub fn key(&self, id: &impl TowerId) -> SessionKey {
-        key(id.number())
+        calls::key(id.number())
     }
 
     /// The handle of the session with this id: what marks this device among all
@@ -210,116 +204,9 @@ impl<S: WebStore> TowerSessionStore<S> {
     }
 
     /// Calls a function with each error of the store: tower-sessions itself keeps only the error's text. With the feature
-    /// `tracing` each failure is an event besides. Default: nothing.
+    /// `tracing` each failure is also an event. Default: nothing.
     pub fn on_error(mut self, report: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_error = Report(Arc::new(report));
         self
     }
-}
-
-/// A record of any version of tower-sessions.
-type Fields = HashMap<String, Value>;
-
-/// Why a call of tower-sessions failed.
-enum Failure {
-    /// The data cannot be saved.
-    Encode(Error),
-    /// The session holds no data of tower-sessions.
-    Decode,
-    Backend(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NotText { .. } | Error::TooDeep { .. } => Self::Encode(error),
-            other => Self::Backend(other),
-        }
-    }
-}
-
-impl<S: WebStore> TowerSessionStore<S> {
-    /// Starts or continues a session, and returns its id.
-    async fn create(&self, data: &mut Fields, expiry_date: OffsetDateTime) -> Result<i128, Failure> {
-        let (drawn, created) = self.adapter.begin::<Id>(data, left(expiry_date), None).await?;
-        // From now on the request can save the session, under the id itself: a `delete` of it is a logout.
-        let base = encode(data)?;
-        self.adapter.mark(data, &drawn.key(), base, created);
-        Ok(drawn.0)
-    }
-
-    /// `id` is the session's own, or its alias.
-    async fn save(&self, id: i128, data: &Fields, expiry_date: OffsetDateTime) -> Result<(), Failure> {
-        let (this, other) = (key(id), key(id ^ ALIAS));
-        let keys = match text(data, reserved::RENEWAL) {
-            Some(digits) if digits == self.adapter.digits(&this) => vec![this],
-            Some(_) => vec![other],
-            None => vec![other, this],
-        };
-        Ok(self.adapter.save(&keys, data, left(expiry_date)).await?)
-    }
-
-    /// The data, and the expiry by this machine's clock. tower-sessions gets them under the alias of the id.
-    async fn load(&self, id: i128) -> Result<Option<(i128, Fields, OffsetDateTime)>, Failure> {
-        let loaded = self.adapter.load(&key(id)).await.map_err(|error| match error {
-            NotLoaded::Failed(error) => Failure::Backend(error),
-            NotLoaded::OtherShape => Failure::Decode,
-        })?;
-        Ok(loaded.map(|Loaded { data, left }| {
-            let left = time::Duration::milliseconds(left.num_milliseconds());
-            (id ^ ALIAS, data, OffsetDateTime::now_utc().saturating_add(left))
-        }))
-    }
-
-    async fn delete(&self, id: i128) -> Result<(), Failure> {
-        let store = &self.adapter.store;
-        Ok(store.execute(Ok(Delete::either(store.options(), &key(id), &key(id ^ ALIAS)))).await?)
-    }
-
-    /// Deletes expired sessions until none is left, batch by batch, as a [`Sweeper`](crate::Sweeper) does.
-    async fn delete_expired(&self) -> Result<(), Failure> {
-        loop {
-            let started = Instant::now();
-            if self.adapter.store.delete_expired(BATCH).await? == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(started.elapsed() * PAUSE).await;
-        }
-    }
-}
-
-/// What turns an id into its alias, and back.
-const ALIAS: i128 = 0x6469_6573_656c_2d73_6573_7369_6f6e_2101;
-
-/// An id that was drawn for a session.
-#[derive(Clone, Copy)]
-struct Id(i128);
-
-impl Drawn for Id {
-    const OPERATION: &'static str = "create";
-
-    fn draw() -> Result<Self, Error> {
-        let mut bits = [0; size_of::<i128>()];
-        crate::key::fill_random(&mut bits)?;
-        Ok(Self(i128::from_le_bytes(bits)))
-    }
-
-    fn key(&self) -> SessionKey {
-        key(self.0)
-    }
-}
-
-fn key(id: i128) -> SessionKey {
-    let digest = Sha256::new()
-        .chain_update("diesel-session tower-sessions:")
-        .chain_update(id.to_le_bytes())
-        .finalize();
-    let mut bytes = [0; SessionKey::LENGTH / 2];
-    bytes.copy_from_slice(&digest[..SessionKey::LENGTH / 2]);
-    SessionKey::of(bytes)
-}
-
-/// What is left until a record expires, by this machine's clock, which has set it.
-fn left(expiry_date: OffsetDateTime) -> TimeDelta {
-    period((expiry_date - OffsetDateTime::now_utc()).whole_milliseconds())
 }

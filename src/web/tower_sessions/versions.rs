@@ -30,7 +30,8 @@ macro_rules! version {
             use $core::session::{Error as SessionError, Id, Record, Session};
             use $core::session_store::{Error, ExpiredDeletion, Result, SessionStore};
 
-            use super::{Failure, TowerSessionStore};
+            use super::TowerSessionStore;
+            use super::calls::Failure;
             use crate::web::WebStore;
 
             impl Sealed for Id {}
