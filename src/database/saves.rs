@@ -4,7 +4,7 @@ use super::{NewRow, OwnerQueries, QueryFuture};
 use crate::key::StoredKey;
 use crate::options::Deadline;
 
-/// What a save does to a session's owner, and to its label.
+/// The effect of a save on a session's owner, or on its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SavedText {
     /// It stays as it is.
@@ -33,9 +33,8 @@ impl SavedText {
 
 /// The queries for saves.
 pub trait SaveQueries: OwnerQueries {
-    /// Gives the live session under the key an expiry, and a value unless this is `None`, if nothing has changed: its value
-    /// is `base`, and its owner and its label are those to be saved. `false` if anything has changed, or there is no
-    /// session.
+    /// Gives the live session under the key an expiry, and a value if there is one here. Writes only if the session's value is
+    /// `base`, and its owner and its label are those to be saved. `false` if one of them is not, or there is no session.
     fn save_live(
         &mut self,
         key: &StoredKey,

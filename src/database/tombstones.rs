@@ -1,4 +1,4 @@
-//! What a session leaves behind when it is renewed.
+//! The rows that renewed sessions leave.
 //!
 //! Web frameworks renew a session by two calls: one ends the session, and a later one, if the request succeeds, continues
 //! it under a new key. Between the two the session is *parked*. A logout on another server must find it, and so must every
@@ -37,9 +37,11 @@ impl Tombstone {
     }
 }
 
-/// What happened to a renewed session: the `session_data` of its tombstone. `-` and a nonce stands for each call that
-/// ended the session, `+` and a nonce for each call that wanted to continue it (frameworks that tell a renewal from a
-/// logout write neither). `>` and a stored key come last, if the session was continued: under that key.
+/// The history of a renewed session: the `session_data` of its tombstone.
+///
+/// Each call that ended the session adds `-` and a nonce. Each call that wanted to continue it adds `+` and a nonce. (For a
+/// framework that tells a renewal from a logout the store writes neither.) If the session was continued, `>` and the stored
+/// key of the new session come last.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ledger {
     text: String,
@@ -101,7 +103,7 @@ impl Ledger {
     }
 }
 
-/// The queries for tombstones. All but [`park`](Self::park) take the key of the tombstone.
+/// The queries for tombstones. [`park`](Self::park) takes the key of the session, the others take that of the tombstone.
 pub trait TombstoneQueries: Queries {
     /// Replaces the live session under the key by its tombstone, with this ledger; `false` if there is no session. The
     /// tombstone expires when the session would have, and after [`Period::RENEWAL`](crate::options::Period::RENEWAL) at

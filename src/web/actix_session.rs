@@ -20,11 +20,11 @@ type SessionState = HashMap<String, String>;
 
 /// A store for actix-session (0.11) over this crate's table (feature `actix-session`).
 ///
-/// What it adds to other stores:
+/// It adds to other stores:
 ///
-/// - **A logout is final.** A request that outlives it cannot bring the session back, under no key: neither by its changes
-///   nor by its `Session::renew`, whichever server handled which request. The same holds for
-///   [`clear_owner`](crate::Sessions::clear_owner) and for a session that expires meanwhile.
+/// - **A logout is final**, on every server. A request that outlives it cannot bring the session back under any key: neither
+///   by its changes nor by its `Session::renew`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and
+///   for a session that expires during the request.
 /// - **A login that is clicked twice works.** Of two requests that renew a session at once one succeeds, and its session
 ///   lives. A session keeps its owner, its label and the time when it was created.
 /// - **Changes merge.** A request writes the entries that it has changed, and keeps the entries that other requests have
@@ -36,21 +36,23 @@ type SessionState = HashMap<String, String>;
 /// # How a renewal works
 ///
 /// At the end of a request, actix-session renews a session by `delete` and `save`. It logs out by the same `delete`. So
-/// `delete` parks the session, for ten minutes at most. A parked session is absent for every operation, and whatever ends
-/// sessions also ends parked ones. `save` continues a parked session only if every request that deleted it has also saved
-/// it: otherwise one of them was a logout. If two requests renew a session at once, the first `save` is therefore refused,
-/// and that visitor sees an internal error. If such a request is cancelled between its `delete` and its `save`, which follow
-/// each other directly, the session ends for the other one, too.
+/// `delete` parks the session, for ten minutes at most. A parked session is absent for every operation. `clear`,
+/// `clear_owner` and a logout end it, too.
+///
+/// `save` continues a parked session only if every request that deleted it has also saved it. Otherwise one of them was a
+/// logout. So if two requests renew a session at once, the store refuses the first `save`, and that visitor sees an internal
+/// error. If such a request is cancelled between its `delete` and its `save`, the session ends for the other one, too. These
+/// two calls follow each other directly.
 ///
 /// # What to know about actix-session
 ///
-/// - The state of a loaded session has entries of this crate, whose names begin with `diesel-session.`. The table does not
-///   hold them. One is the session's key: do not send all entries of a session to a client.
-/// - `Session::clear` discards what the session was: the request then replaces all entries. `Session::renew` after it begins
-///   another session.
-/// - A handler must give back a connection of the store's pool before it returns: if every request holds one connection and
+/// - The state of a loaded session has entries of this crate. Their names begin with `diesel-session.`. The table does not
+///   hold them. One is the session's key, so do not send all entries of a session to a client.
+/// - `Session::clear` discards all that the request knows of the session. The request then replaces all entries.
+///   `Session::renew` after it begins another session.
+/// - A handler must give back a connection of the store's pool before it returns. If every request holds one connection and
 ///   waits for a second, none gets it.
-/// - Make one store and give each worker a clone. A store that the factory of `HttpServer` makes has a pool for each worker.
+/// - Make one store and give each worker a clone. If the factory of `HttpServer` makes the store, each worker has a pool.
 /// - Delete expired sessions by a [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
@@ -83,8 +85,8 @@ impl<S: WebStore> ActixSessionStore<S> {
         Self { adapter: Adapter::new(store) }
     }
 
-    /// Where the session's owner is in its state: the name of an entry, a JSON pointer, or a function over the state, whose
-    /// values are texts of JSON. Each save copies it to the session's owner. Default: saves leave the owner as it is.
+    /// Sets the source of the session's owner: the name of an entry, a JSON pointer, or a function over the state. Values of
+    /// the state are texts of JSON. Each save copies it to the session's owner. Default: saves leave the owner as it is.
     ///
     /// [`clear_owner`](crate::Sessions::clear_owner) and the other operations on owners then reach these sessions, and
     /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them. Use
@@ -107,27 +109,27 @@ impl<S: WebStore> ActixSessionStore<S> {
         self
     }
 
-    /// Where the session's [label](crate::Sessions::set_label) is in its state, as [`owner_from`](Self::owner_from) has it.
+    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it.
     /// Default: saves leave the label as it is.
     pub fn label_from(mut self, source: impl TextSource<String>) -> Self {
         self.adapter.label_from(source.source());
         self
     }
 
-    /// What an `update` does if its session is gone. Default: [`OnMissing::Error`].
+    /// Sets the effect of an `update` if its session is gone. Default: [`OnMissing::Error`].
     pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
         self.adapter.on_missing = on_missing;
         self
     }
 
-    /// What an `update` does if another request has changed the same entry meanwhile. Default:
+    /// Sets the effect of an `update` if another request has changed the same entry since the load. Default:
     /// [`Conflicts::LastWriterWins`].
     pub fn conflicts(mut self, conflicts: Conflicts) -> Self {
         self.adapter.conflicts(conflicts);
         self
     }
 
-    /// The key of the request's session, for the operations of [`Sessions`](crate::Sessions): for example to keep this
+    /// The key of the request's session, for the operations of [`Sessions`](crate::Sessions). With it you can keep this
     /// session while [all others of its owner](crate::Sessions::clear_owner) end. `None` for a session that was not in the
     /// database when this request loaded it, and after `Session::clear` or `Session::purge`.
     #[must_use]

@@ -14,7 +14,7 @@ pub(crate) mod tower_sessions;
 
 pub use source::TextSource;
 
-/// What becomes of a request's changes to a session that was deleted, or expired, since the request has loaded it.
+/// The result of a save if its session was deleted, or expired, since the request loaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnMissing {
@@ -22,7 +22,7 @@ pub enum OnMissing {
     #[default]
     Error,
     /// The store discards the changes silently. The middleware still sends the cookie of a dead session, which replaces
-    /// the cookie of a login that another request has made meanwhile.
+    /// the cookie of a login that another request made in between.
     Discard,
 }
 

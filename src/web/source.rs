@@ -1,4 +1,4 @@
-//! Where a store reads the owner and the label of a session.
+//! The sources from which a store reads the owner and the label of a session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::data::{Data, Field};
 use crate::database::SavedText;
 use crate::error::Error;
 
-/// Where a store for web frameworks reads a session's owner, or its label: an argument of `owner_from` and `label_from`.
+/// The source from which a store for web frameworks reads a session's owner, or its label: an argument of `owner_from` and `label_from`.
 /// Other crates cannot implement it.
 ///
 /// - A text is the name of a field of the session's data. If it starts with `/`, it is a JSON pointer (RFC 6901) instead:
@@ -21,7 +21,7 @@ pub trait TextSource<V>: Sealed<V> {}
 
 impl<V, T: Sealed<V>> TextSource<V> for T {}
 
-/// What a source is made of.
+/// Makes a source.
 pub trait Sealed<V> {
     /// The source.
     fn source(self) -> Source<V>;
@@ -61,7 +61,7 @@ where
 }
 
 impl<V: Field> Source<V> {
-    /// What a save does to the text.
+    /// Reads the text from data that are to be saved.
     pub(super) fn read(&self, data: &Data<V>) -> Result<SavedText, Error> {
         let (path, name, pointer) = match self {
             Self::Function(function) => return Ok(SavedText::Is(function(data))),

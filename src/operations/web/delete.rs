@@ -10,7 +10,7 @@ use crate::operations::Operation;
 use crate::operations::lineage::end_renewed;
 use crate::options::Options;
 
-/// Ends a session, or parks one, for a framework whose call tells a logout from a renewal.
+/// Ends a session, or parks one: for a framework that tells a logout from a renewal.
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 pub(crate) struct EndOrPark {
     /// The key of the session, if this is a logout.
@@ -39,7 +39,7 @@ impl<C: TombstoneQueries> Operation<C> for EndOrPark {
     }
 }
 
-/// Parks a session for a framework whose call does not tell.
+/// Parks a session: for a framework that does not tell.
 #[cfg(feature = "actix-session")]
 pub(crate) struct Park {
     key: StoredKey,

@@ -1,4 +1,4 @@
-//! A save of all that a request has, which keeps what other requests have saved meanwhile.
+//! A save of all data of a request. It keeps what other requests have saved since that one loaded the session.
 
 use chrono::TimeDelta;
 
@@ -10,7 +10,7 @@ use crate::operations::transaction::Transaction;
 use crate::operations::{Operation, found};
 use crate::options::{Deadline, Options, OwnerLimit, Renewal, ValueLimit, check_label, check_owner};
 
-/// What becomes of a field that two requests have changed to different values: the setting `conflicts` of the stores for
+/// The result if two requests have changed one field to different values: the setting `conflicts` of the stores for
 /// web frameworks. The default is [`LastWriterWins`](Self::LastWriterWins).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -39,7 +39,7 @@ pub use versions::{TowerId, TowerSession};
 ///
 /// # How a renewal works
 ///
-/// tower-sessions renews a session by `delete` and a later `create`. The session is *parked* between the two, for ten
+/// tower-sessions renews a session by `delete` and a later `create`. Between the two the session is *parked*, for ten
 /// minutes at most. A parked session is absent for every operation. `clear`, `clear_owner` and a logout end it, too.
 /// `load` returns a record under an *alias* of its id. tower-sessions passes this alias to `delete` in a renewal, and the
 /// cookie's id in a logout: so the store knows which of the two it is. An alias opens no session. If a request runs longer
