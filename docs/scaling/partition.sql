@@ -65,7 +65,9 @@ BEGIN
     ('an identity column', EXISTS (SELECT FROM pg_attribute WHERE attrelid = old AND attidentity <> '')),
     ('options or a statistics target of a column', EXISTS (SELECT FROM pg_attribute
       WHERE (attrelid = old OR attrelid IN (SELECT indexrelid FROM pg_index WHERE indrelid = old))
-        AND attnum > 0 AND NOT attisdropped AND (attoptions IS NOT NULL OR attstattarget >= 0))),
+        AND attnum > 0 AND NOT attisdropped AND (attstattarget >= 0
+          -- PostgreSQL 15.20 sets `pg_attver` by itself, on the columns of every table.
+          OR EXISTS (SELECT FROM unnest(attoptions) AS option WHERE option NOT LIKE 'pg\_attver=%')))),
     ('extended statistics', EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = old)),
     ('no WAL (UNLOGGED)', its.relpersistence <> 'p'),
     ('an access method that is not the default',
