@@ -25,7 +25,7 @@ type SessionState = HashMap<String, String>;
 /// - **A logout is final**, on every server. A request that outlives it cannot bring the session back under any key: neither
 ///   by its changes nor by its `Session::renew`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and
 ///   for a session that expires during the request.
-/// - **A login that is clicked twice works.** Of two requests that renew a session at once one succeeds, and its session
+/// - **A login that is clicked twice works.** Of two requests that renew a session at once, the session of the later one
 ///   lives. A session keeps its owner, its label and the time when it was created.
 /// - **Changes merge.** A request writes the entries that it has changed, and keeps the entries that other requests have
 ///   changed since this one loaded the session. [`conflicts`](Self::conflicts) says what happens if both changed one entry.
@@ -40,8 +40,9 @@ type SessionState = HashMap<String, String>;
 /// `clear_owner` and a logout end it, too.
 ///
 /// `save` continues a parked session only if every request that deleted it has also saved it. Otherwise one of them was a
-/// logout. So if two requests renew a session at once, the store refuses the first `save`, and that visitor sees an internal
-/// error. If such a request is cancelled between its `delete` and its `save`, the session ends for the other one, too. These
+/// logout. So if two requests have deleted a session before one of them saves it, the store refuses the first `save`, and
+/// that request ends with an internal error. If the requests follow each other, both succeed. A browser keeps the cookie that
+/// reaches it last: if that is the earlier one, the visitor is signed out. If such a request is cancelled between its `delete` and its `save`, the session ends for the other one, too. These
 /// two calls follow each other directly.
 ///
 /// # What to know about actix-session
@@ -109,8 +110,8 @@ impl<S: WebStore> ActixSessionStore<S> {
         self
     }
 
-    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it.
-    /// Default: saves leave the label as it is.
+    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it. A
+    /// label has at most 255 bytes; a longer one is an error at the save. Default: saves leave the label as it is.
     pub fn label_from(mut self, source: impl TextSource<String>) -> Self {
         self.adapter.label_from(source.source());
         self

@@ -1,9 +1,9 @@
 //! The table of OCaml's session-postgresql: shared with running services, or adopted with its live sessions.
 
-use diesel_session::{KeyStorage, MigrationError, Now, SessionKey, migrations};
+use diesel_session::{KeyStorage, MigrationError, Now, SessionKey, Sessions, migrations};
 
 use crate::migrations::{POSTGRES_VERSIONS, fingerprint, migration_error};
-use crate::support::{Database, Postgres, Sql};
+use crate::support::{Database, File, Postgres, Sql};
 
 const THEIR_KEY: &str = "AbCdEfGh+/0123456789AbCdEfGh+/0123456789";
 
@@ -137,4 +137,39 @@ fn an_adoption_that_leaves_a_key_plain_is_refused() {
     let refused = migration_error(migrations::adopt(&mut conn));
     assert!(matches!(refused, MigrationError::PlainKeys), "{refused:?}");
     assert_eq!(fingerprint(&mut conn), before);
+}
+
+/// The tombstones of renewed sessions have keys of their own, which say nothing of how the table keeps sessions' keys.
+#[test]
+fn tombstones_are_no_keys_to_migrations() {
+    let (database, file) = (Database::new(), File::new());
+    let (postgres, sqlite) = (database.store(), file.store());
+    for _ in 0..101 {
+        let [one, other] = [&postgres as &dyn Sessions, &sqlite].map(|store| {
+            let key = store.generate(None, None).unwrap();
+            store.rotate(&key).unwrap()
+        });
+        postgres.clear(&one).unwrap();
+        sqlite.clear(&other).unwrap();
+    }
+    assert!(database.conn().yes("SELECT count(*) = 101 FROM session"));
+    assert!(file.conn().yes("SELECT count(*) = 101 FROM session"));
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        migrations::check(&mut database.conn(), storage).unwrap();
+        migrations::check(&mut file.conn(), storage).unwrap();
+    }
+}
+
+/// In a table with keys in clear they name the keys of live sessions, in clear as well.
+#[test]
+fn adoption_deletes_the_tombstones_of_a_table_with_plain_keys() {
+    let database = Database::new();
+    let store = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
+    store.migrate().unwrap();
+    let key = store.rotate(&store.generate(Some("x"), None).unwrap()).unwrap();
+    let named = format!("SELECT count(*) FROM session WHERE session_data LIKE '%{}'", key.as_str());
+    assert_eq!(database.conn().number(&named), 1);
+    assert_eq!(migrations::adopt(&mut database.conn()).unwrap(), 1);
+    assert_eq!(database.conn().number(&named), 0);
+    assert_eq!(database.store().get(&key).unwrap().0, "x");
 }

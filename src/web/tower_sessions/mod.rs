@@ -34,8 +34,9 @@ pub use versions::{TowerId, TowerSession};
 /// - **No client chooses an id.** `create` draws its own. The table holds a hash of it.
 /// - **Owners.** With [`owner_from`](Self::owner_from) you can list and end all sessions of a user.
 ///
-/// The table holds a record's data, as JSON. The record's expiry is in a column, and the database's clock judges it. So a
-/// loaded record's `expiry_date` differs from the saved one by some 10 milliseconds.
+/// The table holds a record's data, as JSON. The record's expiry is in a column, and the database's clock judges it. The
+/// column has a resolution of 10 milliseconds on PostgreSQL and 1 millisecond on SQLite, so a loaded record's `expiry_date`
+/// differs from the saved one by that much.
 ///
 /// # How a renewal works
 ///
@@ -56,13 +57,14 @@ pub use versions::{TowerId, TowerSession};
 ///   reads is signed out in the end. `with_always_save` prolongs with each request, and so writes with each one.
 /// - The layer's expiry replaces the expiry of the record at each save. For "remember me", keep the choice in a field of the
 ///   session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request.
-/// - `cycle_id` after an explicit `Session::save` in the same request fails at the end of the request, as does a second
-///   explicit `save` with [`Conflicts::Reject`]. Call `Session::load` after such a `save`.
+/// - If an explicit `Session::save` has begun a session, `cycle_id` in the same request fails at the end of the request. With
+///   [`Conflicts::Reject`] a second save of the same field fails. Call `Session::load` after an explicit `save` to avoid both.
 /// - `Session::clear` discards all that the request knows of the session. The next save replaces all fields. `cycle_id`
 ///   then begins another session, without the old one's owner, label and [age](crate::Builder::max_lifetime).
 /// - A handler must give back a connection of the store's pool before it asks for the session. If every request holds one
 ///   connection and waits for a second, none gets it.
-/// - Do not cache this store (`CachingSessionStore`): a cache does not know of logouts elsewhere.
+/// - Do not cache this store (`CachingSessionStore`). A cache does not know of logouts elsewhere, and it returns records under
+///   their own ids, so that every `cycle_id` is taken for a logout.
 /// - Delete expired sessions by a [`Sweeper`](crate::Sweeper). It survives a failure, as `continuously_delete_expired` does
 ///   not.
 ///
@@ -136,8 +138,8 @@ impl<S: WebStore> TowerSessionStore<S> {
         self
     }
 
-    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it.
-    /// Default: saves leave the label as it is.
+    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it. A
+    /// label has at most 255 bytes; a longer one is an error at the save. Default: saves leave the label as it is.
     pub fn label_from(mut self, source: impl TextSource<Value>) -> Self {
         self.adapter.label_from(source.source());
         self
