@@ -7,9 +7,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Queries, QueryFuture};
+use super::{NewRow, Queries, QueryFuture};
 use crate::key::StoredKey;
-use crate::options::PARKED;
+use crate::options::{Deadline, PARKED};
 
 /// A tombstone that has not expired. While the session is parked, the row's `owner` is the session's with U+0001 before
 /// it, so lists, counts and limits of an owner leave it out. Once the session is renewed, the row has no owner.
@@ -113,10 +113,20 @@ pub trait TombstoneQueries: Queries {
     /// The tombstone, unless it has expired.
     fn find_tombstone(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Tombstone>>;
 
-    /// Writes another ledger if the present one is still this one; `false` if it is another one, or has expired. A ledger
-    /// with a successor takes the owner and the label away, and lets the tombstone live for
-    /// [`Period::RENEWAL`](crate::options::Period::RENEWAL) from now.
+    /// Writes another ledger if the present one is still this one; `false` if it is another one, or has expired.
     fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> impl QueryFuture<bool>;
+
+    /// Inserts the session that continues the parked one, under its own key, and writes this ledger, if the present one is
+    /// still that of `tombstone`; `false` if it is another one, or has expired. The tombstone has no owner and no label from
+    /// then on, and lives for [`Period::RENEWAL`](crate::options::Period::RENEWAL).
+    fn continue_parked(
+        &mut self,
+        key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: &Ledger,
+        session: (&StoredKey, NewRow<'_>),
+        deadline: Deadline,
+    ) -> impl QueryFuture<bool>;
 
     /// Deletes the tombstone if its ledger is still this one.
     fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> impl QueryFuture<bool>;

@@ -3,9 +3,9 @@
 use diesel::QueryResult;
 
 use super::{Row, Table, date};
-use crate::database::{Ledger, Tombstone, TombstoneQueries};
+use crate::database::{Ledger, NewRow, Queries as _, Tombstone, TombstoneQueries};
 use crate::key::StoredKey;
-use crate::options::{PARKED, Period};
+use crate::options::{Deadline, PARKED, Period};
 
 impl TombstoneQueries for Table {
     async fn park(&mut self, key: &StoredKey, ledger: &str) -> QueryResult<bool> {
@@ -28,13 +28,24 @@ impl TombstoneQueries for Table {
 
     async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
         let is_still = |row: &Row, _| row.value.as_deref() == Some(from.as_str());
-        Ok(self.change(key, is_still, |row, now| {
-            row.value = Some(to.as_str().to_owned());
-            if to.successor().is_some() {
-                (row.owner, row.label) = (None, None);
-                row.expire_date = now.saturating_add(Period::RENEWAL.microseconds());
-            }
-        }))
+        Ok(self.change(key, is_still, |row, _| row.value = Some(to.as_str().to_owned())))
+    }
+
+    async fn continue_parked(
+        &mut self,
+        key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: &Ledger,
+        (new, row): (&StoredKey, NewRow<'_>),
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let is_still = |row: &Row, _| row.value.as_deref() == Some(tombstone.ledger.as_str());
+        let is_ours = self.change(key, is_still, |row, now| {
+            row.value = Some(ledger.as_str().to_owned());
+            (row.owner, row.label) = (None, None);
+            row.expire_date = now.saturating_add(Period::RENEWAL.microseconds());
+        });
+        Ok(is_ours && self.insert_since(new, row, tombstone.created, deadline).await?)
     }
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {

@@ -45,6 +45,16 @@ impl<'a, C: Transactions> Transaction<'a, C> {
         self.0 = None;
     }
 
+    /// Ends it: to stay if the work says that it was done, or as if it had never been.
+    #[cfg(feature = "web")]
+    pub(super) async fn end_if(self, done: Result<bool, Error>) -> Result<bool, Error> {
+        if let Ok(false) = done {
+            self.roll_back().await;
+            return Ok(false);
+        }
+        self.end(done).await
+    }
+
     /// Ends it: to stay, or as if it had never been.
     pub(super) async fn end<T>(self, done: Result<T, Error>) -> Result<T, Error> {
         match done {

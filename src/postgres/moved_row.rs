@@ -1,4 +1,4 @@
-//! A row that moves to another key, where a database lets no key be updated.
+//! A row that moves to another key, because a database may let no key be updated; and one that leaves another beside it.
 
 use diesel::backend::Backend;
 use diesel::prelude::*;
@@ -75,3 +75,28 @@ where
         self.last.walk_ast(out.reborrow())
     }
 }
+
+/// `WITH moved AS (UPDATE ... RETURNING created_on) INSERT ... SELECT ... FROM moved`.
+#[derive(Debug, QueryId)]
+pub(super) struct UpdatedRow<U, I> {
+    /// An UPDATE of one session.
+    pub(super) update: U,
+    /// An INSERT that selects only `created_on` from `moved`.
+    pub(super) insert: I,
+}
+
+impl<U, I, DB> QueryFragment<DB> for UpdatedRow<U, I>
+where
+    DB: Backend,
+    U: QueryFragment<DB>,
+    I: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("WITH moved AS (");
+        self.update.walk_ast(out.reborrow())?;
+        out.push_sql(" RETURNING created_on) ");
+        self.insert.walk_ast(out.reborrow())
+    }
+}
+
+impl<U, I, Conn> RunQueryDsl<Conn> for UpdatedRow<U, I> {}

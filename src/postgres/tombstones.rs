@@ -2,16 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Interval, Nullable, Text};
 
-use super::expressions::{interval, least, live_under, statement_timestamp};
-use super::moved_row::{MOVED, MovedRow, moved};
+use super::expressions::{interval, interval_of_life, least, live_under, statement_timestamp, timezone};
+use super::moved_row::{MOVED, MovedRow, UpdatedRow, moved};
 use super::run_query::RunQuery;
 use super::table::session;
+use super::utc_zone::UtcZone;
 use crate::database::key::{FixedChar, KeyParameter};
-use crate::database::{Ledger, Tombstone, TombstoneQueries, cached_update};
+use crate::database::{Ledger, NewRow, Tombstone, TombstoneQueries, cached_update};
 use crate::key::StoredKey;
-use crate::options::{PARKED, Period};
+use crate::options::{Deadline, PARKED, Period};
 
 /// A tombstone's ledger, the time when its session was created, and its owner and label.
 type Row = (Option<String>, DateTime<Utc>, Option<String>, Option<String>);
@@ -50,15 +51,50 @@ impl<C: RunQuery> TombstoneQueries for C {
 
     async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
         let is_still = live_under(key).and(session::session_data.is_not_distinct_from(from.as_str()));
-        let ledger = session::session_data.eq(to.as_str());
-        let rows = if to.successor().is_some() {
-            let nobodys = (session::owner.eq(None::<&str>), session::label.eq(None::<&str>));
-            let expire_date = session::expire_date.eq(statement_timestamp() + interval(Period::RENEWAL));
-            self.execute(cached_update(session::table, (ledger, nobodys, expire_date), is_still)).await?
-        } else {
-            self.execute(cached_update(session::table, ledger, is_still)).await?
-        };
-        Ok(rows == 1)
+        let update = cached_update(session::table, session::session_data.eq(to.as_str()), is_still);
+        Ok(self.execute(update).await? == 1)
+    }
+
+    async fn continue_parked(
+        &mut self,
+        key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: &Ledger,
+        (new, row): (&StoredKey, NewRow<'_>),
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let from = tombstone.ledger.as_str();
+        let is_still = live_under(key).and(session::session_data.is_not_distinct_from(from));
+        let changes = (
+            session::session_data.eq(ledger.as_str()),
+            session::owner.eq(None::<&str>),
+            session::label.eq(None::<&str>),
+            session::expire_date.eq(statement_timestamp() + interval(Period::RENEWAL)),
+        );
+        let update = cached_update(session::table, changes, is_still);
+        let lifetime = interval_of_life(deadline.lifetime).into_sql::<Interval>();
+        let end_of_life = timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime);
+        let insert = moved::table
+            .select((
+                KeyParameter::from(new).into_sql::<FixedChar>(),
+                moved::created_on,
+                least(statement_timestamp() + interval(deadline.period), end_of_life),
+                row.value.into_sql::<Nullable<Text>>(),
+                row.owner.into_sql::<Nullable<Text>>(),
+                row.label.into_sql::<Nullable<Text>>(),
+                statement_timestamp().nullable(),
+            ))
+            .insert_into(session::table)
+            .into_columns((
+                session::session_key,
+                session::created_on,
+                session::expire_date,
+                session::session_data,
+                session::owner,
+                session::label,
+                session::used_on,
+            ));
+        Ok(self.execute(UpdatedRow { update, insert }).await? == 1)
     }
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {

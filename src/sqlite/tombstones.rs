@@ -1,15 +1,18 @@
 //! The queries for tombstones on SQLite.
 
 use diesel::prelude::*;
+use diesel::result::Error::RollbackTransaction;
 use diesel::sql_types::Text;
 
 use super::clock::MillisecondsNow;
 use super::expressions::{date, least, live_under, milliseconds};
 use super::table::session;
 use crate::database::key::KeyParameter;
-use crate::database::{Ledger, Tombstone, TombstoneQueries, cached_update};
+use crate::database::{
+    Ledger, NewRow, Queries as _, Tombstone, TombstoneQueries, cached_update, now_or_never,
+};
 use crate::key::StoredKey;
-use crate::options::{PARKED, Period};
+use crate::options::{Deadline, PARKED, Period};
 
 /// A tombstone's ledger, the time when its session was created, and its owner and label.
 type Row = (Option<String>, i64, Option<String>, Option<String>);
@@ -37,15 +40,34 @@ impl TombstoneQueries for SqliteConnection {
 
     async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
         let is_still = live_under(key).and(session::session_data.is(from.as_str()));
-        let ledger = session::session_data.eq(to.as_str());
-        let rows = if to.successor().is_some() {
-            let nobodys = (session::owner.eq(None::<&str>), session::label.eq(None::<&str>));
-            let expire_date = session::expire_date.eq(MillisecondsNow + milliseconds(Period::RENEWAL));
-            cached_update(session::table, (ledger, nobodys, expire_date), is_still).execute(self)?
-        } else {
-            cached_update(session::table, ledger, is_still).execute(self)?
-        };
-        Ok(rows == 1)
+        let update = cached_update(session::table, session::session_data.eq(to.as_str()), is_still);
+        update.execute(self).map(|rows| rows == 1)
+    }
+
+    /// In a transaction that writes first, and so waits for another writer.
+    async fn continue_parked(
+        &mut self,
+        key: &StoredKey,
+        tombstone: &Tombstone,
+        ledger: &Ledger,
+        (new, row): (&StoredKey, NewRow<'_>),
+        deadline: Deadline,
+    ) -> QueryResult<bool> {
+        let is_still = live_under(key).and(session::session_data.is(tombstone.ledger.as_str()));
+        let changes = (
+            session::session_data.eq(ledger.as_str()),
+            session::owner.eq(None::<&str>),
+            session::label.eq(None::<&str>),
+            session::expire_date.eq(MillisecondsNow + milliseconds(Period::RENEWAL)),
+        );
+        self.transaction(|conn| {
+            if cached_update(session::table, changes, is_still).execute(conn)? == 0 {
+                return Ok(false);
+            }
+            let is_new = now_or_never(conn.insert_since(new, row, tombstone.created, deadline))?;
+            // The key is another session's: everything stays as it was.
+            if is_new { Ok(true) } else { Err(RollbackTransaction) }
+        })
     }
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {

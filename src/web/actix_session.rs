@@ -7,7 +7,7 @@ use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, Sess
 use actix_web::cookie::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::adapter::{Adapter, NotLoaded, created, period};
+use super::adapter::{Adapter, Begun, NotLoaded, created, period};
 use super::data::{Field as _, reserved};
 use super::{OnMissing, TextSource, WebStore};
 use crate::error::Error;
@@ -195,7 +195,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     async fn save(&self, state: SessionState, ttl: &Duration) -> Result<CookieKey, SaveError> {
         let begun =
             async { self.adapter.begin::<CookieValue>(&state, expiry(ttl), Some(Nonce::draw()?)).await };
-        let (CookieValue(key), _created) = begun.await.map_err(|error: Error| {
+        let Begun { drawn: CookieValue(key), .. } = begun.await.map_err(|error: Error| {
             if is_of_the_state(&error) {
                 SaveError::Serialization(error.into())
             } else {

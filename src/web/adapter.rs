@@ -54,6 +54,19 @@ impl<V: Field> Sources<V> {
     }
 }
 
+/// A session that was started or continued.
+#[cfg_attr(
+    not(any(feature = "tower-sessions", feature = "tower-sessions-0-14")),
+    allow(dead_code, reason = "actix-session forgets the state that it has saved")
+)]
+pub(super) struct Begun<D> {
+    pub(super) drawn: D,
+    /// When it was created, if it was continued.
+    pub(super) created: Option<DateTime<Utc>>,
+    /// The text for the table.
+    pub(super) value: String,
+}
+
 /// A failure to load a session.
 pub(super) enum NotLoaded {
     Failed(Error),
@@ -118,14 +131,13 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         Draft::new(self.store.options(), value, (owner, label), expiry)
     }
 
-    /// Starts a session, or continues one, under a key that is drawn: never one that a client has sent. Returns the time
-    /// when a continued session was created.
+    /// Starts a session, or continues one, under a key that is drawn: never one that a client has sent.
     pub(super) async fn begin<D: Drawn>(
         &self,
         data: &Data<V>,
         expiry: TimeDelta,
         nonce: Option<Nonce>,
-    ) -> Result<(D, Option<DateTime<Utc>>), Error> {
+    ) -> Result<Begun<D>, Error> {
         let draft = self.draft(data, expiry)?;
         let Some(digits) = text(data, reserved::RENEWAL) else {
             let session = NewSession {
@@ -135,15 +147,20 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
                 period: Some(expiry),
             };
             let drawn = self.store.execute(Generate::new(self.store.options(), &session)).await?;
-            return Ok((drawn, None));
+            return Ok(Begun { drawn, created: None, value: draft.value });
         };
+        let value = draft.value.clone();
         let renewal = Continue::new(self.store.options(), digits, nonce, draft);
-        match self.store.execute(renewal).await {
-            Ok((drawn, created)) => Ok((drawn, Some(created))),
-            // The key of no session.
-            Err(Error::NotFound) => self.missing().and_then(|()| D::draw()).map(|drawn| (drawn, None)),
-            Err(other) => Err(other),
-        }
+        let (drawn, created) = match self.store.execute(renewal).await {
+            Ok((drawn, created)) => (drawn, Some(created)),
+            Err(Error::NotFound) => {
+                self.missing()?;
+                // The key of no session.
+                (D::draw()?, None)
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(Begun { drawn, created, value })
     }
 
     /// Saves the data of the session under the first of these keys that is live.

@@ -7,10 +7,10 @@ use super::save::Draft;
 use crate::database::{Ledger, NewRow, SaveQueries, Tombstone, Transactions};
 use crate::error::Error;
 use crate::key::{KeyStorage, StoredKey};
+use crate::operations::Operation;
 use crate::operations::generate::Drawn;
 use crate::operations::owner::{enforce_owner_limit, enforce_owner_limit_in_lock};
 use crate::operations::transaction::Transaction;
-use crate::operations::{KEY_ATTEMPTS, Operation};
 use crate::options::Options;
 
 /// Continues a parked session under a new key, which it returns with the time when the session was created.
@@ -42,55 +42,31 @@ impl<D: Drawn> Continue<D> {
         StoredKey::new(&self.drawn.key(), self.storage)
     }
 
-    /// Inserts the session under its new key, if the ledger is still this one.
+    /// Starts the session under its new key, with this ledger for the old one; `false` if another request came first.
     async fn succeed<C: SaveQueries + Transactions>(
-        &mut self,
+        &self,
         conn: &mut C,
-        tombstone_key: &StoredKey,
+        key: &StoredKey,
         tombstone: &Tombstone,
-        ledger: Ledger,
+        ledger: &Ledger,
     ) -> Result<bool, Error> {
+        let draft = &self.draft;
+        let (ours, owner) = (self.key(), draft.owner.or(tombstone.owner.as_deref()));
+        let label = draft.label.or(tombstone.label.as_deref());
+        let session = (&ours, NewRow { value: Some(&draft.value), owner, label });
+        let ledger = ledger.continued_as(&ours);
+        let Some((owner, limit)) = owner.zip(draft.owner_limit) else {
+            return Ok(conn.continue_parked(key, tombstone, &ledger, session, draft.deadline).await?);
+        };
         let mut transaction = Transaction::begin(conn).await?;
-        let done = self.insert(transaction.conn(), tombstone_key, tombstone, ledger).await;
-        match done {
-            Ok(false) => transaction.roll_back().await,
-            _ => return transaction.end(done).await,
-        }
-        Ok(false)
-    }
-
-    async fn insert<C: SaveQueries>(
-        &mut self,
-        conn: &mut C,
-        tombstone_key: &StoredKey,
-        tombstone: &Tombstone,
-        ledger: Ledger,
-    ) -> Result<bool, Error> {
-        let owner = self.draft.owner.or(tombstone.owner.as_deref()).map(str::to_owned);
-        let label = self.draft.label.or(tombstone.label.as_deref()).map(str::to_owned);
-        if let (Some(owner), Some(limit)) = (&owner, self.draft.owner_limit) {
+        let done = async {
+            let conn = transaction.conn();
             // Before any row.
             enforce_owner_limit(conn, owner, limit, &StoredKey::NONE).await?;
-        }
-        let row = NewRow { value: Some(&self.draft.value), owner: owner.as_deref(), label: label.as_deref() };
-        let mut written = &tombstone.ledger;
-        let mut next = ledger.continued_as(&self.key());
-        let mut before;
-        for _ in 0..KEY_ATTEMPTS {
-            // First, so that this waits for an attempt of the same call that is still under way, and then finds it done.
-            if !conn.write_ledger(tombstone_key, written, &next).await? {
-                return Ok(false);
-            }
-            if conn.insert_since(&self.key(), row, tombstone.created, self.draft.deadline).await? {
-                return Ok(true);
-            }
-            // The key is another session's.
-            self.drawn = D::draw()?;
-            before = next;
-            next = before.continued_as(&self.key());
-            written = &before;
-        }
-        Err(Error::NotInserted { attempts: KEY_ATTEMPTS })
+            Ok(conn.continue_parked(key, tombstone, &ledger, session, draft.deadline).await?)
+        };
+        let done = done.await;
+        transaction.end_if(done).await
     }
 
     /// Moves the session that another renewal has continued to our key, with our data: the last renewal counts.
@@ -101,11 +77,7 @@ impl<D: Drawn> Continue<D> {
     ) -> Result<bool, Error> {
         let mut transaction = Transaction::begin(conn).await?;
         let done = self.move_here(transaction.conn(), theirs).await;
-        match done {
-            Ok(false) => transaction.roll_back().await,
-            _ => return transaction.end(done).await,
-        }
-        Ok(false)
+        transaction.end_if(done).await
     }
 
     async fn move_here<C: SaveQueries>(&self, conn: &mut C, theirs: &StoredKey) -> Result<bool, Error> {
@@ -152,7 +124,7 @@ impl<C: SaveQueries + Transactions, D: Drawn> Operation<C> for Continue<D> {
                     let is_counted = entry.as_ref().is_none_or(|entry| found.ledger.has(entry));
                     let ledger = found.ledger.with(entry.as_deref().filter(|_| !is_counted).unwrap_or(""));
                     if ledger.is_balanced() {
-                        if self.succeed(conn, &key, &found, ledger).await? {
+                        if self.succeed(conn, &key, &found, &ledger).await? {
                             return Ok((self.drawn, found.created));
                         }
                     } else if is_counted || conn.write_ledger(&key, &found.ledger, &ledger).await? {

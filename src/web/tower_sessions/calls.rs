@@ -15,7 +15,7 @@ use crate::operations::{Drawn, EndOrPark};
 use crate::sweeper::{BATCH, PAUSE};
 use crate::web::WebStore;
 use crate::web::adapter::{NotLoaded, period};
-use crate::web::data::{encode, reserved, text};
+use crate::web::data::{reserved, text};
 
 /// The data of a record.
 type Fields = HashMap<String, Value>;
@@ -45,11 +45,10 @@ impl<S: WebStore> TowerSessionStore<S> {
         data: &mut Fields,
         expiry_date: OffsetDateTime,
     ) -> Result<i128, Failure> {
-        let (drawn, created) = self.adapter.begin::<Id>(data, left(expiry_date), None).await?;
+        let begun = self.adapter.begin::<Id>(data, left(expiry_date), None).await?;
         // From now on the request can save the session, under the id itself: a `delete` of it is a logout.
-        let base = encode(data)?;
-        self.adapter.mark(data, &drawn.key(), base, created);
-        Ok(drawn.0)
+        self.adapter.mark(data, &begun.drawn.key(), begun.value, begun.created);
+        Ok(begun.drawn.0)
     }
 
     /// `id` is the session's own, or its alias.
