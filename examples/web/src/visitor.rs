@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_session::{CREATED_FIELD, SessionKey};
+use diesel_session::SessionKey;
 use tower_sessions::Session;
 
 use crate::app::App;
@@ -69,16 +69,12 @@ impl LoggedIn {
     }
 
     pub(crate) async fn frame<C: Database>(&self, app: &App<C>) -> Result<Frame, Failure> {
-        let now = Utc::now();
-        let left = async |field, period: TimeDelta| -> Result<String, Failure> {
-            let since = self.session.get(field).await?.and_then(DateTime::from_timestamp_millis);
-            Ok(in_words(since.unwrap_or(now) + period - now))
-        };
+        let prolonged = self.session.get(PROLONGED).await?.and_then(DateTime::from_timestamp_millis);
         Ok(Frame {
             name: self.user.name.clone(),
             csrf: forms::token(&self.session).await?,
-            idle: left(PROLONGED, app.idle).await?,
-            longest: left(CREATED_FIELD, app.longest).await?,
+            idle: left_of(app.idle, prolonged),
+            longest: left_of(app.longest, app.store.created(&self.session).await?),
         })
     }
 }
@@ -109,9 +105,10 @@ async fn prolong(session: &Session, idle: TimeDelta) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A time that is left, in its largest units.
-fn in_words(left: TimeDelta) -> String {
-    let seconds = left.num_seconds().max(0);
+/// What is left of a period, in its largest units.
+fn left_of(period: TimeDelta, since: Option<DateTime<Utc>>) -> String {
+    let now = Utc::now();
+    let seconds = (since.unwrap_or(now) + period - now).num_seconds().max(0);
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, _) => format!("{minutes} min"),
