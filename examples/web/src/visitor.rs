@@ -37,15 +37,19 @@ pub(crate) struct Frame {
     pub(crate) longest: String,
 }
 
-/// Begins a session for a user, with another id: nothing of the visitor's last one stays, so whoever planted or saw
-/// that knows nothing of this. Both timeouts begin now.
+/// Makes the visitor's session the user's, under another id and with another token for its forms. So somebody who planted
+/// or saw the old ones cannot use it. The idle timeout begins now. The longest lifetime runs from the visitor's first page.
+///
+/// If the session was logged out since this request began, on this server or another one, the store refuses to save it.
 pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &User) -> Result<(), Failure> {
-    session.flush().await?;
     session.insert(USER, user.id).await?;
     session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
-    // Here, since of two pages at once that draw one each the first would hold one that is lost.
-    forms::token(session).await?;
-    views::begin(app, session).await
+    // Not by the first page: two that open at once would draw a token each, and one of the two would be lost.
+    forms::renew_token(session).await?;
+    views::begin(app, session).await?;
+    // Last: if the request failed or were cancelled after this, the visitor would have no session.
+    session.cycle_id().await?;
+    Ok(())
 }
 
 /// Ends the session: no request brings it back, not even one that is under way.
