@@ -46,7 +46,7 @@ impl<C: Database> App<C> {
         Ok(Self {
             pool,
             sessions,
-            store: store.owner_from(visitor::USER),
+            store: store.owner_from(visitor::USER).label_from(visitor::DEVICE),
             passwords: Passwords::new()?,
             idle: settings.idle,
             longest: settings.longest,

@@ -6,6 +6,7 @@
 
 mod app;
 mod database;
+mod device;
 mod failure;
 mod forms;
 mod headers;

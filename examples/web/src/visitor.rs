@@ -18,6 +18,9 @@ use crate::{forms, views};
 /// Whose session it is: the store makes this its owner.
 pub(crate) const USER: &str = "user_id";
 
+/// What the device is called: the store makes this the session's label.
+pub(crate) const DEVICE: &str = "device";
+
 /// When the session was last prolonged, in milliseconds since 1970.
 const PROLONGED: &str = "prolonged";
 
@@ -41,8 +44,14 @@ pub(crate) struct Frame {
 /// or saw the old ones cannot use it. The idle timeout begins now. The longest lifetime runs from the visitor's first page.
 ///
 /// If the session was logged out since this request began, on this server or another one, the store refuses to save it.
-pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &User) -> Result<(), Failure> {
+pub(crate) async fn log_in<C: Database>(
+    app: &App<C>,
+    session: &Session,
+    user: &User,
+    device: Option<String>,
+) -> Result<(), Failure> {
     session.insert(USER, user.id).await?;
+    session.insert(DEVICE, device).await?;
     session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
     // Not by the first page: two that open at once would draw a token each, and one of the two would be lost.
     forms::renew_token(session).await?;
