@@ -8,13 +8,14 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use diesel::QueryResult;
-use diesel_session::{Blocking, DieselSession, OwnerLimit, TowerSessionStore};
+use diesel_session::TowerSessionStore;
 use tokio::task::spawn_blocking;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::cookie::time::Duration;
 use tower_sessions::{Expiry, SessionManagerLayer};
 
 use crate::database::Database;
+use crate::database::sessions::Pool;
 use crate::failure::Failure;
 use crate::passwords::Passwords;
 use crate::settings::Settings;
@@ -23,15 +24,14 @@ use crate::{headers, pages, visitor};
 /// Far more than any form of ours.
 const LARGEST_FORM: usize = 64 * 1024;
 
-/// On so many devices a user is logged in at once; one more ends the oldest.
-const MOST_DEVICES: u32 = 20;
-
 /// What every request shares.
 pub(crate) struct App<C: Database> {
-    /// The sessions, for what tower-sessions cannot do; their pool serves the application's own tables too.
-    pub(crate) sessions: Blocking<DieselSession<C>>,
+    /// For the application's own tables.
+    pool: Pool<C>,
+    /// The sessions, for what tower-sessions cannot do.
+    pub(crate) sessions: C::Sessions,
     /// The same sessions as tower-sessions sees them.
-    pub(crate) store: TowerSessionStore<Blocking<DieselSession<C>>>,
+    pub(crate) store: TowerSessionStore<C::Sessions>,
     pub(crate) passwords: Passwords,
     pub(crate) idle: TimeDelta,
     pub(crate) longest: TimeDelta,
@@ -39,18 +39,14 @@ pub(crate) struct App<C: Database> {
 
 impl<C: Database> App<C> {
     /// Opens the database, and makes the tables that are missing: those of the sessions and our own.
-    pub(crate) fn open(url: &str, settings: &Settings) -> anyhow::Result<Self> {
-        let sessions = DieselSession::<C>::builder()
-            .default_period(settings.idle)
-            .max_lifetime(settings.longest)
-            .owner_limit(OwnerLimit::EndOldest(MOST_DEVICES))
-            .connect(url)?;
-        sessions.migrate()?;
-        sessions.pool().get()?.migrate()?;
-        let sessions = Blocking::from(sessions);
+    pub(crate) async fn open(url: &str, settings: &Settings) -> anyhow::Result<Self> {
+        let (pool, sessions) = C::open(url, settings).await?;
+        pool.get()?.migrate()?;
+        let store = TowerSessionStore::new(sessions.clone());
         Ok(Self {
-            store: TowerSessionStore::new(sessions.clone()).owner_from(visitor::USER),
+            pool,
             sessions,
+            store: store.owner_from(visitor::USER).label_from(visitor::DEVICE),
             passwords: Passwords::new()?,
             idle: settings.idle,
             longest: settings.longest,
@@ -62,7 +58,7 @@ impl<C: Database> App<C> {
         &self,
         queries: impl FnOnce(&mut C) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let pool = self.sessions.store().pool().clone();
+        let pool = self.pool.clone();
         spawn_blocking(move || Ok(queries(&mut *pool.get()?)?)).await?
     }
 }

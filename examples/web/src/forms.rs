@@ -14,12 +14,16 @@ use crate::failure::Failure;
 /// Where the session keeps its token.
 const TOKEN: &str = "csrf";
 
-/// The token that this session's forms carry, drawn when it is first asked for. A login begins a session anew, and
-/// with it another token.
+/// The token that this session's forms carry, drawn when it is first asked for.
 pub(crate) async fn token(session: &Session) -> Result<String, Failure> {
     if let Some(token) = session.get(TOKEN).await? {
         return Ok(token);
     }
+    renew_token(session).await
+}
+
+/// Draws another token: forms that carry the old one are refused.
+pub(crate) async fn renew_token(session: &Session) -> Result<String, Failure> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     let token = hex::encode(random);

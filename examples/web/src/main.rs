@@ -6,6 +6,7 @@
 
 mod app;
 mod database;
+mod device;
 mod failure;
 mod forms;
 mod headers;
@@ -38,9 +39,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn serve<C: Database>(url: &str, settings: &Settings) -> anyhow::Result<()> {
-    let app = Arc::new(App::<C>::open(url, settings)?);
+    let app = Arc::new(App::<C>::open(url, settings).await?);
     // Expired sessions go in the background, until this is dropped.
-    let _sweeper = Sweeper::builder(app.sessions.store().clone())
+    let _sweeper = Sweeper::builder_async(app.sessions.clone())
         .on_error(|error| tracing::warn!(%error, "expired sessions stay for now"))
         .start()?;
     let listener = TcpListener::bind(("127.0.0.1", settings.port)).await?;

@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<String>,
     /// How long a session lives without a request.
     pub(crate) idle: TimeDelta,
-    /// How long a session lives at all, from the login on.
+    /// How long a session lives at all, from the first page on.
     pub(crate) longest: TimeDelta,
     /// For plain HTTP to another host than `localhost`, where browsers keep no secure cookie.
     pub(crate) insecure_cookies: bool,

@@ -1,9 +1,9 @@
 //! How often a session has seen its notes: a count that two requests at once do not spoil.
 //!
-//! tower-sessions reads a session's data at the beginning of a request and writes all of them at its end, so of two
-//! requests at once one loses what it wrote. The count is therefore a session of its own, whose key the visitor's
-//! session holds, and `update` locks it from reading to writing. That key opens no page: cookies hold ids of
-//! tower-sessions.
+//! tower-sessions reads a session's data at the beginning of a request and saves them at its end. So two requests at once
+//! that count one field up read the same number, and one count is lost. The count is therefore a separate session, and
+//! the visitor's session holds its key. `update` locks it from reading to writing. That key opens no page, because cookies
+//! hold ids of tower-sessions.
 
 use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, Expiry, SessionKey};
 use tower_sessions::Session;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_session::{CREATED_FIELD, SessionKey};
+use diesel_session::SessionKey;
 use tower_sessions::Session;
 
 use crate::app::App;
@@ -17,6 +17,9 @@ use crate::{forms, views};
 
 /// Whose session it is: the store makes this its owner.
 pub(crate) const USER: &str = "user_id";
+
+/// What the device is called: the store makes this the session's label.
+pub(crate) const DEVICE: &str = "device";
 
 /// When the session was last prolonged, in milliseconds since 1970.
 const PROLONGED: &str = "prolonged";
@@ -37,15 +40,25 @@ pub(crate) struct Frame {
     pub(crate) longest: String,
 }
 
-/// Begins a session for a user, with another id: nothing of the visitor's last one stays, so whoever planted or saw
-/// that knows nothing of this. Both timeouts begin now.
-pub(crate) async fn log_in<C: Database>(app: &App<C>, session: &Session, user: &User) -> Result<(), Failure> {
-    session.flush().await?;
+/// Makes the visitor's session the user's, under another id and with another token for its forms. So somebody who planted
+/// or saw the old ones cannot use it. The idle timeout begins now. The longest lifetime runs from the visitor's first page.
+///
+/// If the session was logged out since this request began, on this server or another one, the store refuses to save it.
+pub(crate) async fn log_in<C: Database>(
+    app: &App<C>,
+    session: &Session,
+    user: &User,
+    device: Option<String>,
+) -> Result<(), Failure> {
     session.insert(USER, user.id).await?;
+    session.insert(DEVICE, device).await?;
     session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
-    // Here, since of two pages at once that draw one each the first would hold one that is lost.
-    forms::token(session).await?;
-    views::begin(app, session).await
+    // Not by the first page: two that open at once would draw a token each, and one of the two would be lost.
+    forms::renew_token(session).await?;
+    views::begin(app, session).await?;
+    // Last: if the request failed or were cancelled after this, the visitor would have no session.
+    session.cycle_id().await?;
+    Ok(())
 }
 
 /// Ends the session: no request brings it back, not even one that is under way.
@@ -69,16 +82,12 @@ impl LoggedIn {
     }
 
     pub(crate) async fn frame<C: Database>(&self, app: &App<C>) -> Result<Frame, Failure> {
-        let now = Utc::now();
-        let left = async |field, period: TimeDelta| -> Result<String, Failure> {
-            let since = self.session.get(field).await?.and_then(DateTime::from_timestamp_millis);
-            Ok(in_words(since.unwrap_or(now) + period - now))
-        };
+        let prolonged = self.session.get(PROLONGED).await?.and_then(DateTime::from_timestamp_millis);
         Ok(Frame {
             name: self.user.name.clone(),
             csrf: forms::token(&self.session).await?,
-            idle: left(PROLONGED, app.idle).await?,
-            longest: left(CREATED_FIELD, app.longest).await?,
+            idle: left_of(app.idle, prolonged),
+            longest: left_of(app.longest, app.store.created(&self.session).await?),
         })
     }
 }
@@ -109,9 +118,10 @@ async fn prolong(session: &Session, idle: TimeDelta) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A time that is left, in its largest units.
-fn in_words(left: TimeDelta) -> String {
-    let seconds = left.num_seconds().max(0);
+/// What is left of a period, in its largest units.
+fn left_of(period: TimeDelta, since: Option<DateTime<Utc>>) -> String {
+    let now = Utc::now();
+    let seconds = (since.unwrap_or(now) + period - now).num_seconds().max(0);
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, _) => format!("{minutes} min"),

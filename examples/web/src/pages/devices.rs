@@ -27,6 +27,8 @@ struct Page {
 struct Device {
     /// What names the session on this page; it is no key.
     handle: SessionHandle,
+    /// What it was called at its login.
+    name: String,
     since: String,
     /// At most a tenth of the idle timeout before the last request, because not every request writes.
     used: String,
@@ -43,6 +45,7 @@ pub(crate) async fn show<C: Database>(
     let time = |time: DateTime<Utc>| time.format("%-d %B, %H:%M UTC").to_string();
     let devices = sessions.into_iter().map(|session| Device {
         handle: session.handle,
+        name: session.label.unwrap_or_else(|| "Unknown device".to_owned()),
         since: time(session.created),
         used: time(session.used),
         until: time(session.expires),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use tower_sessions::Session;
@@ -13,6 +13,7 @@ use super::html;
 use super::register::Account;
 use crate::app::App;
 use crate::database::Database;
+use crate::device;
 use crate::failure::Failure;
 use crate::forms::{Checked, token};
 use crate::visitor::{self, LoggedIn};
@@ -36,6 +37,7 @@ pub(crate) async fn show(session: Session) -> Result<Response, Failure> {
 pub(crate) async fn submit<C: Database>(
     State(app): State<Arc<App<C>>>,
     session: Session,
+    headers: HeaderMap,
     Checked(account): Checked<Account>,
 ) -> Result<Response, Failure> {
     let user = match account.checked_name() {
@@ -45,7 +47,7 @@ pub(crate) async fn submit<C: Database>(
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let right = app.passwords.is_right(account.password, hash).await?;
     if let Some(user) = user.filter(|_| right) {
-        visitor::log_in(&app, &session, &user).await?;
+        visitor::log_in(&app, &session, &user, device::name(&headers)).await?;
         return Ok(Redirect::to("/notes").into_response());
     }
     // Not which of both.

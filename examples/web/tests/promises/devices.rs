@@ -7,6 +7,7 @@ laws_on_both_databases! {
     log_out_of_one_device_ends_that_one_alone
     log_out_everywhere_else_keeps_this_device_alone
     a_login_on_one_device_too_many_ends_the_oldest
+    each_device_is_called_what_its_browser_says_at_the_login
 }
 
 /// Three sessions of one user.
@@ -57,4 +58,25 @@ fn a_login_on_one_device_too_many_ends_the_oldest(start: Start) {
     later[19].log_in("ada", PASSWORD);
     assert!(first.get("/notes").is_logged_out());
     assert_eq!(later[0].get("/devices").body.matches("Another device").count(), 19);
+}
+
+fn each_device_is_called_what_its_browser_says_at_the_login(start: Start) {
+    let application = start(&[]);
+    let mut ada = Visitor::logged_in(&application, "ada");
+    let agents = [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("<b>Firefox/140.0</b>", "Unknown device"),
+    ];
+    for (agent, name) in agents {
+        let mut other = Visitor::of(&application);
+        other.user_agent = agent;
+        other.log_in("ada", PASSWORD);
+        other.user_agent = "Chrome/138 on Windows";
+        let page = other.get("/devices");
+        let this = page.between("This device", "</li>").unwrap();
+        assert!(this.contains(name), "{this}");
+    }
+    let page = ada.get("/devices").body;
+    assert_eq!(page.matches("Firefox on Linux").count(), 1, "{page}");
+    assert_eq!(page.matches("Unknown device").count(), 2, "{page}");
 }

@@ -7,5 +7,6 @@ mod answers;
 mod bad_input;
 mod browser;
 mod devices;
+mod logins;
 mod sessions;
 mod support;

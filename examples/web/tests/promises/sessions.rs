@@ -9,7 +9,8 @@ use crate::support::{LATE, Start, laws_on_both_databases};
 
 laws_on_both_databases! {
     a_user_registers_logs_in_keeps_notes_and_logs_out
-    a_login_begins_another_session_and_ends_the_last_one
+    a_login_changes_the_cookie_and_the_token_and_kills_the_old_ones
+    of_logins_at_once_with_one_cookie_one_lives
     of_many_views_at_once_none_is_lost
     the_idle_timeout_ends_no_session_in_use
     the_longest_lifetime_ends_a_session_in_use
@@ -39,7 +40,7 @@ fn a_user_registers_logs_in_keeps_notes_and_logs_out(start: Start) {
     assert!(ada.get("/notes").is_logged_out(), "the cookie was replayed");
 }
 
-fn a_login_begins_another_session_and_ends_the_last_one(start: Start) {
+fn a_login_changes_the_cookie_and_the_token_and_kills_the_old_ones(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     ada.submit("/notes", "/logout", &[]);
@@ -51,6 +52,36 @@ fn a_login_begins_another_session_and_ends_the_last_one(start: Start) {
     assert_ne!(ada.get("/notes").token(), token);
     assert!(planted.get("/notes").is_logged_out());
     assert_ne!(planted.get("/login").token(), token);
+}
+
+fn of_logins_at_once_with_one_cookie_one_lives(start: Start) {
+    let application = start(&[]);
+    let mut ada = Visitor::of(&application);
+    ada.register("ada", PASSWORD);
+    let token = ada.get("/login").token();
+    let login = [("name", "ada"), ("password", PASSWORD), ("csrf", token.as_str())];
+
+    let mut twins = [(); 4].map(|()| ada.clone());
+    let together = Barrier::new(twins.len());
+    thread::scope(|scope| {
+        for twin in &mut twins {
+            scope.spawn(|| {
+                together.wait();
+                // A form that arrives after another login is too late: its token is no longer the session's.
+                assert!([303, 403].contains(&twin.post("/login", &login).status));
+            });
+        }
+    });
+    let mut live: Vec<_> = twins
+        .iter_mut()
+        .filter_map(|twin| {
+            let page = twin.get("/devices");
+            (page.status == 200).then_some(page)
+        })
+        .collect();
+    let page = live.pop().expect("one is logged in");
+    assert!(live.is_empty(), "two are logged in");
+    assert!(!page.body.contains("Another device"), "{}", page.body);
 }
 
 fn of_many_views_at_once_none_is_lost(start: Start) {

@@ -13,6 +13,9 @@ use super::{Application, LATE};
 
 const MISSING: &str = "Chromium and its driver are needed: `apt install chromium chromium-driver`";
 
+/// Marks the page, so that the next one is known by its lack of the mark.
+const LAST_PAGE: &str = "document.documentElement.id = 'last-page'";
+
 /// A browser without a past, until it is dropped.
 pub(crate) struct Browser {
     client: Client,
@@ -58,10 +61,32 @@ impl Browser {
 
     /// Presses a button, and waits for the page to which it leads, which may be the same again.
     pub(crate) async fn press(&self, button: &str, path: &str) {
-        self.script("document.documentElement.id = 'last-page'").await;
+        self.press_for_any_page(button).await;
+        self.arrive(path).await;
+    }
+
+    /// Presses a button, and waits for another page, also for one that reports an error.
+    pub(crate) async fn press_for_any_page(&self, button: &str) {
+        self.script(LAST_PAGE).await;
         self.client.find(Locator::Id(button)).await.unwrap().click().await.unwrap();
-        let next_page = Locator::Css("html:not(#last-page) main");
+        self.next_page().await;
+    }
+
+    /// Presses a button twice, as slowly as a double click may be, and waits for the page to which it leads. A script does
+    /// it, because the driver waits for the page of the first press before the second one.
+    pub(crate) async fn press_twice(&self, button: &str, path: &str) {
+        let press = format!("document.getElementById('{button}').click()");
+        self.script(&format!("{LAST_PAGE}; {press}; setTimeout(() => {press}, 500)")).await;
+        self.next_page().await;
+        self.arrive(path).await;
+    }
+
+    async fn next_page(&self) {
+        let next_page = Locator::Css("html:not(#last-page) body");
         self.client.wait().at_most(LATE).for_element(next_page).await.unwrap();
+    }
+
+    async fn arrive(&self, path: &str) {
         let url = format!("{}{path}", self.address).parse().unwrap();
         self.client.wait().at_most(LATE).for_url(&url).await.unwrap();
     }
@@ -74,10 +99,15 @@ impl Browser {
     }
 
     pub(crate) async fn log_in(&self, name: &str) {
+        self.fill_in_login(name).await;
+        self.press("log-in", "/notes").await;
+    }
+
+    /// What `log_in` does before the button.
+    pub(crate) async fn fill_in_login(&self, name: &str) {
         self.open("/login").await;
         self.write("name", name).await;
         self.write("password", PASSWORD).await;
-        self.press("log-in", "/notes").await;
     }
 
     /// The path of the page that it shows.
@@ -99,6 +129,14 @@ impl Browser {
             is_secure: cookie.secure() == Some(true),
             same_site: cookie.same_site().map(|same_site| same_site.to_string()),
         }
+    }
+
+    /// Gives it another browser's session, before it has one of its own: no script replaces a cookie that scripts cannot read.
+    pub(crate) async fn share_session_of(&self, other: &Self) {
+        self.open("/nowhere").await;
+        let session = other.cookie().await.value;
+        self.script(&format!("document.cookie = '{COOKIE}={session}; Secure; Path=/'")).await;
+        assert_eq!(self.cookie().await.value, session);
     }
 
     /// What a script in the page is answered.

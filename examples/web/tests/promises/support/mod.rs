@@ -13,7 +13,10 @@ use tempfile::TempDir;
 use throwaway_postgres::Server;
 
 pub(crate) mod browser;
+pub(crate) mod stalled;
 pub(crate) mod visitor;
+
+use stalled::Stopped;
 
 /// Far more than anything takes here, and far less than for ever.
 pub(crate) const LATE: Duration = Duration::from_secs(60);
@@ -21,6 +24,15 @@ pub(crate) const LATE: Duration = Duration::from_secs(60);
 /// The server that the tests share. It ends with this process.
 static SERVER: LazyLock<Server> =
     LazyLock::new(|| Server::start(&[]).expect("a PostgreSQL server for the tests"));
+
+/// The URL of an empty PostgreSQL database.
+pub(crate) fn empty_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("web_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut conn = PgConnection::establish(&SERVER.url("postgres")).unwrap();
+    diesel::sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
+    SERVER.url(&name)
+}
 
 /// The application, until it is dropped.
 pub(crate) struct Application {
@@ -37,13 +49,13 @@ impl Application {
 
     /// On an empty PostgreSQL database.
     pub(crate) fn on_postgres(settings: &[(&str, &str)]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("web_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut conn = PgConnection::establish(&SERVER.url("postgres")).unwrap();
-        diesel::sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn).unwrap();
-        let url = SERVER.url(&name);
-        let database = [("DATABASE_URL", url.as_str())];
-        Self::start(&[&database, settings].concat())
+        let url = empty_database();
+        Self::start(&[&[("DATABASE_URL", url.as_str())], settings].concat())
+    }
+
+    /// On this PostgreSQL database, which other servers can use too.
+    pub(crate) fn on(url: &str) -> Self {
+        Self::start(&[("DATABASE_URL", url)])
     }
 
     fn start(settings: &[(&str, &str)]) -> Self {
@@ -65,6 +77,11 @@ impl Application {
         let mut application = Self { port: 0, process, directory };
         application.port = port.unwrap_or_else(|| panic!("it did not start: {}", application.log()));
         application
+    }
+
+    /// Stops the program where it is, as on a machine that hangs.
+    pub(crate) fn stop(&self) -> Stopped {
+        Stopped::process(self.process.id())
     }
 
     /// What it has logged so far.

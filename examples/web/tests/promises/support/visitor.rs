@@ -17,6 +17,8 @@ pub(crate) struct Visitor {
     address: String,
     /// The whole header: `name=value`.
     pub(crate) cookie: Option<String>,
+    /// What its requests say of its browser.
+    pub(crate) user_agent: &'static str,
 }
 
 /// What the application answers.
@@ -53,7 +55,7 @@ impl Visitor {
         let settings =
             Agent::config_builder().http_status_as_error(false).max_redirects(0).timeout_global(Some(LATE));
         let address = format!("http://127.0.0.1:{}", application.port);
-        Self { agent: settings.build().into(), address, cookie: None }
+        Self { agent: settings.build().into(), address, cookie: None, user_agent: "tests" }
     }
 
     /// One who has registered and logged in.
@@ -79,7 +81,8 @@ impl Visitor {
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
-        let mut request = self.agent.get(format!("{}{path}", self.address));
+        let request = self.agent.get(format!("{}{path}", self.address));
+        let mut request = request.header(header::USER_AGENT, self.user_agent);
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }
@@ -87,7 +90,8 @@ impl Visitor {
     }
 
     pub(crate) fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut request = self.agent.post(format!("{}{path}", self.address));
+        let request = self.agent.post(format!("{}{path}", self.address));
+        let mut request = request.header(header::USER_AGENT, self.user_agent);
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }

@@ -5,12 +5,15 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
-use diesel_session::SessionConnection;
 
 use crate::models::{Note, User, notes, users};
 
+pub(crate) mod sessions;
+
+use sessions::WithSessions;
+
 /// A connection to the application's database: its own tables lie beside those of its sessions.
-pub(crate) trait Database: SessionConnection {
+pub(crate) trait Database: WithSessions {
     /// Makes the application's tables where they are missing.
     fn migrate(&mut self) -> anyhow::Result<()>;
 
