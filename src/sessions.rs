@@ -250,8 +250,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error>;
 
     /// Ends the owner's live session of this handle. Returns `false` if the owner has no such session, or no longer,
-    /// because it was rotated or has ended. After a lost connection the call is repeated, and then `false` can also mean
-    /// that its first attempt ended the session.
+    /// because it was renewed before the call, or has ended. After a lost connection the call is repeated. Then `false` can
+    /// also mean that its first attempt ended the session.
     ///
     /// # Errors
     ///

@@ -5,7 +5,8 @@ use crate::key::StoredKey;
 use crate::options::Deadline;
 
 /// The effect of a save on a session's owner, or on its label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[allow(missing_debug_implementations, reason = "it names an owner")]
 pub enum SavedText {
     /// It stays as it is.
     Keep,
@@ -33,8 +34,8 @@ impl SavedText {
 
 /// The queries for saves.
 pub trait SaveQueries: OwnerQueries {
-    /// Gives the live session under the key an expiry, and a value if there is one here. Writes only if the session's value is
-    /// `base`, and its owner and its label are those to be saved. `false` if one of them is not, or there is no session.
+    /// Gives the live session under the key an expiry, and a value if there is one here. Writes only if the session's owner
+    /// and label are those to be saved, and a value only over `base`. `false` if one of them differs, or there is no session.
     fn save_live(
         &mut self,
         key: &StoredKey,

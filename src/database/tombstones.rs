@@ -13,7 +13,7 @@ use crate::options::{Deadline, PARKED};
 
 /// A tombstone that has not expired. While the session is parked, the row's `owner` is the session's with U+0001 before
 /// it, so lists, counts and limits of an owner leave it out. Once the session is renewed, the row has no owner.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "it names a session's key and its owner")]
 pub struct Tombstone {
     pub(crate) ledger: Ledger,
     /// When the session was created.
@@ -42,7 +42,8 @@ impl Tombstone {
 /// Each call that ended the session adds `-` and a nonce. Each call that wanted to continue it adds `+` and a nonce. (For a
 /// framework that tells a renewal from a logout the store writes neither.) If the session was continued, `>` and the stored
 /// key of the new session come last.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[allow(missing_debug_implementations, reason = "it names a session's key")]
 pub struct Ledger {
     text: String,
     successor: Option<StoredKey>,

@@ -21,7 +21,8 @@ impl SaveQueries for Table {
             keep || same == text.as_deref()
         };
         let is_unchanged = |row: &Row, _| {
-            row.value.as_deref() == Some(base) && keeps(owner, &row.owner) && keeps(label, &row.label)
+            let is_base = value.is_none() || row.value.as_deref() == Some(base);
+            is_base && keeps(owner, &row.owner) && keeps(label, &row.label)
         };
         Ok(self.change(key, is_unchanged, |row, now| {
             row.value = value.map(str::to_owned).or(row.value.take());

@@ -1,21 +1,48 @@
 //! A session and its renewals: how to find the newest one by the key of an older one.
 
-use crate::database::TombstoneQueries;
+use super::owner::DELETE_ATTEMPTS;
+use crate::database::{Ledger, Tombstone, TombstoneQueries};
 use crate::error::Error;
 use crate::key::StoredKey;
+
+/// Looks at tombstones, each of which another request can change before the next statement. That statement then finds
+/// another ledger, and the operation looks again.
+#[derive(Default)]
+pub(super) struct Looks {
+    last: Option<Ledger>,
+    in_vain: u32,
+}
+
+impl Looks {
+    /// The tombstone under this key. If it is the same again and again, no request but the database is in the way: a
+    /// trigger or a policy, or on Citus a worker's clock that differs from the coordinator's. Then this is an error.
+    pub(super) async fn look<C: TombstoneQueries>(
+        &mut self,
+        conn: &mut C,
+        key: &StoredKey,
+    ) -> Result<Option<Tombstone>, Error> {
+        let Some(found) = conn.find_tombstone(key).await? else { return Ok(None) };
+        let is_same = self.last.as_ref() == Some(&found.ledger);
+        self.in_vain = if is_same { self.in_vain + 1 } else { 0 };
+        if self.in_vain == DELETE_ATTEMPTS {
+            return Err(Error::NotDeleted { sessions: 1 });
+        }
+        self.last = Some(found.ledger.clone());
+        Ok(Some(found))
+    }
+}
 
 /// Ends the session under a key, or the one that it was renewed as. Says whether there was one.
 pub(super) async fn end<C: TombstoneQueries>(conn: &mut C, key: &StoredKey) -> Result<bool, Error> {
     Ok(conn.delete(key).await? || end_renewed(conn, key).await?)
 }
 
-/// Ends the session that another one was renewed as, or is about to be renewed as. Each step is one statement that fails
-/// if another request came first; then this looks again.
+/// Ends the session that another one was renewed as, or is about to be renewed as.
 pub(super) async fn end_renewed<C: TombstoneQueries>(conn: &mut C, key: &StoredKey) -> Result<bool, Error> {
-    let mut key = *key;
+    let (mut key, mut looks) = (*key, Looks::default());
     loop {
         let tombstone_key = key.tombstone();
-        let Some(tombstone) = conn.find_tombstone(&tombstone_key).await? else { return Ok(false) };
+        let Some(tombstone) = looks.look(conn, &tombstone_key).await? else { return Ok(false) };
         match tombstone.ledger.successor() {
             None => {
                 if conn.delete_tombstone(&tombstone_key, &tombstone.ledger).await? {

@@ -87,10 +87,11 @@ pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
         }
         let oldest = conn.oldest_owned(owner, but, excess.min(PAGE.into())).await?;
         let deleted = conn.delete_owned(&oldest, owner).await?;
+        let mut has_ended = !deleted.is_empty();
         for renewed in oldest.iter().filter(|key| !deleted.contains(key)) {
-            end_renewed(conn, renewed).await?;
+            has_ended |= end_renewed(conn, renewed).await?;
         }
-        in_vain = if deleted.is_empty() { in_vain + 1 } else { 0 };
+        in_vain = if has_ended { 0 } else { in_vain + 1 };
     }
 }
 

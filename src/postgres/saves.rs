@@ -19,22 +19,24 @@ impl<C: RunQuery> SaveQueries for C {
         (owner, label): (&SavedText, &SavedText),
         deadline: Deadline,
     ) -> QueryResult<bool> {
-        let is_base = session::session_data.is_not_distinct_from(base);
-        // What is to stay is not compared, by the same statement.
+        // What is to stay is not compared, by the same statement. Nor is the value of a request that has not changed it.
         let ((keeps_owner, owner), (keeps_label, label)) = (owner.parts(), label.parts());
         let same_owner = keeps_owner.into_sql::<Bool>().or(session::owner.is_not_distinct_from(owner));
         let same_label = keeps_label.into_sql::<Bool>().or(session::label.is_not_distinct_from(label));
-        let is_unchanged = live_under(key).and(is_base).and(same_owner).and(same_label);
+        let is_unchanged = live_under(key).and(same_owner).and(same_label);
+        let is_base = session::session_data.is_not_distinct_from(base);
         let endless = || session::expire_date.eq(statement_timestamp() + interval(deadline.period));
         let limited = || session::expire_date.eq(expire_date(deadline));
         // Each has its own statement: a lifetime that nobody set would cost a quarter more.
         let rows = match (value.map(|value| session::session_data.eq(value)), deadline.is_endless()) {
             (Some(value), true) => {
                 let changes = (value, endless(), used_now());
+                let is_unchanged = is_unchanged.and(is_base);
                 self.execute(cached_update(session::table, changes, is_unchanged)).await?
             }
             (Some(value), false) => {
                 let changes = (value, limited(), used_now());
+                let is_unchanged = is_unchanged.and(is_base);
                 self.execute(cached_update(session::table, changes, is_unchanged)).await?
             }
             (None, true) => {

@@ -64,10 +64,6 @@ impl<'a, S: Source> Attempts<'a, S> {
                 Ok(())
             }
             Failure::Conflict(_) => Ok(()),
-            // An earlier attempt may have made the change against which this one compared.
-            Failure::Other(Error::Changed) => {
-                Err(self.lost.take().map_or(Error::Changed, |source| Error::OutcomeUnknown { source }))
-            }
             failure => Err(failure.into()),
         }
     }

@@ -77,6 +77,13 @@ where
         let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
         match result {
             Ok(output) => return Ok(output),
+            // An earlier attempt may have made the change against which this one compared.
+            Err(Failure::Other(Error::Changed)) if repeated && O::REPEATABLE => {
+                return Err(attempts
+                    .lost
+                    .take()
+                    .map_or(Error::Changed, |source| Error::OutcomeUnknown { source }));
+            }
             Err(failure) => attempts.go_on_after(failure)?,
         }
         operation = back;

@@ -19,21 +19,23 @@ impl SaveQueries for SqliteConnection {
         (owner, label): (&SavedText, &SavedText),
         deadline: Deadline,
     ) -> QueryResult<bool> {
-        let is_base = session::session_data.is(base);
-        // What is to stay is not compared, by the same statement.
+        // What is to stay is not compared, by the same statement. Nor is the value of a request that has not changed it.
         let ((keeps_owner, owner), (keeps_label, label)) = (owner.parts(), label.parts());
         let same_owner = keeps_owner.into_sql::<Bool>().or(session::owner.is(owner));
         let same_label = keeps_label.into_sql::<Bool>().or(session::label.is(label));
-        let is_unchanged = live_under(key).and(is_base).and(same_owner).and(same_label);
+        let is_unchanged = live_under(key).and(same_owner).and(same_label);
+        let is_base = session::session_data.is(base);
         let endless = || session::expire_date.eq(MillisecondsNow + milliseconds(deadline.period));
         let limited = || session::expire_date.eq(expire_date(deadline));
         // Each has its own statement: a lifetime that nobody set would cost a quarter more.
         let rows = match (value.map(|value| session::session_data.eq(value)), deadline.is_endless()) {
             (Some(value), true) => {
-                cached_update(session::table, (value, endless(), used_now()), is_unchanged).execute(self)?
+                cached_update(session::table, (value, endless(), used_now()), is_unchanged.and(is_base))
+                    .execute(self)?
             }
             (Some(value), false) => {
-                cached_update(session::table, (value, limited(), used_now()), is_unchanged).execute(self)?
+                cached_update(session::table, (value, limited(), used_now()), is_unchanged.and(is_base))
+                    .execute(self)?
             }
             (None, true) => {
                 cached_update(session::table, (endless(), used_now()), is_unchanged).execute(self)?

@@ -51,6 +51,8 @@ type SessionState = HashMap<String, String>;
 ///   hold them. One is the session's key, so do not send all entries of a session to a client.
 /// - `Session::clear` discards all that the request knows of the session. The request then replaces all entries.
 ///   `Session::renew` after it begins another session.
+/// - A renewal writes the state of its own request over what other requests have saved since it loaded theirs. So sign out by
+///   `Session::purge`, not by removing an entry.
 /// - A handler must give back a connection of the store's pool before it returns. If every request holds one connection and
 ///   waits for a second, none gets it.
 /// - Make one store and give each worker a clone. If the factory of `HttpServer` makes the store, each worker has a pool.

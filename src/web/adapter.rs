@@ -1,5 +1,7 @@
 //! What the adapters have in common: the options that neither framework has.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::data::{Data, Field, decode, encode, merge, own, reserved, text};
@@ -17,7 +19,7 @@ use crate::session::NewSession;
 pub(super) struct Adapter<S, V> {
     pub(super) store: S,
     pub(super) on_missing: OnMissing,
-    sources: Sources<V>,
+    sources: Arc<Sources<V>>,
 }
 
 /// What decides over the texts of a save.
@@ -48,6 +50,11 @@ impl<V: Field> Sources<V> {
         let mine = decode(mine).unwrap_or_default();
         match (base.and_then(decode), theirs.and_then(decode)) {
             (Some(base), Some(theirs)) => self.merged(&merge(&base, &mine, &theirs, self.conflicts)?),
+            // The request has changed nothing, and others have written what is no data of this framework.
+            (Some(base), None) if own(&base) == own(&mine) => {
+                let value = theirs.unwrap_or_default().to_owned();
+                Ok(Merged { value, owner: SavedText::Keep, label: SavedText::Keep })
+            }
             // The request has discarded what there was, or others have.
             _ => self.merged(&mine),
         }
@@ -77,19 +84,19 @@ pub(super) enum NotLoaded {
 impl<S: WebStore, V: Field> Adapter<S, V> {
     pub(super) fn new(store: S) -> Self {
         let sources = Sources { owner: None, label: None, conflicts: Conflicts::default() };
-        Self { store, on_missing: OnMissing::default(), sources }
+        Self { store, on_missing: OnMissing::default(), sources: Arc::new(sources) }
     }
 
     pub(super) fn owner_from(&mut self, source: Source<V>) {
-        self.sources.owner = Some(source);
+        Arc::make_mut(&mut self.sources).owner = Some(source);
     }
 
     pub(super) fn label_from(&mut self, source: Source<V>) {
-        self.sources.label = Some(source);
+        Arc::make_mut(&mut self.sources).label = Some(source);
     }
 
     pub(super) fn conflicts(&mut self, conflicts: Conflicts) {
-        self.sources.conflicts = conflicts;
+        Arc::make_mut(&mut self.sources).conflicts = conflicts;
     }
 
     /// The data of a session that has a value, with the reserved fields; and what is left of its period.
@@ -175,7 +182,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         let is_same =
             |base: &String| *base == draft.value || decode(base).is_some_and(|base| own(&base) == own(data));
         let is_changed = !base.as_ref().is_some_and(is_same);
-        let sources = self.sources.clone();
+        let sources = Arc::clone(&self.sources);
         let merge: Merge = Box::new(move |base, mine, theirs| sources.merge(base, mine, theirs));
         let save = Save::new(self.store.options(), keys, draft, (base, is_changed), merge);
         match self.store.execute(Ok(save)).await {

@@ -1,5 +1,6 @@
 //! A session's data: fields by name, which the table holds as one text of JSON.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub(super) type Data<V> = HashMap<String, V>;
 /// A field's value as the framework has it.
 pub trait Field: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The value as JSON; `None` if it is none.
-    fn json(&self) -> Option<Value>;
+    fn json(&self) -> Option<Cow<'_, Value>>;
 
     /// The value of a reserved field.
     fn reserved(text: String) -> Self;
@@ -45,8 +46,8 @@ pub trait Field: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync 
 
 /// tower-sessions has JSON.
 impl Field for Value {
-    fn json(&self) -> Option<Value> {
-        Some(self.clone())
+    fn json(&self) -> Option<Cow<'_, Value>> {
+        Some(Cow::Borrowed(self))
     }
 
     fn reserved(text: String) -> Self {
@@ -71,8 +72,8 @@ impl Field for Value {
 
 /// actix-session has texts of JSON.
 impl Field for String {
-    fn json(&self) -> Option<Value> {
-        serde_json::from_str(self).ok()
+    fn json(&self) -> Option<Cow<'_, Value>> {
+        serde_json::from_str(self).ok().map(Cow::Owned)
     }
 
     fn reserved(text: String) -> Self {

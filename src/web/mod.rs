@@ -14,7 +14,7 @@ pub(crate) mod tower_sessions;
 
 pub use source::TextSource;
 
-/// The result of a save if its session was deleted, or expired, since the request loaded it.
+/// The result of a save, or of a renewal, if the session was deleted, or expired, since the request loaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnMissing {

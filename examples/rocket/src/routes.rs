@@ -86,13 +86,20 @@ fn begin_session(
 ) -> Result<SessionKey, Error> {
     if let Some((key, session)) = last {
         if session.owner.is_none_or(|last_owner| last_owner == owner) {
-            let key = sessions.rotate(&key)?;
-            sessions.bind(&key, owner)?;
-            sessions.set_label(&key, Some(label))?;
-            return Ok(key);
+            match sessions.rotate(&key) {
+                Ok(key) => {
+                    sessions.bind(&key, owner)?;
+                    sessions.set_label(&key, Some(label))?;
+                    return Ok(key);
+                }
+                // Another sign-in has renewed it in between, for example the other half of a double click.
+                Err(Error::NotFound) => {}
+                Err(other) => return Err(other),
+            }
+        } else {
+            // Nothing in another user's session is for this one.
+            sessions.clear(&key)?;
         }
-        // Nothing in another user's session is for this one.
-        sessions.clear(&key)?;
     }
     sessions.generate_with(&NewSession::new().owner(owner).label(label))
 }

@@ -6,6 +6,8 @@ use crate::database::TombstoneQueries;
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::operations::Operation;
+#[cfg(feature = "actix-session")]
+use crate::operations::lineage::Looks;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 use crate::operations::lineage::end_renewed;
 use crate::options::Options;
@@ -60,10 +62,10 @@ impl<C: TombstoneQueries> Operation<C> for Park {
 
     /// Parks the session, or the one that it was renewed as; or adds to the ledger of one that is parked already.
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        let (mut key, entry) = (self.key, self.nonce.ended());
+        let (mut key, entry, mut looks) = (self.key, self.nonce.ended(), Looks::default());
         while !conn.park(&key, &entry).await? {
             let tombstone = key.tombstone();
-            let Some(found) = conn.find_tombstone(&tombstone).await? else { return Ok(()) };
+            let Some(found) = looks.look(conn, &tombstone).await? else { return Ok(()) };
             if found.ledger.has(&entry) {
                 return Ok(());
             }

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::key::{KeyStorage, StoredKey};
 use crate::operations::Operation;
 use crate::operations::generate::Drawn;
+use crate::operations::lineage::Looks;
 use crate::operations::owner::{enforce_owner_limit, enforce_owner_limit_in_lock};
 use crate::operations::transaction::Transaction;
 use crate::options::Options;
@@ -105,9 +106,9 @@ impl<C: SaveQueries + Transactions, D: Drawn> Operation<C> for Continue<D> {
     const NAME: &'static str = D::OPERATION;
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Self::Output, Error> {
-        let mut key = self.tombstone;
+        let (mut key, mut looks) = (self.tombstone, Looks::default());
         loop {
-            let found = conn.find_tombstone(&key).await?.ok_or(Error::NotFound)?;
+            let found = looks.look(conn, &key).await?.ok_or(Error::NotFound)?;
             let entry = self.nonce.as_ref().map(Nonce::continued);
             match (found.ledger.successor(), &entry) {
                 (Some(successor), _) if *successor == self.key() => return Ok((self.drawn, found.created)),

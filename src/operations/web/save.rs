@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::database::{NewRow, SaveQueries, SavedText, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
-use crate::operations::owner::enforce_owner_limit_in_lock;
+use crate::operations::owner::enforce_owner_limit;
 use crate::operations::transaction::Transaction;
 use crate::operations::{Operation, found};
 use crate::options::{Deadline, Options, OwnerLimit, Renewal, ValueLimit, check_label, check_owner};
@@ -51,10 +51,14 @@ impl Draft {
     }
 
     fn check(&self, options: &Options) -> Result<(), Error> {
-        self.owner.parts().1.map_or(Ok(()), check_owner)?;
-        self.label.parts().1.map_or(Ok(()), check_label)?;
+        check_texts(&self.owner, &self.label)?;
         options.check_value(&self.value)
     }
+}
+
+fn check_texts(owner: &SavedText, label: &SavedText) -> Result<(), Error> {
+    owner.parts().1.map_or(Ok(()), check_owner)?;
+    label.parts().1.map_or(Ok(()), check_label)
 }
 
 /// Merges the value that a request has loaded, if that is known, the one that it saves, and the one that the session has by
@@ -102,39 +106,41 @@ impl Save {
         } else if (owner, label) == (&SavedText::Keep, &SavedText::Keep) {
             return found(conn.update_live(key, value, Renewal::Until(*deadline)).await?);
         }
-        let mut locked = owner.parts().1.filter(|_| self.draft.owner_limit.is_some()).map(str::to_owned);
+        let mut locked = owner.parts().1.map(str::to_owned);
         loop {
             let mut transaction = Transaction::begin(conn).await?;
             match self.merge(transaction.conn(), key, locked.as_deref()).await {
-                Ok(Some(other)) => {
+                Ok(Some(LockFirst(other))) => {
                     transaction.roll_back().await;
-                    locked = Some(other);
+                    locked = other;
                 }
                 done => return transaction.end(done.map(drop)).await,
             }
         }
     }
 
-    /// Saves in a transaction in which this owner is locked; or returns the owner to lock, which must come before any row.
+    /// Saves in a transaction. With an owners' limit, it makes room for this owner first: an owner is locked before any row.
     async fn merge<C: SaveQueries>(
         &self,
         conn: &mut C,
         key: &StoredKey,
-        locked: Option<&str>,
-    ) -> Result<Option<String>, Error> {
-        if let Some(owner) = locked {
-            conn.lock_owner(owner).await?;
+        made_room_for: Option<&str>,
+    ) -> Result<Option<LockFirst>, Error> {
+        if let Some((owner, limit)) = made_room_for.zip(self.draft.owner_limit) {
+            enforce_owner_limit(conn, owner, limit, key).await?;
         }
         let (value, owner, label) = conn.lock_live(key).await?.ok_or(Error::NotFound)?;
         let merged = (self.merge)(self.base.as_deref(), &self.draft.value, value.as_deref())?;
         self.value_limit.check(&merged.value)?;
+        check_texts(&merged.owner, &merged.label)?;
         let new_owner = merged.owner.or(owner.as_deref());
-        let is_new = |new: &&str| owner.as_deref() != Some(*new);
-        if let (Some(new), Some(limit)) = (new_owner.filter(is_new), self.draft.owner_limit) {
-            if locked != Some(new) {
-                return Ok(Some(new.to_owned()));
+        let needs_room = new_owner.filter(|new| owner.as_deref() != Some(new));
+        if self.draft.owner_limit.is_some() && needs_room != made_room_for {
+            // Another request has changed the owner, or this one leaves it as it is.
+            let is_room_for_this = made_room_for.is_some() && made_room_for == new_owner;
+            if !is_room_for_this {
+                return Ok(Some(LockFirst(needs_room.map(str::to_owned))));
             }
-            enforce_owner_limit_in_lock(conn, new, limit, key).await?;
         }
         let label = merged.label.or(label.as_deref());
         let row = NewRow { value: Some(&merged.value), owner: new_owner, label };
@@ -142,6 +148,9 @@ impl Save {
         Ok(None)
     }
 }
+
+/// The owner for whom another transaction must make room first, if any.
+struct LockFirst(Option<String>);
 
 impl<C: SaveQueries + Transactions> Operation<C> for Save {
     type Output = ();

@@ -161,15 +161,16 @@ pub fn a_handle_is_no_key(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// An owner's name with NUL, or over 255 bytes, is refused, and nothing written.
+/// An owner's name with NUL, over 255 bytes, or with the mark of renewals, is refused, and nothing written.
 pub fn an_owner_that_no_database_holds_is_refused(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     let handle = store.handle(&key);
     let too_long = "é".repeat(128);
-    for owner in ["a\0b", too_long.as_str()] {
+    for owner in ["a\0b", too_long.as_str(), "\u{1}alice"] {
         let is_refused = |error: Option<Error>| match error {
             Some(Error::OwnerHasNul { position: 1 }) => owner == "a\0b",
             Some(Error::OwnerTooLong { size: 256, limit: 255 }) => owner == too_long,
+            Some(Error::OwnerReserved) => owner.starts_with('\u{1}'),
             _ => false,
         };
         assert!(is_refused(store.generate_for(owner, None, None).err()));

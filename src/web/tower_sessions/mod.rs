@@ -56,11 +56,17 @@ pub use versions::{TowerId, TowerSession};
 /// - It saves, and so prolongs, only a session that the request has changed. With `Expiry::OnInactivity` a visitor who only
 ///   reads is signed out in the end. `with_always_save` prolongs with each request, and so writes with each one.
 /// - The layer's expiry replaces the expiry of the record at each save. For "remember me", keep the choice in a field of the
-///   session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request.
+///   session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request. That counts as
+///   a change, so each request of such a session writes.
 /// - If an explicit `Session::save` has begun a session, `cycle_id` in the same request fails at the end of the request. With
 ///   [`Conflicts::Reject`] a second save of the same field fails. Call `Session::load` after an explicit `save` to avoid both.
 /// - `Session::clear` discards all that the request knows of the session. The next save replaces all fields. `cycle_id`
 ///   then begins another session, without the old one's owner, label and [age](crate::Builder::max_lifetime).
+/// - A renewal writes the data of its own request over what other requests have saved since it loaded them. So sign out by
+///   `Session::flush`, not by removing a field.
+/// - After `cycle_id` the session has no id until the request ends. So call [`clear_owner`](crate::Sessions::clear_owner)
+///   before it, or take [`key`](Self::key) before: otherwise `clear_owner` ends this session with the others. `Session::flush`
+///   after `cycle_id` calls no store, so a request that renews at the same time can continue the session.
 /// - A handler must give back a connection of the store's pool before it asks for the session. If every request holds one
 ///   connection and waits for a second, none gets it.
 /// - Do not cache this store (`CachingSessionStore`). A cache does not know of logouts elsewhere, and it returns records under
@@ -120,7 +126,8 @@ impl<S: WebStore> TowerSessionStore<S> {
     /// # Examples
     ///
     /// ```
-    ///     ///
+    /// use std::collections::HashMap;
+    ///
     /// use diesel_session::{Blocking, MemorySession, TowerSessionStore};
     /// use serde_json::Value;
     ///
