@@ -10,9 +10,11 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::load::Visitors;
+use crate::load::{Visitors, Visits};
 use crate::record::Record;
-use crate::target::{Store, Target};
+use crate::store::Store;
+use crate::target::Target;
+use crate::web::Site;
 
 /// What a client does, in a process of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub struct Orders {
 struct Client {
     orders: Orders,
     target: Box<dyn Target>,
+    /// The framework's store over the target, if the visitors come through one.
+    site: Option<Box<dyn Site>>,
     record: Record,
     /// A thread with this number, or a higher one, stops.
     wanted: AtomicUsize,
@@ -43,10 +47,12 @@ enum Message {
 impl Orders {
     /// Each line of standard input says how many threads there are to be, and its end that there are none.
     pub fn run(self) -> Result<()> {
-        let target = self.store.open()?;
+        let store = self.store.connect()?;
+        let target = store.target();
+        let site = self.store.framework.map(|framework| store.site(framework)).transpose()?;
         let sweeper = target.sweeper()?;
         let record = Record::begin(&*target, self.first_session, io::stdout())?;
-        let client = Arc::new(Client { orders: self, target, record, wanted: AtomicUsize::new(0) });
+        let client = Arc::new(Client { orders: self, target, site, record, wanted: AtomicUsize::new(0) });
         let (tell, messages) = channel();
         let listen = tell.clone();
         // Left behind where a thread fails: the process ends then.
@@ -91,9 +97,12 @@ impl Client {
         thread::spawn(move || {
             let Orders { value_size, first_session, .. } = self.orders;
             let seed = first_session + number as u64;
-            let visitors = Visitors::new(&*self.target, &self.record, value_size, seed);
             let stop = || self.wanted.load(Ordering::Relaxed) <= number;
-            let stopped = catch_unwind(AssertUnwindSafe(|| visitors.run(stop)));
+            let run = || match &self.site {
+                Some(site) => Visits::new(&**site, &self.record, value_size, seed).run(stop),
+                None => Visitors::new(&*self.target, &self.record, value_size, seed).run(stop),
+            };
+            let stopped = catch_unwind(AssertUnwindSafe(run));
             let _ =
                 tell.send(Message::Stopped(stopped.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))));
         });

@@ -13,7 +13,8 @@ use crate::client::Orders;
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::report::Report;
-use crate::target::{Store, Target};
+use crate::store::Store;
+use crate::target::Target;
 
 /// How long a test waits for what it waits for: far longer than a call may take.
 const PATIENCE: Duration = Duration::from_secs(60);

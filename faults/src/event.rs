@@ -45,6 +45,8 @@ pub(crate) enum Call {
     Write { step: u32 },
     /// It gets another key.
     Rotate,
+    /// It gets another key, and the value of this step, by two calls of a web framework: a login.
+    LogIn { step: u32 },
     /// It lives so many more days, at least.
     Touch { days: u16 },
     /// It ends.

@@ -17,11 +17,15 @@ mod record;
 mod report;
 mod scene;
 mod soak;
+mod store;
 mod target;
+mod web;
 
 pub use client::Orders;
 pub use clients::Clients;
 pub use report::Report;
 pub use scene::DURABLE;
 pub use soak::Soak;
-pub use target::{Kind, Store, Target};
+pub use store::{Kind, Store};
+pub use target::Target;
+pub use web::Framework;

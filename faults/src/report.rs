@@ -17,6 +17,10 @@ pub struct Report {
     pub settled: usize,
     /// Keys that were tried in the end, because they are dead.
     pub dead: usize,
+    /// Logins through a framework that failed, so that no visitor knew what had become of them.
+    pub failed_logins: u64,
+    /// Logins that a client's end has cut off between their halves.
+    pub parked: u64,
     /// Acknowledged states that were not there.
     pub lost: u64,
     /// Dead sessions that took a write, or were there in the end.
@@ -60,6 +64,8 @@ impl Report {
             errors: self.errors,
             settled: self.settled + other.settled,
             dead: self.dead + other.dead,
+            failed_logins: self.failed_logins + other.failed_logins,
+            parked: self.parked + other.parked,
             lost: self.lost + other.lost,
             revived: self.revived + other.revived,
             served_dead: self.served_dead + other.served_dead,
@@ -81,6 +87,13 @@ impl Display for Report {
         )?;
         let longest_call = self.longest_call.as_secs_f32();
         writeln!(f, "longest call {longest_call:.1} s, peak memory {} MiB", self.peak_memory / 1024)?;
+        if self.parked + self.failed_logins > 0 {
+            writeln!(
+                f,
+                "logins failed {}, cut off between their halves {}",
+                self.failed_logins, self.parked
+            )?;
+        }
         for (kind, count) in &self.errors {
             writeln!(f, "error {kind}: {count}")?;
         }

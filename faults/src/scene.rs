@@ -18,7 +18,7 @@ use throwaway_postgres::Server;
 use crate::clients::Clients;
 use crate::memory;
 use crate::report::Report;
-use crate::target::{Kind, Store};
+use crate::store::{Kind, Store};
 
 /// Something that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

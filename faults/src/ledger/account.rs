@@ -7,6 +7,7 @@ use diesel_session::{Error, SessionKey, TimeDelta};
 
 use crate::event::{Call, WEEK, value};
 use crate::target::Target;
+use crate::web::value_of;
 
 /// A session that one thread uses.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Found {
     pub(super) rows: RangeInclusive<u64>,
     pub(super) lost: u64,
     pub(super) revived: u64,
+    /// A login was cut off between its halves.
+    pub(super) parked: bool,
 }
 
 impl Account {
@@ -62,7 +65,15 @@ impl Account {
                 None
             }
             Call::Rotate => std::mem::replace(&mut self.key, key),
-            Call::Clear => self.end(),
+            Call::LogIn { step } => {
+                (self.step, self.days) = (step, WEEK);
+                std::mem::replace(&mut self.key, key)
+            }
+            Call::Clear => {
+                // It ends whatever calls that failed may have left, too: under any key.
+                self.open.clear();
+                self.end()
+            }
         }
     }
 
@@ -83,10 +94,10 @@ impl Account {
 
     pub(super) fn look(&self, number: u64, size: usize, target: &dyn Target) -> Result<Found> {
         let is_open = |call: Call| self.open.contains(&call);
-        let found = |rows, lost, revived| Found { rows, lost, revived };
+        let found = |rows, lost, revived| Found { rows, lost, revived, parked: false };
         let Some(key) = &self.key else {
-            // Never told of, or ended under the key that was: a call that failed may have left it under another.
-            let untold = is_open(Call::Generate { short_lived: false }) || is_open(Call::Rotate);
+            // Never told of.
+            let untold = is_open(Call::Generate { short_lived: false });
             return Ok(found(0..=u64::from(untold), 0, 0));
         };
         if self.is_lost {
@@ -96,19 +107,15 @@ impl Account {
             let revived = u64::from(is_live(key, target)?);
             return Ok(found(revived..=revived, 0, revived));
         }
+        if self.open.iter().any(|call| matches!(call, Call::LogIn { .. })) {
+            return self.look_after_login(number, size, key, target);
+        }
         match target.get(key) {
             Ok((read, left)) => {
-                let written = self.open.iter().filter_map(|call| match call {
-                    Call::Write { step } => Some(*step),
-                    _ => None,
-                });
-                let days = if written.clone().next().is_some() { WEEK } else { self.days };
-                // A day more than any run takes, and than a touch may find not worth a write.
-                let is_long = left >= TimeDelta::days(i64::from(days) - 1);
-                let may_be = written.chain([self.step]).any(|step| read == value(number, step, size));
+                let is_lost = !self.may_be(number, size, &read, left);
                 // The end that was asked for may come yet.
                 let fewest = u64::from(!is_open(Call::Clear));
-                Ok(found(fewest..=1, u64::from(!may_be || !is_long), 0))
+                Ok(found(fewest..=1, u64::from(is_lost), 0))
             }
             // Under a key that nobody was told, and maybe cleared before it had that.
             Err(Error::NotFound) if is_open(Call::Rotate) => {
@@ -118,6 +125,42 @@ impl Account {
             Err(Error::NotFound | Error::NotSet) => Ok(found(0..=1, 1, 0)),
             Err(other) => Err(other).context("settling: a session that lives"),
         }
+    }
+
+    /// A login that failed leaves the old session, or the new one under a key that nobody was told, or none. It does what
+    /// its visitor would do, and logs out with the old key: then nothing is left.
+    fn look_after_login(
+        &self,
+        number: u64,
+        size: usize,
+        key: &SessionKey,
+        target: &dyn Target,
+    ) -> Result<Found> {
+        const WHERE: &str = "settling: a login that failed";
+        let is_lost = match target.get(key) {
+            Ok((read, left)) => !self.may_be(number, size, &read, left),
+            Err(Error::NotFound) => false,
+            Err(Error::NotSet) => true,
+            Err(other) => return Err(other).context(WHERE),
+        };
+        let live = target.live().context(WHERE)?;
+        target.clear(key).context(WHERE)?;
+        let parked = target.live().context(WHERE)? == live && !self.open.contains(&Call::Clear);
+        let revived = u64::from(is_live(key, target)?);
+        Ok(Found { rows: 0..=0, lost: u64::from(is_lost), revived, parked })
+    }
+
+    /// Whether this is what was acknowledged, or what a call that failed has made of it.
+    fn may_be(&self, number: u64, size: usize, read: &str, left: TimeDelta) -> bool {
+        let written = self.open.iter().filter_map(|call| match call {
+            Call::Write { step } => Some(*step),
+            _ => None,
+        });
+        let days = if written.clone().next().is_some() { WEEK } else { self.days };
+        // A day more than any run takes, and than a touch may find not worth a write.
+        let is_long = left >= TimeDelta::days(i64::from(days) - 1);
+        let read = value_of(read).unwrap_or_else(|| read.to_owned());
+        is_long && written.chain([self.step]).any(|step| read == value(number, step, size))
     }
 }
 

@@ -95,6 +95,8 @@ impl Ledger {
                 self.forget_if_over(session);
             }
             Event::Failed { session, failure } => {
+                let call = self.account(session)?.open();
+                self.report.failed_logins += u64::from(matches!(call, Some(Call::LogIn { .. })));
                 if self.has_no_effect(&failure) {
                     self.account(session)?.withdraw();
                     self.forget_if_over(session);
@@ -177,7 +179,7 @@ impl Ledger {
     }
 
     /// Looks for everything that was acknowledged, when the clients are gone: what must live has its value, what is
-    /// dead is not found, and the table holds as many sessions as that leaves.
+    /// dead is not found, and the table holds as many sessions as that leaves. Visitors whose login failed log out.
     ///
     /// # Errors
     ///
@@ -187,11 +189,12 @@ impl Ledger {
         std::thread::sleep(Duration::from_millis(SHORT.into()));
         let (mut fewest, mut most) = (0, 0);
         for (number, account) in &self.accounts {
-            let Found { rows, lost, revived } = account.look(*number, self.value_size, target)?;
+            let Found { rows, lost, revived, parked } = account.look(*number, self.value_size, target)?;
             fewest += rows.start();
             most += rows.end();
             self.report.lost += lost;
             self.report.revived += revived;
+            self.report.parked += u64::from(parked);
         }
         for counter in self.counters.values() {
             let counted = counter.look(target)?;

@@ -1,5 +1,7 @@
 //! That the ledger sees what it is there for.
 
+mod logins;
+
 use diesel_session::{Expiry, MemorySession, TimeDelta};
 
 use super::*;

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod visits;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use fastrand::Rng;
 use crate::event::{Call, Event, Failure, SHORT, WEEK, value};
 use crate::record::Record;
 use crate::target::Target;
+
+pub(crate) use visits::Visits;
 
 /// Live sessions to a thread.
 const KEPT: usize = 16;

@@ -88,7 +88,18 @@ impl Target for Lying {
 
 /// A record that its reader keeps.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// What the ledger makes of it.
+    pub(super) fn settle(&self, target: &dyn Target) -> Report {
+        let mut ledger = Ledger::new(0);
+        for line in self.0.lock().unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            ledger.apply(0, serde_json::from_slice(line).unwrap()).unwrap();
+        }
+        ledger.settle(target).unwrap()
+    }
+}
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -111,11 +122,7 @@ fn report(lie: Lie) -> Report {
         let stop = || rounds.replace(rounds.get() + 1) == 500;
         Visitors::new(&target, &record, 0, seed).run(stop).unwrap();
     }
-    let mut ledger = Ledger::new(0);
-    for line in written.0.lock().unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        ledger.apply(0, serde_json::from_slice(line).unwrap()).unwrap();
-    }
-    ledger.settle(&target).unwrap()
+    written.settle(&target)
 }
 
 #[test]

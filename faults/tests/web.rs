@@ -1,0 +1,118 @@
+//! Web applications whose visitors log in and out, whatever is killed: the server, or the client.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+
+mod support;
+
+use std::time::Duration;
+
+use diesel_session_faults::{Clients, DURABLE, Framework, Kind, Store};
+use throwaway_postgres::Server;
+
+use crate::support::{PROGRAM, VALUE_SIZE, holds};
+
+/// Makes a test of each law with each framework, on the blocking store and on the asynchronous one.
+macro_rules! on_each_framework {
+    ($($law:ident)*) => {
+        on_each_framework! { @framework tower_sessions TowerSessions $($law)* }
+        on_each_framework! { @framework actix_session ActixSession $($law)* }
+    };
+    (@framework $module:ident $framework:ident $($law:ident)*) => {
+        mod $module {
+            use diesel_session_faults::{Framework, Kind};
+
+            // Reads that share connections are no different here.
+            crate::support::on_each_store! { @store blocking Blocking $($law)* }
+            crate::support::on_each_store! { @store asynchronous Asynchronous $($law)* }
+
+            $(
+                fn $law(kind: Kind) {
+                    crate::$law(Framework::$framework, kind);
+                }
+            )*
+
+            #[test]
+            fn a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing_on_sqlite() {
+                crate::the_client_goes_on_sqlite(Framework::$framework);
+            }
+        }
+    };
+}
+
+on_each_framework! {
+    a_kill_of_the_server_amid_logins_loses_and_revives_nothing
+    a_logout_after_a_login_that_failed_is_final
+    a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing
+}
+
+fn a_kill_of_the_server_amid_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
+    let mut server = Server::start(&DURABLE).unwrap();
+    let store = Store::new(kind, &server.url("postgres")).through(framework);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    for kill in [Server::kill, Server::kill_all, Server::kill] {
+        clients.wait_for(200).unwrap();
+        clients.note_fault();
+        kill(&mut server).unwrap();
+        server.start_again().unwrap();
+    }
+    clients.wait_for(200).unwrap();
+    let report = holds(clients, &store);
+    // If the server is back long before a call must end, the store repeats every call.
+    let is_back_in_time = report.longest_outage < store.connection_timeout / 2;
+    assert!(report.errors.is_empty() || !is_back_in_time, "{report}");
+}
+
+/// The server is away for longer than a call may take: it stands still, or it is killed. No visitor knows what became of a
+/// login then, and each logs out until that is acknowledged.
+fn a_logout_after_a_login_that_failed_is_final(framework: Framework, kind: Kind) {
+    const SHORT: Duration = Duration::from_millis(300);
+    let mut server = Server::start(&DURABLE).unwrap();
+    let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT).through(framework);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 24).unwrap();
+    clients.wait_for(200).unwrap();
+    clients.note_fault();
+    server.pause().unwrap();
+    clients.wait_for_errors(48).unwrap();
+    server.resume().unwrap();
+    clients.wait_for(200).unwrap();
+    clients.note_fault();
+    server.kill_all().unwrap();
+    clients.wait_for_errors(48).unwrap();
+    server.start_again().unwrap();
+    clients.wait_for(200).unwrap();
+    let report = holds(clients, &store);
+    assert!(report.failed_logins > 0, "no login failed: {report}");
+}
+
+fn a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing(
+    framework: Framework,
+    kind: Kind,
+) {
+    let server = Server::start(&DURABLE).unwrap();
+    the_client_goes(&Store::new(kind, &server.url("postgres")).through(framework));
+}
+
+fn the_client_goes_on_sqlite(framework: Framework) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sessions.sqlite");
+    the_client_goes(&Store::new(Kind::Sqlite, file.to_str().unwrap()).through(framework));
+}
+
+/// One client is killed, the other goes on.
+fn the_client_goes(store: &Store) {
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    for _ in 0..3 {
+        clients.start(store, 8).unwrap();
+        clients.start(store, 8).unwrap();
+        clients.wait_for(150).unwrap();
+        clients.kill_one().unwrap();
+        clients.wait_for(50).unwrap();
+        clients.kill_one().unwrap();
+    }
+    let report = holds(clients, store);
+    assert!(report.errors.is_empty(), "{report}");
+    assert!(report.parked > 0, "no login was cut off: {report}");
+}
