@@ -297,6 +297,10 @@ fn a_replace_on_a_connection_that_broke_in_the_pool_is_made<S: Store>(make: Make
     setting.store.replace(&key, Some("1"), "2", Expiry::Default).unwrap();
     assert!(setting.proxy.has_cut());
     assert_eq!(setting.store.get(&key).unwrap().0, "2");
+    // One that compares with another value was not made, and that is known.
+    setting.proxy.cut(1, Cut::Request);
+    let other = setting.store.replace(&key, Some("1"), "3", Expiry::Default);
+    assert!(setting.proxy.has_cut() && matches!(other, Err(Error::Changed)), "{other:?}");
 }
 
 /// What a web framework's session does is done once, and said so, whatever becomes of the answers: created, saved, loaded,

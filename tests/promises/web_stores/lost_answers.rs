@@ -159,6 +159,51 @@ async fn a_retried_save_keeps_the_fields_of_other_requests<W: WebStore, F: Frame
     }
 }
 
+/// The save was made, and then another request changed the same field: whether it was made is no longer to be seen.
+async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore, F: Framework<W>>(
+    setting: &Setting,
+    rejecting: F,
+) {
+    use crate::support::Sql as _;
+
+    // The trigger plays the other request, which comes at once after the first save.
+    setting.database.conn().run(
+        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         NEW.session_data = replace(NEW.session_data, '2222', '3333'); RETURN NEW; END $$; \
+         CREATE TRIGGER other BEFORE UPDATE ON session FOR EACH ROW EXECUTE FUNCTION other()",
+    );
+    let save = async |cut: Option<Cut>| {
+        let cookie = rejecting.begin(&[("cart", json!(1111))]).await;
+        let mut loaded = rejecting.load(&cookie).await.unwrap();
+        F::put(&mut loaded, "cart", Some(json!(2222)));
+        if let Some(cut) = cut {
+            setting.proxy.cut(1, cut);
+        }
+        rejecting.save(&loaded).await
+    };
+    // From the second one on a statement is one request.
+    save(None).await.unwrap();
+    save(None).await.unwrap();
+    let unknown = save(Some(Cut::Answer)).await.unwrap_err();
+    assert!(unknown.contains("may have taken effect or not"), "{unknown}");
+    save(None).await.unwrap();
+    save(Some(Cut::Request)).await.unwrap();
+}
+
+#[test]
+fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_either_store() {
+    let setting = Setting::new();
+    runtime().block_on(async {
+        let store = Tower::rejecting(setting.blocking());
+        a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
+    });
+    let setting = Setting::new();
+    runtime().block_on(async {
+        let store = Actix::rejecting(setting.asynchronous().await);
+        a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
+    });
+}
+
 #[test]
 fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
     let setting = Setting::new();

@@ -20,6 +20,8 @@ laws_of_both_frameworks! {
     what_was_saved_can_be_loaded
     an_owner_that_is_no_text_is_refused_at_the_save
     the_label_is_what_the_data_say
+    a_merged_owner_is_checked_like_any_other
+    an_unchanged_record_leaves_what_others_have_written
 }
 
 async fn two_saves_of_different_fields_keep_both<H: Host, F: Framework<H::Web>>() {
@@ -245,4 +247,38 @@ async fn the_label_is_what_the_data_say<H: Host, F: Framework<H::Web>>() {
     F::put(&mut loaded, "device", None);
     here.save(&loaded).await.unwrap();
     assert_eq!(label(&renewed), None);
+}
+
+/// Another program may have written what this store would refuse.
+async fn a_merged_owner_is_checked_like_any_other<H: Host, F: Framework<H::Web>>() {
+    let host = H::new().await;
+    let here = F::over(host.web());
+    let cookie = here.begin(&[("user", json!("alice")), ("seen", json!(0))]).await;
+    let mut loaded = here.load(&cookie).await.unwrap();
+    let theirs = here.begin(&[("seen", json!(7))]).await;
+    let odd = host.sessions().get(&here.key(&theirs)).unwrap().0;
+    // As the framework writes it, with an owner that marks a parked session.
+    let odd = if odd.contains("\"7\"") {
+        r#"{"seen":"7","user":"\"\\u0001bob\""}"#
+    } else {
+        r#"{"seen":7,"user":"\u0001bob"}"#
+    };
+    host.sessions().set(&here.key(&cookie), odd, None).unwrap();
+    F::put(&mut loaded, "theme", Some(json!("dark")));
+    let refused = here.save(&loaded).await.unwrap_err();
+    assert!(refused.contains("U+0001") || refused.contains("OwnerReserved"), "{refused}");
+    assert_eq!(host.sessions().find(&here.key(&cookie)).unwrap().owner.as_deref(), Some("alice"));
+}
+
+async fn an_unchanged_record_leaves_what_others_have_written<H: Host, F: Framework<H::Web>>() {
+    let host = H::new().await;
+    for here in [F::over(host.web()), F::without_owners(host.web())] {
+        let cookie = here.begin(&[("cart", json!(1))]).await;
+        let loaded = here.load(&cookie).await.unwrap();
+        host.sessions().set(&here.key(&cookie), "no data of a framework", None).unwrap();
+        here.save(&loaded).await.unwrap();
+        let (value, left) = host.sessions().get(&here.key(&cookie)).unwrap();
+        assert_eq!(value, "no data of a framework");
+        assert!(left <= chrono::TimeDelta::hours(1), "{left}");
+    }
 }

@@ -44,6 +44,23 @@ fn signing_in_again_changes_the_key_again() {
     assert_eq!(browser.get("/devices").json::<Vec<serde_json::Value>>().len(), 1);
 }
 
+/// A double click: both requests have the cookie of one visitor.
+#[test]
+fn of_two_sign_ins_at_once_both_are_welcome() {
+    let shop = Shop::open();
+    for _ in 0..10 {
+        let mut visitor = Browser::of(&shop, "laptop");
+        visitor.add_to_cart(&[1]);
+        let mut copy = visitor.clone();
+        let statuses = std::thread::scope(|scope| {
+            let other = scope.spawn(|| copy.sign_in("alice", "wonderland").status);
+            [visitor.sign_in("alice", "wonderland").status, other.join().unwrap()]
+        });
+        assert_eq!(statuses, [200, 200]);
+        assert!(visitor.is_signed_in() && copy.is_signed_in());
+    }
+}
+
 #[test]
 fn another_user_of_the_browser_gets_nothing_of_the_last_ones_session() {
     let shop = Shop::open();
