@@ -34,7 +34,7 @@ pub(super) const MOVED: (
 pub(super) struct MovedRow<D, I> {
     /// A DELETE that returns [`MOVED`].
     pub(super) delete: D,
-    /// An INSERT that selects from `moved`; or [`Both`].
+    /// An INSERT that selects from `moved`, as the first of [`Both`].
     pub(super) insert: I,
 }
 
@@ -54,7 +54,8 @@ where
 
 impl<D, I, Conn> RunQueryDsl<Conn> for MovedRow<D, I> {}
 
-/// Two INSERTs that select from `moved`. PostgreSQL counts the rows of the last one.
+/// Two statements that select from `moved`; PostgreSQL counts the rows of the last one. On Citus a single INSERT would run on
+/// a worker and go by its clock. Of two statements the first goes by the coordinator's clock, as every other write does.
 #[derive(Debug, QueryId)]
 pub(super) struct Both<F, L> {
     pub(super) first: F,
@@ -81,7 +82,7 @@ where
 pub(super) struct UpdatedRow<U, I> {
     /// An UPDATE of one session.
     pub(super) update: U,
-    /// An INSERT that selects only `created_on` from `moved`.
+    /// The same, but it selects only `created_on`.
     pub(super) insert: I,
 }
 

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Interval, Nullable, Text};
 
 use super::expressions::{interval, interval_of_life, least, live_under, statement_timestamp, timezone};
-use super::moved_row::{MOVED, MovedRow, UpdatedRow, moved};
+use super::moved_row::{Both, MOVED, MovedRow, UpdatedRow, moved};
 use super::run_query::RunQuery;
 use super::table::session;
 use super::utc_zone::UtcZone;
@@ -40,6 +40,7 @@ impl<C: RunQuery> TombstoneQueries for C {
                 session::owner,
                 session::label,
             ));
+        let insert = Both { first: insert, last: moved::table.select(moved::created_on) };
         Ok(self.execute(MovedRow { delete, insert }).await? == 1)
     }
 
@@ -94,6 +95,7 @@ impl<C: RunQuery> TombstoneQueries for C {
                 session::label,
                 session::used_on,
             ));
+        let insert = Both { first: insert, last: moved::table.select(moved::created_on) };
         Ok(self.execute(UpdatedRow { update, insert }).await? == 1)
     }
 

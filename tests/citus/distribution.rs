@@ -18,7 +18,7 @@ fn every_key_of_a_table_that_has_sessions_is_found_once_it_is_distributed() {
         assert_eq!(store.get(key).unwrap().0, n.to_string());
     }
     assert_eq!(store.count().unwrap().live, 500);
-    assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 500);
+    assert_eq!(store.sessions_of("alice", 1000).unwrap().len(), 500);
     let mut conn = table.conn();
     assert_eq!(conn.number("SELECT pg_relation_size('session')"), 0, "the coordinator's copy is still there");
     assert_eq!(store.clear_owner("alice", None).unwrap(), 500);
