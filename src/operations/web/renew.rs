@@ -10,7 +10,7 @@ use crate::key::{KeyStorage, StoredKey};
 use crate::operations::Operation;
 use crate::operations::generate::Drawn;
 use crate::operations::lineage::Looks;
-use crate::operations::owner::{enforce_owner_limit, enforce_owner_limit_in_lock};
+use crate::operations::owner::enforce_owner_limit;
 use crate::operations::transaction::Transaction;
 use crate::options::Options;
 
@@ -83,18 +83,14 @@ impl<D: Drawn> Continue<D> {
 
     async fn move_here<C: SaveQueries>(&self, conn: &mut C, theirs: &StoredKey) -> Result<bool, Error> {
         let (ours, draft) = (self.key(), &self.draft);
-        let limited = draft.owner.parts().1.zip(draft.owner_limit);
-        if let Some((owner, _)) = limited {
-            // Before any row.
-            conn.lock_owner(owner).await?;
+        if let Some((owner, limit)) = draft.owner.parts().1.zip(draft.owner_limit) {
+            // Before any row of this session, so that no two calls wait for each other.
+            enforce_owner_limit(conn, owner, limit, theirs).await?;
         }
         if !conn.rekey_live(theirs, &ours, draft.deadline.lifetime).await? {
             return Ok(false);
         }
         let Some((_, owner, label)) = conn.lock_live(&ours).await? else { return Ok(false) };
-        if let Some((owner, limit)) = limited {
-            enforce_owner_limit_in_lock(conn, owner, limit, &ours).await?;
-        }
         let (owner, label) = (draft.owner.or(owner.as_deref()), draft.label.or(label.as_deref()));
         let row = NewRow { value: Some(&draft.value), owner, label };
         Ok(conn.overwrite_live(&ours, row, draft.deadline).await?)

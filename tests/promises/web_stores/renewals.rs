@@ -28,6 +28,7 @@ laws_of_both_frameworks! {
     a_cleared_session_is_renewed_as_a_new_one
     a_renewal_keeps_the_owners_limit
     two_logins_under_an_owner_limit_do_not_deadlock
+    two_renewals_of_an_owned_session_under_a_limit_leave_one
 }
 
 /// A request that logs in: it renews its session, and says whose it is from then on. `None` for one that found no session.
@@ -346,6 +347,21 @@ async fn two_logins_under_an_owner_limit_do_not_deadlock<H: Host, F: Framework<H
         let (one, other) = join!(log_in(&here, &one, "alice"), log_in(&there, &other, "alice"));
         assert!(one.unwrap().is_ok() && other.unwrap().is_ok());
         assert_eq!(host.sessions().sessions_of("alice", 10).unwrap().len(), 1);
+    }
+}
+
+/// The session that counts against the limit is the one that both continue.
+async fn two_renewals_of_an_owned_session_under_a_limit_leave_one<H: Host, F: Framework<H::Web>>() {
+    let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
+    let host = H::limited(limits).await;
+    let (here, there) = (F::over(host.web()), F::over(host.elsewhere().await));
+    for _ in 0..20 {
+        let cookie = here.begin(&[("user", json!("alice"))]).await;
+        let both = join!(log_in(&here, &cookie, "alice"), log_in(&there, &cookie, "alice"));
+        let granted = [both.0, both.1].into_iter().flatten().filter(Result::is_ok).count();
+        assert!(granted >= 1);
+        assert_eq!(host.sessions().sessions_of("alice", 10).unwrap().len(), 1);
+        assert_eq!(host.sessions().clear_owner("alice", None).unwrap(), 1);
     }
 }
 
