@@ -358,7 +358,7 @@ async fn two_renewals_of_an_owned_session_under_a_limit_leave_one<H: Host, F: Fr
     for _ in 0..20 {
         let cookie = here.begin(&[("user", json!("alice"))]).await;
         let both = join!(log_in(&here, &cookie, "alice"), log_in(&there, &cookie, "alice"));
-        let granted = [both.0, both.1].into_iter().flatten().filter(Result::is_ok).count();
+        let granted = [both.0, both.1].into_iter().flatten().flatten().count();
         assert!(granted >= 1);
         assert_eq!(host.sessions().sessions_of("alice", 10).unwrap().len(), 1);
         assert_eq!(host.sessions().clear_owner("alice", None).unwrap(), 1);
