@@ -17,6 +17,17 @@ impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
     }
 }
 
+/// A tombstone's ledger on its way to the database: it can name a key, and shows nothing either.
+#[derive(Clone, Copy, AsExpression)]
+#[diesel(sql_type = diesel::sql_types::Text)]
+pub(crate) struct LedgerParameter<'a>(pub(crate) &'a str);
+
+impl std::fmt::Debug for LedgerParameter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LedgerParameter(..)")
+    }
+}
+
 /// A key out of the database.
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct KeyColumn(pub(crate) StoredKey);

@@ -13,7 +13,7 @@ use super::moved_row::{Both, MOVED, MovedRow, moved};
 use super::run_query::RunQuery;
 use super::table::session;
 use super::utc_zone::UtcZone;
-use crate::database::key::{FixedChar, KeyParameter};
+use crate::database::key::{FixedChar, KeyParameter, LedgerParameter};
 use crate::database::{Ledger, NewRow, Queries, Texts, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
@@ -182,7 +182,7 @@ impl<C: RunQuery> Queries for C {
                 KeyParameter::from(&tombstone_key).into_sql::<FixedChar>(),
                 moved::created_on,
                 statement_timestamp() + interval(Period::RENEWAL),
-                ledger.as_str().into_sql::<Text>().nullable(),
+                LedgerParameter(ledger.as_str()).into_sql::<Text>().nullable(),
             ))
             .insert_into(session::table)
             .into_columns((

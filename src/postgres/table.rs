@@ -5,11 +5,17 @@ use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 
-use crate::database::key::{FixedChar, KeyColumn, KeyParameter};
+use crate::database::key::{FixedChar, KeyColumn, KeyParameter, LedgerParameter};
 
 impl ToSql<FixedChar, Pg> for KeyParameter<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         <str as ToSql<Text, Pg>>::to_sql(self.0.as_str(), out)
+    }
+}
+
+impl ToSql<Text, Pg> for LedgerParameter<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        <str as ToSql<Text, Pg>>::to_sql(self.0, out)
     }
 }
 

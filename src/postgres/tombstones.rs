@@ -9,7 +9,7 @@ use super::moved_row::{Both, MOVED, MovedRow, UpdatedRow, moved};
 use super::run_query::RunQuery;
 use super::table::session;
 use super::utc_zone::UtcZone;
-use crate::database::key::{FixedChar, KeyParameter};
+use crate::database::key::{FixedChar, KeyParameter, LedgerParameter};
 use crate::database::{Ledger, NewRow, Tombstone, TombstoneQueries, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, PARKED, Period};
@@ -51,8 +51,10 @@ impl<C: RunQuery> TombstoneQueries for C {
     }
 
     async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
-        let is_still = live_under(key).and(session::session_data.is_not_distinct_from(from.as_str()));
-        let update = cached_update(session::table, session::session_data.eq(to.as_str()), is_still);
+        let is_still =
+            live_under(key).and(session::session_data.is_not_distinct_from(LedgerParameter(from.as_str())));
+        let update =
+            cached_update(session::table, session::session_data.eq(LedgerParameter(to.as_str())), is_still);
         Ok(self.execute(update).await? == 1)
     }
 
@@ -65,9 +67,9 @@ impl<C: RunQuery> TombstoneQueries for C {
         deadline: Deadline,
     ) -> QueryResult<bool> {
         let from = tombstone.ledger.as_str();
-        let is_still = live_under(key).and(session::session_data.is_not_distinct_from(from));
+        let is_still = live_under(key).and(session::session_data.is_not_distinct_from(LedgerParameter(from)));
         let changes = (
-            session::session_data.eq(ledger.as_str()),
+            session::session_data.eq(LedgerParameter(ledger.as_str())),
             session::owner.eq(None::<&str>),
             session::label.eq(None::<&str>),
             session::expire_date.eq(statement_timestamp() + interval(Period::RENEWAL)),
@@ -100,7 +102,7 @@ impl<C: RunQuery> TombstoneQueries for C {
     }
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {
-        let is_still = session::session_data.is_not_distinct_from(ledger.as_str());
+        let is_still = session::session_data.is_not_distinct_from(LedgerParameter(ledger.as_str()));
         let delete = diesel::delete(
             session::table.filter(session::session_key.eq(KeyParameter::from(key))).filter(is_still),
         );

@@ -11,7 +11,7 @@ use super::expressions::{
     not_used_for, used, used_now,
 };
 use super::table::session;
-use crate::database::key::KeyParameter;
+use crate::database::key::{KeyParameter, LedgerParameter};
 use crate::database::{Ledger, NewRow, Queries, Texts, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
@@ -214,7 +214,7 @@ impl Queries for SqliteConnection {
                     KeyParameter::from(&tombstone).into_sql::<Text>(),
                     candidates.field(session::created_on),
                     expire_date,
-                    ledger.as_str().into_sql::<Text>().nullable(),
+                    LedgerParameter(ledger.as_str()).into_sql::<Text>().nullable(),
                     (expire_date / HOUR).nullable(),
                 ))
                 .insert_into(session::table)

@@ -5,11 +5,17 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::Text;
 use diesel::sqlite::{Sqlite, SqliteValue};
 
-use crate::database::key::{KeyColumn, KeyParameter};
+use crate::database::key::{KeyColumn, KeyParameter, LedgerParameter};
 
 impl ToSql<Text, Sqlite> for KeyParameter<'_> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         <str as ToSql<Text, Sqlite>>::to_sql(self.0.as_str(), out)
+    }
+}
+
+impl ToSql<Text, Sqlite> for LedgerParameter<'_> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        <str as ToSql<Text, Sqlite>>::to_sql(self.0, out)
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 use super::clock::MillisecondsNow;
 use super::expressions::{date, least, live_under, milliseconds};
 use super::table::session;
-use crate::database::key::KeyParameter;
+use crate::database::key::{KeyParameter, LedgerParameter};
 use crate::database::{
     Ledger, NewRow, Queries as _, Tombstone, TombstoneQueries, cached_update, now_or_never,
 };
@@ -39,8 +39,9 @@ impl TombstoneQueries for SqliteConnection {
     }
 
     async fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> QueryResult<bool> {
-        let is_still = live_under(key).and(session::session_data.is(from.as_str()));
-        let update = cached_update(session::table, session::session_data.eq(to.as_str()), is_still);
+        let is_still = live_under(key).and(session::session_data.is(LedgerParameter(from.as_str())));
+        let update =
+            cached_update(session::table, session::session_data.eq(LedgerParameter(to.as_str())), is_still);
         update.execute(self).map(|rows| rows == 1)
     }
 
@@ -53,9 +54,10 @@ impl TombstoneQueries for SqliteConnection {
         (new, row): (&StoredKey, NewRow<'_>),
         deadline: Deadline,
     ) -> QueryResult<bool> {
-        let is_still = live_under(key).and(session::session_data.is(tombstone.ledger.as_str()));
+        let is_still =
+            live_under(key).and(session::session_data.is(LedgerParameter(tombstone.ledger.as_str())));
         let changes = (
-            session::session_data.eq(ledger.as_str()),
+            session::session_data.eq(LedgerParameter(ledger.as_str())),
             session::owner.eq(None::<&str>),
             session::label.eq(None::<&str>),
             session::expire_date.eq(MillisecondsNow + milliseconds(Period::RENEWAL)),
@@ -72,7 +74,7 @@ impl TombstoneQueries for SqliteConnection {
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {
         let tombstone = session::table.filter(session::session_key.eq(KeyParameter::from(key)));
-        diesel::delete(tombstone.filter(session::session_data.is(ledger.as_str())))
+        diesel::delete(tombstone.filter(session::session_data.is(LedgerParameter(ledger.as_str()))))
             .execute(self)
             .map(|rows| rows == 1)
     }

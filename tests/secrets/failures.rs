@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use actix_session::storage::{SaveError, SessionStore as _};
 use diesel_session::{
-    ConnectOptions, Error, Expiry, KeyStorage, MigrationError, Now as _, OwnerLimit, SessionTable,
-    Sessions as _, Sweeper, TimeDelta, json, migrations,
+    ActixSessionStore, Blocking, ConnectOptions, Error, Expiry, KeyStorage, MemorySession, MigrationError,
+    Now as _, OwnerLimit, SessionTable, Sessions as _, Sweeper, TimeDelta, json, migrations,
 };
 use throwaway_postgres::Server;
 
 use crate::loudly::remember;
 use crate::proxy::{Cut, Proxy};
 use crate::support::{Database, LATE, Postgres, Sql as _, shown};
+use crate::waiting::RUNTIME;
 use crate::{OWNER, PASSWORD, VALUE};
 
 /// Without which no program starts: the operating system's generator and its threads. What it says knows of no session.
@@ -20,8 +22,15 @@ const NEVER_SEEN: &str = "System";
 
 /// Prints each, and fails where one that there is was not among them.
 pub(crate) fn every_error(options: &ConnectOptions) {
-    let errors =
-        [refusals(options), of_a_table(), of_settings(), of_a_server(), of_migrations(), of_places()];
+    let errors = [
+        refusals(options),
+        of_a_table(),
+        of_settings(),
+        of_a_server(),
+        of_migrations(),
+        of_places(),
+        of_web_stores(),
+    ];
     let errors: Vec<Error> = errors.into_iter().flatten().collect();
     let mut seen = BTreeSet::new();
     for error in &errors {
@@ -67,6 +76,7 @@ fn refusals(options: &ConnectOptions) -> Vec<Error> {
         store.set(&key, VALUE, Some(TimeDelta::MAX)).unwrap_err(),
         store.bind(&key, &OWNER.repeat(20)).unwrap_err(),
         store.bind(&key, &format!("{OWNER}\0")).unwrap_err(),
+        store.bind(&key, &format!("\u{1}{OWNER}")).unwrap_err(),
         store.bind(&key, OWNER).unwrap_err(),
         store.set_label(&key, Some(&VALUE.repeat(20))).unwrap_err(),
         store.set_label(&key, Some(&format!("{VALUE}\0"))).unwrap_err(),
@@ -76,6 +86,20 @@ fn refusals(options: &ConnectOptions) -> Vec<Error> {
         stray.parse::<ConnectOptions>().unwrap_err(),
         Postgres::builder().schema("").connect_with(options).unwrap_err(),
     ]
+}
+
+/// A field that names no owner, and data that are nested too deeply.
+fn of_web_stores() -> Vec<Error> {
+    let store = ActixSessionStore::new(Blocking::new(MemorySession::new(), 1)).owner_from("user");
+    let deep = format!("{}\"{VALUE}\"{}", "[".repeat(200), "]".repeat(200));
+    let refused = |field: &str, text: String| {
+        let saved = store.save([(field.to_owned(), text)].into(), &time::Duration::HOUR);
+        match RUNTIME.block_on(saved) {
+            Err(SaveError::Serialization(error)) => error.downcast().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    vec![refused("user", format!("{{\"name\": \"{VALUE}\"}}")), refused("deep", deep)]
 }
 
 fn of_a_table() -> Vec<Error> {
