@@ -1,10 +1,16 @@
 //! A row that moves to another key, because a database may let no key be updated; and one that leaves another beside it.
 
 use diesel::backend::Backend;
+use diesel::data_types::PgInterval;
+use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::Interval;
 
+use super::expressions::{interval_of_life, timezone};
 use super::table::session;
+use super::utc_zone::UtcZone;
+use crate::options::Period;
 
 diesel::table! {
     use diesel::sql_types::{Nullable, Text, Timestamptz};
@@ -28,76 +34,77 @@ pub(super) const MOVED: (
     session::label,
 ) = (session::created_on, session::expire_date, session::session_data, session::owner, session::label);
 
-/// `WITH moved AS (DELETE ... RETURNING ...) INSERT ... SELECT ... FROM moved`, which Diesel's own queries lack: one
-/// statement out of several of Diesel's, all typed.
-#[derive(Debug, QueryId)]
-pub(super) struct MovedRow<D, I> {
-    /// A DELETE that returns [`MOVED`].
-    pub(super) delete: D,
-    /// An INSERT that selects from `moved`, as the first of [`Both`].
-    pub(super) insert: I,
+/// The columns of the session that goes on under another key.
+pub(super) const CONTINUED: (
+    session::session_key,
+    session::created_on,
+    session::expire_date,
+    session::session_data,
+    session::owner,
+    session::label,
+    session::used_on,
+) = (
+    session::session_key,
+    session::created_on,
+    session::expire_date,
+    session::session_data,
+    session::owner,
+    session::label,
+    session::used_on,
+);
+
+/// When the session that moves ends at the latest, if it lives so long.
+#[auto_type]
+pub(super) fn end_of_moved_life(lifetime: Period) -> _ {
+    let lifetime: PgInterval = interval_of_life(lifetime);
+    let lifetime = lifetime.into_sql::<Interval>();
+    timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime)
 }
 
-impl<D, I, DB> QueryFragment<DB> for MovedRow<D, I>
-where
-    DB: Backend,
-    D: QueryFragment<DB>,
-    I: QueryFragment<DB>,
-{
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        out.push_sql("WITH moved AS (");
-        self.delete.walk_ast(out.reborrow())?;
-        out.push_sql(") ");
-        self.insert.walk_ast(out.reborrow())
-    }
-}
-
-impl<D, I, Conn> RunQueryDsl<Conn> for MovedRow<D, I> {}
-
-/// Two statements that select from `moved`; PostgreSQL counts the rows of the last one. On Citus a single INSERT would run on
-/// a worker and go by its clock. Of two statements the first goes by the coordinator's clock, as every other write does.
+/// `WITH moved AS (DELETE ... RETURNING ...), first AS (INSERT ...) ...`, which Diesel's own queries lack: one statement out
+/// of three of Diesel's, all typed. PostgreSQL counts the rows of the last one. On Citus a statement of two parts would run
+/// on a worker and go by its clock. This one goes by the coordinator's clock, as every other write does.
 #[derive(Debug, QueryId)]
-pub(super) struct Both<F, L> {
+pub(super) struct MovedRow<C, F, L> {
+    /// A DELETE that returns [`MOVED`], or an UPDATE that returns some of it.
+    pub(super) change: C,
+    /// An INSERT that selects from `moved`.
     pub(super) first: F,
+    /// The same, or a SELECT.
     pub(super) last: L,
 }
 
-impl<F, L, DB> QueryFragment<DB> for Both<F, L>
+impl<C, F, L, DB> QueryFragment<DB> for MovedRow<C, F, L>
 where
     DB: Backend,
+    C: QueryFragment<DB>,
     F: QueryFragment<DB>,
     L: QueryFragment<DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        // The WITH of `MovedRow` goes on.
-        out.push_sql(", first AS (");
+        out.push_sql("WITH moved AS (");
+        self.change.walk_ast(out.reborrow())?;
+        out.push_sql("), first AS (");
         self.first.walk_ast(out.reborrow())?;
         out.push_sql(") ");
         self.last.walk_ast(out.reborrow())
     }
 }
 
-/// `WITH moved AS (UPDATE ... RETURNING created_on) INSERT ... SELECT ... FROM moved`.
-#[derive(Debug, QueryId)]
-pub(super) struct UpdatedRow<U, I> {
-    /// An UPDATE of one session.
-    pub(super) update: U,
-    /// The same, but it selects only `created_on`.
-    pub(super) insert: I,
-}
+impl<C, F, L, Conn> RunQueryDsl<Conn> for MovedRow<C, F, L> {}
 
-impl<U, I, DB> QueryFragment<DB> for UpdatedRow<U, I>
+/// An UPDATE that returns `created_on`: Diesel never caches its own.
+#[derive(Debug, QueryId)]
+pub(super) struct ReturningCreation<U>(pub(super) U);
+
+impl<U, DB> QueryFragment<DB> for ReturningCreation<U>
 where
     DB: Backend,
     U: QueryFragment<DB>,
-    I: QueryFragment<DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        out.push_sql("WITH moved AS (");
-        self.update.walk_ast(out.reborrow())?;
-        out.push_sql(" RETURNING created_on) ");
-        self.insert.walk_ast(out.reborrow())
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(" RETURNING created_on");
+        Ok(())
     }
 }
-
-impl<U, I, Conn> RunQueryDsl<Conn> for UpdatedRow<U, I> {}

@@ -3,13 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{array, exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::{Interval, Text, Timestamptz};
+use diesel::sql_types::{Text, Timestamptz};
 
 use super::expressions::{
     any_of, candidates, count, date_trunc, expire_date, greatest, interval, interval_of_life, kept, later_by,
     least, live, live_under, not_used_for, statement_timestamp, timezone, to_regclass, used, used_now,
 };
-use super::moved_row::{Both, MOVED, MovedRow, moved};
+use super::moved_row::{CONTINUED, MOVED, MovedRow, end_of_moved_life, moved};
 use super::run_query::RunQuery;
 use super::table::session;
 use super::utc_zone::UtcZone;
@@ -175,9 +175,9 @@ impl<C: RunQuery> Queries for C {
     }
 
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
-        let delete = diesel::delete(session::table.filter(live_under(old))).returning(MOVED);
+        let change = diesel::delete(session::table.filter(live_under(old))).returning(MOVED);
         let (tombstone_key, ledger) = (old.tombstone(), Ledger::renewed(new));
-        let tombstone = moved::table
+        let first = moved::table
             .select((
                 KeyParameter::from(&tombstone_key).into_sql::<FixedChar>(),
                 moved::created_on,
@@ -191,30 +191,19 @@ impl<C: RunQuery> Queries for C {
                 session::expire_date,
                 session::session_data,
             ));
-        let lifetime = interval_of_life(lifetime).into_sql::<Interval>();
-        let end_of_life = timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime);
-        let insert = moved::table
+        let last = moved::table
             .select((
                 KeyParameter::from(new).into_sql::<FixedChar>(),
                 moved::created_on,
-                least(moved::expire_date, end_of_life),
+                least(moved::expire_date, end_of_moved_life(lifetime)),
                 moved::session_data,
                 moved::owner,
                 moved::label,
                 statement_timestamp().nullable(),
             ))
             .insert_into(session::table)
-            .into_columns((
-                session::session_key,
-                session::created_on,
-                session::expire_date,
-                session::session_data,
-                session::owner,
-                session::label,
-                session::used_on,
-            ));
-        let insert = Both { first: tombstone, last: insert };
-        Ok(self.execute(MovedRow { delete, insert }).await? == 1)
+            .into_columns(CONTINUED);
+        Ok(self.execute(MovedRow { change, first, last }).await? == 1)
     }
 
     async fn delete(&mut self, key: &StoredKey) -> QueryResult<bool> {

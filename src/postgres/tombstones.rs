@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Interval, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 
-use super::expressions::{interval, interval_of_life, least, live_under, statement_timestamp, timezone};
-use super::moved_row::{Both, MOVED, MovedRow, UpdatedRow, moved};
+use super::expressions::{interval, least, live_under, statement_timestamp};
+use super::moved_row::{CONTINUED, MOVED, MovedRow, ReturningCreation, end_of_moved_life, moved};
 use super::run_query::RunQuery;
 use super::table::session;
-use super::utc_zone::UtcZone;
 use crate::database::key::{FixedChar, KeyParameter, LedgerParameter};
 use crate::database::{Ledger, NewRow, Tombstone, TombstoneQueries, cached_update};
 use crate::key::StoredKey;
@@ -21,8 +20,8 @@ impl<C: RunQuery> TombstoneQueries for C {
     async fn park(&mut self, key: &StoredKey, ledger: &str) -> QueryResult<bool> {
         let parked = PARKED.to_string();
         let tombstone = key.tombstone();
-        let delete = diesel::delete(session::table.filter(live_under(key))).returning(MOVED);
-        let insert = moved::table
+        let change = diesel::delete(session::table.filter(live_under(key))).returning(MOVED);
+        let first = moved::table
             .select((
                 KeyParameter::from(&tombstone).into_sql::<FixedChar>(),
                 moved::created_on,
@@ -40,8 +39,8 @@ impl<C: RunQuery> TombstoneQueries for C {
                 session::owner,
                 session::label,
             ));
-        let insert = Both { first: insert, last: moved::table.select(moved::created_on) };
-        Ok(self.execute(MovedRow { delete, insert }).await? == 1)
+        let last = moved::table.select(moved::created_on);
+        Ok(self.execute(MovedRow { change, first, last }).await? == 1)
     }
 
     async fn find_tombstone(&mut self, key: &StoredKey) -> QueryResult<Option<Tombstone>> {
@@ -74,31 +73,24 @@ impl<C: RunQuery> TombstoneQueries for C {
             session::label.eq(None::<&str>),
             session::expire_date.eq(statement_timestamp() + interval(Period::RENEWAL)),
         );
-        let update = cached_update(session::table, changes, is_still);
-        let lifetime = interval_of_life(deadline.lifetime).into_sql::<Interval>();
-        let end_of_life = timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime);
-        let insert = moved::table
+        let change = ReturningCreation(cached_update(session::table, changes, is_still));
+        let first = moved::table
             .select((
                 KeyParameter::from(new).into_sql::<FixedChar>(),
                 moved::created_on,
-                least(statement_timestamp() + interval(deadline.period), end_of_life),
+                least(
+                    statement_timestamp() + interval(deadline.period),
+                    end_of_moved_life(deadline.lifetime),
+                ),
                 row.value.into_sql::<Nullable<Text>>(),
                 row.owner.into_sql::<Nullable<Text>>(),
                 row.label.into_sql::<Nullable<Text>>(),
                 statement_timestamp().nullable(),
             ))
             .insert_into(session::table)
-            .into_columns((
-                session::session_key,
-                session::created_on,
-                session::expire_date,
-                session::session_data,
-                session::owner,
-                session::label,
-                session::used_on,
-            ));
-        let insert = Both { first: insert, last: moved::table.select(moved::created_on) };
-        Ok(self.execute(UpdatedRow { update, insert }).await? == 1)
+            .into_columns(CONTINUED);
+        let last = moved::table.select(moved::created_on);
+        Ok(self.execute(MovedRow { change, first, last }).await? == 1)
     }
 
     async fn delete_tombstone(&mut self, key: &StoredKey, ledger: &Ledger) -> QueryResult<bool> {

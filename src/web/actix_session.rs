@@ -7,7 +7,7 @@ use actix_session::storage::{LoadError, SaveError, SessionKey as CookieKey, Sess
 use actix_web::cookie::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::adapter::{Adapter, Begun, NotLoaded, created, period};
+use super::adapter::{Adapter, Begun, NotLoaded, are_refused_data, created, period};
 use super::data::{Field as _, reserved};
 use super::{OnMissing, TextSource, WebStore};
 use crate::error::Error;
@@ -174,11 +174,6 @@ fn expiry(ttl: &Duration) -> TimeDelta {
     period(ttl.whole_milliseconds())
 }
 
-/// Whether the state itself was refused.
-fn is_of_the_state(error: &Error) -> bool {
-    matches!(error, Error::NotText { .. } | Error::TooDeep { .. })
-}
-
 impl<S: WebStore> SessionStore for ActixSessionStore<S> {
     async fn load(&self, key: &CookieKey) -> Result<Option<SessionState>, LoadError> {
         let Ok(key) = key.as_ref().parse::<SessionKey>() else { return Ok(None) };
@@ -198,7 +193,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         let begun =
             async { self.adapter.begin::<CookieValue>(&state, expiry(ttl), Some(Nonce::draw()?)).await };
         let Begun { drawn: CookieValue(key), .. } = begun.await.map_err(|error: Error| {
-            if is_of_the_state(&error) {
+            if are_refused_data(&error) {
                 SaveError::Serialization(error.into())
             } else {
                 SaveError::Other(error.into())
@@ -219,7 +214,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
             Err(_malformed) => self.adapter.missing(),
         };
         saved.map(|()| key).map_err(|error| {
-            if is_of_the_state(&error) {
+            if are_refused_data(&error) {
                 UpdateError::Serialization(error.into())
             } else {
                 UpdateError::Other(error.into())

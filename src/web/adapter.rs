@@ -197,6 +197,11 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
     }
 }
 
+/// Whether the data of a session themselves were refused, so that no other store would have taken them.
+pub(super) fn are_refused_data(error: &Error) -> bool {
+    matches!(error, Error::NotText { .. } | Error::TooDeep { .. })
+}
+
 /// When a session was created, by the text of its reserved field.
 pub(super) fn created(text: &str) -> Option<DateTime<Utc>> {
     text.parse().ok().and_then(DateTime::from_timestamp_millis)

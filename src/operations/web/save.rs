@@ -39,20 +39,10 @@ impl Draft {
         (owner, label): (SavedText, SavedText),
         expiry: TimeDelta,
     ) -> Result<Self, Error> {
-        let draft = Self {
-            value,
-            owner,
-            label,
-            owner_limit: options.owner_limit(),
-            deadline: options.deadline_after(Some(expiry))?,
-        };
-        draft.check(options)?;
-        Ok(draft)
-    }
-
-    fn check(&self, options: &Options) -> Result<(), Error> {
-        check_texts(&self.owner, &self.label)?;
-        options.check_value(&self.value)
+        let (owner_limit, deadline) = (options.owner_limit(), options.deadline_after(Some(expiry))?);
+        check_texts(&owner, &label)?;
+        options.check_value(&value)?;
+        Ok(Self { value, owner, label, owner_limit, deadline })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::key::{SessionKey, fill_random};
 use crate::operations::{Drawn, EndOrPark};
 use crate::sweeper::{BATCH, PAUSE};
 use crate::web::WebStore;
-use crate::web::adapter::{NotLoaded, period};
+use crate::web::adapter::{NotLoaded, are_refused_data, period};
 use crate::web::data::{reserved, text};
 
 /// The data of a record.
@@ -31,10 +31,7 @@ pub(super) enum Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::NotText { .. } | Error::TooDeep { .. } => Self::Encode(error),
-            other => Self::Backend(other),
-        }
+        if are_refused_data(&error) { Self::Encode(error) } else { Self::Backend(error) }
     }
 }
 
