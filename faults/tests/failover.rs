@@ -21,22 +21,12 @@ use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 on_each_store! {
     a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds
     a_host_that_is_silent_leaves_time_for_the_next
+    a_primary_that_stops_answering_is_left_for_the_promoted_standby
+    writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections
 }
 
 fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(kind: Kind) {
-    let mut primary = Server::start(&DURABLE).unwrap();
-    // A promotion may come while the standby waits to ask its primary again, for five seconds by default.
-    let settings = [&DURABLE[..], &["wal_retrieve_retry_interval=200ms"]].concat();
-    let mut standby = primary.standby(&settings).unwrap();
-    // From here on a commit is acknowledged when the standby has it on its disk.
-    let mut admin = PgConnection::establish(&primary.url("postgres")).unwrap();
-    for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
-        admin.batch_execute(statement).unwrap();
-    }
-    wait_for_a_synchronous_standby(&mut admin);
-    let (first, second) = (primary.directory().display(), standby.directory().display());
-    let address =
-        format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
+    let Pair { mut primary, mut standby, address } = Pair::new();
     let store = Store::new(kind, &address);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 8).unwrap();
@@ -57,6 +47,106 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     assert!(outage < Duration::from_secs(5), "{outage:?}");
 }
 
+/// Its connections stay open, and its kernel acknowledges what it is sent. A call to it takes as long as a call may, and a
+/// new connection has to find the standby behind it.
+fn a_primary_that_stops_answering_is_left_for_the_promoted_standby(kind: Kind) {
+    /// What `docs/reliability.md` says: the longest call, two seconds to cancel it, and a connection.
+    const BOUND: Duration = Duration::from_secs(17);
+
+    let Pair { mut primary, mut standby, address } = Pair::new();
+    let store = Store::new(kind, &address);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    clients.wait_for(1_000).unwrap();
+    clients.note_fault();
+    primary.pause().unwrap();
+    let stopped = Instant::now();
+    standby.promote().unwrap();
+    clients.wait_for(100).unwrap();
+    let outage = stopped.elapsed();
+    clients.wait_for(1_000).unwrap();
+    let report = holds(clients, &store);
+    let silent = ["ConnectionLost", "Interrupted", "OutcomeUnknown", "PoolTimeout", "ServerTimeout"];
+    assert!(report.errors.keys().all(|kind| silent.contains(&&**kind)), "{report}");
+    println!("100 calls served {:.1} s after the standstill; {report}", outage.as_secs_f32());
+    assert!(outage < BOUND, "{outage:?}");
+}
+
+/// Each write waits for a standby that never comes. No setting of the server ends that, and a server process that waits
+/// does not notice that its client has left.
+fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kind: Kind) {
+    const POOL: u32 = 4;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    let server = Server::start(&DURABLE).unwrap();
+    let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
+    admin.batch_execute("SET synchronous_commit = local").unwrap();
+    let store = Store::new(kind, &server.url("postgres")).pool_size(POOL).timeouts(SECOND, SECOND);
+    let target = store.open().unwrap();
+    synchronous_standby_names(&mut admin, "nobody");
+    let ends = Instant::now() + Duration::from_secs(15);
+    let most = thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while Instant::now() < ends {
+                    // The first may come before the server has read its new setting.
+                    drop(target.generate("x", None));
+                }
+            });
+        }
+        let mut most = 0;
+        while Instant::now() < ends {
+            most = most.max(number(
+                &mut admin,
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+            ));
+            thread::sleep(Duration::from_millis(50));
+        }
+        most
+    });
+    println!("at most {most} server processes wait, of a pool of {POOL}");
+    assert!(
+        (i64::from(POOL)..=2 * i64::from(POOL)).contains(&most),
+        "{most} server processes wait, of a pool of {POOL}"
+    );
+    synchronous_standby_names(&mut admin, "");
+    let key = target.generate("x", None).unwrap();
+    assert_eq!(target.get(&key).unwrap().0, "x");
+}
+
+/// A primary, a standby whose disk has each write before it is acknowledged, and the address of both.
+struct Pair {
+    primary: Server,
+    standby: Server,
+    address: String,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let primary = Server::start(&DURABLE).unwrap();
+        // A promotion may come while the standby waits to ask its primary again, for five seconds by default.
+        let settings = [&DURABLE[..], &["wal_retrieve_retry_interval=200ms"]].concat();
+        let standby = primary.standby(&settings).unwrap();
+        let mut admin = PgConnection::establish(&primary.url("postgres")).unwrap();
+        synchronous_standby_names(&mut admin, "*");
+        wait_for_a_synchronous_standby(&mut admin);
+        let (first, second) = (primary.directory().display(), standby.directory().display());
+        let address =
+            format!("host={first},{second} dbname=postgres user=postgres target_session_attrs=read-write");
+        Self { primary, standby, address }
+    }
+}
+
+/// From then on a commit is acknowledged when one of these standbys has it on its disk.
+fn synchronous_standby_names(admin: &mut PgConnection, names: &str) {
+    admin.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").unwrap();
+}
+
+fn number(conn: &mut PgConnection, query: &str) -> i64 {
+    dsl::sql::<BigInt>(query).get_result(conn).unwrap()
+}
+
 /// A primary whose machine hangs refuses nobody: it takes a connection and says nothing.
 fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
@@ -73,7 +163,7 @@ fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
 fn wait_for_a_synchronous_standby(admin: &mut PgConnection) {
     let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
     let started = Instant::now();
-    while dsl::sql::<BigInt>(synchronous).get_result::<i64>(admin).unwrap() == 0 {
+    while number(admin, synchronous) == 0 {
         assert!(started.elapsed() < Duration::from_secs(60), "no standby is synchronous");
         thread::yield_now();
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel::r2d2::ConnectionManager;
 
 #[cfg(feature = "diesel-async")]
 use super::pool::Establish;
@@ -14,6 +15,8 @@ use crate::key::KeyStorage;
 
 /// Settings for a store, from [`DieselSession::builder`](crate::DieselSession::builder), or with the feature
 /// `diesel-async` from `AsyncDieselSession::builder`; each has a default.
+///
+/// `C` is the connection. `P` is where the store gets connections from: a manager of r2d2's, or a pool of diesel-async's.
 ///
 /// # Examples
 ///
@@ -31,7 +34,7 @@ use crate::key::KeyStorage;
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
 #[must_use]
-pub struct Builder<C> {
+pub struct Builder<C, P = ConnectionManager<C>> {
     default_period: Option<TimeDelta>,
     pub(crate) options: Options,
     pub(crate) pool: PoolSettings,
@@ -40,10 +43,10 @@ pub struct Builder<C> {
     pub(crate) pipelines: Option<u32>,
     #[cfg(feature = "diesel-async")]
     pub(crate) establish: Option<Establish>,
-    marker: PhantomData<fn(C)>,
+    marker: PhantomData<fn(C, P)>,
 }
 
-impl<C> Builder<C> {
+impl<C, P> Builder<C, P> {
     /// The period of sessions that are generated or set without an expiry of their own.
     ///
     /// Defaults to one week, as in OCaml's `session-postgresql`.
@@ -176,7 +179,7 @@ fn positive(timeout: TimeDelta) -> Duration {
     timeout.to_std().unwrap_or(Duration::ZERO)
 }
 
-impl<C> Default for Builder<C> {
+impl<C, P> Default for Builder<C, P> {
     fn default() -> Self {
         Self {
             default_period: None,
@@ -191,7 +194,7 @@ impl<C> Default for Builder<C> {
     }
 }
 
-impl<C> fmt::Debug for Builder<C> {
+impl<C, P> fmt::Debug for Builder<C, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("default_period", &self.default_period)

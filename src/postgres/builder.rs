@@ -3,7 +3,7 @@
 use super::RunQuery;
 use crate::options::Builder;
 
-impl<C: RunQuery> Builder<C> {
+impl<C: RunQuery, P> Builder<C, P> {
     /// The schema that holds the session table and the record of its migrations. `migrate` creates it if it is missing.
     /// Defaults to the first schema of the connections' `search_path` that exists.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::ConnectionError::{BadConnection, CouldntSetupConfiguration};
 use diesel::ConnectionResult;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
@@ -26,6 +26,8 @@ pub(crate) fn manager(
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
     let (set_up, limit) = (set_up(settings), settings.time_of_each(addresses.len()));
     let mut config = ManagerConfig::default();
+    // The store replaces a connection that broke in the pool: a test would cost a round trip for each call.
+    config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let (addresses, set_up, establish) = (addresses.clone(), set_up.clone(), Arc::clone(&establish));
         async move {

@@ -26,12 +26,19 @@ pub(crate) use update::call_update;
 /// for.
 pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
+/// A lent connection, which goes back to the pool when it is dropped.
+pub(crate) trait Lease: DerefMut<Target: Liveness> + Send + Sized + 'static {
+    /// Something is under way on it, which nobody waits for any more. It is of no use to others.
+    fn abandon(mut self) {
+        self.give_up();
+    }
+}
+
 /// Who lends connections, and waits for what is done on them.
 pub(crate) trait Source: Sync {
     type Connection: Liveness + 'static;
 
-    /// Goes back to the pool when it is dropped.
-    type Lease: DerefMut<Target = Self::Connection> + Send + 'static;
+    type Lease: Lease<Target = Self::Connection>;
 
     /// Lends a connection, or says within that time why it cannot.
     fn connection(&self, within: Duration) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
@@ -92,14 +99,14 @@ where
 
 /// A lent connection, on which something is under way until it is said to be done: dropped before, it is of no use to
 /// others.
-struct Busy<C: Liveness, L: DerefMut<Target = C>>(Option<L>);
+struct Busy<L: Lease>(Option<L>);
 
-impl<C: Liveness, L: DerefMut<Target = C>> Busy<C, L> {
+impl<L: Lease> Busy<L> {
     fn on(conn: L) -> Self {
         Self(Some(conn))
     }
 
-    fn conn(&mut self) -> &mut C {
+    fn conn(&mut self) -> &mut L::Target {
         self.0.as_mut().expect("it is here until it is done")
     }
 
@@ -108,10 +115,10 @@ impl<C: Liveness, L: DerefMut<Target = C>> Busy<C, L> {
     }
 }
 
-impl<C: Liveness, L: DerefMut<Target = C>> Drop for Busy<C, L> {
+impl<L: Lease> Drop for Busy<L> {
     fn drop(&mut self) {
-        if let Some(mut conn) = self.0.take() {
-            conn.give_up();
+        if let Some(conn) = self.0.take() {
+            conn.abandon();
         }
     }
 }
@@ -119,7 +126,7 @@ impl<C: Liveness, L: DerefMut<Target = C>> Drop for Busy<C, L> {
 /// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
 async fn attempt<C, O>(
     mut operation: O,
-    conn: impl DerefMut<Target = C> + Send,
+    conn: impl Lease<Target = C>,
     repeated: bool,
 ) -> (O, Result<O::Output, Failure>)
 where

@@ -1,9 +1,8 @@
 //! An update, whose new value the caller makes.
 
-use std::ops::DerefMut;
 use std::time::Instant;
 
-use super::{Attempts, Busy, Failure, Source};
+use super::{Attempts, Busy, Failure, Lease, Source};
 use crate::database::{Queries as _, Transactions};
 use crate::error::Error;
 use crate::operations::{NotMade, NotWritten, Update, abandon, make};
@@ -79,7 +78,7 @@ where
     }
 }
 
-async fn begin<C: Transactions, L: DerefMut<Target = C> + Send>(
+async fn begin<C: Transactions, L: Lease<Target = C>>(
     update: Update,
     conn: L,
 ) -> (L, bool, Result<Option<String>, Failure>) {
@@ -94,7 +93,7 @@ async fn begin<C: Transactions, L: DerefMut<Target = C> + Send>(
 
 async fn finish<C: Transactions>(
     update: Update,
-    conn: impl DerefMut<Target = C> + Send,
+    conn: impl Lease<Target = C>,
     is_ours: bool,
     value: String,
 ) -> Result<String, Failure> {
@@ -110,7 +109,7 @@ async fn finish<C: Transactions>(
     finished
 }
 
-async fn undo<C: Transactions>(conn: impl DerefMut<Target = C> + Send) {
+async fn undo<C: Transactions>(conn: impl Lease<Target = C>) {
     let mut busy = Busy::on(conn);
     abandon(busy.conn()).await;
     drop(busy.done());

@@ -16,7 +16,7 @@ pub enum Synchronous {
     Full,
 }
 
-impl Builder<SqliteConnection> {
+impl<P> Builder<SqliteConnection, P> {
     /// When SQLite waits for the disk. Defaults to [`Synchronous::Normal`].
     ///
     /// With [`Synchronous::Normal`] a crash of the process loses nothing. A loss of power can undo the last writes, an

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use diesel::r2d2::ManageConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -98,8 +99,12 @@ impl<S> Blocking<S> {
 }
 
 /// As many calls run at once as the pool has connections.
-impl<C: SessionConnection> From<DieselSession<C>> for Blocking<DieselSession<C>> {
-    fn from(store: DieselSession<C>) -> Self {
+impl<C, M> From<DieselSession<C, M>> for Blocking<DieselSession<C, M>>
+where
+    C: SessionConnection,
+    M: ManageConnection<Connection = C>,
+{
+    fn from(store: DieselSession<C, M>) -> Self {
         let (connections, limit) = (store.pool().max_size(), store.call_timeout());
         Self { patience: Some(limit), ..Self::new(store, connections as usize) }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::ConnectionError::BadConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
@@ -14,7 +15,7 @@ use crate::options::Establish;
 use crate::postgres::establish::establish_in_clear;
 use crate::stores::AsyncDieselSession;
 
-impl Builder<AsyncPgConnection> {
+impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     /// A store for one test (features `diesel-async` and `testing`): a pool of one connection, in a transaction that
     /// is never committed. The migrations are run before it, and stay.
     ///

@@ -1,6 +1,7 @@
 //! One test, one transaction.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::ConnectionError;
@@ -43,9 +44,11 @@ impl<C: SessionConnection> Builder<C> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn test_transaction(mut self, url: &str) -> Result<DieselSession<C>, Error> {
-        let settings = self.connection();
-        let address = C::address(url, &settings)?;
-        let once = Once { taken: AtomicBool::new(false), set_up: C::set_up(&settings) };
+        let (address, set_up) = (C::address(url, &self.connection())?, self.set_up());
+        let taken = Arc::new(AtomicBool::new(false));
+        let once = move || -> Box<dyn CustomizeConnection<C, R2d2Error>> {
+            Box::new(Once { taken: Arc::clone(&taken), set_up: set_up() })
+        };
         self.pool.only_one_connection()?;
         let store = self.build(&address, Box::new(once), true)?;
         store.migrate()?;
@@ -56,7 +59,7 @@ impl<C: SessionConnection> Builder<C> {
 
 /// Sets the first connection up and refuses every other.
 struct Once<C> {
-    taken: AtomicBool,
+    taken: Arc<AtomicBool>,
     set_up: Box<dyn CustomizeConnection<C, R2d2Error>>,
 }
 

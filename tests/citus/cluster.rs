@@ -65,7 +65,10 @@ impl Distributed {
         store
     }
 
-    pub(crate) async fn async_store(&self, settings: Builder<AsyncPgConnection>) -> AsyncDieselSession {
+    pub(crate) async fn async_store(
+        &self,
+        settings: Builder<AsyncPgConnection, Pool<AsyncPgConnection>>,
+    ) -> AsyncDieselSession {
         let store = settings.schema(&self.schema).connect(&url()).await.unwrap();
         store.check().await.unwrap();
         assert_eq!(store.migrate().await.unwrap(), 0);

@@ -5,24 +5,23 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncPool as _, AsyncSessions as _, Builder, ConnectOptions, Error,
-    Expiry, Now as _, SessionKey, TimeDelta,
+    AsyncDieselSession, AsyncNow as _, AsyncPool as _, AsyncSessions as _, ConnectOptions, Error, Expiry,
+    Now as _, SessionKey, TimeDelta,
 };
 use throwaway_postgres::Server;
 
 use crate::pool::{Operation, recovers, run};
-use crate::support::{Database, LATE, Sql as _};
+use crate::support::{AsyncBuilder, Database, LATE, Sql as _};
 use crate::waiting::{Waiting, made, runtime};
 
 const SHORT: Duration = Duration::from_secs(1);
 
-fn builder() -> Builder<AsyncPgConnection> {
+fn builder() -> AsyncBuilder {
     AsyncDieselSession::builder()
 }
 
-fn connected(url: &str, builder: Builder<AsyncPgConnection>) -> Waiting<AsyncDieselSession> {
+fn connected(url: &str, builder: AsyncBuilder) -> Waiting<AsyncDieselSession> {
     made(async {
         let store = builder.connect(url).await.unwrap();
         store.migrate().await.unwrap();
@@ -113,6 +112,21 @@ fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
     server.start_again().unwrap();
     let key = store.generate(Some("x"), None).unwrap();
     store.get(&key).unwrap();
+}
+
+/// One store in a static, and a runtime for each test or command.
+#[test]
+fn a_store_outlives_the_runtime_that_made_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for settings in [builder(), builder().pipelined(2)] {
+        let database = Database::new();
+        let sessions = runtime().block_on(async { settings.connect(&database.url).await.unwrap() });
+        runtime().block_on(async { sessions.migrate().await.unwrap() });
+        for _ in 0..5 {
+            let key = runtime().block_on(async { sessions.generate(Some("a"), None).await.unwrap() });
+            runtime().block_on(async { assert_eq!(sessions.get(&key).await.unwrap().0, "a") });
+        }
+    }
 }
 
 #[test]

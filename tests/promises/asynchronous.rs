@@ -16,7 +16,7 @@ use diesel_session::{
 };
 use futures_util::FutureExt as _;
 
-use crate::support::{Database, LATE, Sql as _, WAITERS};
+use crate::support::{AsyncBuilder, Database, LATE, Sql as _, WAITERS};
 use crate::waiting::runtime;
 
 mod pool {
@@ -80,13 +80,13 @@ mod partitioned {
 }
 
 mod in_one_transaction {
-    use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-    use diesel_session::{AsyncDieselSession, AsyncOnConnection, AsyncPool as _, Builder, OwnerLimit};
+    use diesel_async::AsyncConnection as _;
+    use diesel_session::{AsyncDieselSession, AsyncOnConnection, AsyncPool as _, OwnerLimit};
 
-    use crate::support::{Database, bounded};
+    use crate::support::{AsyncBuilder, Database, bounded};
     use crate::waiting::{Waiting, made, waiting};
 
-    fn begun(settings: Builder<AsyncPgConnection>, law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {
+    fn begun(settings: AsyncBuilder, law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {
         let database = Database::new();
         let store = made(database.async_store_with(settings));
         let mut conn = store.block_on(async {
@@ -229,8 +229,8 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
         }
         sessions.set(&key, "z", None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "z");
-        let lent = sessions.pool().state();
-        assert_eq!(lent.connections, lent.idle_connections);
+        let lent = sessions.pool().status();
+        assert_eq!(lent.size, lent.available);
     });
 }
 
@@ -383,11 +383,13 @@ fn reads_travel_beside_writes_that_wait() {
 fn settings_that_do_not_fit_are_refused() {
     let database = Database::new();
     runtime().block_on(async {
-        let builder = AsyncDieselSession::builder;
-        let refused = |result: Result<AsyncDieselSession, Error>| match result.unwrap_err() {
-            Error::Configuration { setting, .. } => setting,
-            other => panic!("{other:?}"),
-        };
+        fn refused<P: AsyncPool>(result: Result<AsyncDieselSession<P>, Error>) -> &'static str {
+            match result.unwrap_err() {
+                Error::Configuration { setting, .. } => setting,
+                other => panic!("{other:?}"),
+            }
+        }
+        let builder = AsyncBuilder::default;
         let url = &database.url;
         assert_eq!(refused(builder().pool_size(0).connect(url).await), "pool_size");
         assert_eq!(refused(builder().pool_size(2).pipelined(2).connect(url).await), "pipelined");
@@ -400,6 +402,7 @@ fn settings_that_do_not_fit_are_refused() {
         assert_eq!(refused(builder().connect("host=a,b port=1,2,3").await), "host");
         assert_eq!(refused(builder().connect("host=a tcp_user_timeout=x").await), "tcp_user_timeout");
         let pool = applications_pool(url, 2).await;
+        let builder = AsyncDieselSession::<Pool<AsyncPgConnection>>::builder;
         assert_eq!(refused(builder().pool_size(3).over(pool.clone())), "pool");
         assert_eq!(refused(builder().pipelined(2).over(pool.clone())), "pipelined");
         builder().statement_timeout(TimeDelta::seconds(1)).over(pool).unwrap();

@@ -14,7 +14,7 @@ mod memory {
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&MemorySession)) {
-        law(&MemorySession::with_options(super::bounded::<SqliteConnection>(limit).options().unwrap()));
+        law(&MemorySession::with_options(super::bounded::<SqliteConnection, ()>(limit).options().unwrap()));
     }
 
     diesel_session::conformance_tests!(with_store);
@@ -32,7 +32,7 @@ mod behind_a_pointer {
     }
 
     fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Box<Arc<MemorySession>>)) {
-        let options = super::bounded::<SqliteConnection>(limit).options().unwrap();
+        let options = super::bounded::<SqliteConnection, ()>(limit).options().unwrap();
         law(&Box::new(Arc::new(MemorySession::with_options(options))));
     }
 

@@ -12,7 +12,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    fn applied<C>(self) -> Builder<C> {
+    fn applied<C, P>(self) -> Builder<C, P> {
         let mut builder = Builder::default();
         if let Some(lifetime) = self.max_lifetime {
             builder = builder.max_lifetime(lifetime);

@@ -30,20 +30,20 @@ struct Setting<S> {
 /// How a store is made, with one connection, through a proxy; the limit is on an owner's sessions.
 type Make<S> = fn(&Proxy, &str, Option<OwnerLimit>) -> S;
 
-fn limited<C>(limit: Option<OwnerLimit>) -> Builder<C> {
+fn limited<C, P>(limit: Option<OwnerLimit>) -> Builder<C, P> {
     let builder = Builder::default().pool_size(1);
     limit.into_iter().fold(builder, Builder::owner_limit)
 }
 
 fn blocking(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
-    let store = limited::<PgConnection>(limit).connect_with(&proxy.options(url)).unwrap();
+    let store = limited::<PgConnection, _>(limit).connect_with(&proxy.options(url)).unwrap();
     store.migrate().unwrap();
     store
 }
 
 fn asynchronous(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Waiting<AsyncDieselSession> {
     made(async {
-        let store = limited::<AsyncPgConnection>(limit).connect_with(&proxy.options(url)).await.unwrap();
+        let store = limited::<AsyncPgConnection, _>(limit).connect_with(&proxy.options(url)).await.unwrap();
         store.migrate().await.unwrap();
         store
     })
@@ -169,7 +169,7 @@ fn a_generate_that_comes_late_revives_no_session<S: Store>(make: Make<S>) {
 
 /// With connections for two attempts that are lost, of which one at a time is open.
 fn patient(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
-    let store = limited::<PgConnection>(limit).pool_size(3).connect_with(&proxy.options(url)).unwrap();
+    let store = limited::<PgConnection, _>(limit).pool_size(3).connect_with(&proxy.options(url)).unwrap();
     store.migrate().unwrap();
     store
 }

@@ -8,6 +8,7 @@
 mod actix_session;
 mod adoption;
 mod async_pool;
+mod async_pools;
 mod asynchronous;
 mod bad_input;
 mod blocking;

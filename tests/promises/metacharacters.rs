@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Builder, Error, Expiry, KeyStorage, Now as _, SessionHandle, SessionKey,
-    Sessions,
+    AsyncDieselSession, Blocking, Error, Expiry, KeyStorage, Now as _, SessionHandle, SessionKey, Sessions,
 };
 
 use crate::properties::corpus;
-use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
+use crate::support::{AsyncBuilder, Database, File, Postgres, Sql, Sqlite, in_transaction};
 use crate::waiting::{made, waiting};
 
 /// Keys that are made of nothing but what is special somewhere.
@@ -108,7 +106,7 @@ fn every_text_comes_back_as_it_was_on_a_callers_connection() {
 fn every_text_comes_back_as_it_was_without_blocking() {
     for pipelines in [None, Some(2)] {
         on_postgres(KeyStorage::Hashed, |database| {
-            let mut settings: Builder<AsyncPgConnection> = AsyncDieselSession::builder();
+            let mut settings: AsyncBuilder = AsyncDieselSession::builder();
             if let Some(pipelines) = pipelines {
                 settings = settings.pipelined(pipelines);
             }

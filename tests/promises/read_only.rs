@@ -110,7 +110,7 @@ fn every_write_works_again_after_a_read_only_time_without_blocking() {
     every_write_works_after_a_read_only_time(&role, &store, |store| {
         store.block_on(async {
             let pool = store.store().pool();
-            let conns = [pool.get_owned().await, pool.get_owned().await, pool.get_owned().await];
+            let conns = [pool.get().await, pool.get().await, pool.get().await];
             assert!(conns.iter().all(Result::is_ok));
         });
     });

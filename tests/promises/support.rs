@@ -14,6 +14,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool;
 use diesel_session::{
     AsyncDieselSession, Builder, DieselSession, KeyStorage, OnConnection, OwnerLimit, SessionConnection,
     Sessions, TimeDelta, migrations,
@@ -22,6 +23,8 @@ use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
 pub(crate) type Postgres = DieselSession<PgConnection>;
+/// The settings of an asynchronous store over a pool of its own.
+pub(crate) type AsyncBuilder = Builder<AsyncPgConnection, deadpool::Pool<AsyncPgConnection>>;
 pub(crate) type Sqlite = DieselSession<SqliteConnection>;
 
 /// The server that most tests share. It ends with this process.
@@ -126,7 +129,7 @@ impl Database {
 
 impl Database {
     /// A migrated store that does not block, with these settings.
-    pub(crate) async fn async_store_with(&self, settings: Builder<AsyncPgConnection>) -> AsyncDieselSession {
+    pub(crate) async fn async_store_with(&self, settings: AsyncBuilder) -> AsyncDieselSession {
         let store = settings.connect(&self.url).await.unwrap();
         store.migrate().await.unwrap();
         store
@@ -174,7 +177,7 @@ impl File {
 }
 
 /// The options that the laws of bounds are about.
-pub(crate) fn bounded<C>(limit: OwnerLimit) -> Builder<C> {
+pub(crate) fn bounded<C, P>(limit: OwnerLimit) -> Builder<C, P> {
     let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
     builder.touch_interval(TimeDelta::zero())
 }

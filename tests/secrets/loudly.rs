@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use diesel::prelude::*;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    Blocking, Builder, ConnectOptions, KeyStorage, MemorySession, SessionKey, TimeDelta, migrations,
+    Blocking, ConnectOptions, KeyStorage, MemorySession, SessionKey, TimeDelta, migrations,
 };
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::operations::{KeyForm, every_operation, hashed_keys};
-use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
+use crate::support::{AsyncBuilder, File, Guarded, Postgres, Sql as _, Sqlite};
 use crate::waiting::{made, waiting};
 use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 
@@ -93,7 +92,7 @@ fn wrong_passwords(options: &ConnectOptions) {
     println!("{wrong:?}");
     let error = Postgres::builder().connection_timeout(limit).connect_with(&wrong).unwrap_err();
     println!("{}", crate::support::shown(&error));
-    let settings: Builder<AsyncPgConnection> = Builder::default();
+    let settings = AsyncBuilder::default();
     let store = settings.connection_timeout(limit).connect_with(&wrong);
     let error = crate::waiting::runtime().block_on(store).unwrap_err();
     println!("{}", crate::support::shown(&error));
@@ -116,7 +115,7 @@ fn every_store(options: &ConnectOptions) -> File {
         every_operation(&Arc::new(waiting(lifted)), form);
         for pipelines in [None, Some(2)] {
             let store = made(async {
-                let settings: Builder<AsyncPgConnection> = Builder::default();
+                let settings = AsyncBuilder::default();
                 let mut settings = settings.key_storage(storage).schema(schema).pool_size(4);
                 if let Some(pipelines) = pipelines {
                     settings = settings.pipelined(pipelines);
@@ -125,7 +124,7 @@ fn every_store(options: &ConnectOptions) -> File {
                 let store = settings.connect_with(options).await.unwrap();
                 store.migrate().await.unwrap();
                 store.check().await.unwrap();
-                println!("{store:?} {:?}", store.pool());
+                println!("{store:?}");
                 store
             });
             every_operation(&Arc::new(store), form);

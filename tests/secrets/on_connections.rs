@@ -1,14 +1,13 @@
 //! Every operation on a connection that the caller holds.
 
 use diesel::prelude::*;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Builder, ConnectOptions, DieselSession, Error,
-    Expiry, KeyStorage, Now as _, SessionConnection, Sessions as _,
+    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, ConnectOptions, DieselSession, Error, Expiry,
+    KeyStorage, Now as _, SessionConnection, Sessions as _,
 };
 
 use crate::operations::{KeyForm, say};
-use crate::support::{File, Postgres};
+use crate::support::{AsyncBuilder, File, Postgres};
 use crate::waiting::runtime;
 use crate::{OWNER, VALUE};
 
@@ -19,7 +18,7 @@ pub(crate) fn every_operation(options: &ConnectOptions) {
     blocking(&settings.connect_with(options).unwrap());
     blocking(&File::new().store());
     runtime().block_on(async {
-        let settings: Builder<AsyncPgConnection> = Builder::default();
+        let settings = AsyncBuilder::default();
         asynchronous(&settings.schema(HASHED.schema()).connect_with(options).await.unwrap()).await;
     });
 }
@@ -50,7 +49,7 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
 }
 
 async fn asynchronous(store: &AsyncDieselSession) {
-    let mut conn = store.pool().get_owned().await.unwrap();
+    let mut conn = store.pool().get().await.unwrap();
     let on = store.on(&mut conn);
     println!("{on:?}");
     let key = HASHED.remember(&on.generate(Some(VALUE), None).await.unwrap());

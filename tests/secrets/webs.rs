@@ -10,14 +10,13 @@ use axum::http::{Request, header};
 use axum::routing::get;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel_async::AsyncPgConnection;
-use diesel_session::{ActixSessionStore, AsyncDieselSession, Builder, ConnectOptions, TowerSessionStore};
+use diesel_session::{ActixSessionStore, AsyncDieselSession, ConnectOptions, TowerSessionStore};
 use tower::ServiceExt as _;
 use tower_sessions::session::Id;
 use tower_sessions::{Session, SessionManagerLayer};
 
 use crate::operations::remember_hashed;
-use crate::support::Postgres;
+use crate::support::{AsyncBuilder, Postgres};
 use crate::waiting::runtime;
 use crate::{OWNER, VALUE};
 
@@ -25,7 +24,7 @@ pub(crate) fn every_operation(options: &ConnectOptions) {
     let beside = Postgres::builder().schema("hashed").connect_with(options).unwrap();
     let mut conn = beside.pool().get().unwrap();
     runtime().block_on(async {
-        let settings: Builder<AsyncPgConnection> = Builder::default();
+        let settings = AsyncBuilder::default();
         let store = settings.schema("hashed").connect_with(options).await.unwrap();
         behind_tower_sessions(&store, &mut conn).await;
         behind_actix_session(&store, &mut conn).await;

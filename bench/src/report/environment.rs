@@ -41,7 +41,7 @@ const PACKAGES: [&str; 13] = [
     "diesel-session",
     "diesel",
     "diesel-async",
-    "bb8",
+    "deadpool",
     "tokio-postgres",
     "r2d2",
     "pq-sys",

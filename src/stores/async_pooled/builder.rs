@@ -2,15 +2,19 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::ConnectionResult;
 use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::bb8::Pool;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolError};
+use diesel_async::pooled_connection::AsyncDieselConnectionManager;
+use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use futures_util::FutureExt as _;
+use futures_util::future::try_join_all;
 
+use super::lent::Cancel;
 use super::pipelines::Pipelines;
-use super::pool::{LastFailure, Pooled};
+use super::pool::Pooled;
+use super::waiting::Background;
 use super::{AsyncDieselSession, AsyncPool};
 use crate::conninfo::ConnectOptions;
 use crate::error::Error;
@@ -19,7 +23,7 @@ use crate::options::{Builder, PoolSettings};
 use crate::postgres::establish::{establish_in_clear, manager};
 use crate::retry::Verdict;
 
-impl Builder<AsyncPgConnection> {
+impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// Reserves this many of the pool's connections for reads, which then share them: several reads travel together on
     /// one connection. The reads are [`get`](crate::AsyncNow::get), and the load of the stores for web frameworks. By
     /// default no connection is shared, and each read takes one alone.
@@ -70,7 +74,39 @@ impl Builder<AsyncPgConnection> {
         self
     }
 
-    /// Builds a store with a new pool (bb8) and waits for its first connections.
+    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
+    /// after the connection timeout and the statement timeout together. The pool must set the statement timeout of the
+    /// server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] if another setting of the pool was changed here, because this pool has its own settings.
+    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
+    pub fn over(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
+        let mut ours = self.pool.clone();
+        let defaults = PoolSettings::default();
+        ours.connection.connection_timeout = defaults.connection.connection_timeout;
+        ours.connection.statement_timeout = defaults.connection.statement_timeout;
+        if ours != defaults || self.establish.is_some() {
+            return Err(PoolSettings::are_the_pools_own());
+        }
+        self.pool.checked_size(false)?;
+        self.check_pipelines(pool.size())?;
+        let options = self.options()?;
+        Ok(over(pool, &self, options))
+    }
+
+    fn check_pipelines(&self, size: u32) -> Result<(), Error> {
+        if self.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
+            return Ok(());
+        }
+        let reason = "at least one connection, and fewer than the pool holds: writes take the others";
+        Err(Error::Configuration { setting: "pipelined", reason: reason.to_owned() })
+    }
+}
+
+impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
+    /// Builds a store with a new pool (deadpool) and waits for its first connections.
     ///
     /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
     /// a host. Settings that only libpq reads do not count: the environment's variables, and files of passwords, services
@@ -96,80 +132,54 @@ impl Builder<AsyncPgConnection> {
         let (establish, settings) = (self.establish.take(), self.connection());
         let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
         let establish = establish.unwrap_or_else(establish_in_clear);
-        let manager = manager(addresses, &settings, establish);
-        self.build(manager, options.is_start_only()).await
+        let hosts = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let longest = settings.time_of_each(addresses.len()).saturating_mul(hosts);
+        let wait = (!options.is_start_only()).then_some(longest.max(settings.connection_timeout));
+        self.build(manager(addresses, &settings, establish), wait).await
     }
 
-    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
-    /// after the connection timeout and the statement timeout together. The pool must set the statement timeout of the
-    /// server.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Configuration`] if another setting of the pool was changed here, because this pool has its own settings.
-    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
-    pub fn over<P: AsyncPool>(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
-        let mut ours = self.pool.clone();
-        let defaults = PoolSettings::default();
-        ours.connection.connection_timeout = defaults.connection.connection_timeout;
-        ours.connection.statement_timeout = defaults.connection.statement_timeout;
-        if ours != defaults || self.establish.is_some() {
-            return Err(PoolSettings::are_the_pools_own());
-        }
-        self.pool.checked_size(false)?;
-        self.check_pipelines(pool.size())?;
-        let options = self.options()?;
-        Ok(over(pool, &self, options, LastFailure::default()))
-    }
-
+    /// The store over a new pool; `wait` says how long to wait for its first connections, if at all.
     async fn build(
         self,
         manager: AsyncDieselConnectionManager<AsyncPgConnection>,
-        start_only: bool,
+        wait: Option<Duration>,
     ) -> Result<AsyncDieselSession, Error> {
-        let (options, settings) = (self.options()?, &self.pool.connection);
+        let options = self.options()?;
         let size = self.pool.checked_size(false)?;
         self.check_pipelines(size)?;
-        let last_failure = LastFailure::default();
-        let builder = Pool::builder()
-            .max_size(size)
-            .min_idle(self.pool.min_idle)
-            .connection_timeout(settings.connection_timeout)
-            .error_sink(Box::new(last_failure.clone()))
-            .test_on_check_out(false);
-        let pool = if start_only {
-            builder.build_unchecked(manager)
-        } else {
-            let waited = settings.connection_timeout;
-            let failed = |source: PoolError| Error::PoolTimeout { waited, source: source.into() };
-            builder.build(manager).await.map_err(failed)?
-        };
-        Ok(over(pool, &self, options, last_failure))
-    }
-
-    fn check_pipelines(&self, size: u32) -> Result<(), Error> {
-        if self.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
-            return Ok(());
+        let is_young = Hook::sync_fn(|_, metrics| {
+            if metrics.age() < LIFETIME { Ok(()) } else { Err(HookError::message("its time is over")) }
+        });
+        let pool = Pool::builder(manager).max_size(size as usize).pre_recycle(is_young).build();
+        let pool = pool.map_err(|source| Error::System { what: "pool", source: source.into() })?;
+        let store = over(pool, &self, options);
+        if let Some(longest) = wait {
+            let connections = (0..self.pool.min_idle).map(|_| store.pool.lend(longest));
+            drop(try_join_all(connections).await?);
         }
-        let reason = "at least one connection, and fewer than the pool holds: writes take the others";
-        Err(Error::Configuration { setting: "pipelined", reason: reason.to_owned() })
+        Ok(store)
     }
 }
+
+/// How long a pool of our own keeps a connection. The same as r2d2's, for the blocking store.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// A store over a pool that exists.
 pub(super) fn over<P: AsyncPool>(
     pool: P,
-    settings: &Builder<AsyncPgConnection>,
+    settings: &Builder<AsyncPgConnection, P>,
     options: Options,
-    last_failure: LastFailure,
 ) -> AsyncDieselSession<P> {
     let connection = &settings.pool.connection;
+    let call_timeout = connection.connection_timeout + connection.statement_timeout;
     let pool = Pooled {
+        background: Background::of(&pool, call_timeout),
         pool,
         connection_timeout: connection.connection_timeout,
-        call_timeout: connection.connection_timeout + connection.statement_timeout,
-        last_failure,
+        call_timeout,
+        cancel: Cancel::in_clear(),
         verdict: Verdict::default(),
+        answers: Arc::default(),
     };
     let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
     AsyncDieselSession { pool, pipelines, options: Arc::new(options) }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::task::spawn_blocking;
 
+use super::lent::Lent;
 use super::{AsyncDieselSession, AsyncPool};
 use crate::error::Error;
 use crate::options::Options;
@@ -38,9 +39,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// Does what blocks and waits for locks, on one of tokio's threads that may.
     async fn with_migrations<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut AsyncConnectionWrapper<P::Connection>, &Options) -> Result<T, Error>
-        + Send
-        + 'static,
+        work: impl FnOnce(&mut AsyncConnectionWrapper<Lent<P>>, &Options) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let options = Arc::clone(&self.options);
         let mut conn = AsyncConnectionWrapper::from(self.connection().await?);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::deadpool::Pool;
 
 use super::AsyncOnConnection;
 use crate::error::Error;
@@ -13,14 +13,18 @@ use crate::options::{Builder, Options};
 use crate::retry;
 
 mod builder;
+mod lent;
 mod migrating;
 mod pipelines;
 mod pool;
+mod pools;
+mod waiting;
 
-pub use pool::AsyncPool;
+pub use pools::AsyncPool;
 
+use lent::Lent;
 use pipelines::{Pipeline, Pipelines};
-use pool::{LastFailure, Pooled};
+use pool::Pooled;
 
 /// A store of sessions on PostgreSQL that does not block, over a pool of diesel-async's connections (feature
 /// `diesel-async`).
@@ -72,14 +76,14 @@ impl AsyncDieselSession {
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::builder().connect(url).await
     }
-
-    /// The settings of a new store and its pool.
-    pub fn builder() -> Builder<AsyncPgConnection> {
-        Builder::default()
-    }
 }
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
+    /// The settings of a new store: over a pool of its own ([`Builder::connect`]), or over yours ([`Builder::over`]).
+    pub fn builder() -> Builder<AsyncPgConnection, P> {
+        Builder::default()
+    }
+
     /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
     ///
     /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
@@ -89,12 +93,12 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     ///
     /// ```no_run
     /// use diesel_async::AsyncPgConnection;
-    /// use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8::Pool};
+    /// use diesel_async::pooled_connection::{AsyncDieselConnectionManager, deadpool::Pool};
     /// use diesel_session::AsyncDieselSession;
     ///
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     /// let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new("host=db.example user=app dbname=shop");
-    /// let pool = Pool::builder().test_on_check_out(false).build(manager).await?;
+    /// let pool = Pool::builder(manager).max_size(16).build()?;
     /// let sessions = AsyncDieselSession::new(pool);
     /// sessions.migrate().await?;
     /// # Ok(())
@@ -102,7 +106,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// ```
     #[must_use]
     pub fn new(pool: P) -> Self {
-        builder::over(pool, &Builder::default(), Options::default(), LastFailure::default())
+        builder::over(pool, &Builder::default(), Options::default())
     }
 
     /// The pool, for the application's own queries.
@@ -125,14 +129,14 @@ async_contracts!(AsyncDieselSession<P>, P: AsyncPool);
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
     /// A connection that answers.
-    pub(crate) async fn connection(&self) -> Result<P::Connection, Error> {
+    pub(crate) async fn connection(&self) -> Result<Lent<P>, Error> {
         retry::connection(&self.pool).await
     }
 }
 
 impl<P: AsyncPool> ExecuteAsync for AsyncDieselSession<P> {
     type Connection = AsyncPgConnection;
-    type Reader = Pipeline<P::Connection>;
+    type Reader = Pipeline<P>;
 
     fn options(&self) -> &Options {
         &self.options

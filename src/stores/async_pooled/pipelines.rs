@@ -1,6 +1,5 @@
 //! A few connections that reads share: those that are asked at once travel together.
 
-use std::ops::DerefMut;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,28 +13,30 @@ use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::result::DatabaseErrorKind::ClosedConnection;
 use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
-use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
+use diesel_async::AsyncConnectionCore as _;
 use tokio::time::{sleep, timeout};
 
-use super::pool::{AsyncPool, Pooled, answered_by};
+use super::AsyncPool;
+use super::lent::Lent;
+use super::pool::{Pooled, answered_by};
 use crate::database::{Liveness, QueryFuture};
 use crate::error::{BoxedError, Error};
 use crate::postgres::{RunQuery, row, rows};
-use crate::retry::{Job, Source, Verdict};
+use crate::retry::{Job, Lease, Source, Verdict};
 
-/// How long a connection is shared, as bb8 lends its own: then another takes its place, and the pool has it back.
+/// How long a connection is shared, as the pool lends its own: then another takes its place, and the pool has it back.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The shared connections, each made when it is first wanted, and again when it was lost.
 pub(super) struct Pipelines<P: AsyncPool> {
     pool: Pooled<P>,
-    slots: Box<[Arc<Slot<P::Connection>>]>,
+    slots: Box<[Arc<Slot<P>>]>,
     /// Whose turn it is.
     turn: AtomicUsize,
 }
 
-struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
-    current: Mutex<Option<Arc<Shared<L>>>>,
+struct Slot<P: AsyncPool> {
+    current: Mutex<Option<Arc<Shared<P>>>>,
     /// Held by the one who takes a connection out of the pool.
     making: Arc<tokio::sync::Mutex<()>>,
     /// No two slots change theirs at once.
@@ -43,8 +44,8 @@ struct Slot<L: DerefMut<Target = AsyncPgConnection>> {
 }
 
 /// A connection out of the pool.
-struct Shared<L: DerefMut<Target = AsyncPgConnection>> {
-    conn: L,
+struct Shared<P: AsyncPool> {
+    conn: Lent<P>,
     since: Instant,
     /// How many wait for an answer.
     waiting: AtomicUsize,
@@ -59,7 +60,7 @@ const NOBODY: u64 = u64::MAX;
 
 /// A shared connection, for one read.
 #[allow(missing_debug_implementations, reason = "nobody else has one")]
-pub struct Pipeline<L: DerefMut<Target = AsyncPgConnection>>(Arc<Shared<L>>);
+pub struct Pipeline<P: AsyncPool>(Arc<Shared<P>>);
 
 impl<P: AsyncPool> Pipelines<P> {
     pub(super) fn new(pool: Pooled<P>, connections: u32) -> Self {
@@ -71,7 +72,7 @@ impl<P: AsyncPool> Pipelines<P> {
     }
 
     /// Makes the slot's connection while others serve.
-    fn make_beside(&self, slot: &Arc<Slot<P::Connection>>) {
+    fn make_beside(&self, slot: &Arc<Slot<P>>) {
         if let Ok(making) = Arc::clone(&slot.making).try_lock_owned() {
             let (slot, pool) = (Arc::clone(slot), self.pool.clone());
             tokio::spawn(async move {
@@ -88,8 +89,11 @@ impl<P: AsyncPool> Pipelines<P> {
 /// After an attempt in vain.
 const PAUSE: Duration = Duration::from_secs(1);
 
-impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
-    fn current(&self) -> Option<Arc<Shared<L>>> {
+/// A read that nobody waits for leaves its connection to the others, unless it gives no answer to them either.
+impl<P: AsyncPool> Lease for Box<Pipeline<P>> {}
+
+impl<P: AsyncPool> Slot<P> {
+    fn current(&self) -> Option<Arc<Shared<P>>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|shared| shared.is_lost()) {
             *current = None;
@@ -98,10 +102,7 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
     }
 
     /// Takes a connection out of the pool.
-    async fn fill<P>(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<L>>, Error>
-    where
-        P: AsyncPool<Connection = L>,
-    {
+    async fn fill(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<P>>, Error> {
         let shared = Arc::new(Shared::new(pool.connection(within).await?, pool.call_timeout));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
         Ok(shared)
@@ -109,7 +110,7 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Slot<L> {
 }
 
 impl<P: AsyncPool> Source for Pipelines<P> {
-    type Connection = Pipeline<P::Connection>;
+    type Connection = Pipeline<P>;
     type Lease = Box<Self::Connection>;
 
     async fn connection(&self, within: Duration) -> Result<Self::Lease, Error> {
@@ -155,8 +156,8 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection>> Shared<L> {
-    fn new(conn: L, patience: Duration) -> Self {
+impl<P: AsyncPool> Shared<P> {
+    fn new(conn: Lent<P>, patience: Duration) -> Self {
         let (waiting, owing) = (AtomicUsize::new(0), AtomicU64::new(NOBODY));
         Self { conn, since: Instant::now(), waiting, owing, patience, is_lost: AtomicBool::new(false) }
     }
@@ -201,7 +202,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
+impl<P: AsyncPool> Drop for Shared<P> {
     fn drop(&mut self) {
         if *self.is_lost.get_mut() {
             Liveness::give_up(&mut *self.conn);
@@ -209,7 +210,7 @@ impl<L: DerefMut<Target = AsyncPgConnection>> Drop for Shared<L> {
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
+impl<P: AsyncPool> Pipeline<P> {
     /// The answer, and a note that there was one: a refusal is one, too.
     async fn heard<T>(&self, answer: impl QueryFuture<T>) -> QueryResult<T> {
         let _until_then = self.0.asked();
@@ -221,7 +222,7 @@ impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Pipeline<L> {
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> RunQuery for Pipeline<L> {
+impl<P: AsyncPool> RunQuery for Pipeline<P> {
     fn execute<Q>(&mut self, query: Q) -> impl QueryFuture<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send,
@@ -251,7 +252,7 @@ impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> RunQuery for Pipelin
     }
 }
 
-impl<L: DerefMut<Target = AsyncPgConnection> + Send + Sync> Liveness for Pipeline<L> {
+impl<P: AsyncPool> Liveness for Pipeline<P> {
     const REMOTE: bool = true;
 
     /// Reads need none.

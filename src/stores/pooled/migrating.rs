@@ -1,10 +1,12 @@
 //! The session table's migrations.
 
+use diesel::r2d2::ManageConnection;
+
 use super::DieselSession;
 use crate::database::SessionConnection;
 use crate::error::Error;
 
-impl<C: SessionConnection> DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
     /// Brings the session table to this version's form, and returns how many migrations that took.
     ///
     /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this calls for the store's table. It is bound

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::r2d2::{ConnectionManager, Pool};
+use diesel::r2d2::{ConnectionManager, ManageConnection, Pool};
 
 use super::OnConnection;
 use crate::database::SessionConnection;
@@ -16,11 +16,13 @@ use crate::retry::Verdict;
 mod bounded;
 mod build;
 mod migrating;
+mod pools;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod source;
 
 use bounded::Helpers;
+use pools::Pools;
 
 /// A store of sessions in a database, over an r2d2 pool of Diesel connections.
 ///
@@ -52,8 +54,8 @@ use bounded::Helpers;
 /// ```
 ///
 /// [`on`]: DieselSession::on
-pub struct DieselSession<C: SessionConnection> {
-    pool: Pool<ConnectionManager<C>>,
+pub struct DieselSession<C: SessionConnection, M: ManageConnection<Connection = C> = ConnectionManager<C>> {
+    pools: Arc<Pools<M>>,
     options: Arc<Options>,
     /// How long one call may take, all attempts together.
     call_timeout: Duration,
@@ -63,7 +65,7 @@ pub struct DieselSession<C: SessionConnection> {
     verdict: Verdict,
 }
 
-contracts!(DieselSession<C>, C: SessionConnection);
+contracts!(DieselSession<C, M>, C: SessionConnection, M: ManageConnection<Connection = C>);
 
 impl<C: SessionConnection> DieselSession<C> {
     /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`].
@@ -88,7 +90,9 @@ impl<C: SessionConnection> DieselSession<C> {
     pub fn connect(url: &str) -> Result<Self, Error> {
         Self::builder().connect(url)
     }
+}
 
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
     /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
     ///
     /// The pool keeps its own settings: its timeouts, and `test_on_check_out`, which costs one round trip
@@ -136,19 +140,19 @@ impl<C: SessionConnection> DieselSession<C> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     #[must_use]
-    pub fn new(pool: Pool<ConnectionManager<C>>) -> Self {
+    pub fn new(pool: Pool<M>) -> Self {
         Self::over(pool, Options::default())
     }
 
-    /// Settings for a store: options, and a pool of its own.
-    pub fn builder() -> Builder<C> {
+    /// The settings of a new store: over a pool of its own ([`Builder::connect`]), or over yours ([`Builder::over`]).
+    pub fn builder() -> Builder<C, M> {
         Builder::default()
     }
 
-    fn over(pool: Pool<ConnectionManager<C>>, options: Options) -> Self {
+    fn over(pool: Pool<M>, options: Options) -> Self {
         let call_timeout = pool.connection_timeout();
         Self {
-            pool,
+            pools: Arc::new(Pools::new(pool, None)),
             options: Arc::new(options),
             call_timeout,
             helpers: None,
@@ -158,14 +162,15 @@ impl<C: SessionConnection> DieselSession<C> {
     }
 
     /// The pool, for the application's own queries. A pool that the store has made does not test its connections, so
-    /// those queries can meet one that a restart of the server broke.
+    /// those queries can meet one that a restart of the server broke. If a server does not answer any more, the store
+    /// makes another pool: so ask for the pool when you need a connection.
     ///
     /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
     /// every request holds one connection and waits for a second, none gets it, and all fail with
     /// [`Error::PoolTimeout`].
     #[must_use]
-    pub fn pool(&self) -> &Pool<ConnectionManager<C>> {
-        &self.pool
+    pub fn pool(&self) -> Pool<M> {
+        Pool::clone(&self.pools.now())
     }
 
     /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
@@ -175,10 +180,10 @@ impl<C: SessionConnection> DieselSession<C> {
     }
 }
 
-impl<C: SessionConnection> Clone for DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> Clone for DieselSession<C, M> {
     fn clone(&self) -> Self {
         Self {
-            pool: self.pool.clone(),
+            pools: Arc::clone(&self.pools),
             options: Arc::clone(&self.options),
             call_timeout: self.call_timeout,
             helpers: self.helpers.clone(),
@@ -188,11 +193,11 @@ impl<C: SessionConnection> Clone for DieselSession<C> {
     }
 }
 
-impl<C: SessionConnection> fmt::Debug for DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> fmt::Debug for DieselSession<C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DieselSession")
             .field("connection", &std::any::type_name::<C>())
-            .field("pool", &self.pool.state())
+            .field("pool", &self.pools.now().state())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

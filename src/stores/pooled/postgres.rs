@@ -4,11 +4,10 @@ use diesel::prelude::*;
 
 use super::DieselSession;
 use crate::conninfo::ConnectOptions;
-use crate::database::BlockingConnection as _;
 use crate::error::Error;
 use crate::options::Builder;
 
-impl Builder<PgConnection> {
+impl<M> Builder<PgConnection, M> {
     /// Whether the connections go through PgBouncer in transaction mode. Defaults to `false`.
     ///
     /// Then no statement is prepared by name, and no setting is sent with the connection: end long
@@ -30,7 +29,9 @@ impl Builder<PgConnection> {
         self.pool.bounded_calls = bounded;
         self
     }
+}
 
+impl Builder<PgConnection> {
     /// The store, over a pool of its own.
     ///
     /// # Errors
@@ -50,8 +51,7 @@ impl Builder<PgConnection> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn connect_with(self, options: &ConnectOptions) -> Result<DieselSession<PgConnection>, Error> {
-        let settings = self.connection();
-        let (address, set_up) = (options.address(&settings)?, PgConnection::set_up(&settings));
+        let (address, set_up) = (options.address(&self.connection())?, self.set_up());
         self.build(&address, set_up, !options.is_start_only())
     }
 }

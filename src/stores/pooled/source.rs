@@ -2,25 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::r2d2::{ConnectionManager, PooledConnection};
+use diesel::r2d2::ManageConnection;
 
 use super::DieselSession;
+use super::pools::Lent;
 use crate::database::{SessionConnection, now_or_never};
 use crate::error::Error;
 use crate::operations::{Execute, Operation, Update};
 use crate::options::Options;
 use crate::retry::{self, Job, Source, Verdict};
 
-type Pooled<C> = PooledConnection<ConnectionManager<C>>;
-
-impl<C: SessionConnection> DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
     /// A connection that answers.
-    pub(crate) fn connection(&self) -> Result<Pooled<C>, Error> {
+    pub(crate) fn connection(&self) -> Result<Lent<M>, Error> {
         now_or_never(retry::connection(self))
     }
 }
 
-impl<C: SessionConnection> Execute for DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> Execute for DieselSession<C, M> {
     type Connection = C;
     type Reader = C;
 
@@ -44,27 +43,31 @@ impl<C: SessionConnection> Execute for DieselSession<C> {
     }
 }
 
-impl<C: SessionConnection> Source for DieselSession<C> {
+impl<C: SessionConnection, M: ManageConnection<Connection = C>> Source for DieselSession<C, M> {
     type Connection = C;
-    type Lease = Pooled<C>;
+    type Lease = Lent<M>;
 
-    async fn connection(&self, within: Duration) -> Result<Pooled<C>, Error> {
+    async fn connection(&self, within: Duration) -> Result<Lent<M>, Error> {
         let started = Instant::now();
-        let mut conn = self
-            .pool
-            .get_timeout(within.min(self.pool.connection_timeout()))
+        let pool = self.pools.now();
+        let mut conn = pool
+            .get_timeout(within.min(pool.connection_timeout()))
             .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })?;
         if self.is_theirs {
             conn.prepare_borrowed()?;
         }
-        Ok(conn)
+        Ok(Lent::new(conn, pool))
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        match &self.helpers {
-            Some(helpers) => helpers.run(deadline, move || now_or_never(job)),
-            None => Ok(job.await),
+        let Some(helpers) = &self.helpers else { return Ok(job.await) };
+        let answers = self.pools.answers();
+        let answer = helpers.run(deadline, move || now_or_never(job));
+        match &answer {
+            Err(Error::ServerTimeout { .. }) => self.pools.was_silent_since(answers),
+            _ => self.pools.has_answered(),
         }
+        answer
     }
 
     fn call_timeout(&self) -> Duration {
@@ -72,11 +75,11 @@ impl<C: SessionConnection> Source for DieselSession<C> {
     }
 
     fn size(&self) -> u32 {
-        self.pool.max_size()
+        self.pools.now().max_size()
     }
 
     fn connections(&self) -> u32 {
-        self.pool.state().connections
+        self.pools.now().state().connections
     }
 
     fn verdict(&self) -> &Verdict {

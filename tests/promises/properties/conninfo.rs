@@ -49,8 +49,8 @@ impl Doors {
     }
 
     fn connect_within(&self, limit: TimeDelta, options: &ConnectOptions) -> [Result<(), Error>; 2] {
-        let blocking = settings::<PgConnection>(limit).connect_with(options).map(drop);
-        let asynchronous = settings::<AsyncPgConnection>(limit).connect_with(options);
+        let blocking = settings::<PgConnection, _>(limit).connect_with(options).map(drop);
+        let asynchronous = settings::<AsyncPgConnection, _>(limit).connect_with(options);
         [blocking, self.runtime.block_on(asynchronous).map(drop)]
     }
 
@@ -60,7 +60,7 @@ impl Doors {
     }
 }
 
-fn settings<C>(limit: TimeDelta) -> Builder<C> {
+fn settings<C, P>(limit: TimeDelta) -> Builder<C, P> {
     Builder::default().pool_size(1).connection_timeout(limit)
 }
 
@@ -234,12 +234,12 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
         let said_by_libpq = door.visitors();
         let soon = TimeDelta::milliseconds(200);
         let limit = if by_libpq.is_ok() { TimeDelta::seconds(10) } else { soon };
-        let by_us = settings::<PgConnection>(limit).connect_with(&options).map(drop);
+        let by_us = settings::<PgConnection, _>(limit).connect_with(&options).map(drop);
         prop_assert_eq!(by_us.is_ok(), by_libpq.is_ok(), "{:?}: {:?}", by_us, by_libpq);
         let said_by_us = door.visitors();
         prop_assert_eq!(said_by_us.first(), said_by_libpq.first());
         // tokio-postgres has other defaults.
-        let by_tokio = settings::<AsyncPgConnection>(soon).connect_with(&options);
+        let by_tokio = settings::<AsyncPgConnection, _>(soon).connect_with(&options);
         if doors.runtime.block_on(by_tokio).is_ok() {
             prop_assert!(by_us.is_ok(), "tokio-postgres connects, and libpq does not: {:?}", by_us);
             let said_by_tokio = door.visitors();

@@ -42,11 +42,11 @@ impl WithSessions for SqliteConnection {
     async fn open(url: &str, settings: &Settings) -> anyhow::Result<(Pool<Self>, Self::Sessions)> {
         let sessions = configured(DieselSession::<Self>::builder(), settings).connect(url)?;
         sessions.migrate()?;
-        Ok((sessions.pool().clone(), Blocking::from(sessions)))
+        Ok((sessions.pool(), Blocking::from(sessions)))
     }
 }
 
-fn configured<C>(builder: Builder<C>, settings: &Settings) -> Builder<C> {
+fn configured<C, P>(builder: Builder<C, P>, settings: &Settings) -> Builder<C, P> {
     builder
         .default_period(settings.idle)
         .max_lifetime(settings.longest)
