@@ -43,7 +43,8 @@
 //! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
 //! | `json` | typed values: the functions of `json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
-//! | `diesel-async` | sessions on PostgreSQL without blocking, over bb8 and without libpq: `AsyncDieselSession` |
+//! | `diesel-async` | sessions on PostgreSQL without blocking and without libpq: `AsyncDieselSession` |
+//! | `deadpool`, `bb8`, `mobc` | the same over your own pool of this kind |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
 //! | `tower-sessions` | the store for tower-sessions 0.15, axum's session layer: `TowerSessionStore` |
 //! | `tower-sessions-0-14` | the same store for tower-sessions 0.14, which axum-login 0.18 needs |

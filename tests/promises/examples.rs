@@ -4,7 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{Database, example};
+use diesel::prelude::*;
+use throwaway_postgres::Server;
+
+use crate::support::{Database, Sql as _, example};
 
 fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -51,6 +54,23 @@ fn migrate_says_what_is_missing_and_mends_it() {
         "2 migration(s) run\n"
     );
     assert_eq!(run(&mut check), "up to date\n");
+}
+
+/// Of a server that takes no connection without the right one.
+#[test]
+fn each_connection_has_a_fresh_password() {
+    let server = Server::start(&["password_encryption=scram-sha-256"]).unwrap();
+    let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
+    admin.run("CREATE ROLE app LOGIN PASSWORD 'it''s \\secret'; CREATE DATABASE shop OWNER app");
+    admin.run("COPY (SELECT 'local all postgres trust' UNION ALL SELECT 'local all all scram-sha-256') TO PROGRAM 'cat > pg_hba.conf'");
+    admin.run("SELECT pg_reload_conf()");
+    let address = format!("host={} dbname=shop user=app", server.directory().display());
+    let mut program = Command::new(example("fresh_passwords"));
+    program.env("DATABASE_ADDRESS", &address).env("DATABASE_PASSWORD", "it's \\secret");
+    let output = run(&mut program);
+    assert!(output.contains("a connection asks for a password") && output.contains("cart=3"), "{output}");
+    let wrong = program.env("DATABASE_PASSWORD", "wrong").output().unwrap();
+    assert!(!wrong.status.success());
 }
 
 #[test]
