@@ -9,6 +9,7 @@ use crate::table::Schema;
 
 #[cfg(feature = "diesel-async")]
 mod asynchronous;
+mod foreign;
 mod parse;
 mod tls;
 
