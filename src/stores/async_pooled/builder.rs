@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::options::{Builder, PoolSettings};
 use crate::postgres::establish::{establish_in_clear, manager};
+use crate::postgres::pooler::Poolers;
 use crate::retry::Verdict;
 
 impl Builder<AsyncPgConnection> {
@@ -25,7 +26,7 @@ impl Builder<AsyncPgConnection> {
     /// default no connection is shared, and each read takes one alone.
     ///
     /// Shared reads are faster if more tasks read at once than the pool has connections. Writes use the other connections
-    /// of the pool, so there must be some. Do not use it through PgBouncer in transaction mode.
+    /// of the pool, so there must be some.
     pub fn pipelined(mut self, connections: u32) -> Self {
         self.pipelines = Some(connections);
         self
@@ -81,13 +82,14 @@ impl Builder<AsyncPgConnection> {
     ///
     /// [`Error::Configuration`] for settings that do not fit, or a string that is no address.
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
-    /// connection comes within the connection timeout.
+    /// connection comes within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses prepared
+    /// statements.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.connect_with(&url.parse()?).await
     }
 
     /// Builds a store with a new pool. It does not wait for a connection if the options say
-    /// [`startonly`](ConnectOptions::startonly).
+    /// [`startonly`](ConnectOptions::startonly): then the first call looks for a pooler, instead of this one.
     ///
     /// # Errors
     ///
@@ -95,9 +97,11 @@ impl Builder<AsyncPgConnection> {
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
         let (establish, settings) = (self.establish.take(), self.connection());
         let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
+        let (poolers, limit) = (Poolers::default(), settings.time_of_each(addresses.len()));
         let establish = establish.unwrap_or_else(establish_in_clear);
+        let establish = poolers.looked_for_by(establish, &settings, limit);
         let manager = manager(addresses, &settings, establish);
-        self.build(manager, options.is_start_only()).await
+        self.build(manager, options.is_start_only(), poolers).await
     }
 
     /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
@@ -119,13 +123,14 @@ impl Builder<AsyncPgConnection> {
         self.pool.checked_size(false)?;
         self.check_pipelines(pool.size())?;
         let options = self.options()?;
-        Ok(over(pool, &self, options, LastFailure::default()))
+        Ok(over(pool, &self, options, LastFailure::default(), Poolers::default()))
     }
 
     async fn build(
         self,
         manager: AsyncDieselConnectionManager<AsyncPgConnection>,
         start_only: bool,
+        poolers: Poolers,
     ) -> Result<AsyncDieselSession, Error> {
         let (options, settings) = (self.options()?, &self.pool.connection);
         let size = self.pool.checked_size(false)?;
@@ -142,9 +147,9 @@ impl Builder<AsyncPgConnection> {
         } else {
             let waited = settings.connection_timeout;
             let failed = |source: PoolError| Error::PoolTimeout { waited, source: source.into() };
-            builder.build(manager).await.map_err(failed)?
+            poolers.unless_refused(builder.build(manager)).await?.map_err(failed)?
         };
-        Ok(over(pool, &self, options, last_failure))
+        Ok(over(pool, &self, options, last_failure, poolers))
     }
 
     fn check_pipelines(&self, size: u32) -> Result<(), Error> {
@@ -162,6 +167,7 @@ pub(super) fn over<P: AsyncPool>(
     settings: &Builder<AsyncPgConnection>,
     options: Options,
     last_failure: LastFailure,
+    poolers: Poolers,
 ) -> AsyncDieselSession<P> {
     let connection = &settings.pool.connection;
     let pool = Pooled {
@@ -169,6 +175,7 @@ pub(super) fn over<P: AsyncPool>(
         connection_timeout: connection.connection_timeout,
         call_timeout: connection.connection_timeout + connection.statement_timeout,
         last_failure,
+        poolers,
         verdict: Verdict::default(),
     };
     let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));

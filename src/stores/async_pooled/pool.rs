@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::{timeout, timeout_at};
 
 use crate::error::{BoxedError, Error};
+use crate::postgres::pooler::Poolers;
 use crate::retry::{Job, Source, Verdict};
 
 /// A pool of diesel-async's connections to PostgreSQL: bb8's, or another by these methods.
@@ -92,6 +93,8 @@ pub(super) struct Pooled<P> {
     pub(super) call_timeout: Duration,
     /// Of a pool of our own.
     pub(super) last_failure: LastFailure,
+    /// Of a pool of our own.
+    pub(super) poolers: Poolers,
     pub(super) verdict: Verdict,
 }
 
@@ -101,10 +104,15 @@ impl<P: AsyncPool> Source for Pooled<P> {
 
     async fn connection(&self, within: Duration) -> Result<P::Connection, Error> {
         let started = Instant::now();
-        let source = match timeout(within.min(self.connection_timeout), self.pool.connection()).await {
-            Ok(Ok(conn)) => return Ok(conn),
-            Ok(Err(source)) => source.into(),
-            Err(late) => late.into(),
+        let lent = async {
+            match timeout(within.min(self.connection_timeout), self.pool.connection()).await {
+                Ok(lent) => lent.map_err(BoxedError::from),
+                Err(late) => Err(late.into()),
+            }
+        };
+        let source = match self.poolers.unless_refused(lent).await? {
+            Ok(conn) => return Ok(conn),
+            Err(source) => source,
         };
         let source = self.last_failure.since(started).unwrap_or(source);
         Err(Error::PoolTimeout { waited: started.elapsed(), source })
