@@ -1,5 +1,5 @@
 //! A pool whose connections have passwords that expire: each new connection asks for one, as IAM authentication on Amazon
-//! RDS, a proxy of Google Cloud SQL or HashiCorp Vault want it.
+//! RDS, a proxy of Google Cloud SQL or Vault want it.
 //!
 //! `DATABASE_ADDRESS="host=... dbname=... user=..." DATABASE_PASSWORD=... cargo run --example fresh_passwords --features
 //! postgres`

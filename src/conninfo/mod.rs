@@ -9,6 +9,7 @@ use crate::table::Schema;
 
 #[cfg(feature = "diesel-async")]
 mod asynchronous;
+mod foreign;
 mod parse;
 mod tls;
 
@@ -148,8 +149,7 @@ impl ConnectOptions {
     ) -> Result<Self, Error> {
         settings.schema.as_ref().map_or(Ok(()), Schema::check)?;
         if settings.pgbouncer && settings.schema.is_some() {
-            let reason = "in transaction mode a search_path leaks to other clients: give the role one";
-            return Err(Error::Configuration { setting: "schema", reason: reason.to_owned() });
+            return Err(ConnectionSettings::schema_leaks());
         }
         let mut options = self.clone();
         let mut default = |keyword: &str, value: String| {

@@ -80,7 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
             _ => (keyword, value),
         };
         if !KEYWORDS.contains(&keyword.as_str()) {
-            return Err(refused(UNKNOWN));
+            return Err(super::foreign::refusal(&keyword).unwrap_or_else(|| refused(UNKNOWN)));
         }
         parameters.retain(|(known, _)| *known != keyword);
         parameters.push((keyword, value));

@@ -180,6 +180,14 @@ pub enum Error {
         source: BoxedError,
     },
 
+    /// A pooler in transaction mode loses the prepared statements of [`AsyncDieselSession`](crate::AsyncDieselSession).
+    #[cfg(feature = "diesel-async")]
+    #[error(
+        "a pooler in transaction mode loses prepared statements: use session mode, PgBouncer 1.21 or later with \
+         max_prepared_statements, or a DieselSession with Builder::pgbouncer(true)"
+    )]
+    TransactionPooler,
+
     /// The connection was lost during the call, and no other came in time. A write may have taken effect.
     #[error("the database connection was lost, and none came in its place; a write may have taken effect")]
     #[non_exhaustive]

@@ -54,6 +54,13 @@ impl ConnectionSettings {
         let hosts = u32::try_from(hosts).unwrap_or(u32::MAX).max(1);
         (self.connection_timeout / hosts).max(SHORTEST).min(self.connection_timeout)
     }
+
+    /// Why a schema of the store's own is refused behind a pooler in transaction mode.
+    #[cfg(any(feature = "postgres", feature = "diesel-async"))]
+    pub(crate) fn schema_leaks() -> Error {
+        let reason = "in transaction mode a search_path leaks to other clients: give the role one";
+        Error::Configuration { setting: "schema", reason: reason.to_owned() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::ConnectionError::{BadConnection, CouldntSetupConfiguration};
+use diesel::ConnectionError::BadConnection;
 use diesel::ConnectionResult;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-use super::set_up;
 use crate::options::{ConnectionSettings, Establish};
 
 /// Without TLS, which diesel-async leaves to others.
@@ -18,22 +17,22 @@ pub(crate) fn establish_in_clear() -> Establish {
     Arc::new(|address| async move { AsyncPgConnection::establish(&address).await }.boxed())
 }
 
-/// Makes connections to the first address that takes one in time, and sets them up.
+/// Makes connections to the first address that takes one in time.
 pub(crate) fn manager(
     addresses: Vec<String>,
     settings: &ConnectionSettings,
     establish: Establish,
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
-    let (set_up, limit) = (set_up(settings), settings.time_of_each(addresses.len()));
+    let limit = settings.time_of_each(addresses.len());
     let mut config = ManagerConfig::default();
     // The store replaces a connection that broke in the pool: a test would cost a round trip for each call.
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
-        let (addresses, set_up, establish) = (addresses.clone(), set_up.clone(), Arc::clone(&establish));
+        let (addresses, establish) = (addresses.clone(), Arc::clone(&establish));
         async move {
             let mut made = Err(BadConnection("there is no address".to_owned()));
             for address in addresses {
-                made = in_time(limit, make(establish(address), &set_up)).await;
+                made = in_time(limit, establish(address)).await;
                 if made.is_ok() {
                     break;
                 }
@@ -44,17 +43,6 @@ pub(crate) fn manager(
     });
     // Every address is in the closure.
     AsyncDieselConnectionManager::new_with_config(String::new(), config)
-}
-
-async fn make(
-    established: impl Future<Output = ConnectionResult<AsyncPgConnection>>,
-    set_up: &[String],
-) -> ConnectionResult<AsyncPgConnection> {
-    let mut conn = established.await?;
-    for statement in set_up {
-        conn.batch_execute(statement).await.map_err(CouldntSetupConfiguration)?;
-    }
-    Ok(conn)
 }
 
 async fn in_time<T>(limit: Duration, made: impl Future<Output = ConnectionResult<T>>) -> ConnectionResult<T> {

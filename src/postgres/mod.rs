@@ -2,6 +2,8 @@
 
 #[cfg(feature = "diesel-async")]
 mod asynchronous;
+#[cfg(feature = "diesel-async")]
+mod backend_key;
 mod builder;
 #[cfg(feature = "diesel-async")]
 pub(crate) mod establish;
@@ -11,6 +13,8 @@ mod libpq;
 pub(crate) mod migrate;
 mod moved_row;
 mod owners;
+#[cfg(feature = "diesel-async")]
+pub(crate) mod pooler;
 mod queries;
 mod run_query;
 mod saves;

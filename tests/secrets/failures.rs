@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use actix_session::storage::{SaveError, SessionStore as _};
 use diesel_session::{
-    ActixSessionStore, Blocking, ConnectOptions, Error, Expiry, KeyStorage, MemorySession, MigrationError,
-    Now as _, OwnerLimit, SessionTable, Sessions as _, Sweeper, TimeDelta, json, migrations,
+    ActixSessionStore, AsyncDieselSession, Blocking, ConnectOptions, Error, Expiry, KeyStorage,
+    MemorySession, MigrationError, Now as _, OwnerLimit, SessionTable, Sessions as _, Sweeper, TimeDelta,
+    json, migrations,
 };
-use throwaway_postgres::Server;
+use throwaway_postgres::{PgBouncer, Server};
 
 use crate::loudly::remember;
 use crate::proxy::{Cut, Proxy};
@@ -27,6 +28,7 @@ pub(crate) fn every_error(options: &ConnectOptions) {
         of_a_table(),
         of_settings(),
         of_a_server(),
+        of_a_pooler(),
         of_migrations(),
         of_places(),
         of_web_stores(),
@@ -216,6 +218,16 @@ fn of_places() -> Vec<Error> {
     errors.push(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err());
     errors.push(SessionTable::new().schema("shop").check(&mut conn).unwrap_err());
     errors
+}
+
+/// In transaction mode, which the asynchronous store refuses.
+fn of_a_pooler() -> Vec<Error> {
+    let server = Server::start(&[]).unwrap();
+    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction"]).unwrap();
+    let options: ConnectOptions = bouncer.url("postgres").parse().unwrap();
+    let options = options.password(PASSWORD);
+    let refused = RUNTIME.block_on(AsyncDieselSession::builder().connect_with(&options));
+    vec![refused.unwrap_err()]
 }
 
 fn of_migrations() -> Vec<Error> {

@@ -1,14 +1,14 @@
 //! A PgBouncer in front of a throwaway server.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::{Server, run_as_postgres};
 
 /// Ends the pooler when standard input does.
-const SUPERVISOR: &str = r#"pgbouncer -q "$1" & cat >/dev/null; kill -INT $!; wait $!"#;
+const SUPERVISOR: &str = r#""$1" -q "$2" & cat >/dev/null; kill -INT $!; wait $!"#;
 
 /// A running pooler. It ends when this is dropped or its process dies; its files are in the server's
 /// directory.
@@ -20,12 +20,30 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts a pooler for every database of the server, with settings of `pgbouncer.ini`.
+    /// Starts the installed pooler for every database of the server, with settings of `pgbouncer.ini`.
     ///
     /// # Errors
     ///
     /// Where PgBouncer is not installed or does not start.
     pub fn start(server: &Server, settings: &[&str]) -> io::Result<Self> {
+        Self::begin(Path::new("pgbouncer"), server, settings)
+    }
+
+    /// Starts another program than the installed one. It runs as a copy in the server's directory, because the server's user
+    /// may not enter the directory that the program is in.
+    ///
+    /// # Errors
+    ///
+    /// If the program is missing or does not start.
+    pub fn start_program(program: &Path, server: &Server, settings: &[&str]) -> io::Result<Self> {
+        let copy = server.directory().join("pgbouncer");
+        if !copy.exists() {
+            std::fs::copy(program, &copy)?;
+        }
+        Self::begin(&copy, server, settings)
+    }
+
+    fn begin(program: &Path, server: &Server, settings: &[&str]) -> io::Result<Self> {
         let directory = server.directory().to_owned();
         let here = directory.display();
         let file = directory.join("pgbouncer.ini");
@@ -38,7 +56,10 @@ impl PgBouncer {
             ),
         )?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SUPERVISOR, "supervise"]).arg(&file).env("PATH", "/usr/sbin:/usr/bin:/bin");
+        command
+            .args(["-c", SUPERVISOR, "supervise"])
+            .args([program, &file])
+            .env("PATH", "/usr/sbin:/usr/bin:/bin");
         run_as_postgres(&mut command)?;
         let mut supervisor = command.stdin(Stdio::piped()).spawn()?;
         let input = supervisor.stdin.take();

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::options::{Builder, PoolSettings};
 use crate::postgres::establish::{establish_in_clear, manager};
+use crate::postgres::pooler::Poolers;
 use crate::retry::Verdict;
 
 impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
@@ -29,7 +30,7 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// default no connection is shared, and each read takes one alone.
     ///
     /// Shared reads are faster if more tasks read at once than the pool has connections. Writes use the other connections
-    /// of the pool, so there must be some. Do not use it through PgBouncer in transaction mode.
+    /// of the pool, so there must be some.
     pub fn pipelined(mut self, connections: u32) -> Self {
         self.pipelines = Some(connections);
         self
@@ -93,7 +94,7 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self.pool.checked_size(false)?;
         self.check_pipelines(pool.size())?;
         let options = self.options()?;
-        Ok(over(pool, &self, options))
+        Ok(over(pool, &self, options, Poolers::default()))
     }
 
     fn check_pipelines(&self, size: u32) -> Result<(), Error> {
@@ -117,13 +118,14 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     ///
     /// [`Error::Configuration`] for settings that do not fit, or a string that is no address.
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
-    /// connection comes within the connection timeout.
+    /// connection comes within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses prepared
+    /// statements.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.connect_with(&url.parse()?).await
     }
 
     /// Builds a store with a new pool. It does not wait for a connection if the options say
-    /// [`startonly`](ConnectOptions::startonly).
+    /// [`startonly`](ConnectOptions::startonly): then the first call looks for a pooler, instead of this one.
     ///
     /// # Errors
     ///
@@ -131,11 +133,13 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
         let (establish, settings) = (self.establish.take(), self.connection());
         let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
+        let (poolers, limit) = (Poolers::default(), settings.time_of_each(addresses.len()));
         let establish = establish.unwrap_or_else(establish_in_clear);
+        let establish = poolers.looked_for_by(establish, &settings, limit);
         let hosts = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        let longest = settings.time_of_each(addresses.len()).saturating_mul(hosts);
-        let wait = (!options.is_start_only()).then_some(longest.max(settings.connection_timeout));
-        self.build(manager(addresses, &settings, establish), wait).await
+        let longest = limit.saturating_mul(hosts).max(settings.connection_timeout);
+        let wait = (!options.is_start_only()).then_some(longest);
+        self.build(manager(addresses, &settings, establish), wait, poolers).await
     }
 
     /// The store over a new pool; `wait` says how long to wait for its first connections, if at all.
@@ -143,6 +147,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         self,
         manager: AsyncDieselConnectionManager<AsyncPgConnection>,
         wait: Option<Duration>,
+        poolers: Poolers,
     ) -> Result<AsyncDieselSession, Error> {
         let options = self.options()?;
         let size = self.pool.checked_size(false)?;
@@ -152,7 +157,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         });
         let pool = Pool::builder(manager).max_size(size as usize).pre_recycle(is_young).build();
         let pool = pool.map_err(|source| Error::System { what: "pool", source: source.into() })?;
-        let store = over(pool, &self, options);
+        let store = over(pool, &self, options, poolers);
         if let Some(longest) = wait {
             let connections = (0..self.pool.min_idle).map(|_| store.pool.lend(longest));
             drop(try_join_all(connections).await?);
@@ -169,6 +174,7 @@ pub(super) fn over<P: AsyncPool>(
     pool: P,
     settings: &Builder<AsyncPgConnection, P>,
     options: Options,
+    poolers: Poolers,
 ) -> AsyncDieselSession<P> {
     let connection = &settings.pool.connection;
     let call_timeout = connection.connection_timeout + connection.statement_timeout;
@@ -178,6 +184,7 @@ pub(super) fn over<P: AsyncPool>(
         connection_timeout: connection.connection_timeout,
         call_timeout,
         cancel: Cancel::in_clear(),
+        poolers,
         verdict: Verdict::default(),
         answers: Arc::default(),
     };

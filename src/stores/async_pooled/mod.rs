@@ -10,6 +10,7 @@ use super::AsyncOnConnection;
 use crate::error::Error;
 use crate::operations::{ExecuteAsync, Operation, Update, async_contracts};
 use crate::options::{Builder, Options};
+use crate::postgres::pooler::Poolers;
 use crate::retry;
 
 mod builder;
@@ -38,8 +39,16 @@ use pool::Pooled;
 /// another one, as [`DieselSession`](crate::DieselSession) does. Every call ends in time ([`Error::ServerTimeout`]). You can
 /// drop a future at any time: a call that has begun then goes on to its end, and gives its connection back.
 ///
-/// Its client always prepares statements by name. Behind PgBouncer, use session mode. Transaction mode needs PgBouncer 1.21
-/// with `max_prepared_statements`, which is not tested here.
+/// # Poolers
+///
+/// Its client always prepares statements by name. Behind PgBouncer it works in session mode, and in transaction mode from
+/// PgBouncer 1.21 on with `max_prepared_statements` above 0 (tested with 1.24). In transaction mode the store sends no
+/// settings: give the role a `statement_timeout`.
+///
+/// An older PgBouncer in transaction mode is refused with [`Error::TransactionPooler`], by `connect`, or by the first call
+/// if the store does not wait for the server. To find out, the store looks at its first connection to each host, and behind
+/// a pooler at a second one beside it. An idle pooler is always found out. A busy one can escape by a chance of about one in
+/// a thousand, because it may serve both connections as a pooler in session mode does. Pools of yours are not looked at.
 ///
 /// # Panics
 ///
@@ -106,7 +115,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// ```
     #[must_use]
     pub fn new(pool: P) -> Self {
-        builder::over(pool, &Builder::default(), Options::default())
+        builder::over(pool, &Builder::default(), Options::default(), Poolers::default())
     }
 
     /// The pool, for the application's own queries.

@@ -16,6 +16,7 @@ use super::AsyncPool;
 use super::lent::{Cancel, Lent};
 use super::waiting::{Background, Wanted};
 use crate::error::{BoxedError, Error};
+use crate::postgres::pooler::Poolers;
 use crate::retry::{Job, Source, Verdict};
 
 /// A pool as those who call see it.
@@ -26,6 +27,8 @@ pub(super) struct Pooled<P> {
     pub(super) call_timeout: Duration,
     pub(super) background: Background,
     pub(super) cancel: Cancel,
+    /// Of a pool of our own.
+    pub(super) poolers: Poolers,
     pub(super) verdict: Verdict,
     /// How many calls the server has answered.
     pub(super) answers: Arc<AtomicU64>,
@@ -40,8 +43,11 @@ impl<P: AsyncPool> Pooled<P> {
             let mut pause = FIRST_PAUSE;
             loop {
                 match Wanted::of(&self.pool, &self.background).await {
-                    Ok(conn) => return Lent::new(conn, &self.cancel),
+                    Ok(conn) => return Ok(Lent::new(conn, &self.cancel)),
                     Err(source) => failed = Some(source.into()),
+                }
+                if let Some(refused) = self.poolers.refusal() {
+                    return Err(refused);
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -49,7 +55,7 @@ impl<P: AsyncPool> Pooled<P> {
         };
         let deadline = started + within;
         match timeout_at(deadline.into(), lent).await {
-            Ok(conn) => Ok(conn),
+            Ok(lent) => lent,
             Err(late) => {
                 let source = failed.unwrap_or_else(|| late.into());
                 Err(Error::PoolTimeout { waited: started.elapsed(), source })
