@@ -61,7 +61,8 @@ fn migrate_says_what_is_missing_and_mends_it() {
 fn each_connection_has_a_fresh_password() {
     let server = Server::start(&["password_encryption=scram-sha-256"]).unwrap();
     let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
-    admin.run("CREATE ROLE app LOGIN PASSWORD 'it''s \\secret'; CREATE DATABASE shop OWNER app");
+    admin.run("CREATE ROLE app LOGIN PASSWORD 'it''s \\secret'");
+    admin.run("CREATE DATABASE shop OWNER app");
     admin.run("COPY (SELECT 'local all postgres trust' UNION ALL SELECT 'local all all scram-sha-256') TO PROGRAM 'cat > pg_hba.conf'");
     admin.run("SELECT pg_reload_conf()");
     let address = format!("host={} dbname=shop user=app", server.directory().display());

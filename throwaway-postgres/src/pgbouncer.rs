@@ -1,6 +1,7 @@
 //! A PgBouncer in front of a throwaway server.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,7 +66,8 @@ impl PgBouncer {
         let input = supervisor.stdin.take();
         let bouncer = Self { directory: directory.clone(), input, supervisor };
         let started = Instant::now();
-        while !directory.join(".s.PGSQL.6432").exists() {
+        // The socket of an earlier pooler may still be there: nobody listens on it.
+        while UnixStream::connect(directory.join(".s.PGSQL.6432")).is_err() {
             if started.elapsed() > Duration::from_secs(20) {
                 return Err(io::Error::other("PgBouncer did not start: is it installed?"));
             }
