@@ -44,6 +44,7 @@
 //! | `json` | typed values: the functions of `json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `diesel-async` | sessions on PostgreSQL without blocking, over bb8 and without libpq: `AsyncDieselSession` |
+//! | `rustls` | TLS for `AsyncDieselSession`, without OpenSSL |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
 //! | `tower-sessions` | the store for tower-sessions 0.15, axum's session layer: `TowerSessionStore` |
 //! | `tower-sessions-0-14` | the same store for tower-sessions 0.14, which axum-login 0.18 needs |

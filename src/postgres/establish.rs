@@ -1,37 +1,31 @@
 //! Connections of diesel-async to PostgreSQL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::ConnectionError::{BadConnection, CouldntSetupConfiguration};
 use diesel::ConnectionResult;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
+use super::connector::Connector;
 use super::set_up;
-use crate::options::{ConnectionSettings, Establish};
+use crate::options::ConnectionSettings;
 
-/// Without TLS, which diesel-async leaves to others.
-pub(crate) fn establish_in_clear() -> Establish {
-    Arc::new(|address| async move { AsyncPgConnection::establish(&address).await }.boxed())
-}
-
-/// Makes connections to the first address that takes one in time, and sets them up.
+/// Makes connections to the first host that takes one in time, and sets them up.
 pub(crate) fn manager(
-    addresses: Vec<String>,
+    connectors: Vec<Connector>,
     settings: &ConnectionSettings,
-    establish: Establish,
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
-    let (set_up, limit) = (set_up(settings), settings.time_of_each(addresses.len()));
+    let (set_up, limit) = (set_up(settings), settings.time_of_each(connectors.len()));
     let mut config = ManagerConfig::default();
     config.custom_setup = Box::new(move |_| {
-        let (addresses, set_up, establish) = (addresses.clone(), set_up.clone(), Arc::clone(&establish));
+        let (connectors, set_up) = (connectors.clone(), set_up.clone());
         async move {
             let mut made = Err(BadConnection("there is no address".to_owned()));
-            for address in addresses {
-                made = in_time(limit, make(establish(address), &set_up)).await;
+            for connector in connectors {
+                made = in_time(limit, make(connector.establish(), &set_up)).await;
                 if made.is_ok() {
                     break;
                 }

@@ -4,6 +4,8 @@
 mod asynchronous;
 mod builder;
 #[cfg(feature = "diesel-async")]
+pub(crate) mod connector;
+#[cfg(feature = "diesel-async")]
 pub(crate) mod establish;
 mod expressions;
 #[cfg(feature = "postgres")]
@@ -15,6 +17,8 @@ mod queries;
 mod run_query;
 mod saves;
 pub(crate) mod table;
+#[cfg(feature = "rustls")]
+mod tls;
 mod tombstones;
 mod utc_zone;
 

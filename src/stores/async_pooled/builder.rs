@@ -16,7 +16,8 @@ use crate::conninfo::ConnectOptions;
 use crate::error::Error;
 use crate::options::Options;
 use crate::options::{Builder, PoolSettings};
-use crate::postgres::establish::{establish_in_clear, manager};
+use crate::postgres::connector::Connector;
+use crate::postgres::establish::manager;
 use crate::retry::Verdict;
 
 impl Builder<AsyncPgConnection> {
@@ -32,8 +33,8 @@ impl Builder<AsyncPgConnection> {
     }
 
     /// Sets the function that opens the pool's connections, TLS included. It gets an address that
-    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. The default is
-    /// `AsyncPgConnection::establish`, which has no TLS. If the server does not insist on TLS, that connection is in clear.
+    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. By default
+    /// the store opens them itself, over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
     /// The function decides how to verify certificates. It gets `sslmode=require` for every stricter mode, and nothing of
     /// what the connection string says about certificates.
@@ -74,12 +75,17 @@ impl Builder<AsyncPgConnection> {
     ///
     /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
     /// a host. Settings that only libpq reads do not count: the environment's variables, and files of passwords, services
-    /// and certificates. If it names several hosts, each has an equal share of the connection timeout, at least two
+    /// and certificates that it does not name. If it names several hosts, each has an equal share of the connection timeout, at least two
     /// seconds.
+    ///
+    /// A remote host is reached over TLS (feature `rustls`), unless `url` says otherwise. Without `sslrootcert` nothing
+    /// shows that it is the right host: say `sslmode=verify-full`. What each mode means is told at
+    /// [`ConnectOptions`](ConnectOptions#tls).
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address.
+    /// [`Error::Configuration`] for settings that do not fit, a string that is no address, or a file that cannot be used;
+    /// without the feature `rustls` for a remote host, unless `url` says `sslmode=disable`.
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
     /// connection comes within the connection timeout.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
@@ -93,11 +99,18 @@ impl Builder<AsyncPgConnection> {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
-        let (establish, settings) = (self.establish.take(), self.connection());
-        let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
-        let establish = establish.unwrap_or_else(establish_in_clear);
-        let manager = manager(addresses, &settings, establish);
-        self.build(manager, options.is_start_only()).await
+        let connectors = Connector::for_each_host(options, &self.connection(), self.establish.take())?;
+        self.connect_by(connectors, options.is_start_only()).await
+    }
+
+    /// Builds a store with a new pool, of connections that these open.
+    pub(crate) async fn connect_by(
+        self,
+        connectors: Vec<Connector>,
+        start_only: bool,
+    ) -> Result<AsyncDieselSession, Error> {
+        let manager = manager(connectors, &self.connection());
+        self.build(manager, start_only).await
     }
 
     /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
