@@ -45,6 +45,7 @@
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `diesel-async` | sessions on PostgreSQL without blocking and without libpq: `AsyncDieselSession` |
 //! | `deadpool`, `bb8`, `mobc` | the same over your own pool of this kind |
+//! | `rustls` | TLS for `AsyncDieselSession`, without OpenSSL |
 //! | `actix-session` | the store for actix-session: `ActixSessionStore` |
 //! | `tower-sessions` | the store for tower-sessions 0.15, axum's session layer: `TowerSessionStore` |
 //! | `tower-sessions-0-14` | the same store for tower-sessions 0.14, which axum-login 0.18 needs |

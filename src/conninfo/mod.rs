@@ -11,12 +11,70 @@ use crate::table::Schema;
 mod asynchronous;
 mod foreign;
 mod parse;
+#[cfg(feature = "diesel-async")]
+mod ssl_mode;
+#[cfg(test)]
+mod tests;
 mod tls;
+#[cfg(feature = "rustls")]
+mod tls_parameters;
+
+#[cfg(feature = "diesel-async")]
+pub(crate) use asynchronous::Address;
+#[cfg(feature = "rustls")]
+pub(crate) use ssl_mode::SslMode;
+#[cfg(feature = "rustls")]
+pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 
 /// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
 /// names, and whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
 ///
 /// What is set by a method goes before what a string said. `Debug` shows no password.
+///
+/// # TLS
+///
+/// `DieselSession` leaves TLS to libpq: see "SSL Support" in PostgreSQL's manual.
+///
+/// `AsyncDieselSession` needs the feature `rustls`. The parameters then mean what they mean to libpq 16:
+///
+/// | `sslmode` | the connection is encrypted | the server can be |
+/// |---|---|---|
+/// | `disable` | never | anybody |
+/// | `allow` | only if the server refuses the client without TLS | anybody |
+/// | `prefer` | unless the server has no TLS, TLS fails, or the server refuses the client over TLS | anybody |
+/// | `require` | always | anybody; with `sslrootcert` as for `verify-ca` |
+/// | `verify-ca` | always | any host with a certificate of an authority in `sslrootcert` |
+/// | `verify-full` | always | the host of that name (`host`), with a certificate of such an authority |
+///
+/// **Use `verify-full`.** With `allow` and `prefer`, an attacker on the way can switch TLS off, and then reads all
+/// sessions. With `require` and no `sslrootcert`, an attacker can pose as the server.
+///
+/// Without `sslmode` a remote host gets `require`, and never a connection in clear. For `localhost`, `127.0.0.0/8` and
+/// `::1` the default is `prefer`. If `hostaddr` is given, it decides whether the host is remote. A Unix socket has no TLS.
+/// Each host of a list is judged alone.
+///
+/// Without the feature `rustls` the store refuses a remote host, unless the address says `sslmode=disable` or
+/// `Builder::establish_with` sees to TLS.
+///
+/// | parameter | value |
+/// |---|---|
+/// | `sslrootcert` | the file of the authorities' certificates; or `system` for those of the operating system, only with `verify-full`, which then is the default |
+/// | `sslcert`, `sslkey` | the files of the client's certificate and its key. The key has no password. On Unix only its owner can read the file, or also a group if the owner is root |
+/// | `sslcrl` | the file of the authorities' lists of revoked certificates |
+/// | `sslsni` | `0` keeps the host's name out of the handshake. The default is `1` |
+/// | `ssl_min_protocol_version`, `ssl_max_protocol_version` | `TLSv1.2` or `TLSv1.3`. The default is both |
+/// | `channel_binding` | `disable`, `prefer` (the default) or `require`: the server proves with SCRAM that nobody stands between |
+///
+/// All files are PEM. The store reads them once, when you build it. It looks for no file that you do not name: nothing in
+/// `~/.postgresql`, and no environment variable but those for `system` (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
+///
+/// The store returns [`Error::Configuration`] for a file that it cannot use, and for a parameter that it cannot honour:
+/// `sslpassword`, `sslcompression=1`, `sslcrldir`, `sslkeylogfile`, `sslnegotiation=direct`, `sslcertmode=require`,
+/// `requirepeer`, `gssencmode=require`. If the handshake fails, the error of the pool says why.
+///
+/// It is stricter than libpq in four cases. A name counts only as a subject alternative name of the certificate, not as
+/// its common name. Certificates have version 3. After the `*` of a wildcard come at least two labels. A file that is named must
+/// be there.
 ///
 /// # Examples
 ///
@@ -32,6 +90,20 @@ mod tls;
 ///
 /// let options: ConnectOptions = "postgres://app@db.example:5433/shop?sslmode=require".parse()?;
 /// # Ok::<(), diesel_session::Error>(())
+/// ```
+///
+/// A server elsewhere, which must prove that it is `db.example`:
+///
+/// ```no_run
+/// # #[cfg(feature = "rustls")]
+/// # async fn serve() -> Result<(), diesel_session::Error> {
+/// use diesel_session::{AsyncDieselSession, ConnectOptions};
+///
+/// let options: ConnectOptions =
+///     "postgres://app@db.example/shop?sslmode=verify-full&sslrootcert=/etc/shop/authority.pem".parse()?;
+/// let sessions = AsyncDieselSession::builder().connect_with(&options).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
@@ -212,65 +284,5 @@ impl fmt::Debug for ConnectOptions {
             }
         }
         shown.field("requiressl", &self.require_ssl).field("startonly", &self.start_only).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{ConnectOptions, ConnectionSettings};
-
-    fn settings() -> ConnectionSettings {
-        ConnectionSettings {
-            connection_timeout: Duration::from_millis(2_500),
-            statement_timeout: Duration::from_secs(7),
-            ..ConnectionSettings::default()
-        }
-    }
-
-    fn address(options: ConnectOptions) -> String {
-        options.address(&settings()).unwrap()
-    }
-
-    #[test]
-    fn what_a_method_set_goes_before_what_a_string_said() {
-        let before = ConnectOptions::new().host("a").conninfo("host=b port=1").unwrap();
-        let after = ConnectOptions::new().conninfo("host=b port=1").unwrap().host("a");
-        assert_eq!(before.get("host"), Some("a"));
-        assert_eq!(after.get("host"), Some("a"));
-        assert_eq!(after.get("port"), Some("1"));
-    }
-
-    #[test]
-    fn a_nul_cannot_cut_the_string_short() {
-        assert!(ConnectOptions::new().password("a\0b").address(&settings()).is_err());
-    }
-
-    #[test]
-    fn each_of_several_hosts_has_its_share_of_the_time() {
-        let settings = ConnectionSettings { connection_timeout: Duration::from_secs(10), ..settings() };
-        for (hosts, seconds) in [("a", 10), ("a,b", 5), ("a,b,c", 4), ("a,b,c,d,e,f", 2)] {
-            let address = ConnectOptions::new().host(hosts).address(&settings).unwrap();
-            assert!(address.contains(&format!("connect_timeout='{seconds}'")), "{address}");
-        }
-        let environment = |name: &str| (name == "PGHOST").then(|| "a,b".to_owned());
-        for (options, seconds) in [(ConnectOptions::new(), "5"), (ConnectOptions::new().host("a"), "10")] {
-            let options = options.with_limits("keepalives_count", &settings, environment).unwrap();
-            assert_eq!(options.get("connect_timeout"), Some(seconds));
-        }
-    }
-
-    #[test]
-    fn limits_are_set_where_the_caller_has_none() {
-        let ours = address(ConnectOptions::new());
-        for limit in ["connect_timeout='3'", "tcp_user_timeout='7000'", "keepalives='1'"] {
-            assert!(ours.contains(limit), "{ours}");
-        }
-        let theirs = "connect_timeout=9 tcp_user_timeout=1 keepalives=0";
-        let theirs = address(theirs.parse().unwrap());
-        for limit in ["connect_timeout='9'", "tcp_user_timeout='1'", "keepalives='0'"] {
-            assert!(theirs.contains(limit), "{theirs}");
-        }
     }
 }

@@ -5,34 +5,33 @@ use std::time::Duration;
 
 use diesel::ConnectionError::BadConnection;
 use diesel::ConnectionResult;
+use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-use crate::options::{ConnectionSettings, Establish};
+use super::connector::Connector;
+use super::pooler::Poolers;
+use crate::options::ConnectionSettings;
 
-/// Without TLS, which diesel-async leaves to others.
-pub(crate) fn establish_in_clear() -> Establish {
-    Arc::new(|address| async move { AsyncPgConnection::establish(&address).await }.boxed())
-}
-
-/// Makes connections to the first address that takes one in time.
+/// Makes connections to the first host that takes one in time, and sets them up.
 pub(crate) fn manager(
-    addresses: Vec<String>,
+    connectors: Vec<Connector>,
     settings: &ConnectionSettings,
-    establish: Establish,
+    poolers: Poolers,
 ) -> AsyncDieselConnectionManager<AsyncPgConnection> {
-    let limit = settings.time_of_each(addresses.len());
+    let (settings, limit) = (settings.clone(), settings.time_of_each(connectors.len()));
+    let hosts = Arc::new((connectors, settings, poolers));
     let mut config = ManagerConfig::default();
     // The store replaces a connection that broke in the pool: a test would cost a round trip for each call.
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
-        let (addresses, establish) = (addresses.clone(), Arc::clone(&establish));
+        let hosts = Arc::clone(&hosts);
         async move {
+            let (connectors, settings, poolers) = &*hosts;
             let mut made = Err(BadConnection("there is no address".to_owned()));
-            for address in addresses {
-                made = in_time(limit, establish(address)).await;
+            for (host, connector) in connectors.iter().enumerate() {
+                made = in_time(limit, poolers.connection(host, connector, settings, limit)).await;
                 if made.is_ok() {
                     break;
                 }

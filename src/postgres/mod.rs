@@ -6,6 +6,8 @@ mod asynchronous;
 mod backend_key;
 mod builder;
 #[cfg(feature = "diesel-async")]
+pub(crate) mod connector;
+#[cfg(feature = "diesel-async")]
 pub(crate) mod establish;
 mod expressions;
 #[cfg(feature = "postgres")]
@@ -19,6 +21,8 @@ mod queries;
 mod run_query;
 mod saves;
 pub(crate) mod table;
+#[cfg(feature = "rustls")]
+mod tls;
 mod tombstones;
 mod utc_zone;
 

@@ -14,13 +14,13 @@ use diesel::result::Error::DatabaseError;
 use diesel::sql_types::{Bool, Integer};
 use diesel::{ConnectionResult, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
-use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::backend_key::process_at_login;
+use super::connector::Connector;
 use super::set_up;
 use crate::error::Error;
-use crate::options::{ConnectionSettings, Establish};
+use crate::options::ConnectionSettings;
 
 /// How often a connection is asked which process serves it: first alone and then in turn with another one. An idle pooler is
 /// found out by two questions to the one and then one to the other. The other questions are for a busy pooler, which lends
@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Poolers {
     /// Why the last connection was refused, if it was.
     refused: Arc<Mutex<Option<Refused>>>,
-    /// By address, the result of the look at its first connection. Refused ones are not here.
-    seen: Arc<Mutex<HashMap<String, Seen>>>,
+    /// By the number of the host, the result of the look at its first connection. Refused ones are not here.
+    seen: Arc<Mutex<HashMap<usize, Seen>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,32 +57,18 @@ enum Seen {
 }
 
 impl Poolers {
-    /// Establishes connections as before, looks for a pooler with the first one to each address, and sets the connections
-    /// up. In transaction mode it sends no setting, which would reach one of the pooler's connections and stay there.
-    pub(crate) fn looked_for_by(
+    /// Opens a connection, looks for a pooler with the first one to each host, and sets the connection up. In transaction
+    /// mode it sends no setting, which would reach one of the pooler's connections and stay there.
+    pub(crate) async fn connection(
         &self,
-        establish: Establish,
-        settings: &ConnectionSettings,
-        limit: Duration,
-    ) -> Establish {
-        let (poolers, settings) = (self.clone(), Arc::new(settings.clone()));
-        Arc::new(move |address| {
-            let (poolers, settings, establish) =
-                (poolers.clone(), Arc::clone(&settings), Arc::clone(&establish));
-            async move { poolers.connection(&establish, address, &settings, limit).await }.boxed()
-        })
-    }
-
-    async fn connection(
-        &self,
-        establish: &Establish,
-        address: String,
+        host: usize,
+        connector: &Connector,
         settings: &ConnectionSettings,
         limit: Duration,
     ) -> ConnectionResult<AsyncPgConnection> {
-        let (mut conn, seen) = match self.seen(&address) {
-            Some(seen) => (establish(address.clone()).await?, seen),
-            None => looked_at(establish, &address, limit).await?,
+        let (mut conn, seen) = match self.seen(host) {
+            Some(seen) => (connector.establish().await?, seen),
+            None => looked_at(connector, limit).await?,
         };
         let refused = match seen {
             Seen::OwnProcess => None,
@@ -93,7 +79,7 @@ impl Poolers {
         if let Some(refused) = refused {
             return Err(BadConnection(refused.error().to_string()));
         }
-        self.see(address, seen);
+        self.see(host, seen);
         if matches!(seen, Seen::OwnProcess) {
             for statement in set_up(settings) {
                 conn.batch_execute(&statement).await.map_err(CouldntSetupConfiguration)?;
@@ -109,12 +95,12 @@ impl Poolers {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).map(Refused::error)
     }
 
-    fn seen(&self, address: &str) -> Option<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(address).copied()
+    fn seen(&self, host: usize) -> Option<Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied()
     }
 
-    fn see(&self, address: String, seen: Seen) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address, seen);
+    fn see(&self, host: usize, seen: Seen) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(host, seen);
     }
 }
 
@@ -129,14 +115,10 @@ impl Refused {
 
 /// Establishes a connection. A busy pooler may run the first statements of diesel-async on another connection of the server
 /// than it prepared them on. They then fail, and this tries again.
-async fn established(
-    establish: &Establish,
-    address: &str,
-    limit: Duration,
-) -> ConnectionResult<AsyncPgConnection> {
+async fn established(connector: &Connector, limit: Duration) -> ConnectionResult<AsyncPgConnection> {
     let started = Instant::now();
     loop {
-        match establish(address.to_owned()).await {
+        match connector.establish().await {
             Err(CouldntSetupConfiguration(DatabaseError(Unknown, _))) if started.elapsed() < limit => {}
             made => return made,
         }
@@ -144,12 +126,8 @@ async fn established(
 }
 
 /// The first connection to an address, which may take `limit` in all.
-async fn looked_at(
-    establish: &Establish,
-    address: &str,
-    limit: Duration,
-) -> ConnectionResult<(AsyncPgConnection, Seen)> {
-    let mut conn = established(establish, address, limit / 2).await?;
+async fn looked_at(connector: &Connector, limit: Duration) -> ConnectionResult<(AsyncPgConnection, Seen)> {
+    let mut conn = established(connector, limit / 2).await?;
     let first = served_by(&mut conn).await?;
     if first.is_renamed {
         return Ok((conn, Seen::KeepsStatements));
@@ -158,7 +136,7 @@ async fn looked_at(
         return Ok((conn, Seen::OwnProcess));
     }
     let patience = PATIENCE.min(limit / 4);
-    let another = established(establish, address, patience);
+    let another = established(connector, patience);
     let seen = match timeout(patience, is_lent(&mut conn, first.process, another)).await {
         Ok(Ok(true)) => Seen::LosesStatements,
         // There may be no connection left for a second one.

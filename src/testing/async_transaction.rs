@@ -9,10 +9,10 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use futures_util::FutureExt as _;
 
 use super::LOST;
+use crate::conninfo::ConnectOptions;
 use crate::error::Error;
 use crate::options::Builder;
-use crate::options::Establish;
-use crate::postgres::establish::establish_in_clear;
+use crate::postgres::connector::Connector;
 use crate::stores::AsyncDieselSession;
 
 impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
@@ -34,7 +34,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     /// use diesel_session::{AsyncDieselSession, AsyncNow};
     ///
     /// # async fn test() -> Result<(), diesel_session::Error> {
-    /// let url = "postgres://app@db.example/shop_test";
+    /// let url = "postgres://app@localhost/shop_test";
     /// let sessions = AsyncDieselSession::builder().test_transaction(url).await?;
     /// let key = sessions.generate(None, None).await?;
     /// sessions.set(&key, "of no consequence", None).await?;
@@ -42,29 +42,35 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     /// # }
     /// ```
     pub async fn test_transaction(mut self, url: &str) -> Result<AsyncDieselSession, Error> {
-        let establish = self.establish.take().unwrap_or_else(establish_in_clear);
         self.pool.only_one_connection()?;
-        self.establish = Some(once(establish));
-        let store = self.connect(url).await?;
+        let options: ConnectOptions = url.parse()?;
+        let connectors = Connector::for_each_host(&options, &self.connection(), self.establish.take())?;
+        let store = self.connect_by(once(connectors), options.is_start_only()).await?;
         store.migrate().await?;
         store.connection().await?.begin_test_transaction().await?;
         Ok(store)
     }
 }
 
-/// Establishes one connection and refuses every other.
-fn once(establish: Establish) -> Establish {
+/// Establishes one connection, to whichever host, and refuses every other.
+fn once(connectors: Vec<Connector>) -> Vec<Connector> {
     let taken = Arc::new(AtomicBool::new(false));
-    Arc::new(move |address| {
-        let (taken, connection) = (Arc::clone(&taken), establish(address));
-        async move {
-            if taken.load(Ordering::SeqCst) {
-                return Err(BadConnection(LOST.to_owned()));
+    let only = |connector: Connector| {
+        let taken = Arc::clone(&taken);
+        let establish = move |_address| {
+            let (taken, connector) = (Arc::clone(&taken), connector.clone());
+            async move {
+                if taken.load(Ordering::SeqCst) {
+                    return Err(BadConnection(LOST.to_owned()));
+                }
+                let conn = connector.establish().await?;
+                taken.store(true, Ordering::SeqCst);
+                Ok(conn)
             }
-            let conn = connection.await?;
-            taken.store(true, Ordering::SeqCst);
-            Ok(conn)
-        }
-        .boxed()
-    })
+            .boxed()
+        };
+        // The address is in the connector.
+        Connector::by(Arc::new(establish), String::new())
+    };
+    connectors.into_iter().map(only).collect()
 }

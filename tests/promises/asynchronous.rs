@@ -395,7 +395,7 @@ fn settings_that_do_not_fit_are_refused() {
         assert_eq!(refused(builder().pool_size(2).pipelined(2).connect(url).await), "pipelined");
         assert_eq!(refused(builder().pipelined(0).connect(url).await), "pipelined");
         assert_eq!(refused(builder().connect("dbname=shop").await), "host");
-        assert_eq!(refused(builder().connect("host=/tmp sslmode=verify-full").await), "sslmode");
+        assert_eq!(refused(builder().connect("host=/tmp sslmode=nonsense").await), "sslmode");
         assert_eq!(refused(builder().connect("host=/tmp passfile=/x").await), "connection");
         assert_eq!(refused(builder().connect("nonsense").await), "conninfo");
         assert_eq!(refused(builder().connect("host=/tmp port=70000").await), "connection");

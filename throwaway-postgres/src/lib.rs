@@ -7,8 +7,9 @@ mod pgbouncer;
 
 pub use pgbouncer::PgBouncer;
 
+use std::fs::Permissions;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -212,6 +213,19 @@ pub fn binaries() -> io::Result<PathBuf> {
         .chain(std::env::split_paths(&path))
         .find(|directory| directory.join("initdb").exists())
         .ok_or_else(|| io::Error::other("no PostgreSQL server is installed: `apt install postgresql`, or name its binaries' directory in PG_BIN"))
+}
+
+/// Makes a file the server's, and readable by nobody else: PostgreSQL refuses to use a key that others can read.
+///
+/// # Errors
+///
+/// Where its owner or its rights cannot be changed.
+pub fn give_to_server(file: &Path) -> io::Result<()> {
+    if std::fs::metadata("/proc/self")?.uid() == 0 {
+        let (user, group) = user("postgres")?;
+        chown(file, Some(user), Some(group))?;
+    }
+    std::fs::set_permissions(file, Permissions::from_mode(0o600))
 }
 
 /// Neither PostgreSQL nor PgBouncer runs as root. A process group of its own spares the child the

@@ -20,7 +20,8 @@ use crate::conninfo::ConnectOptions;
 use crate::error::Error;
 use crate::options::Options;
 use crate::options::{Builder, PoolSettings};
-use crate::postgres::establish::{establish_in_clear, manager};
+use crate::postgres::connector::Connector;
+use crate::postgres::establish::manager;
 use crate::postgres::pooler::Poolers;
 use crate::retry::Verdict;
 
@@ -37,8 +38,8 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     }
 
     /// Sets the function that opens the pool's connections, TLS included. It gets an address that
-    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. The default is
-    /// `AsyncPgConnection::establish`, which has no TLS. If the server does not insist on TLS, that connection is in clear.
+    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. By default
+    /// the store opens them itself, over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
     /// The function decides how to verify certificates. It gets `sslmode=require` for every stricter mode, and nothing of
     /// what the connection string says about certificates.
@@ -111,12 +112,17 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     ///
     /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
     /// a host. Settings that only libpq reads do not count: the environment's variables, and files of passwords, services
-    /// and certificates. If it names several hosts, each has an equal share of the connection timeout, at least two
-    /// seconds.
+    /// and certificates that `url` does not name. If it names several hosts, each has an equal share of the connection
+    /// timeout, at least two seconds.
+    ///
+    /// The store reaches a remote host over TLS (feature `rustls`), unless `url` says otherwise. Without `sslrootcert`
+    /// nothing shows that it is the right host: say `sslmode=verify-full`. [`ConnectOptions`](ConnectOptions#tls) says what
+    /// each mode means.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address.
+    /// [`Error::Configuration`] for settings that do not fit, a string that is no address, or a file that cannot be used;
+    /// without the feature `rustls` for a remote host, unless `url` says `sslmode=disable`.
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
     /// connection comes within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses prepared
     /// statements.
@@ -131,15 +137,22 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
-        let (establish, settings) = (self.establish.take(), self.connection());
-        let addresses = options.asynchronous_addresses(&settings, establish.is_some())?;
-        let (poolers, limit) = (Poolers::default(), settings.time_of_each(addresses.len()));
-        let establish = establish.unwrap_or_else(establish_in_clear);
-        let establish = poolers.looked_for_by(establish, &settings, limit);
-        let hosts = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        let longest = limit.saturating_mul(hosts).max(settings.connection_timeout);
-        let wait = (!options.is_start_only()).then_some(longest);
-        self.build(manager(addresses, &settings, establish), wait, poolers).await
+        let connectors = Connector::for_each_host(options, &self.connection(), self.establish.take())?;
+        self.connect_by(connectors, options.is_start_only()).await
+    }
+
+    /// Builds a store with a new pool, of connections that these open.
+    pub(crate) async fn connect_by(
+        self,
+        connectors: Vec<Connector>,
+        start_only: bool,
+    ) -> Result<AsyncDieselSession, Error> {
+        let (settings, poolers) = (self.connection(), Poolers::default());
+        let hosts = u32::try_from(connectors.len()).unwrap_or(u32::MAX);
+        let each = settings.time_of_each(connectors.len());
+        let longest = each.saturating_mul(hosts).max(settings.connection_timeout);
+        let manager = manager(connectors, &settings, poolers.clone());
+        self.build(manager, (!start_only).then_some(longest), poolers).await
     }
 
     /// The store over a new pool; `wait` says how long to wait for its first connections, if at all.

@@ -77,7 +77,7 @@ pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
 }
 
 impl AsyncDieselSession {
-    /// Builds a store with a new pool and the default settings, as [`Builder::connect`] does. Without TLS.
+    /// Builds a store with a new pool and the default settings, as [`Builder::connect`] does.
     ///
     /// # Errors
     ///

@@ -1,0 +1,69 @@
+//! What opens connections to one host.
+
+use diesel::ConnectionResult;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+
+#[cfg(feature = "rustls")]
+use super::tls::TlsConnector;
+use crate::conninfo::{Address, ConnectOptions};
+use crate::error::Error;
+use crate::options::{ConnectionSettings, Establish};
+
+/// Opens connections to one host.
+#[derive(Clone)]
+pub(crate) struct Connector(Route);
+
+#[derive(Clone)]
+enum Route {
+    /// By a function that sees to TLS itself; with its address.
+    Function(Establish, String),
+    InClear(String),
+    #[cfg(feature = "rustls")]
+    Tls(Box<TlsConnector>),
+}
+
+impl Connector {
+    /// One for each host that the options name. `establish` is the application's own function, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`] for options that cannot be honoured, files of certificates included.
+    pub(crate) fn for_each_host(
+        options: &ConnectOptions,
+        settings: &ConnectionSettings,
+        establish: Option<Establish>,
+    ) -> Result<Vec<Self>, Error> {
+        if let Some(establish) = establish {
+            let addresses = options.addresses_for_the_application(settings)?;
+            return Ok(addresses.into_iter().map(|address| Self::by(establish.clone(), address)).collect());
+        }
+        options.asynchronous_addresses(settings)?.into_iter().map(Self::to).collect()
+    }
+
+    /// One that calls a function with this address.
+    pub(crate) fn by(establish: Establish, address: String) -> Self {
+        Self(Route::Function(establish, address))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    #[allow(clippy::unnecessary_wraps, reason = "with the feature `rustls` it fails")]
+    fn to(address: Address) -> Result<Self, Error> {
+        Ok(Self(Route::InClear(address.text)))
+    }
+
+    #[cfg(feature = "rustls")]
+    fn to(address: Address) -> Result<Self, Error> {
+        let Address { text, tls } = address;
+        let connector = TlsConnector::new(&text, &tls)?;
+        Ok(Self(connector.map_or(Route::InClear(text), |connector| Route::Tls(Box::new(connector)))))
+    }
+
+    pub(crate) async fn establish(&self) -> ConnectionResult<AsyncPgConnection> {
+        match &self.0 {
+            Route::Function(establish, address) => establish(address.clone()).await,
+            Route::InClear(address) => AsyncPgConnection::establish(address).await,
+            #[cfg(feature = "rustls")]
+            Route::Tls(connector) => Box::pin(connector.establish()).await,
+        }
+    }
+}

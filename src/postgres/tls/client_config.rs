@@ -1,0 +1,62 @@
+//! The parameters of a connection, as rustls has them.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::version::{TLS12, TLS13};
+
+use super::files;
+use super::verifier::{Authorities, Verifier};
+use crate::conninfo::{Roots, SslMode, TlsParameters, TlsVersion};
+use crate::error::Error;
+
+pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, Error> {
+    // Named here, so that it is the same whatever the application has made its process's default.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let versions: Vec<_> = [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)]
+        .into_iter()
+        .filter(|(version, _)| (parameters.oldest..=parameters.newest).contains(version))
+        .map(|(_, version)| version)
+        .collect();
+    let failed = |setting, reason: &str| Error::Configuration { setting, reason: reason.to_owned() };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(|_| failed("ssl_min_protocol_version", "rustls speaks no version between these bounds"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(
+            authorities(parameters)?,
+            parameters.mode == SslMode::VerifyFull,
+            algorithms,
+        )));
+    let mut config = match &parameters.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let certificate = files::certificates("sslcert", certificate)?;
+            let key = files::private_key(key)?;
+            let mismatch = |_| {
+                failed("sslkey", "it is not the key of the certificate of `sslcert`, or of no known kind")
+            };
+            builder.with_client_auth_cert(certificate, key).map_err(mismatch)?
+        }
+    };
+    config.enable_sni = parameters.sends_server_name;
+    // PostgreSQL resumes no session, and each connection is to be verified anew.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// As in libpq, the certificate is verified in every mode if there is something to verify it by.
+fn authorities(parameters: &TlsParameters) -> Result<Option<Authorities>, Error> {
+    let certificates = match &parameters.roots {
+        None => return Ok(None),
+        Some(Roots::System) => files::system_roots()?,
+        Some(Roots::File(name)) => files::certificates("sslrootcert", name)?,
+    };
+    let revoked = parameters.revoked.as_deref().map(files::revocation_lists).transpose()?;
+    let reason = "one of its certificates cannot be an authority's: see that each is an X.509 certificate";
+    Authorities::new(certificates, revoked.unwrap_or_default(), parameters.roots == Some(Roots::System))
+        .ok_or_else(|| Error::Configuration { setting: "sslrootcert", reason: reason.to_owned() })
+        .map(Some)
+}
