@@ -47,6 +47,8 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
     /// connection.
     ///
+    /// Behind a pooler the store calls the function twice for its first connection, and drops the second one.
+    ///
     /// # Examples
     ///
     /// ```no_run
