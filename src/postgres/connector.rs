@@ -3,6 +3,7 @@
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 
+use super::cancel::Cancel;
 #[cfg(feature = "rustls")]
 use super::tls::TlsConnector;
 use crate::conninfo::{Address, ConnectOptions};
@@ -56,6 +57,15 @@ impl Connector {
         let Address { text, tls } = address;
         let connector = TlsConnector::new(&text, &tls)?;
         Ok(Self(connector.map_or(Route::InClear(text), |connector| Route::Tls(Box::new(connector)))))
+    }
+
+    /// Cancels what a connection of these does. All hosts of an address have the same parameters of TLS.
+    pub(crate) fn cancel(&self) -> Cancel {
+        match &self.0 {
+            Route::Function(..) | Route::InClear(_) => Cancel::in_clear(),
+            #[cfg(feature = "rustls")]
+            Route::Tls(connector) => connector.cancel(),
+        }
     }
 
     pub(crate) async fn establish(&self) -> ConnectionResult<AsyncPgConnection> {

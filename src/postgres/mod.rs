@@ -6,6 +6,8 @@ mod asynchronous;
 mod backend_key;
 mod builder;
 #[cfg(feature = "diesel-async")]
+pub(crate) mod cancel;
+#[cfg(feature = "diesel-async")]
 pub(crate) mod connector;
 #[cfg(feature = "diesel-async")]
 pub(crate) mod establish;

@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::handshake::{Handshake, HandshakeFailed};
+use super::cancel::Cancel;
 use crate::conninfo::{SslMode, TlsParameters};
 use crate::error::Error;
 
@@ -45,6 +46,10 @@ impl TlsConnector {
             reason: "tokio-postgres does not take the address".to_owned(),
         })?;
         Ok(Some(Self { config, mode: parameters.mode, rustls }))
+    }
+
+    pub(crate) fn cancel(&self) -> Cancel {
+        Cancel::over_tls(self.rustls.clone())
     }
 
     pub(crate) async fn establish(&self) -> ConnectionResult<AsyncPgConnection> {

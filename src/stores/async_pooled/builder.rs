@@ -11,7 +11,6 @@ use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 
-use super::lent::Cancel;
 use super::pipelines::Pipelines;
 use super::pool::Pooled;
 use super::waiting::Background;
@@ -20,6 +19,7 @@ use crate::conninfo::ConnectOptions;
 use crate::error::Error;
 use crate::options::Options;
 use crate::options::{Builder, PoolSettings};
+use crate::postgres::cancel::Cancel;
 use crate::postgres::connector::Connector;
 use crate::postgres::establish::manager;
 use crate::postgres::pooler::Poolers;
@@ -97,7 +97,7 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self.pool.checked_size(false)?;
         self.check_pipelines(pool.size())?;
         let options = self.options()?;
-        Ok(over(pool, &self, options, Poolers::default()))
+        Ok(over(pool, &self, options, (Poolers::default(), Cancel::in_clear())))
     }
 
     fn check_pipelines(&self, size: u32) -> Result<(), Error> {
@@ -153,8 +153,9 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         let hosts = u32::try_from(connectors.len()).unwrap_or(u32::MAX);
         let each = settings.time_of_each(connectors.len());
         let longest = each.saturating_mul(hosts).max(settings.connection_timeout);
+        let cancel = connectors.first().map_or_else(Cancel::in_clear, Connector::cancel);
         let manager = manager(connectors, &settings, poolers.clone());
-        self.build(manager, (!start_only).then_some(longest), poolers).await
+        self.build(manager, (!start_only).then_some(longest), (poolers, cancel)).await
     }
 
     /// The store over a new pool; `wait` says how long to wait for its first connections, if at all.
@@ -162,7 +163,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         self,
         manager: AsyncDieselConnectionManager<AsyncPgConnection>,
         wait: Option<Duration>,
-        poolers: Poolers,
+        of_connections: (Poolers, Cancel),
     ) -> Result<AsyncDieselSession, Error> {
         let options = self.options()?;
         let size = self.pool.checked_size(false)?;
@@ -172,7 +173,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         });
         let pool = Pool::builder(manager).max_size(size as usize).pre_recycle(is_young).build();
         let pool = pool.map_err(|source| Error::System { what: "pool", source: source.into() })?;
-        let store = over(pool, &self, options, poolers);
+        let store = over(pool, &self, options, of_connections);
         if let Some(longest) = wait {
             let connections = (0..self.pool.min_idle).map(|_| store.pool.lend(longest));
             drop(try_join_all(connections).await?);
@@ -189,7 +190,7 @@ pub(super) fn over<P: AsyncPool>(
     pool: P,
     settings: &Builder<AsyncPgConnection, P>,
     options: Options,
-    poolers: Poolers,
+    (poolers, cancel): (Poolers, Cancel),
 ) -> AsyncDieselSession<P> {
     let connection = &settings.pool.connection;
     let call_timeout = connection.connection_timeout + connection.statement_timeout;
@@ -198,7 +199,7 @@ pub(super) fn over<P: AsyncPool>(
         pool,
         connection_timeout: connection.connection_timeout,
         call_timeout,
-        cancel: Cancel::in_clear(),
+        cancel,
         poolers,
         verdict: Verdict::default(),
         answers: Arc::default(),

@@ -2,34 +2,16 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager as _};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::{CancelToken, NoTls};
 
 use super::AsyncPool;
 use crate::database::Liveness as _;
+use crate::postgres::cancel::Cancel;
 use crate::retry::Lease;
-
-type Request = dyn Fn(CancelToken) -> BoxFuture<'static, Result<(), tokio_postgres::Error>> + Send + Sync;
-
-/// Asks a server to cancel what a connection does.
-#[derive(Clone)]
-pub(super) struct Cancel {
-    request: Arc<Request>,
-}
-
-impl Cancel {
-    /// Without TLS.
-    pub(super) fn in_clear() -> Self {
-        Self { request: Arc::new(|token| async move { token.cancel_query(NoTls).await }.boxed()) }
-    }
-}
 
 /// Goes back to the pool when it is dropped; if its transaction manager is in error, the pool loses it.
 pub(crate) struct Lent<P: AsyncPool> {
@@ -52,7 +34,7 @@ impl<P: AsyncPool> Lease for Lent<P> {
         self.give_up();
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            let cancelled = (self.cancel.request)(self.cancel_token());
+            let cancelled = self.cancel.request(self.cancel_token());
             // The server answers the ping after what it was asked before. Whatever comes of both, the connection is closed.
             let _answered = timeout(GRACE, async { (cancelled.await, self.ping().await) }).await;
             drop(self);

@@ -10,6 +10,7 @@ use super::AsyncOnConnection;
 use crate::error::Error;
 use crate::operations::{ExecuteAsync, Operation, Update, async_contracts};
 use crate::options::{Builder, Options};
+use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
 use crate::retry;
 
@@ -98,6 +99,9 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
     /// off. The session table is found as the pool's connections find tables.
     ///
+    /// A call that is late ends with a request to cancel its statement. The store sends that without TLS, so it cancels
+    /// nothing over a pool whose connections need TLS. A connection counts for two seconds more, and is closed then.
+    ///
     /// # Examples
     ///
     /// ```no_run
@@ -115,7 +119,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// ```
     #[must_use]
     pub fn new(pool: P) -> Self {
-        builder::over(pool, &Builder::default(), Options::default(), Poolers::default())
+        builder::over(pool, &Builder::default(), Options::default(), (Poolers::default(), Cancel::in_clear()))
     }
 
     /// The pool, for the application's own queries.

@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout_at};
 
 use super::AsyncPool;
-use super::lent::{Cancel, Lent};
+use super::lent::Lent;
 use super::waiting::{Background, Wanted};
 use crate::error::{BoxedError, Error};
+use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
 use crate::retry::{Job, Source, Verdict};
 

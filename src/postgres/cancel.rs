@@ -1,0 +1,38 @@
+//! Requests to cancel what a connection does.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio_postgres::{CancelToken, NoTls};
+
+type Request = dyn Fn(CancelToken) -> BoxFuture<'static, Result<(), tokio_postgres::Error>> + Send + Sync;
+
+/// Asks a server to cancel what a connection does. The request goes the same way as the connection: it has the connection's
+/// secret in it.
+#[derive(Clone)]
+pub(crate) struct Cancel(Arc<Request>);
+
+impl Cancel {
+    /// For connections without TLS. For others the request fails, before anything is sent.
+    pub(crate) fn in_clear() -> Self {
+        Self(Arc::new(|token| async move { token.cancel_query(NoTls).await }.boxed()))
+    }
+
+    /// For connections that these parameters of TLS were made for.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn over_tls(rustls: tokio_postgres_rustls::MakeRustlsConnect) -> Self {
+        Self(Arc::new(move |token| {
+            let rustls = rustls.clone();
+            async move { token.cancel_query(rustls).await }.boxed()
+        }))
+    }
+
+    /// Ends when the server has the request, which can be before it has cancelled anything.
+    pub(crate) fn request(
+        &self,
+        token: CancelToken,
+    ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + use<> {
+        (self.0)(token)
+    }
+}
