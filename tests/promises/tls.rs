@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,10 @@ use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, T
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection};
 
 use crate::certificates::{Authority, Files, Listening, authority_itself, expired, of, self_signed};
 use crate::support::{Sql as _, shown};
@@ -393,6 +398,63 @@ fn parameters_that_cannot_be_honoured_are_refused() {
     ] {
         let address = format!("host=localhost port=1 password={PASSWORD} {parameters}");
         assert_eq!(refused_setting(&address), setting, "{parameters}");
+    }
+}
+
+/// A server that speaks TLS with this certificate and this key. Sends of each client whether it took them.
+fn speaking_tls(certificate: &str, key: &str) -> (u16, Receiver<bool>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_cert_resolver(Arc::new(shown)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (took, taken) = channel();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut request) = (client.unwrap(), [0; 8]);
+            if client.read_exact(&mut request).is_err() || client.write_all(b"S").is_err() {
+                continue;
+            }
+            let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut done = true;
+            while done && server.is_handshaking() {
+                done = server.complete_io(&mut client).is_ok();
+            }
+            if took.send(done).is_err() {
+                return;
+            }
+        }
+    });
+    (port, taken)
+}
+
+/// Else channel binding would hold for somebody between, who has seen the server's certificate as everybody can.
+#[test]
+fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() {
+    let authority = Authority::named("the authority");
+    let (server, other) = (authority.signs(&of("localhost")), authority.signs(&of("localhost")));
+    let files = Files::new();
+    let roots = files.write("authority.crt", &authority.pem);
+    let trusting = format!("sslrootcert={}", roots.display());
+    for (key, taken) in [(&server.key, true), (&other.key, false)] {
+        let (port, heard) = speaking_tls(&server.certificate, key);
+        for version in ["ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_version=TLSv1.3"] {
+            for rest in ["sslmode=require", &format!("sslmode=verify-full {trusting}")] {
+                let address =
+                    format!("host=localhost hostaddr=127.0.0.1 port={port} user=app {version} {rest}");
+                let (end, said) = RUNTIME.block_on(by_us(&address, SOON));
+                assert_eq!(end, End::Refused);
+                let took: Vec<_> = heard.try_iter().collect();
+                assert!(
+                    !took.is_empty() && took.iter().all(|took| *took == taken),
+                    "{address}: {took:?}, {said}"
+                );
+            }
+        }
     }
 }
 
