@@ -22,7 +22,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::certificates::{Authority, Files, Listening, authority_itself, expired, of, self_signed};
-use crate::support::{Sql as _, shown};
+use crate::support::{LATE, Sql as _, shown};
 use crate::waiting::RUNTIME;
 
 /// How an address ends.
@@ -72,7 +72,11 @@ async fn by_us(address: &str, limit: TimeDelta) -> (End, String) {
     (if answer.ssl { End::Encrypted } else { End::InClear }, String::new())
 }
 
+/// For an address that is refused.
 const SOON: TimeDelta = TimeDelta::milliseconds(600);
+
+/// For one that is not: nobody waits so long.
+const LONG: TimeDelta = TimeDelta::seconds(20);
 
 /// Of every role.
 const PASSWORD: &str = "Op3nSesame";
@@ -95,7 +99,7 @@ fn same_ends(addresses: Vec<String>) -> [usize; 3] {
                 let told = address.clone();
                 let psql = tokio::task::spawn_blocking(move || by_psql(&told)).await.unwrap();
                 // Only one who is let in needs the time for it.
-                let limit = if psql.0 == End::Refused { SOON } else { TimeDelta::seconds(20) };
+                let limit = if psql.0 == End::Refused { SOON } else { LONG };
                 let ours = by_us(&address, limit).await;
                 (address, psql, ours)
             })
@@ -321,7 +325,7 @@ fn all_connections_of_a_store_are_encrypted_and_verified() {
         let with = |ssl: bool| {
             format!("SELECT count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE usename = 'bound' AND ssl = {ssl}")
         };
-        assert!(admin.number(&with(true)) > 1);
+        assert!(admin.number(&with(true)) > 0);
         assert_eq!(admin.number(&with(false)), 0);
     });
 }
@@ -334,10 +338,12 @@ fn the_systems_certificates_are_those_that_openssl_would_take() {
         let (address, known) = server.split_once(' ').unwrap();
         let end = |host: &str, more: &str| {
             let to = format!("host={host} hostaddr={address} user=either dbname=postgres");
-            let (end, said) = RUNTIME.block_on(by_us(&format!("{to} sslrootcert=system {more}"), SOON));
+            let limit = if known == "known" && host == "localhost" { LONG } else { SOON };
+            let (end, said) = RUNTIME.block_on(by_us(&format!("{to} sslrootcert=system {more}"), limit));
             (end == End::Encrypted, said)
         };
-        assert_eq!(end("localhost", "").0, known == "known", "{:?}", end("localhost", ""));
+        let (encrypted, said) = end("localhost", "");
+        assert_eq!(encrypted, known == "known", "{said}");
         assert_eq!(end("localhost", "sslmode=verify-full").0, known == "known");
         assert!(!end("db.example", "").0);
         assert!(end("localhost", "sslmode=verify-ca").1.contains("verify-full"));
@@ -448,11 +454,8 @@ fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() 
                     format!("host=localhost hostaddr=127.0.0.1 port={port} user=app {version} {rest}");
                 let (end, said) = RUNTIME.block_on(by_us(&address, SOON));
                 assert_eq!(end, End::Refused);
-                let took: Vec<_> = heard.try_iter().collect();
-                assert!(
-                    !took.is_empty() && took.iter().all(|took| *took == taken),
-                    "{address}: {took:?}, {said}"
-                );
+                let first = heard.recv_timeout(LATE).unwrap();
+                assert!(heard.try_iter().chain([first]).all(|took| took == taken), "{address}: {said}");
             }
         }
     }
@@ -520,9 +523,8 @@ fn says_nothing_in_clear(answer: &'static [u8], address: &str) {
     assert!(!said.contains(PASSWORD), "{said}");
     let builder = AsyncDieselSession::builder().connection_timeout(SOON);
     assert!(RUNTIME.block_on(builder.test_transaction(&address)).is_err());
-    let all: Vec<_> = heard.try_iter().collect();
-    assert!(!all.is_empty(), "{address}");
-    for said in all {
+    let first = heard.recv_timeout(LATE).unwrap();
+    for said in heard.try_iter().chain([first]) {
         assert_eq!(said[..8], SSL_REQUEST, "{address}");
         // A handshake begins with its version. Nothing else may follow.
         assert!(said.len() == 8 || said[8..10] == [22, 3], "{address}: {said:?}");
