@@ -330,6 +330,33 @@ fn all_connections_of_a_store_are_encrypted_and_verified() {
     });
 }
 
+/// It waits for a standby that never comes, and a server process that waits does not notice that its client has left.
+#[test]
+fn a_late_statement_is_cancelled_over_tls() {
+    let authority = Authority::named("the authority");
+    let server = Listening::start(Some(&authority.signs(&of("localhost"))), "", PROOFS);
+    add_roles(&server, &PROVERS);
+    let mut admin = PgConnection::establish(&server.server.url("postgres")).unwrap();
+    admin.run("GRANT CREATE ON SCHEMA public TO bound");
+    let address = format!("{} password={PASSWORD} sslmode=require", server.to("bound"));
+    RUNTIME.block_on(async {
+        let second = TimeDelta::seconds(1);
+        let builder = AsyncDieselSession::builder().connection_timeout(second).statement_timeout(second);
+        let options = address.parse::<ConnectOptions>().unwrap().options("-c synchronous_commit=on");
+        let store = builder.pool_size(1).connect_with(&options).await.unwrap();
+        store.migrate().await.unwrap();
+        admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+        admin.run("SELECT pg_reload_conf()");
+        // The first may come before the server has read its new setting.
+        while store.generate(None, None).await.is_ok() {}
+        let started = Instant::now();
+        while admin.number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0 {
+            assert!(started.elapsed() < LATE, "the server process still waits");
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
 /// Of libpq, 16 and later. The file is one that OpenSSL would look at as well.
 #[test]
 fn the_systems_certificates_are_those_that_openssl_would_take() {
