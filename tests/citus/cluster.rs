@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{AsyncDieselSession, Builder};
 
-use crate::support::{Postgres, Sql as _};
+use crate::support::{AsyncBuilder, Postgres, Sql as _};
 
 pub(crate) fn url() -> String {
     std::env::var("CITUS_DATABASE_URL")
@@ -65,10 +64,7 @@ impl Distributed {
         store
     }
 
-    pub(crate) async fn async_store(
-        &self,
-        settings: Builder<AsyncPgConnection, Pool<AsyncPgConnection>>,
-    ) -> AsyncDieselSession {
+    pub(crate) async fn async_store(&self, settings: AsyncBuilder) -> AsyncDieselSession {
         let store = settings.schema(&self.schema).connect(&url()).await.unwrap();
         store.check().await.unwrap();
         assert_eq!(store.migrate().await.unwrap(), 0);

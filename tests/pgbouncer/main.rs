@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use diesel::prelude::*;
-use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Builder, Error, Expiry, OwnerLimit, TimeDelta,
+    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Error, Expiry, OwnerLimit, TimeDelta,
 };
 use throwaway_postgres::{PgBouncer, Server};
 
@@ -21,7 +20,7 @@ mod support;
 #[path = "../promises/waiting.rs"]
 mod waiting;
 
-use support::Sql as _;
+use support::{AsyncBuilder, Sql as _};
 use waiting::runtime;
 
 fn program() -> PathBuf {
@@ -39,12 +38,11 @@ fn bouncer(server: &Server, settings: &[&str]) -> PgBouncer {
 mod laws {
     use std::sync::LazyLock;
 
-    use diesel_async::AsyncPgConnection;
-    use diesel_session::{AsyncDieselSession, Builder, OwnerLimit};
+    use diesel_session::{AsyncDieselSession, OwnerLimit};
     use throwaway_postgres::{PgBouncer, Server};
 
     use super::{KEEPS, TRANSACTION, bouncer};
-    use crate::support::{Database, bounded};
+    use crate::support::{AsyncBuilder, Database, bounded};
     use crate::waiting::{Waiting, made};
 
     static POOLER: LazyLock<(PgBouncer, Server)> = LazyLock::new(|| {
@@ -54,7 +52,7 @@ mod laws {
     });
 
     /// A database is made and dropped at the server, and used through the pooler.
-    fn hold(settings: Builder<AsyncPgConnection>, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
+    fn hold(settings: AsyncBuilder, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let (bouncer, server) = &*POOLER;
         let database = Database::on(&server.url("postgres"));
         law(&made(async {
@@ -87,7 +85,7 @@ fn reads_that_share_connections_do_so_too() {
     under_load("four connections for reads", || AsyncDieselSession::builder().pipelined(4));
 }
 
-fn under_load(reads: &str, builder: impl Fn() -> Builder<AsyncPgConnection>) {
+fn under_load(reads: &str, builder: impl Fn() -> AsyncBuilder) {
     const TASKS: usize = 64;
     const ROUNDS: usize = 60;
     let server = Server::start(&[]).unwrap();

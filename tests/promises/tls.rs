@@ -7,12 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::sql_types::Bool;
 use diesel::{Connection as _, PgConnection, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, TimeDelta};
+use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, ConnectOptions, Error, TimeDelta};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection};
+use tokio::time::sleep;
 
 use crate::certificates::{Authority, Files, Listening, authority_itself, expired, of, self_signed};
 use crate::support::{LATE, Sql as _, shown};
