@@ -166,19 +166,28 @@ struct Driver {
 }
 
 impl Driver {
+    /// The driver takes a free port of IPv4, then wants the same of IPv6, and ends if another program was faster.
     fn start() -> Self {
+        (0..5).find_map(|_| Self::try_start()).expect("a driver that says its port: see its log above")
+    }
+
+    fn try_start() -> Option<Self> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect(MISSING);
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = BufReader::new(process.stdout.take()?).lines().map_while(Result::ok);
         let port =
             |line: String| line.trim_end_matches('.').rsplit_once("successfully on port ")?.1.parse().ok();
-        let port = said.find_map(port);
-        Self { port: port.expect("the driver says its port"), process }
+        match said.find_map(port) {
+            Some(port) => Some(Self { port, process }),
+            None => {
+                process.wait().expect("it has ended");
+                None
+            }
+        }
     }
 
     fn address(&self) -> String {
