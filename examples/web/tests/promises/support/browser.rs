@@ -178,16 +178,14 @@ impl Driver {
             .stdout(Stdio::piped())
             .spawn()
             .expect(MISSING);
-        let mut said = BufReader::new(process.stdout.take()?).lines().map_while(Result::ok);
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port =
             |line: String| line.trim_end_matches('.').rsplit_once("successfully on port ")?.1.parse().ok();
-        match said.find_map(port) {
-            Some(port) => Some(Self { port, process }),
-            None => {
-                process.wait().expect("it has ended");
-                None
-            }
+        if let Some(port) = said.find_map(port) {
+            return Some(Self { process, port });
         }
+        process.wait().unwrap();
+        None
     }
 
     fn address(&self) -> String {
