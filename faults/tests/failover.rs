@@ -105,8 +105,10 @@ fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kin
         most
     });
     println!("at most {most} server processes wait, of a pool of {POOL}");
+    // The blocking store cannot cancel a statement: a second pool takes the place of the first.
+    let pools = if kind == Kind::Blocking { 2 } else { 1 };
     assert!(
-        (i64::from(POOL)..=2 * i64::from(POOL)).contains(&most),
+        (i64::from(POOL)..=pools * i64::from(POOL)).contains(&most),
         "{most} server processes wait, of a pool of {POOL}"
     );
     synchronous_standby_names(&mut admin, "");

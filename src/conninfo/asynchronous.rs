@@ -1,8 +1,9 @@
 //! The addresses that tokio-postgres takes.
 
-use super::{ConnectOptions, parse};
+use super::ssl_mode::SslMode;
 #[cfg(feature = "rustls")]
-use super::{SslMode, tls_parameters::TlsParameters};
+use super::tls_parameters::TlsParameters;
+use super::{ConnectOptions, parse};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
@@ -92,21 +93,22 @@ impl ConnectOptions {
         &self,
         settings: &ConnectionSettings,
     ) -> Result<Vec<String>, Error> {
-        let mut options = self.for_tokio_postgres(settings, |keyword| keyword.starts_with("ssl"))?;
-        options.parameters.retain(|(keyword, _)| keyword == "sslmode" || !keyword.starts_with("ssl"));
-        for (keyword, value) in &mut options.parameters {
-            match (keyword.as_str(), value.as_str()) {
-                ("sslmode", "verify-ca" | "verify-full") => "require".clone_into(value),
-                ("sslmode", "allow") => {
-                    return refuse(
-                        "sslmode",
-                        "the application's function knows no allow: say prefer or require",
-                    );
+        let address = |mut options: Self| {
+            // Written in any case: without one, tokio-postgres goes in clear if the server has no TLS.
+            let mode = match options.ssl_mode()? {
+                SslMode::Disable => "disable",
+                SslMode::Prefer => "prefer",
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
+                SslMode::Allow => {
+                    let reason = "the application's function knows no allow: say prefer or require";
+                    return refuse("sslmode", reason);
                 }
-                _ => {}
-            }
-        }
-        options.each_host()?.into_iter().map(Self::checked).collect()
+            };
+            options.parameters.retain(|(keyword, _)| !keyword.starts_with("ssl"));
+            options.with("sslmode", mode).checked()
+        };
+        let options = self.for_tokio_postgres(settings, |keyword| keyword.starts_with("ssl"))?;
+        options.each_host()?.into_iter().map(address).collect()
     }
 
     /// These options under the names and in the units of tokio-postgres. `is_read_by_others` says which parameters it

@@ -8,13 +8,13 @@ use tokio_postgres::{CancelToken, NoTls};
 
 type Request = dyn Fn(CancelToken) -> BoxFuture<'static, Result<(), tokio_postgres::Error>> + Send + Sync;
 
-/// Asks a server to cancel what a connection does. The request goes the same way as the connection: it has the connection's
-/// secret in it.
+/// Asks a server to cancel what a connection does. The request has a secret in it, which can do no more than that. The
+/// connection is closed after it.
 #[derive(Clone)]
 pub(crate) struct Cancel(Arc<Request>);
 
 impl Cancel {
-    /// For connections without TLS. For others the request fails, before anything is sent.
+    /// Without TLS, as libpq sends it up to version 16. It fails for a connection that requires TLS.
     pub(crate) fn in_clear() -> Self {
         Self(Arc::new(|token| async move { token.cancel_query(NoTls).await }.boxed()))
     }

@@ -59,13 +59,15 @@ impl Connector {
         Ok(Self(connector.map_or(Route::InClear(text), |connector| Route::Tls(Box::new(connector)))))
     }
 
-    /// Cancels what a connection of these does. All hosts of an address have the same parameters of TLS.
-    pub(crate) fn cancel(&self) -> Cancel {
-        match &self.0 {
-            Route::Function(..) | Route::InClear(_) => Cancel::in_clear(),
+    /// Cancels what a connection to any of these hosts does. Those with TLS have the same parameters, and what cancels over
+    /// TLS goes in clear to a host without it.
+    pub(crate) fn cancel_of_all(hosts: &[Self]) -> Cancel {
+        let over_tls = hosts.iter().find_map(|host| match &host.0 {
+            Route::Function(..) | Route::InClear(_) => None,
             #[cfg(feature = "rustls")]
-            Route::Tls(connector) => connector.cancel(),
-        }
+            Route::Tls(connector) => Some(connector.cancel()),
+        });
+        over_tls.unwrap_or_else(Cancel::in_clear)
     }
 
     pub(crate) async fn establish(&self) -> ConnectionResult<AsyncPgConnection> {

@@ -66,6 +66,7 @@ impl Poolers {
         settings: &ConnectionSettings,
         limit: Duration,
     ) -> ConnectionResult<AsyncPgConnection> {
+        self.refuse(None);
         let (mut conn, seen) = match self.seen(host) {
             Some(seen) => (connector.establish().await?, seen),
             None => looked_at(connector, limit).await?,
@@ -75,7 +76,7 @@ impl Poolers {
             Seen::KeepsStatements => settings.schema.as_ref().map(|_| Refused::LeaksSchema),
             Seen::LosesStatements => Some(Refused::LosesStatements),
         };
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        self.refuse(refused);
         if let Some(refused) = refused {
             return Err(BadConnection(refused.error().to_string()));
         }
@@ -93,6 +94,10 @@ impl Poolers {
     /// [`Error::TransactionPooler`]; [`Error::Configuration`] for a schema, which would leak to the pooler's other clients.
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).map(Refused::error)
+    }
+
+    fn refuse(&self, refused: Option<Refused>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     fn seen(&self, host: usize) -> Option<Seen> {

@@ -99,6 +99,11 @@ fn whoever_establishes_connections_sees_to_tls() {
     let strict = "host=a sslmode=verify-full sslrootcert=/ca.pem";
     let config: Config = addresses(strict, true).unwrap()[0].parse().unwrap();
     assert_eq!(config.get_ssl_mode(), tokio_postgres::config::SslMode::Require);
+    // A remote host is never reached in clear unasked, whoever connects.
+    for (said, mode) in [("", "require"), ("sslrootcert=system", "require"), ("sslmode=disable", "disable")] {
+        let address = &addresses(&format!("host=db.example {said}"), true).unwrap()[0];
+        assert!(address.contains(&format!("sslmode='{mode}'")), "{said}: {address}");
+    }
     #[cfg(not(feature = "rustls"))]
     assert!(addresses(strict, false).is_err());
 }

@@ -153,7 +153,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         let hosts = u32::try_from(connectors.len()).unwrap_or(u32::MAX);
         let each = settings.time_of_each(connectors.len());
         let longest = each.saturating_mul(hosts).max(settings.connection_timeout);
-        let cancel = connectors.first().map_or_else(Cancel::in_clear, Connector::cancel);
+        let cancel = Connector::cancel_of_all(&connectors);
         let manager = manager(connectors, &settings, poolers.clone());
         self.build(manager, (!start_only).then_some(longest), (poolers, cancel)).await
     }

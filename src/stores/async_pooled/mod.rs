@@ -99,8 +99,10 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
     /// off. The session table is found as the pool's connections find tables.
     ///
-    /// A call that is late ends with a request to cancel its statement. The store sends that without TLS, so it cancels
-    /// nothing over a pool whose connections need TLS. A connection counts for two seconds more, and is closed then.
+    /// If a call is late, the store asks the server to cancel its statement. It knows nothing of your pool's TLS, so it asks
+    /// without TLS, as libpq does up to version 16. The request has no data of a session in it. It fails for a connection
+    /// with `sslmode=require`. Such a connection stays in the pool's count for two seconds and is then closed. If its server
+    /// process waits for a lost standby, that process stays.
     ///
     /// # Examples
     ///

@@ -136,7 +136,7 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        answered_by(deadline, job).await
+        self.pool.answered(answered_by(deadline, job)).await
     }
 
     fn call_timeout(&self) -> Duration {

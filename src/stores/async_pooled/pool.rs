@@ -65,6 +65,24 @@ impl<P: AsyncPool> Pooled<P> {
     }
 }
 
+impl<P: AsyncPool> Pooled<P> {
+    /// Waits for an answer. If none comes, and no other call had one in that time, the idle connections lead to the same
+    /// silent server.
+    pub(super) async fn answered<R>(
+        &self,
+        answer: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let before = self.answers.load(Ordering::Relaxed);
+        let answer = answer.await;
+        if answer.is_ok() {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        } else if self.answers.load(Ordering::Relaxed) == before {
+            self.pool.discard_idle();
+        }
+        answer
+    }
+}
+
 impl<P: AsyncPool> Source for Pooled<P> {
     type Connection = AsyncPgConnection;
     type Lease = Lent<P>;
@@ -74,15 +92,7 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        let before = self.answers.load(Ordering::Relaxed);
-        let answer = answered_by(deadline, ToItsEnd { job: Some(job), deadline }).await;
-        if answer.is_ok() {
-            self.answers.fetch_add(1, Ordering::Relaxed);
-        } else if self.answers.load(Ordering::Relaxed) == before {
-            // Nobody had an answer in all that time: the idle connections lead to the same silent server.
-            self.pool.discard_idle();
-        }
-        answer
+        self.answered(answered_by(deadline, ToItsEnd { job: Some(job), deadline })).await
     }
 
     fn call_timeout(&self) -> Duration {
