@@ -278,6 +278,8 @@ pub(crate) trait Sql: SessionConnection {
         while self.number(WAITERS) == 0 {
             assert!(started.elapsed() < LATE, "nobody waits for a lock");
             thread::yield_now();
+            // In a transaction PostgreSQL shows the activity as it was at the first look.
+            self.run("SELECT pg_stat_clear_snapshot()");
         }
     }
 
