@@ -12,8 +12,9 @@ use crate::error::Error;
 pub(super) struct Attempts<'a, S> {
     source: &'a S,
     pub(super) deadline: Instant,
-    /// At worst every connection in the pool is lost, and the next is new.
-    replacements: u32,
+    /// At worst every connection in the pool is lost, and the next is new. Known from the first lost one on: most calls lose
+    /// none, and a pool may have to lock something to tell its size.
+    replacements: Option<u32>,
     /// Likewise for connections that take no writes, from the first one on.
     others: Option<u32>,
     /// What the last lost connection said.
@@ -23,7 +24,7 @@ pub(super) struct Attempts<'a, S> {
 impl<'a, S: Source> Attempts<'a, S> {
     pub(super) fn of(source: &'a S) -> Self {
         let deadline = Instant::now() + source.call_timeout();
-        Self { source, deadline, replacements: source.size(), others: None, lost: None }
+        Self { source, deadline, replacements: None, others: None, lost: None }
     }
 
     pub(super) async fn connection(&mut self) -> Result<S::Lease, Error> {
@@ -45,8 +46,12 @@ impl<'a, S: Source> Attempts<'a, S> {
             return Err(failure.into());
         }
         match failure {
-            Failure::Lost(source) if self.replacements > 0 => {
-                self.replacements -= 1;
+            Failure::Lost(source) => {
+                let replacements = self.replacements.get_or_insert_with(|| self.source.size());
+                if *replacements == 0 {
+                    return Err(Error::ConnectionLost { source });
+                }
+                *replacements -= 1;
                 self.lost = Some(source);
                 Ok(())
             }

@@ -11,9 +11,9 @@ use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 
+use super::background::Background;
 use super::pipelines::Pipelines;
-use super::pool::Pooled;
-use super::waiting::Background;
+use super::pool::{LIFETIME, Pooled};
 use super::{AsyncDieselSession, AsyncPool};
 use crate::conninfo::ConnectOptions;
 use crate::error::Error;
@@ -181,9 +181,6 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         Ok(store)
     }
 }
-
-/// How long a pool of our own keeps a connection. The same as r2d2's, for the blocking store.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// A store over a pool that exists.
 pub(super) fn over<P: AsyncPool>(

@@ -14,13 +14,14 @@ use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
 use crate::retry;
 
+mod background;
 mod builder;
+mod leaving;
 mod lent;
 mod migrating;
 mod pipelines;
 mod pool;
 mod pools;
-mod waiting;
 
 pub use pools::AsyncPool;
 

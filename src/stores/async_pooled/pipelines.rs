@@ -18,14 +18,11 @@ use tokio::time::{sleep, timeout};
 
 use super::AsyncPool;
 use super::lent::Lent;
-use super::pool::{Pooled, answered_by};
+use super::pool::{LIFETIME, Pooled, answered_by};
 use crate::database::{Liveness, QueryFuture};
 use crate::error::{BoxedError, Error};
 use crate::postgres::{RunQuery, row, rows};
 use crate::retry::{Job, Lease, Source, Verdict};
-
-/// How long a connection is shared, as the pool lends its own: then another takes its place, and the pool has it back.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The shared connections, each made when it is first wanted, and again when it was lost.
 pub(super) struct Pipelines<P: AsyncPool> {

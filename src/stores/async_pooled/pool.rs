@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
@@ -13,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout_at};
 
 use super::AsyncPool;
+use super::background::Background;
+use super::leaving::Leaving;
 use super::lent::Lent;
-use super::waiting::{Background, Wanted};
 use crate::error::{BoxedError, Error};
 use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
@@ -43,7 +42,7 @@ impl<P: AsyncPool> Pooled<P> {
         let lent = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                match Wanted::of(&self.pool, &self.background).await {
+                match self.background.connection(&self.pool).await {
                     Ok(conn) => return Ok(Lent::new(conn, &self.cancel)),
                     Err(source) => failed = Some(source.into()),
                 }
@@ -63,9 +62,7 @@ impl<P: AsyncPool> Pooled<P> {
             }
         }
     }
-}
 
-impl<P: AsyncPool> Pooled<P> {
     /// Waits for an answer. If none comes, and no other call had one in that time, the idle connections lead to the same
     /// silent server.
     pub(super) async fn answered<R>(
@@ -92,7 +89,7 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        self.answered(answered_by(deadline, ToItsEnd { job: Some(job), deadline })).await
+        self.answered(answered_by(deadline, to_its_end(job, deadline))).await
     }
 
     fn call_timeout(&self) -> Duration {
@@ -112,6 +109,10 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 }
 
+/// How long a pool of our own keeps a connection, and how long one is shared before the pool has it back. The same as
+/// r2d2's, for the blocking store.
+pub(super) const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
 /// Between two attempts to get a connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -124,35 +125,15 @@ pub(super) async fn answered_by<T>(deadline: Instant, work: impl Future<Output =
         .map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
 }
 
-/// A job that goes on after its caller has left, until the deadline: its connection goes back to the pool when the server
-/// has answered, or when it breaks, and no other call meets what is still under way on it. At the deadline the job is
-/// dropped, and its connection abandoned.
-struct ToItsEnd<R: Send + 'static> {
-    job: Option<Job<R>>,
-    deadline: Instant,
-}
-
-impl<R: Send> Future for ToItsEnd<R> {
-    type Output = R;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        // One that panics is not asked again.
-        let Some(mut job) = self.job.take() else { return Poll::Pending };
-        let done = job.as_mut().poll(context);
-        if done.is_pending() {
-            self.job = Some(job);
-        }
-        done
-    }
-}
-
-impl<R: Send> Drop for ToItsEnd<R> {
-    fn drop(&mut self) {
-        if let (Some(job), Ok(runtime)) = (self.job.take(), Handle::try_current()) {
-            let deadline = self.deadline;
+/// The job goes on after its caller has left, until the deadline: its connection goes back to the pool when the server has
+/// answered, or when it breaks, and no other call meets what is still under way on it. At the deadline the job is dropped,
+/// and its connection abandoned.
+fn to_its_end<R: Send + 'static>(job: Job<R>, deadline: Instant) -> impl Future<Output = R> {
+    Leaving::new(job, move |job| {
+        if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { timeout_at(deadline.into(), job).await.is_ok() });
         }
-    }
+    })
 }
 
 impl<P> fmt::Debug for Pooled<P> {
