@@ -27,11 +27,7 @@ on_each_store! {
 
 fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(kind: Kind) {
     let Pair { mut primary, mut standby, address } = Pair::new();
-    let store = Store::new(kind, &address);
-    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
-    clients.start(&store, 8).unwrap();
-    clients.wait_for(1_000).unwrap();
-    clients.note_fault();
+    let (store, mut clients) = under_load(kind, &address);
     primary.kill_all().unwrap();
     // The clients notice, and find nobody who takes their writes.
     clients.wait_for_errors(1).unwrap();
@@ -54,11 +50,7 @@ fn a_primary_that_stops_answering_is_left_for_the_promoted_standby(kind: Kind) {
     const BOUND: Duration = Duration::from_secs(17);
 
     let Pair { mut primary, mut standby, address } = Pair::new();
-    let store = Store::new(kind, &address);
-    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
-    clients.start(&store, 8).unwrap();
-    clients.wait_for(1_000).unwrap();
-    clients.note_fault();
+    let (store, mut clients) = under_load(kind, &address);
     primary.pause().unwrap();
     let stopped = Instant::now();
     standby.promote().unwrap();
@@ -114,6 +106,16 @@ fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kin
     synchronous_standby_names(&mut admin, "");
     let key = target.generate("x", None).unwrap();
     assert_eq!(target.get(&key).unwrap().0, "x");
+}
+
+/// A store and clients at work on it, which are about to meet a fault.
+fn under_load(kind: Kind, address: &str) -> (Store, Clients) {
+    let store = Store::new(kind, address);
+    let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
+    clients.start(&store, 8).unwrap();
+    clients.wait_for(1_000).unwrap();
+    clients.note_fault();
+    (store, clients)
 }
 
 /// A primary, a standby whose disk has each write before it is acknowledged, and the address of both.

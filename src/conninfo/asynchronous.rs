@@ -1,5 +1,7 @@
 //! The addresses that tokio-postgres takes.
 
+#[cfg(feature = "rustls")]
+use super::keywords::is_of_tls;
 use super::ssl_mode::SslMode;
 #[cfg(feature = "rustls")]
 use super::tls_parameters::TlsParameters;
@@ -72,7 +74,7 @@ impl ConnectOptions {
             let mode = if tls.mode == SslMode::Disable { "disable" } else { "require" };
             Ok(Address { text: options.with("sslmode", mode).checked()?, tls })
         };
-        self.for_tokio_postgres(settings, Self::is_of_tls)?.each_host()?.into_iter().map(address).collect()
+        self.for_tokio_postgres(settings, is_of_tls)?.each_host()?.into_iter().map(address).collect()
     }
 
     /// The same without TLS.

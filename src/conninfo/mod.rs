@@ -10,6 +10,7 @@ use crate::table::Schema;
 #[cfg(feature = "diesel-async")]
 mod asynchronous;
 mod foreign;
+mod keywords;
 mod parse;
 #[cfg(feature = "diesel-async")]
 mod ssl_mode;

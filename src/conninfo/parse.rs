@@ -4,65 +4,10 @@
 //! piece of a password (an unescaped `/`, `@` or blank in it). So strings are taken apart here, errors name
 //! no more than a place, and libpq sees only what is quoted by us.
 
+use super::keywords;
 use crate::error::Error;
 
 type Parameters = Vec<(String, String)>;
-
-/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"). Others are refused here:
-/// libpq would quote them, and a stray one may be a piece of a password.
-const KEYWORDS: [&str; 51] = [
-    "application_name",
-    "channel_binding",
-    "client_encoding",
-    "connect_timeout",
-    "dbname",
-    "fallback_application_name",
-    "gssdelegation",
-    "gssencmode",
-    "gsslib",
-    "host",
-    "hostaddr",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "krbsrvname",
-    "load_balance_hosts",
-    "max_protocol_version",
-    "min_protocol_version",
-    "oauth_client_id",
-    "oauth_client_secret",
-    "oauth_issuer",
-    "oauth_scope",
-    "options",
-    "passfile",
-    "password",
-    "port",
-    "replication",
-    "require_auth",
-    "requirepeer",
-    "scram_client_key",
-    "scram_server_key",
-    "service",
-    "servicefile",
-    "ssl_max_protocol_version",
-    "ssl_min_protocol_version",
-    "sslcert",
-    "sslcertmode",
-    "sslcompression",
-    "sslcrl",
-    "sslcrldir",
-    "sslkey",
-    "sslkeylogfile",
-    "sslmode",
-    "sslnegotiation",
-    "sslpassword",
-    "sslrootcert",
-    "sslsni",
-    "target_session_attrs",
-    "tcp_user_timeout",
-    "user",
-];
 
 /// Reads a URL or a string of `keyword=value` pairs. The last of a keyword counts, as in libpq.
 pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
@@ -79,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
             "requiressl" => ("sslmode".to_owned(), "prefer".to_owned()),
             _ => (keyword, value),
         };
-        if !KEYWORDS.contains(&keyword.as_str()) {
+        if !keywords::is_known(&keyword) {
             return Err(super::foreign::refusal(&keyword).unwrap_or_else(|| refused(UNKNOWN)));
         }
         parameters.retain(|(known, _)| *known != keyword);

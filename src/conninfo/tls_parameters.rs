@@ -2,6 +2,7 @@
 
 use super::ConnectOptions;
 use super::asynchronous::refuse;
+use super::keywords::is_of_tls;
 use super::ssl_mode::SslMode;
 use crate::error::Error;
 
@@ -34,26 +35,6 @@ pub(crate) struct TlsParameters {
     pub(crate) newest: TlsVersion,
 }
 
-/// Parameters that say how a connection is encrypted: these are ours to read, and tokio-postgres does not see them.
-const KEYWORDS: [&str; 16] = [
-    "gssencmode",
-    "requirepeer",
-    "ssl_max_protocol_version",
-    "ssl_min_protocol_version",
-    "sslcert",
-    "sslcertmode",
-    "sslcompression",
-    "sslcrl",
-    "sslcrldir",
-    "sslkey",
-    "sslkeylogfile",
-    "sslmode",
-    "sslnegotiation",
-    "sslpassword",
-    "sslrootcert",
-    "sslsni",
-];
-
 /// Values that need nothing done. Any other value of these parameters is refused.
 const WITHOUT_EFFECT: [(&str, &[&str]); 7] = [
     ("gssencmode", &["disable", "prefer"]),
@@ -78,8 +59,7 @@ impl ConnectOptions {
                 return refuse(setting, "the asynchronous store cannot do this: leave it out");
             }
         }
-        let given = |keyword| self.get(keyword).filter(|value| !value.is_empty()).map(str::to_owned);
-        let roots = given("sslrootcert").map(|name| match name.as_str() {
+        let roots = self.given("sslrootcert").map(|name| match name.as_str() {
             "system" => Roots::System,
             _ => Roots::File(name),
         });
@@ -96,7 +76,7 @@ impl ConnectOptions {
                 "`sslmode=verify-full` compares it with the server's certificate: give a name",
             );
         }
-        let revoked = given("sslcrl");
+        let revoked = self.given("sslcrl");
         if revoked.is_some() && roots.is_none() {
             return refuse("sslcrl", "it is read for a certificate that is verified: give `sslrootcert`");
         }
@@ -107,17 +87,17 @@ impl ConnectOptions {
             Some(_) => return refuse("sslsni", "0 or 1"),
         };
         let (oldest, newest) = self.versions()?;
-        self.parameters.retain(|(keyword, _)| !KEYWORDS.contains(&keyword.as_str()));
+        self.parameters.retain(|(keyword, _)| !is_of_tls(keyword));
         Ok((self, TlsParameters { mode, roots, identity, revoked, sends_server_name, oldest, newest }))
     }
 
-    pub(super) fn is_of_tls(keyword: &str) -> bool {
-        KEYWORDS.contains(&keyword)
+    /// The value of a parameter that is not empty.
+    fn given(&self, keyword: &str) -> Option<String> {
+        self.get(keyword).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
     /// The files of the client's certificate and key, if it shows one.
     fn identity(&self) -> Result<Option<(String, String)>, Error> {
-        let given = |keyword| self.get(keyword).filter(|value| !value.is_empty()).map(str::to_owned);
         match self.get("sslcertmode") {
             None | Some("allow") => {}
             Some("disable") => return Ok(None),
@@ -125,7 +105,7 @@ impl ConnectOptions {
                 return refuse("sslcertmode", "allow or disable: the asynchronous store cannot do more");
             }
         }
-        match (given("sslcert"), given("sslkey")) {
+        match (self.given("sslcert"), self.given("sslkey")) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
             (Some(_), None) => refuse("sslkey", "name the file of the key that belongs to `sslcert`"),

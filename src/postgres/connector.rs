@@ -47,7 +47,7 @@ impl Connector {
     }
 
     #[cfg(not(feature = "rustls"))]
-    #[allow(clippy::unnecessary_wraps, reason = "with the feature `rustls` it fails")]
+    #[allow(clippy::unnecessary_wraps, reason = "with the feature `rustls` it can fail")]
     fn to(address: Address) -> Result<Self, Error> {
         Ok(Self(Route::InClear(address.text)))
     }

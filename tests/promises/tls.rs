@@ -303,13 +303,19 @@ fn a_revoked_certificate_and_the_names_of_a_server_count_as_with_psql() {
     }
 }
 
-#[test]
-fn all_connections_of_a_store_are_encrypted_and_verified() {
+/// An authority, a server with its certificate and a role that may make a table, and its superuser.
+fn a_server_for_a_store() -> (Authority, Listening, PgConnection) {
     let authority = Authority::named("the authority");
     let server = Listening::start(Some(&authority.signs(&of("localhost"))), "", PROOFS);
     add_roles(&server, &PROVERS);
     let mut admin = PgConnection::establish(&server.server.url("postgres")).unwrap();
     admin.run("GRANT CREATE ON SCHEMA public TO bound");
+    (authority, server, admin)
+}
+
+#[test]
+fn all_connections_of_a_store_are_encrypted_and_verified() {
+    let (authority, server, mut admin) = a_server_for_a_store();
     let files = Files::new();
     let roots = files.write("authority.crt", &authority.pem);
     let address = format!(
@@ -334,11 +340,7 @@ fn all_connections_of_a_store_are_encrypted_and_verified() {
 /// It waits for a standby that never comes, and a server process that waits does not notice that its client has left.
 #[test]
 fn a_late_statement_is_cancelled_over_tls() {
-    let authority = Authority::named("the authority");
-    let server = Listening::start(Some(&authority.signs(&of("localhost"))), "", PROOFS);
-    add_roles(&server, &PROVERS);
-    let mut admin = PgConnection::establish(&server.server.url("postgres")).unwrap();
-    admin.run("GRANT CREATE ON SCHEMA public TO bound");
+    let (_authority, server, mut admin) = a_server_for_a_store();
     let address = format!("{} password={PASSWORD} sslmode=require", server.to("bound"));
     RUNTIME.block_on(async {
         let second = TimeDelta::seconds(1);

@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::version::{TLS12, TLS13};
 
-use super::files;
+use super::files::{self, refused};
 use super::verifier::{Authorities, Verifier};
 use crate::conninfo::{Roots, SslMode, TlsParameters, TlsVersion};
 use crate::error::Error;
@@ -20,10 +20,9 @@ pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, 
         .filter(|(version, _)| (parameters.oldest..=parameters.newest).contains(version))
         .map(|(_, version)| version)
         .collect();
-    let failed = |setting, reason: &str| Error::Configuration { setting, reason: reason.to_owned() };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
-        .map_err(|_| failed("ssl_min_protocol_version", "rustls speaks no version between these bounds"))?
+        .map_err(|_| refused("ssl_min_protocol_version", "rustls speaks no version between these bounds"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(
             authorities(parameters)?,
@@ -36,7 +35,7 @@ pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, 
             let certificate = files::certificates("sslcert", certificate)?;
             let key = files::private_key(key)?;
             let mismatch = |_| {
-                failed("sslkey", "it is not the key of the certificate of `sslcert`, or of no known kind")
+                refused("sslkey", "it is not the key of the certificate of `sslcert`, or of no known kind")
             };
             builder.with_client_auth_cert(certificate, key).map_err(mismatch)?
         }
@@ -57,6 +56,6 @@ fn authorities(parameters: &TlsParameters) -> Result<Option<Authorities>, Error>
     let revoked = parameters.revoked.as_deref().map(files::revocation_lists).transpose()?;
     let reason = "one of its certificates cannot be an authority's: see that each is an X.509 certificate";
     Authorities::new(certificates, revoked.unwrap_or_default(), parameters.roots == Some(Roots::System))
-        .ok_or_else(|| Error::Configuration { setting: "sslrootcert", reason: reason.to_owned() })
+        .ok_or_else(|| refused("sslrootcert", reason))
         .map(Some)
 }

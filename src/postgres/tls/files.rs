@@ -8,7 +8,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use crate::error::Error;
 
-fn refuse(setting: &'static str, reason: impl Into<String>) -> Error {
+pub(super) fn refused(setting: &'static str, reason: impl Into<String>) -> Error {
     Error::Configuration { setting, reason: reason.into() }
 }
 
@@ -21,7 +21,7 @@ pub(super) fn revocation_lists(name: &str) -> Result<Vec<CertRevocationList<'sta
     let lists: Vec<CertificateRevocationListDer<'_>> = all("sslcrl", name, "list of revoked certificates")?;
     let read = |list: &CertificateRevocationListDer<'_>| {
         let list = OwnedCertRevocationList::from_der(list);
-        list.map(Into::into).map_err(|_| refuse("sslcrl", "one of its lists is of no known kind"))
+        list.map(Into::into).map_err(|_| refused("sslcrl", "one of its lists is of no known kind"))
     };
     lists.iter().map(read).collect()
 }
@@ -38,12 +38,12 @@ pub(super) fn private_key(name: &str) -> Result<PrivateKeyDer<'static>, Error> {
     let failed = |error| unreadable(SETTING, "key without a password", &error);
     let metadata = std::fs::metadata(name).map_err(|error| failed(pem::Error::Io(error)))?;
     if !metadata.is_file() {
-        return Err(refuse(SETTING, "it is no file"));
+        return Err(refused(SETTING, "it is no file"));
     }
     if others_may_use(&metadata) {
         let reason =
             "others can read the file: let its owner alone read it (`chmod 600`), or root and a group (640)";
-        return Err(refuse(SETTING, reason));
+        return Err(refused(SETTING, reason));
     }
     PrivateKeyDer::from_pem_file(name).map_err(failed)
 }
@@ -69,14 +69,14 @@ pub(super) fn system_roots() -> Result<Vec<CertificateDer<'static>>, Error> {
     let found = rustls_native_certs::load_native_certs().certs;
     if found.is_empty() {
         let reason = "the system has no certificates: install them (`ca-certificates`), or name a file";
-        return Err(refuse("sslrootcert", reason));
+        return Err(refused("sslrootcert", reason));
     }
     Ok(found)
 }
 
 /// The errors of PEM may quote the file.
 fn unreadable(setting: &'static str, what: &str, error: &pem::Error) -> Error {
-    refuse(
+    refused(
         setting,
         match error {
             pem::Error::Io(error) => {

@@ -1,0 +1,69 @@
+//! The parameters that a connection string can have.
+
+/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. Others are
+/// refused: libpq would quote them, and a stray one may be a piece of a password.
+const KEYWORDS: [&str; 35] = [
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "fallback_application_name",
+    "gssdelegation",
+    "gsslib",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "options",
+    "passfile",
+    "password",
+    "port",
+    "replication",
+    "require_auth",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// Those that say how a connection is encrypted.
+const TLS_KEYWORDS: [&str; 16] = [
+    "gssencmode",
+    "requirepeer",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslkeylogfile",
+    "sslmode",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+];
+
+pub(super) fn is_known(keyword: &str) -> bool {
+    KEYWORDS.contains(&keyword) || is_of_tls(keyword)
+}
+
+pub(super) fn is_of_tls(keyword: &str) -> bool {
+    TLS_KEYWORDS.contains(&keyword)
+}
