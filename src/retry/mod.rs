@@ -11,11 +11,13 @@ use crate::error::Error;
 use crate::operations::Operation;
 use crate::trace::traced;
 
+mod answers;
 mod attempts;
 mod failure;
 mod held;
 mod update;
 
+pub(crate) use answers::Answers;
 use attempts::Attempts;
 pub(crate) use attempts::Verdict;
 use failure::Failure;

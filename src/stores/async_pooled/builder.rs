@@ -23,7 +23,7 @@ use crate::postgres::cancel::Cancel;
 use crate::postgres::connector::Connector;
 use crate::postgres::establish::manager;
 use crate::postgres::pooler::Poolers;
-use crate::retry::Verdict;
+use crate::retry::{Answers, Verdict};
 
 impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// Reserves this many of the pool's connections for reads, which then share them: several reads travel together on
@@ -199,7 +199,7 @@ pub(super) fn over<P: AsyncPool>(
         cancel,
         poolers,
         verdict: Verdict::default(),
-        answers: Arc::default(),
+        answers: Arc::new(Answers::new()),
     };
     let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
     AsyncDieselSession { pool, pipelines, options: Arc::new(options) }

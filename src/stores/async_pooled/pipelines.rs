@@ -133,7 +133,13 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        self.pool.answered(answered_by(deadline, job)).await
+        let answer = self.pool.answered(answered_by(deadline, job)).await;
+        if answer.is_err() && self.pool.is_silent() {
+            // The next read would wait for the same silent server. A younger connection leads to another one.
+            let old = |shared: &Arc<Shared<P>>| shared.since.elapsed() >= self.pool.call_timeout / 2;
+            self.slots.iter().filter_map(|slot| slot.current()).filter(old).for_each(|shared| shared.lose());
+        }
+        answer
     }
 
     fn call_timeout(&self) -> Duration {

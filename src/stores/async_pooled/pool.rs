@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
@@ -17,7 +16,7 @@ use super::lent::Lent;
 use crate::error::{BoxedError, Error};
 use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
-use crate::retry::{Job, Source, Verdict};
+use crate::retry::{Answers, Job, Source, Verdict};
 
 /// A pool as those who call see it.
 #[derive(Clone)]
@@ -30,8 +29,7 @@ pub(super) struct Pooled<P> {
     /// Of a pool of our own.
     pub(super) poolers: Poolers,
     pub(super) verdict: Verdict,
-    /// How many calls the server has answered.
-    pub(super) answers: Arc<AtomicU64>,
+    pub(super) answers: Arc<Answers>,
 }
 
 impl<P: AsyncPool> Pooled<P> {
@@ -63,20 +61,23 @@ impl<P: AsyncPool> Pooled<P> {
         }
     }
 
-    /// Waits for an answer. If none comes, and no other call had one in that time, the idle connections lead to the same
-    /// silent server.
+    /// Waits for an answer. If none comes, and no other call has one either, the idle connections lead to the same silent
+    /// server.
     pub(super) async fn answered<R>(
         &self,
         answer: impl Future<Output = Result<R, Error>>,
     ) -> Result<R, Error> {
-        let before = self.answers.load(Ordering::Relaxed);
         let answer = answer.await;
         if answer.is_ok() {
-            self.answers.fetch_add(1, Ordering::Relaxed);
-        } else if self.answers.load(Ordering::Relaxed) == before {
+            self.answers.came();
+        } else if self.is_silent() {
             self.pool.discard_idle();
         }
         answer
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.answers.are_missing(self.call_timeout)
     }
 }
 

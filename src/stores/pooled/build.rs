@@ -13,7 +13,7 @@ use crate::database::SessionConnection;
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 use crate::options::{Builder, PoolSettings};
-use crate::retry::Verdict;
+use crate::retry::{Answers, Verdict};
 
 /// Makes what sets up each connection of a pool.
 pub(crate) type SetUp<C> = Box<dyn Fn() -> Box<dyn CustomizeConnection<C, ConnectionError>> + Send + Sync>;
@@ -99,6 +99,7 @@ impl<C: SessionConnection> Builder<C> {
             helpers: is_bounded.then(Helpers::default),
             is_theirs: false,
             verdict: Verdict::default(),
+            answers: Arc::new(Answers::new()),
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::database::SessionConnection;
 use crate::error::Error;
 use crate::operations::contracts;
 use crate::options::{Builder, Options};
-use crate::retry::Verdict;
+use crate::retry::{Answers, Verdict};
 
 mod bounded;
 mod build;
@@ -63,6 +63,7 @@ pub struct DieselSession<C: SessionConnection, M: ManageConnection<Connection = 
     /// The pool is the application's, whose connections are as the application has set them up.
     is_theirs: bool,
     verdict: Verdict,
+    answers: Arc<Answers>,
 }
 
 contracts!(DieselSession<C, M>, C: SessionConnection, M: ManageConnection<Connection = C>);
@@ -158,6 +159,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
             helpers: None,
             is_theirs: true,
             verdict: Verdict::default(),
+            answers: Arc::new(Answers::new()),
         }
     }
 
@@ -189,6 +191,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Clone for Diesel
             helpers: self.helpers.clone(),
             is_theirs: self.is_theirs,
             verdict: self.verdict.clone(),
+            answers: Arc::clone(&self.answers),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The pool of a store, and the next one if its server falls silent.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
@@ -21,34 +20,23 @@ pub(super) struct Pools<M: ManageConnection> {
     /// Those that are not idle keep it alive.
     before: Mutex<Weak<Pool<M>>>,
     make: Option<Make<M>>,
-    /// How many calls the server has answered.
-    answers: AtomicU64,
 }
 
 impl<M: ManageConnection> Pools<M> {
     /// A pool, and a way to make others like it.
     pub(super) fn new(pool: Pool<M>, make: Option<Make<M>>) -> Self {
-        Self { now: RwLock::new(Arc::new(pool)), before: Mutex::default(), make, answers: AtomicU64::new(0) }
+        Self { now: RwLock::new(Arc::new(pool)), before: Mutex::default(), make }
     }
 
     pub(super) fn now(&self) -> Arc<Pool<M>> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The number of answers so far.
-    pub(super) fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn has_answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A call got no answer in its time, and no other call got one since then, when there were this many answers.
-    pub(super) fn was_silent_since(&self, answers: u64) {
+    /// The server is silent.
+    pub(super) fn replace(&self) {
         let Some(make) = &self.make else { return };
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.answers() == answers && before.strong_count() == 0 {
+        if before.strong_count() == 0 {
             let next = Arc::new(make());
             let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
             let old = std::mem::replace(&mut *now, next);

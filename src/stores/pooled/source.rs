@@ -61,11 +61,13 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Source for Diese
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let Some(helpers) = &self.helpers else { return Ok(job.await) };
-        let answers = self.pools.answers();
         let answer = helpers.run(deadline, move || now_or_never(job));
         match &answer {
-            Err(Error::ServerTimeout { .. }) => self.pools.was_silent_since(answers),
-            _ => self.pools.has_answered(),
+            Ok(_) => self.answers.came(),
+            Err(Error::ServerTimeout { .. }) if self.answers.are_missing(self.call_timeout) => {
+                self.pools.replace();
+            }
+            Err(_) => {}
         }
         answer
     }
