@@ -1,7 +1,6 @@
 //! The addresses that tokio-postgres takes.
 
-#[cfg(feature = "rustls")]
-use super::keywords::is_of_tls;
+use super::keywords::{TLS_KEYWORDS, has_effect, is_of_tls};
 use super::ssl_mode::SslMode;
 #[cfg(feature = "rustls")]
 use super::tls_parameters::TlsParameters;
@@ -90,7 +89,8 @@ impl ConnectOptions {
         self.for_tokio_postgres(settings, |_| false)?.each_host()?.into_iter().map(address).collect()
     }
 
-    /// The same for the application's function, which sees to TLS. It gets no parameter about certificates.
+    /// The same for the application's function, which sees to TLS: `sslmode` alone tells it what to do. What it would not
+    /// learn of is refused.
     pub(crate) fn addresses_for_the_application(
         &self,
         settings: &ConnectionSettings,
@@ -100,17 +100,30 @@ impl ConnectOptions {
             let mode = match options.ssl_mode()? {
                 SslMode::Disable => "disable",
                 SslMode::Prefer => "prefer",
-                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
-                SslMode::Allow => {
-                    let reason = "the application's function knows no allow: say prefer or require";
+                SslMode::Require => "require",
+                SslMode::Allow | SslMode::VerifyCa | SslMode::VerifyFull => {
+                    let reason = "the function of `establish_with` gets `disable`, `prefer` or `require`, and verifies \
+                                  the server itself: say `require`";
                     return refuse("sslmode", reason);
                 }
             };
-            options.parameters.retain(|(keyword, _)| !keyword.starts_with("ssl"));
+            options.parameters.retain(|(keyword, _)| !is_of_tls(keyword));
             options.with("sslmode", mode).checked()
         };
-        let options = self.for_tokio_postgres(settings, |keyword| keyword.starts_with("ssl"))?;
+        let certificates = TLS_KEYWORDS.into_iter().filter(|keyword| *keyword != "sslmode");
+        self.refuse_any_of(certificates, "the function of `establish_with` sees to this: leave it out")?;
+        let options = self.for_tokio_postgres(settings, is_of_tls)?;
         options.each_host()?.into_iter().map(address).collect()
+    }
+
+    /// Refuses each of these parameters about TLS, unless its value changes nothing.
+    pub(super) fn refuse_any_of(
+        &self,
+        parameters: impl IntoIterator<Item = &'static str>,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let asks = |keyword: &&str| self.get(keyword).is_some_and(|value| has_effect(keyword, value));
+        parameters.into_iter().find(asks).map_or(Ok(()), |keyword| refuse(keyword, reason))
     }
 
     /// These options under the names and in the units of tokio-postgres. `is_read_by_others` says which parameters it

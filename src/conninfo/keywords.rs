@@ -41,7 +41,7 @@ const KEYWORDS: [&str; 35] = [
 ];
 
 /// Those that say how a connection is encrypted.
-const TLS_KEYWORDS: [&str; 16] = [
+pub(super) const TLS_KEYWORDS: [&str; 16] = [
     "gssencmode",
     "requirepeer",
     "ssl_max_protocol_version",
@@ -59,6 +59,21 @@ const TLS_KEYWORDS: [&str; 16] = [
     "sslrootcert",
     "sslsni",
 ];
+
+/// Values of these parameters that ask for nothing. For the others only an empty value does not.
+#[cfg(feature = "diesel-async")]
+const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
+    ("gssencmode", &["disable", "prefer"]),
+    ("sslcompression", &["0", ""]),
+    ("sslnegotiation", &["postgres"]),
+];
+
+/// Whether a parameter about TLS has a value that changes something.
+#[cfg(feature = "diesel-async")]
+pub(super) fn has_effect(keyword: &str, value: &str) -> bool {
+    let harmless = WITHOUT_EFFECT.iter().find(|(known, _)| *known == keyword);
+    harmless.map_or(!value.is_empty(), |(_, harmless)| !harmless.contains(&value))
+}
 
 pub(super) fn is_known(keyword: &str) -> bool {
     KEYWORDS.contains(&keyword) || is_of_tls(keyword)

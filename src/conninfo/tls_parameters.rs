@@ -35,15 +35,15 @@ pub(crate) struct TlsParameters {
     pub(crate) newest: TlsVersion,
 }
 
-/// Values that need nothing done. Any other value of these parameters is refused.
-const WITHOUT_EFFECT: [(&str, &[&str]); 7] = [
-    ("gssencmode", &["disable", "prefer"]),
-    ("requirepeer", &[""]),
-    ("sslcompression", &["0", ""]),
-    ("sslcrldir", &[""]),
-    ("sslkeylogfile", &[""]),
-    ("sslnegotiation", &["postgres"]),
-    ("sslpassword", &[""]),
+/// What no client but libpq does.
+const BEYOND_US: [&str; 7] = [
+    "gssencmode",
+    "requirepeer",
+    "sslcompression",
+    "sslcrldir",
+    "sslkeylogfile",
+    "sslnegotiation",
+    "sslpassword",
 ];
 
 impl ConnectOptions {
@@ -54,11 +54,7 @@ impl ConnectOptions {
     /// [`Error::Configuration`] for a parameter that would not be honoured.
     pub(super) fn split_tls(mut self) -> Result<(Self, TlsParameters), Error> {
         let mode = self.ssl_mode()?;
-        for (setting, harmless) in WITHOUT_EFFECT {
-            if self.get(setting).is_some_and(|value| !harmless.contains(&value)) {
-                return refuse(setting, "the asynchronous store cannot do this: leave it out");
-            }
-        }
+        self.refuse_any_of(BEYOND_US, "the asynchronous store cannot do this: leave it out")?;
         let roots = self.given("sslrootcert").map(|name| match name.as_str() {
             "system" => Roots::System,
             _ => Roots::File(name),

@@ -96,16 +96,37 @@ fn requiressl_counts_whatever_the_environment_says() {
 
 #[test]
 fn whoever_establishes_connections_sees_to_tls() {
-    let strict = "host=a sslmode=verify-full sslrootcert=/ca.pem";
-    let config: Config = addresses(strict, true).unwrap()[0].parse().unwrap();
-    assert_eq!(config.get_ssl_mode(), tokio_postgres::config::SslMode::Require);
+    // What the function cannot see in its address is refused: it would get less than the address says.
+    for (said, named) in [
+        ("sslmode=verify-full", "sslmode"),
+        ("sslmode=verify-ca", "sslmode"),
+        ("sslmode=allow", "sslmode"),
+        ("sslrootcert=system", "sslrootcert"),
+        ("sslrootcert=/ca.pem", "sslrootcert"),
+        ("sslcert=/c sslkey=/k", "sslcert"),
+        ("sslcrl=/r", "sslcrl"),
+        ("sslcrldir=/d", "sslcrldir"),
+        ("sslsni=0", "sslsni"),
+        ("sslpassword=p", "sslpassword"),
+        ("sslcertmode=require", "sslcertmode"),
+        ("sslnegotiation=direct", "sslnegotiation"),
+        ("ssl_min_protocol_version=TLSv1.3", "ssl_min_protocol_version"),
+        ("gssencmode=require", "gssencmode"),
+        ("requirepeer=postgres", "requirepeer"),
+    ] {
+        let refused = addresses(&format!("host=a {said}"), true);
+        let Err(Error::Configuration { setting, reason }) = refused else { panic!("{said}: {refused:?}") };
+        assert!(setting == named && reason.contains("`establish_with`"), "{said}: {setting}: {reason}");
+    }
+    // What libpq does anyway, and what is not there, may be said.
+    addresses("host=a sslrootcert='' sslcert='' sslnegotiation=postgres gssencmode=prefer", true).unwrap();
     // A remote host is never reached in clear unasked, whoever connects.
-    for (said, mode) in [("", "require"), ("sslrootcert=system", "require"), ("sslmode=disable", "disable")] {
+    for (said, mode) in [("", "require"), ("sslmode=require", "require"), ("sslmode=disable", "disable")] {
         let address = &addresses(&format!("host=db.example {said}"), true).unwrap()[0];
         assert!(address.contains(&format!("sslmode='{mode}'")), "{said}: {address}");
     }
     #[cfg(not(feature = "rustls"))]
-    assert!(addresses(strict, false).is_err());
+    assert!(addresses("host=a sslmode=verify-full sslrootcert=/ca.pem", false).is_err());
 }
 
 #[test]
