@@ -165,18 +165,26 @@ where
 
 /// A connection that answers.
 pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error> {
-    let mut replacements = source.size();
+    let mut attempts = Attempts::of(source);
     loop {
-        let mut conn = source.connection(source.call_timeout()).await?;
-        // A test's transaction has no other connection.
-        if !S::Connection::REMOTE || conn.is_in_transaction() {
-            return Ok(conn);
+        let conn = attempts.connection().await?;
+        let (conn, failed) = attempts.in_time(tested(conn)).await?;
+        match failed {
+            None => return Ok(conn),
+            Some(source) => attempts.go_on_after(Failure::Lost(source))?,
         }
-        match conn.ping().await {
-            Ok(()) => return Ok(conn),
-            Err(_) if replacements > 0 => conn.give_up(),
-            Err(source) => return Err(Error::ConnectionLost { source }),
-        }
-        replacements -= 1;
     }
+}
+
+/// The connection, and what is wrong with it.
+async fn tested<L: Lease>(conn: L) -> (L, Option<diesel::result::Error>) {
+    let mut busy = Busy::on(conn);
+    let conn = busy.conn();
+    // A test's transaction has no other connection.
+    let needs_none = !L::Target::REMOTE || conn.is_in_transaction();
+    let failed = if needs_none { None } else { conn.ping().await.err() };
+    if failed.is_some() {
+        busy.conn().give_up();
+    }
+    (busy.done(), failed)
 }

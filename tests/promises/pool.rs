@@ -191,6 +191,22 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
 }
 
 #[test]
+fn migrating_does_not_wait_for_a_server_that_no_longer_answers() {
+    let mut server = Server::start(&[]).unwrap();
+    let second = TimeDelta::seconds(1);
+    let builder = Postgres::builder().connection_timeout(second).statement_timeout(second);
+    let store = builder.connect(&server.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    server.pause().unwrap();
+    let started = Instant::now();
+    let error = store.migrate().unwrap_err();
+    assert!(matches!(error, Error::ServerTimeout { .. }), "{error:?}");
+    assert!(started.elapsed() < LATE);
+    server.resume().unwrap();
+    assert_eq!(store.migrate().unwrap(), 0);
+}
+
+#[test]
 fn a_slow_statement_ends_in_time() {
     let database = Database::new();
     let store = Postgres::builder().statement_timeout(TimeDelta::seconds(1)).connect(&database.url).unwrap();
