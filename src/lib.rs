@@ -127,7 +127,7 @@ pub use sqlite::Synchronous;
 #[cfg(feature = "tokio")]
 pub use stores::Blocking;
 #[cfg(feature = "diesel-async")]
-pub use stores::{AsyncDieselSession, AsyncOnConnection, AsyncPool};
+pub use stores::{AsyncBuilder, AsyncDieselSession, AsyncOnConnection, AsyncPool};
 pub use stores::{DieselSession, MemorySession, OnConnection};
 pub use sweeper::{Sweeper, SweeperBuilder};
 pub use table::SessionTable;

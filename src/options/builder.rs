@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use diesel::r2d2::ConnectionManager;
 
 #[cfg(feature = "diesel-async")]
-use super::pool::Establish;
+use super::AsyncSettings;
 use super::{ConnectionSettings, Options, OwnerLimit, PoolSettings, ValueLimit};
 use crate::error::Error;
 use crate::key::KeyStorage;
@@ -38,11 +38,8 @@ pub struct Builder<C, P = ConnectionManager<C>> {
     default_period: Option<TimeDelta>,
     pub(crate) options: Options,
     pub(crate) pool: PoolSettings,
-    /// How many connections reads share.
     #[cfg(feature = "diesel-async")]
-    pub(crate) pipelines: Option<u32>,
-    #[cfg(feature = "diesel-async")]
-    pub(crate) establish: Option<Establish>,
+    pub(crate) asynchronous: AsyncSettings,
     marker: PhantomData<fn(C, P)>,
 }
 
@@ -186,9 +183,7 @@ impl<C, P> Default for Builder<C, P> {
             options: Options::default(),
             pool: PoolSettings::default(),
             #[cfg(feature = "diesel-async")]
-            pipelines: None,
-            #[cfg(feature = "diesel-async")]
-            establish: None,
+            asynchronous: AsyncSettings::default(),
             marker: PhantomData,
         }
     }

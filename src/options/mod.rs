@@ -9,14 +9,15 @@ use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::session::{Expiry, SessionHandle};
 use crate::table::SessionTable;
 
+#[cfg(feature = "diesel-async")]
+mod asynchronous;
 mod builder;
 mod pool;
 
-pub use builder::Builder;
-pub(crate) use pool::ConnectionSettings;
 #[cfg(feature = "diesel-async")]
-pub(crate) use pool::Establish;
-pub(crate) use pool::PoolSettings;
+pub(crate) use asynchronous::{AsyncSettings, CancelRequest, Establish};
+pub use builder::Builder;
+pub(crate) use pool::{ConnectionSettings, PoolSettings};
 
 /// One week, as in session-postgresql.
 const DEFAULT_PERIOD: TimeDelta = TimeDelta::weeks(1);

@@ -10,18 +10,6 @@ const POOL_SIZE: u32 = 8;
 
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What establishes a connection, by an address of `keyword='value'` pairs.
-#[cfg(feature = "diesel-async")]
-pub(crate) type Establish = std::sync::Arc<
-    dyn Fn(
-            String,
-        ) -> futures_util::future::BoxFuture<
-            'static,
-            diesel::ConnectionResult<diesel_async::AsyncPgConnection>,
-        > + Send
-        + Sync,
->;
-
 /// The settings of one connection of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionSettings {

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio_postgres::{CancelToken, NoTls};
 
-type Request = dyn Fn(CancelToken) -> BoxFuture<'static, Result<(), tokio_postgres::Error>> + Send + Sync;
+use crate::options::CancelRequest;
 
 /// Asks a server to cancel what a connection does. The request has a secret in it, which can do no more than that. The
 /// connection is closed after it.
 #[derive(Clone)]
-pub(crate) struct Cancel(Arc<Request>);
+pub(crate) struct Cancel(CancelRequest);
 
 impl Cancel {
+    /// By the application's function.
+    pub(crate) fn by(request: CancelRequest) -> Self {
+        Self(request)
+    }
+
     /// Without TLS, as libpq sends it up to version 16. It fails for a connection that requires TLS.
     pub(crate) fn in_clear() -> Self {
         Self(Arc::new(|token| async move { token.cancel_query(NoTls).await }.boxed()))

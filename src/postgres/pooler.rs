@@ -14,7 +14,7 @@ use diesel::result::Error::DatabaseError;
 use diesel::sql_types::{Bool, Integer};
 use diesel::{ConnectionResult, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::backend_key::process_at_login;
 use super::connector::Connector;
@@ -29,6 +29,9 @@ const QUESTIONS: usize = 4;
 
 /// How long the second connection may take. A pooler in session mode may have none left: that is no reason to refuse it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two attempts to get a connection that a busy pooler has not mixed up.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The poolers before the servers of a store.
 #[derive(Clone, Default)]
@@ -124,7 +127,9 @@ async fn established(connector: &Connector, limit: Duration) -> ConnectionResult
     let started = Instant::now();
     loop {
         match connector.establish().await {
-            Err(CouldntSetupConfiguration(DatabaseError(Unknown, _))) if started.elapsed() < limit => {}
+            Err(CouldntSetupConfiguration(DatabaseError(Unknown, _))) if started.elapsed() < limit => {
+                sleep(PAUSE).await;
+            }
             made => return made,
         }
     }

@@ -13,7 +13,7 @@ mod pooled;
 #[cfg(feature = "diesel-async")]
 pub use async_on_connection::AsyncOnConnection;
 #[cfg(feature = "diesel-async")]
-pub use async_pooled::{AsyncDieselSession, AsyncPool};
+pub use async_pooled::{AsyncBuilder, AsyncDieselSession, AsyncPool};
 #[cfg(feature = "tokio")]
 pub use blocking::Blocking;
 pub use memory::MemorySession;

@@ -44,7 +44,8 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     pub async fn test_transaction(mut self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.pool.only_one_connection()?;
         let options: ConnectOptions = url.parse()?;
-        let connectors = Connector::for_each_host(&options, &self.connection(), self.establish.take())?;
+        let connectors =
+            Connector::for_each_host(&options, &self.connection(), self.asynchronous.establish.take())?;
         let store = self.connect_by(once(connectors), options.is_start_only()).await?;
         store.migrate().await?;
         store.connection().await?.begin_test_transaction().await?;

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel_session::{AsyncDieselSession, Builder};
+use diesel_session::{AsyncBuilder, AsyncDieselSession, Builder};
 
-use crate::support::{AsyncBuilder, Postgres, Sql as _};
+use crate::support::{Postgres, Sql as _};
 
 pub(crate) fn url() -> String {
     std::env::var("CITUS_DATABASE_URL")

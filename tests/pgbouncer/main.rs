@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use diesel::prelude::*;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Error, Expiry, OwnerLimit, TimeDelta,
+    AsyncBuilder, AsyncDieselSession, AsyncNow as _, AsyncSessions as _, Error, Expiry, OwnerLimit, TimeDelta,
 };
 use throwaway_postgres::{PgBouncer, Server};
 
@@ -20,7 +20,7 @@ mod support;
 #[path = "../promises/waiting.rs"]
 mod waiting;
 
-use support::{AsyncBuilder, Sql as _};
+use support::Sql as _;
 use waiting::runtime;
 
 fn program() -> PathBuf {
@@ -38,11 +38,11 @@ fn bouncer(server: &Server, settings: &[&str]) -> PgBouncer {
 mod laws {
     use std::sync::LazyLock;
 
-    use diesel_session::{AsyncDieselSession, OwnerLimit};
+    use diesel_session::{AsyncBuilder, AsyncDieselSession, OwnerLimit};
     use throwaway_postgres::{PgBouncer, Server};
 
     use super::{KEEPS, TRANSACTION, bouncer};
-    use crate::support::{AsyncBuilder, Database, bounded};
+    use crate::support::{Database, bounded};
     use crate::waiting::{Waiting, made};
 
     static POOLER: LazyLock<(PgBouncer, Server)> = LazyLock::new(|| {

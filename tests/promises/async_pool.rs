@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncPool as _, AsyncSessions as _, ConnectOptions, Error, Expiry,
-    Now as _, SessionKey, TimeDelta,
+    AsyncBuilder, AsyncDieselSession, AsyncNow as _, AsyncPool as _, AsyncSessions as _, ConnectOptions,
+    Error, Expiry, Now as _, SessionKey, TimeDelta,
 };
 use throwaway_postgres::Server;
 
 use crate::pool::{Operation, recovers, run};
-use crate::support::{AsyncBuilder, Database, LATE, Sql as _};
+use crate::support::{Database, LATE, Sql as _};
 use crate::waiting::{Waiting, made, runtime};
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -176,6 +176,10 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
             );
             assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
         }
+        let started = Instant::now();
+        let error = store.block_on(store.store().migrate()).unwrap_err();
+        assert!(matches!(error, Error::ServerTimeout { .. } | Error::PoolTimeout { .. }), "{error:?}");
+        assert!(started.elapsed() < LATE);
         server.resume().unwrap();
         // What was under way takes effect now, `clear` last or not; the store serves as before.
         let key = store.generate(Some("x"), None).unwrap();

@@ -1,15 +1,18 @@
 //! The store that does not block over pools that the application made: every law, and connections shared with the
 //! application.
 
+use std::time::{Duration, Instant};
+
 use diesel::dsl;
 use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _, pooled_connection as pools,
 };
-use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool, Builder, OwnerLimit};
+use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool, Builder, Error, OwnerLimit, TimeDelta};
+use tokio::time::sleep;
 
-use crate::support::{Database, bounded};
+use crate::support::{Database, LATE, Sql as _, WAITERS, bounded};
 use crate::waiting::{Waiting, made, runtime};
 
 /// How many connections each pool has.
@@ -62,6 +65,28 @@ async fn is_shared<P: AsyncPool>(pool: P) {
     assert_eq!(pool.connections(), SIZE);
 }
 
+/// Another connection holds a lock for longer than a call may take, and the pool's connections have no limit of their own.
+async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
+    let second = TimeDelta::seconds(1);
+    let builder = Store::<P>::builder().connection_timeout(second).statement_timeout(second);
+    let store = builder.pipelined(1).over(pool).unwrap();
+    store.migrate().await.unwrap();
+    let key = store.generate(Some("x"), None).await.unwrap();
+    store.get(&key).await.unwrap();
+    let mut admin = database.conn();
+    admin.run("BEGIN; LOCK TABLE session");
+    assert!(matches!(store.get(&key).await, Err(Error::ServerTimeout { .. })));
+    assert!(matches!(store.set(&key, "y", None).await, Err(Error::ServerTimeout { .. })));
+    let started = Instant::now();
+    // The lock is still held.
+    while database.conn().number(WAITERS) > 0 {
+        assert!(started.elapsed() < LATE, "a server process still waits");
+        sleep(Duration::from_millis(20)).await;
+    }
+    admin.run("ROLLBACK");
+    assert_eq!(store.get(&key).await.unwrap().0, "x");
+}
+
 macro_rules! over_a_pool {
     ($pool:ident, $new:expr) => {
         mod $pool {
@@ -78,6 +103,29 @@ macro_rules! over_a_pool {
             fn the_application_and_the_store_share_the_pool() {
                 let database = Database::new();
                 runtime().block_on(async { is_shared(pool(&database).await).await });
+            }
+
+            #[test]
+            fn what_is_late_is_cancelled_and_leaves_no_server_process() {
+                let database = Database::new();
+                runtime()
+                    .block_on(async { what_is_late_is_cancelled(pool(&database).await, &database).await });
+            }
+
+            /// At the end of `main`, for example.
+            #[test]
+            fn a_store_that_shares_connections_can_be_dropped_outside_of_a_runtime() {
+                let database = Database::new();
+                let runtime = runtime();
+                let store = runtime.block_on(async {
+                    let store = Store::<Pool>::builder().pipelined(1).over(pool(&database).await).unwrap();
+                    store.migrate().await.unwrap();
+                    let key = store.generate(Some("x"), None).await.unwrap();
+                    store.get(&key).await.unwrap();
+                    store
+                });
+                drop(store);
+                drop(runtime);
             }
 
             fn with_store(law: impl FnOnce(&Waiting<Store<Pool>>)) {

@@ -12,12 +12,12 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use diesel_session::{
-    AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Expiry, Now as _, OwnerLimit,
+    AsyncBuilder, AsyncDieselSession, AsyncNow, AsyncPool, AsyncSessions, Error, Expiry, Now as _, OwnerLimit,
 };
 use futures_util::FutureExt as _;
 use tokio::task::yield_now;
 
-use crate::support::{AsyncBuilder, Database, LATE, Sql as _, WAITERS};
+use crate::support::{Database, LATE, Sql as _, WAITERS};
 use crate::waiting::runtime;
 
 mod pool {
@@ -82,9 +82,9 @@ mod partitioned {
 
 mod in_one_transaction {
     use diesel_async::AsyncConnection as _;
-    use diesel_session::{AsyncDieselSession, AsyncOnConnection, AsyncPool as _, OwnerLimit};
+    use diesel_session::{AsyncBuilder, AsyncDieselSession, AsyncOnConnection, AsyncPool as _, OwnerLimit};
 
-    use crate::support::{AsyncBuilder, Database, bounded};
+    use crate::support::{Database, bounded};
     use crate::waiting::{Waiting, made, waiting};
 
     fn begun(settings: AsyncBuilder, law: impl FnOnce(&Waiting<AsyncOnConnection<'_>>)) {

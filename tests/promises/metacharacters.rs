@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Error, Expiry, KeyStorage, Now as _, SessionHandle, SessionKey, Sessions,
+    AsyncBuilder, AsyncDieselSession, Blocking, Error, Expiry, KeyStorage, Now as _, SessionHandle,
+    SessionKey, Sessions,
 };
 
 use crate::properties::corpus;
-use crate::support::{AsyncBuilder, Database, File, Postgres, Sql, Sqlite, in_transaction};
+use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
 use crate::waiting::{made, waiting};
 
 /// Keys that are made of nothing but what is special somewhere.

@@ -13,18 +13,14 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::deadpool;
 use diesel_session::{
-    AsyncDieselSession, Builder, DieselSession, KeyStorage, OnConnection, OwnerLimit, SessionConnection,
-    Sessions, TimeDelta, migrations,
+    AsyncBuilder, AsyncDieselSession, Builder, DieselSession, KeyStorage, OnConnection, OwnerLimit,
+    SessionConnection, Sessions, TimeDelta, migrations,
 };
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
 pub(crate) type Postgres = DieselSession<PgConnection>;
-/// The settings of an asynchronous store over a pool of its own.
-pub(crate) type AsyncBuilder = Builder<AsyncPgConnection, deadpool::Pool<AsyncPgConnection>>;
 pub(crate) type Sqlite = DieselSession<SqliteConnection>;
 
 /// The server that most tests share. It ends with this process.

@@ -12,15 +12,19 @@ use std::time::{Duration, Instant};
 use diesel::sql_types::Bool;
 use diesel::{Connection as _, PgConnection, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
-use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, ConnectOptions, Error, TimeDelta};
+use diesel_session::{
+    AsyncBuilder, AsyncDieselSession, AsyncNow as _, AsyncPool as _, ConnectOptions, Error, TimeDelta,
+};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::iter;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
 use tokio::time::sleep;
+use tokio_postgres::CancelToken;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::certificates::{Authority, Files, Listening, authority_itself, expired, of, self_signed};
 use crate::support::{LATE, Sql as _, shown};
@@ -61,22 +65,34 @@ fn by_psql(address: &str) -> (End, String) {
     (end, said)
 }
 
-/// How the address ends with the store, with the error's text. The store tries again until the limit.
-async fn by_us(address: &str, limit: TimeDelta) -> (End, String) {
-    let builder = AsyncDieselSession::builder().pool_size(1).connection_timeout(limit);
-    let store = match builder.connect(address).await {
+/// How the address ends with the store, with the error's text. The store tries again until the limit. A limit within which
+/// no attempt ended says nothing: then it is a longer one's turn.
+async fn by_us(address: &str) -> (End, String) {
+    let connect =
+        |limit| AsyncDieselSession::builder().pool_size(1).connection_timeout(limit).connect(address);
+    let mut connected = connect(SOON).await;
+    if connected.as_ref().is_err_and(is_undecided) {
+        connected = connect(LONG).await;
+    }
+    let store = match connected {
         Ok(store) => store,
-        Err(error) => return (End::Refused, shown(&error)),
+        Err(error) => {
+            assert!(!is_undecided(&error), "{address}: {}", shown(&error));
+            return (End::Refused, shown(&error));
+        }
     };
     let mut conn = store.pool().connection().await.unwrap();
     let answer: Answer = RunQueryDsl::get_result(sql_query(ENCRYPTED), &mut *conn).await.unwrap();
     (if answer.ssl { End::Encrypted } else { End::InClear }, String::new())
 }
 
-/// For an address that is refused.
-const SOON: TimeDelta = TimeDelta::milliseconds(600);
+/// Whether the time was over before the server, or the client, had refused anything.
+fn is_undecided(error: &Error) -> bool {
+    let said = shown(error);
+    said.contains("Elapsed") || said.contains("the server did not take the connection within")
+}
 
-/// For one that is not: nobody waits so long.
+const SOON: TimeDelta = TimeDelta::milliseconds(600);
 const LONG: TimeDelta = TimeDelta::seconds(20);
 
 /// Of every role.
@@ -99,9 +115,7 @@ fn same_ends(addresses: Vec<String>) -> [usize; 3] {
             .map(|address| async move {
                 let told = address.clone();
                 let psql = tokio::task::spawn_blocking(move || by_psql(&told)).await.unwrap();
-                // Only one who is let in needs the time for it.
-                let limit = if psql.0 == End::Refused { SOON } else { LONG };
-                let ours = by_us(&address, limit).await;
+                let ours = by_us(&address).await;
                 (address, psql, ours)
             })
             .buffer_unordered(32)
@@ -337,16 +351,45 @@ fn all_connections_of_a_store_are_encrypted_and_verified() {
     });
 }
 
-/// It waits for a standby that never comes, and a server process that waits does not notice that its client has left.
 #[test]
 fn a_late_statement_is_cancelled_over_tls() {
-    let (_authority, server, mut admin) = a_server_for_a_store();
+    is_cancelled(|_authority, own| async { own });
+}
+
+/// The store knows nothing of the pool's TLS: the application's function cancels.
+#[test]
+fn a_late_statement_of_the_applications_pool_is_cancelled_by_its_function() {
+    is_cancelled(|authority, own| {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls = MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth());
+        async move {
+            let cancel = move |token: CancelToken| {
+                let tls = tls.clone();
+                async move { token.cancel_query(tls).await }
+            };
+            limited().cancel_with(cancel).over(own.pool().clone()).unwrap()
+        }
+    });
+}
+
+fn limited() -> AsyncBuilder {
+    let second = TimeDelta::seconds(1);
+    AsyncDieselSession::builder().connection_timeout(second).statement_timeout(second)
+}
+
+/// A write waits for a standby that never comes, and a server process that waits does not notice that its client has left.
+fn is_cancelled<S: Future<Output = AsyncDieselSession>>(
+    store: impl FnOnce(Authority, AsyncDieselSession) -> S,
+) {
+    let (authority, server, mut admin) = a_server_for_a_store();
     let address = format!("{} password={PASSWORD} sslmode=require", server.to("bound"));
     RUNTIME.block_on(async {
-        let second = TimeDelta::seconds(1);
-        let builder = AsyncDieselSession::builder().connection_timeout(second).statement_timeout(second);
         let options = address.parse::<ConnectOptions>().unwrap().options("-c synchronous_commit=on");
-        let store = builder.pool_size(1).connect_with(&options).await.unwrap();
+        let store = store(authority, limited().pool_size(1).connect_with(&options).await.unwrap()).await;
         store.migrate().await.unwrap();
         admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
         admin.run("SELECT pg_reload_conf()");
@@ -368,8 +411,7 @@ fn the_systems_certificates_are_those_that_openssl_would_take() {
         let (address, known) = server.split_once(' ').unwrap();
         let end = |host: &str, more: &str| {
             let to = format!("host={host} hostaddr={address} user=either dbname=postgres");
-            let limit = if known == "known" && host == "localhost" { LONG } else { SOON };
-            let (end, said) = RUNTIME.block_on(by_us(&format!("{to} sslrootcert=system {more}"), limit));
+            let (end, said) = RUNTIME.block_on(by_us(&format!("{to} sslrootcert=system {more}")));
             (end == End::Encrypted, said)
         };
         let (encrypted, said) = end("localhost", "");
@@ -482,7 +524,7 @@ fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() 
             for rest in ["sslmode=require", &format!("sslmode=verify-full {trusting}")] {
                 let address =
                     format!("host=localhost hostaddr=127.0.0.1 port={port} user=app {version} {rest}");
-                let (end, said) = RUNTIME.block_on(by_us(&address, SOON));
+                let (end, said) = RUNTIME.block_on(by_us(&address));
                 assert_eq!(end, End::Refused);
                 let first = heard.recv_timeout(LATE).unwrap();
                 assert!(heard.try_iter().chain([first]).all(|took| took == taken), "{address}: {said}");
@@ -548,7 +590,7 @@ fn nothing_falls_back_to_clear_text() {
 fn says_nothing_in_clear(answer: &'static [u8], address: &str) {
     let (port, heard) = answering(answer);
     let address = format!("{address} port={port} user=app password={PASSWORD} dbname=shop");
-    let (end, said) = RUNTIME.block_on(by_us(&address, SOON));
+    let (end, said) = RUNTIME.block_on(by_us(&address));
     assert_eq!(end, End::Refused);
     assert!(!said.contains(PASSWORD), "{said}");
     let builder = AsyncDieselSession::builder().connection_timeout(SOON);

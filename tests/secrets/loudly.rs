@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{InstrumentationEvent, set_default_instrumentation};
 use diesel::prelude::*;
 use diesel_session::{
-    Blocking, ConnectOptions, KeyStorage, MemorySession, SessionKey, TimeDelta, migrations,
+    AsyncBuilder, Blocking, ConnectOptions, KeyStorage, MemorySession, SessionKey, TimeDelta, migrations,
 };
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::operations::{KeyForm, every_operation, hashed_keys};
-use crate::support::{AsyncBuilder, File, Guarded, Postgres, Sql as _, Sqlite};
+use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
 use crate::waiting::{made, waiting};
 use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 

@@ -2,12 +2,12 @@
 
 use diesel::prelude::*;
 use diesel_session::{
-    AsyncDieselSession, AsyncNow as _, AsyncSessions as _, ConnectOptions, DieselSession, Error, Expiry,
-    KeyStorage, Now as _, SessionConnection, Sessions as _,
+    AsyncBuilder, AsyncDieselSession, AsyncNow as _, AsyncSessions as _, ConnectOptions, DieselSession,
+    Error, Expiry, KeyStorage, Now as _, SessionConnection, Sessions as _,
 };
 
 use crate::operations::{KeyForm, say};
-use crate::support::{AsyncBuilder, File, Postgres};
+use crate::support::{File, Postgres};
 use crate::waiting::runtime;
 use crate::{OWNER, VALUE};
 

@@ -10,13 +10,15 @@ use axum::http::{Request, header};
 use axum::routing::get;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel_session::{ActixSessionStore, AsyncDieselSession, ConnectOptions, TowerSessionStore};
+use diesel_session::{
+    ActixSessionStore, AsyncBuilder, AsyncDieselSession, ConnectOptions, TowerSessionStore,
+};
 use tower::ServiceExt as _;
 use tower_sessions::session::Id;
 use tower_sessions::{Session, SessionManagerLayer};
 
 use crate::operations::remember_hashed;
-use crate::support::{AsyncBuilder, Postgres};
+use crate::support::Postgres;
 use crate::waiting::runtime;
 use crate::{OWNER, VALUE};
 

@@ -10,6 +10,7 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
+use tokio_postgres::CancelToken;
 
 use super::background::Background;
 use super::pipelines::Pipelines;
@@ -17,8 +18,7 @@ use super::pool::{LIFETIME, Pooled};
 use super::{AsyncDieselSession, AsyncPool};
 use crate::conninfo::ConnectOptions;
 use crate::error::Error;
-use crate::options::Options;
-use crate::options::{Builder, PoolSettings};
+use crate::options::{Builder, Options, PoolSettings};
 use crate::postgres::cancel::Cancel;
 use crate::postgres::connector::Connector;
 use crate::postgres::establish::manager;
@@ -33,7 +33,7 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// Shared reads are faster if more tasks read at once than the pool has connections. Writes use the other connections
     /// of the pool, so there must be some.
     pub fn pipelined(mut self, connections: u32) -> Self {
-        self.pipelines = Some(connections);
+        self.asynchronous.pipelines = Some(connections);
         self
     }
 
@@ -41,8 +41,9 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. By default
     /// the store opens them itself, over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
-    /// The function decides how to verify certificates. It gets `sslmode=require` for every stricter mode, and nothing of
-    /// what the connection string says about certificates.
+    /// The function decides how to verify certificates. Of TLS the address says only `sslmode`: `disable`, `prefer` or
+    /// `require`. A connection string with another mode, or with a parameter about certificates, is refused: the function
+    /// would not learn of it.
     ///
     /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
     /// connection.
@@ -74,7 +75,37 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     where
         F: Future<Output = ConnectionResult<AsyncPgConnection>> + Send + 'static,
     {
-        self.establish = Some(Arc::new(move |address| establish(address).boxed()));
+        self.asynchronous.establish = Some(Arc::new(move |address| establish(address).boxed()));
+        self
+    }
+
+    /// Sets the function that asks a server to cancel the statement of a call that is late. By default the store asks as it
+    /// connects, over TLS or in clear. Over a pool of yours, and with [`establish_with`](Self::establish_with), it knows
+    /// nothing of your TLS and asks in clear. A server takes that request whether or not it demands TLS from sessions, but
+    /// the client does not send it for a connection with `sslmode=require`. So set this function then.
+    ///
+    /// The store calls it up to four times in two seconds, until the server answers. It ignores errors.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use diesel_async::AsyncPgConnection;
+    /// use diesel_async::pooled_connection::deadpool::Pool;
+    /// use diesel_session::{AsyncDieselSession, Error};
+    /// use tokio_postgres::NoTls;
+    ///
+    /// fn over(pool: Pool<AsyncPgConnection>) -> Result<AsyncDieselSession, Error> {
+    ///     AsyncDieselSession::builder()
+    ///         // `MakeRustlsConnect` of tokio-postgres-rustls, for example, in the place of `NoTls`.
+    ///         .cancel_with(|token| async move { token.cancel_query(NoTls).await })
+    ///         .over(pool)
+    /// }
+    /// ```
+    pub fn cancel_with<F>(mut self, request: impl Fn(CancelToken) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    {
+        self.asynchronous.cancel = Some(Arc::new(move |token| request(token).boxed()));
         self
     }
 
@@ -91,17 +122,18 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         let defaults = PoolSettings::default();
         ours.connection.connection_timeout = defaults.connection.connection_timeout;
         ours.connection.statement_timeout = defaults.connection.statement_timeout;
-        if ours != defaults || self.establish.is_some() {
+        if ours != defaults || self.asynchronous.establish.is_some() {
             return Err(PoolSettings::are_the_pools_own());
         }
         self.pool.checked_size(false)?;
         self.check_pipelines(pool.size())?;
         let options = self.options()?;
-        Ok(over(pool, &self, options, (Poolers::default(), Cancel::in_clear())))
+        let cancel = self.asynchronous.cancel.clone().map_or_else(Cancel::in_clear, Cancel::by);
+        Ok(over(pool, &self, options, (Poolers::default(), cancel)))
     }
 
     fn check_pipelines(&self, size: u32) -> Result<(), Error> {
-        if self.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
+        if self.asynchronous.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
             return Ok(());
         }
         let reason = "at least one connection, and fewer than the pool holds: writes take the others";
@@ -139,7 +171,8 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
-        let connectors = Connector::for_each_host(options, &self.connection(), self.establish.take())?;
+        let connectors =
+            Connector::for_each_host(options, &self.connection(), self.asynchronous.establish.take())?;
         self.connect_by(connectors, options.is_start_only()).await
     }
 
@@ -153,7 +186,8 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         let hosts = u32::try_from(connectors.len()).unwrap_or(u32::MAX);
         let each = settings.time_of_each(connectors.len());
         let longest = each.saturating_mul(hosts).max(settings.connection_timeout);
-        let cancel = Connector::cancel_of_all(&connectors);
+        let theirs = self.asynchronous.cancel.clone();
+        let cancel = theirs.map_or_else(|| Connector::cancel_of_all(&connectors), Cancel::by);
         let manager = manager(connectors, &settings, poolers.clone());
         self.build(manager, (!start_only).then_some(longest), (poolers, cancel)).await
     }
@@ -201,6 +235,7 @@ pub(super) fn over<P: AsyncPool>(
         verdict: Verdict::default(),
         answers: Arc::new(Answers::new()),
     };
-    let pipelines = settings.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
+    let pipelines =
+        settings.asynchronous.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));
     AsyncDieselSession { pool, pipelines, options: Arc::new(options) }
 }

@@ -49,8 +49,8 @@ use pool::Pooled;
 ///
 /// An older PgBouncer in transaction mode is refused with [`Error::TransactionPooler`], by `connect`, or by the first call
 /// if the store does not wait for the server. To find out, the store looks at its first connection to each host, and behind
-/// a pooler at a second one beside it. An idle pooler is always found out. A busy one can escape by a chance of about one in
-/// a thousand, because it may serve both connections as a pooler in session mode does. Pools of yours are not looked at.
+/// a pooler at a second one beside it. An idle pooler is always found out. A busy one can escape by a small chance, because it
+/// may serve both connections as a pooler in session mode does. The store does not look at pools of yours.
 ///
 /// # Panics
 ///
@@ -78,6 +78,9 @@ pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
     options: Arc<Options>,
 }
 
+/// The settings of an [`AsyncDieselSession`], by the pool that it gets connections from: deadpool's, if it makes its own.
+pub type AsyncBuilder<P = Pool<AsyncPgConnection>> = Builder<AsyncPgConnection, P>;
+
 impl AsyncDieselSession {
     /// Builds a store with a new pool and the default settings, as [`Builder::connect`] does.
     ///
@@ -91,8 +94,8 @@ impl AsyncDieselSession {
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
     /// The settings of a new store: over a pool of its own ([`Builder::connect`]), or over yours ([`Builder::over`]).
-    pub fn builder() -> Builder<AsyncPgConnection, P> {
-        Builder::default()
+    pub fn builder() -> AsyncBuilder<P> {
+        AsyncBuilder::default()
     }
 
     /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
@@ -100,10 +103,10 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
     /// off. The session table is found as the pool's connections find tables.
     ///
-    /// If a call is late, the store asks the server to cancel its statement. It knows nothing of your pool's TLS, so it asks
-    /// without TLS, as libpq does up to version 16. The request has no data of a session in it. It fails for a connection
-    /// with `sslmode=require`. Such a connection stays in the pool's count for two seconds and is then closed. If its server
-    /// process waits for a lost standby, that process stays.
+    /// If a call is late, the store asks the server to cancel its statement, for two seconds. Then it closes the connection.
+    /// It knows nothing of your pool's TLS, so it asks without TLS, as libpq does up to version 16. The request has no data
+    /// of a session in it. It fails for a connection with `sslmode=require`, and then a server process that waits for a lost
+    /// standby stays. So set [`Builder::cancel_with`] for a pool with TLS.
     ///
     /// # Examples
     ///

@@ -98,6 +98,14 @@ impl<P: AsyncPool> Slot<P> {
         current.clone()
     }
 
+    /// No read comes to it any more.
+    fn lose_if_older(&self, age: Duration) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = current.take_if(|shared| shared.since.elapsed() >= age) {
+            shared.lose();
+        }
+    }
+
     /// Takes a connection out of the pool.
     async fn fill(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<P>>, Error> {
         let shared = Arc::new(Shared::new(pool.connection(within).await?, pool.call_timeout));
@@ -136,8 +144,7 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         let answer = self.pool.answered(answered_by(deadline, job)).await;
         if answer.is_err() && self.pool.is_silent() {
             // The next read would wait for the same silent server. A younger connection leads to another one.
-            let old = |shared: &Arc<Shared<P>>| shared.since.elapsed() >= self.pool.call_timeout / 2;
-            self.slots.iter().filter_map(|slot| slot.current()).filter(old).for_each(|shared| shared.lose());
+            self.slots.iter().for_each(|slot| slot.lose_if_older(self.pool.call_timeout / 2));
         }
         answer
     }
@@ -208,7 +215,7 @@ impl Drop for Waiting<'_> {
 impl<P: AsyncPool> Drop for Shared<P> {
     fn drop(&mut self) {
         if *self.is_lost.get_mut() {
-            Liveness::give_up(&mut *self.conn);
+            self.conn.abandon_early();
         }
     }
 }
