@@ -34,7 +34,7 @@ pub(crate) struct KeyColumn(pub(crate) StoredKey);
 
 impl KeyColumn {
     pub(crate) fn read(text: &str) -> deserialize::Result<Self> {
-        Ok(Self(StoredKey::read(text).ok_or("a session's key has no 40 characters of ASCII")?))
+        Ok(Self(StoredKey::read(text).ok_or("a session's key is not 40 ASCII characters")?))
     }
 }
 

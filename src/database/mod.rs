@@ -44,7 +44,7 @@ pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
     message = "diesel-session keeps no sessions on a `{Self}`",
     label = "not a connection that this build of diesel-session knows",
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
-    note = "a pooled connection leads to its connection: pass `&mut *conn`"
+    note = "a pooled connection dereferences to its connection: pass `&mut *conn`"
 )]
 pub trait SessionConnection: BlockingConnection + SaveQueries + Migrate {}
 
@@ -269,7 +269,7 @@ impl SessionTable {
         if C::HAS_SCHEMAS {
             return schema.check();
         }
-        let reason = "this database has no schemas: give the sessions a file of their own".to_owned();
+        let reason = "this database has no schemas: keep the sessions in a separate file".to_owned();
         Err(Error::Configuration { setting: "schema", reason })
     }
 }
