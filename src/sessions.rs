@@ -126,11 +126,11 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Replaces a live session's value with the result of `change`, and returns the new value. `change` gets the
     /// present value, or `None` if there is none yet.
     ///
-    /// The session stays locked until `change` returns, so that no other write comes in between. `change` should be
-    /// quick: on SQLite every write to the file waits for it, and in memory every call does. If `change` calls the
-    /// store that it updates, that call returns [`Error::WithinUpdate`]. `change` must not wait for another thread that
-    /// calls the store. After a lost connection or a conflict, `change` runs again with the value of that moment. It
-    /// runs at most three times.
+    /// The session stays locked until `change` returns, so that no other write comes in between. On SQLite every write to
+    /// the file waits for `change`, and in memory every call does. So `change` should be quick. If it calls the store that
+    /// it updates, that call returns [`Error::WithinUpdate`]. It must not wait for another thread that calls the store.
+    /// After a lost connection or a conflict, `change` runs again with the value of that moment. It runs at most three
+    /// times.
     ///
     /// On a connection that you hold, `change` runs once: in a transaction, or in a savepoint inside your transaction.
     /// On PostgreSQL, your transaction may have an isolation stricter than READ COMMITTED. Then a write by somebody

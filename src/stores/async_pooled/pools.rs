@@ -36,7 +36,7 @@ use diesel_async::pooled_connection::deadpool;
 /// ```
 pub trait AsyncPool: Clone + Send + Sync + 'static {
     /// A connection that goes back to the pool when it is dropped. The pool must not lend it again if a transaction is
-    /// open on it, or if its transaction manager is in error. diesel-async's own support of pools ensures that. So a
+    /// open on it, or if its transaction manager is in error. Diesel-async's own support of pools ensures that. So a
     /// call that is dropped half-way leaves nothing behind.
     type Connection: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static;
 
@@ -151,7 +151,7 @@ mod mobc {
         }
     }
 
-    /// Returns the pool's state. It waits actively for a lock, whose holders do not wait for anything else.
+    /// Returns the pool's state. It polls for a lock, because no holder of that lock waits for anything else.
     fn state(pool: &Pool<AsyncPgConnection>) -> State {
         loop {
             if let Some(state) = pool.state().now_or_never() {
