@@ -252,7 +252,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// running.
     ///
     /// It deletes batches of 1,000, each in its own transaction. So a million sessions end under any statement timeout.
-    /// If a batch is repeated after a lost connection, the sessions that its first attempt ended are missing from the
+    /// If a batch is retried after a lost connection, the sessions that its first attempt ended are missing from the
     /// count. Inside your transaction nothing is final before you commit.
     ///
     /// # Errors
@@ -263,9 +263,9 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
 
     /// Ends the owner's live session of this handle, and returns whether there was one.
     ///
-    /// It returns `false` if the session has ended, or was renewed before the call, because a renewal changes the
-    /// handle. After a lost connection the store repeats the call. Then `false` can also mean that the first attempt
-    /// ended the session.
+    /// It returns `false` if the owner has no such session. The session may have ended, or a renewal before the call may
+    /// have changed its handle. After a lost connection the store retries the call. Then `false` can also mean that the
+    /// first attempt ended the session.
     ///
     /// # Errors
     ///
