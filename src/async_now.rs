@@ -1,11 +1,12 @@
-//! The contract of a session store whose operations are futures.
+//! The contract of an asynchronous session store: [`AsyncNow`].
 
 use std::future::Future;
 
-/// The twin of [`Now`](crate::Now): the same operations, each a future.
+/// The asynchronous twin of [`Now`](crate::Now): it has the same operations, and each is a future.
 ///
-/// What each does, and its errors, stands there. A future that is dropped before it is ready leaves the store
-/// whole: what it began is done or undone, and what was acknowledged before is kept.
+/// [`Now`](crate::Now) describes each operation and its errors. If you drop a future before it is ready, the store
+/// stays consistent. The operation takes effect completely or not at all, and changes that were acknowledged before
+/// stay.
 ///
 /// # Examples
 ///
@@ -27,41 +28,43 @@ use std::future::Future;
 pub trait AsyncNow {
     /// The type of a session key.
     type Key;
-    /// The type of a session value, as it is lent to the store: `str` for the stores of this crate.
+    /// The type of a session value, as the caller passes it to the store: `str` for the stores of this crate.
     type Value: ?Sized + ToOwned;
-    /// The type of a session's period: a duration, and signed.
+    /// The type of a session's period: a signed duration.
     type Period;
     /// The type of an error.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// [`Now::default_period`](crate::Now::default_period), which asks no database.
+    /// Returns the default period: see [`Now::default_period`](crate::Now::default_period). It does not ask the
+    /// database.
     fn default_period(&self) -> Self::Period;
 
-    /// [`Now::set_default_period`](crate::Now::set_default_period), which asks no database.
+    /// Sets the default period: see [`Now::set_default_period`](crate::Now::set_default_period). It does not ask the
+    /// database.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As for [`Now::set_default_period`](crate::Now::set_default_period).
     fn set_default_period(&self, period: Self::Period) -> Result<(), Self::Error>;
 
-    /// [`Now::generate`](crate::Now::generate).
+    /// Starts a session and returns its key: see [`Now::generate`](crate::Now::generate).
     fn generate(
         &self,
         value: Option<&Self::Value>,
         expiry: Option<Self::Period>,
     ) -> impl Future<Output = Result<Self::Key, Self::Error>> + Send;
 
-    /// [`Now::clear`](crate::Now::clear).
+    /// Ends the session: see [`Now::clear`](crate::Now::clear).
     fn clear(&self, key: &Self::Key) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// [`Now::get`](crate::Now::get).
+    /// Returns the session's value and the rest of its period: see [`Now::get`](crate::Now::get).
     #[allow(clippy::type_complexity, reason = "the original's pair, with a value that the caller owns")]
     fn get(
         &self,
         key: &Self::Key,
     ) -> impl Future<Output = Result<(<Self::Value as ToOwned>::Owned, Self::Period), Self::Error>> + Send;
 
-    /// [`Now::set`](crate::Now::set).
+    /// Sets a live session's value and expiry: see [`Now::set`](crate::Now::set).
     fn set(
         &self,
         key: &Self::Key,

@@ -1,17 +1,16 @@
-//! The contract of a session store, on one screen.
+//! The contract of a blocking session store: [`Now`].
 
-/// A session store whose operations are done when they return: *now* as opposed to *later* (a future),
-/// not a clock.
+/// A session store whose operations are complete when they return. *Now* means synchronous, not a clock.
 ///
-/// The interface of OCaml's `Session.S.Now`, carried over. A session is a value under a key, with a
-/// period after which it is dead. A key that is unknown, cleared, expired or malformed means the same
-/// thing everywhere, *not found*; every other error is a failure of the system or a refused argument.
+/// It carries over the interface of OCaml's `Session.S.Now`. A session is a value under a key. After its period it is
+/// dead. A key that is unknown, cleared, expired or malformed means the same everywhere: *not found*. Apart from *not
+/// set*, every other error is a failure of the system or a refused argument.
 ///
 /// | operation | missing, cleared or expired | live, without a value | live, with a value |
 /// |---|---|---|---|
 /// | `get` | not found | not set | the value and what is left of its period |
 /// | `set` | not found: nothing is created or revived | sets value and expiry | replaces value and expiry |
-/// | `clear` | nothing to do | the session is gone | the session is gone |
+/// | `clear` | does nothing | ends the session | ends the session |
 ///
 /// # Examples
 ///
@@ -32,69 +31,69 @@
 pub trait Now {
     /// The type of a session key.
     type Key;
-    /// The type of a session value, as it is lent to the store: `str` for the stores of this crate.
+    /// The type of a session value, as the caller passes it to the store: `str` for the stores of this crate.
     type Value: ?Sized + ToOwned;
-    /// The type of a session's period: a duration, and signed.
+    /// The type of a session's period: a signed duration.
     type Period;
     /// The type of an error.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The period of sessions that are generated or set without an expiry of their own.
+    /// Returns the period of sessions that are generated or set without an explicit expiry.
     fn default_period(&self) -> Self::Period;
 
-    /// Sets the default period of this handle and its clones. Only later operations see it.
+    /// Sets the default period of this handle and its clones. It applies to later operations only.
     ///
     /// # Errors
     ///
-    /// A period that the store cannot hold is refused, and the old one stays.
+    /// Refuses a period that the store cannot hold. The default period then stays as it was.
     fn set_default_period(&self, period: Self::Period) -> Result<(), Self::Error>;
 
     /// Starts a session under a new, unguessable key and returns the key.
     ///
-    /// The session expires `expiry` from now, or the default period from now. A zero or negative
-    /// expiry is legal: the session is born expired. Without a value, [`get`](Now::get) answers
-    /// *not set* until the first [`set`](Now::set).
+    /// The session expires `expiry` from now. If `expiry` is `None`, the default period counts. A zero or negative
+    /// expiry is legal: the session is born expired. If `value` is `None`, [`get`](Now::get) returns *not set* until
+    /// the first [`set`](Now::set).
     ///
     /// # Errors
     ///
-    /// A value or an expiry that the store cannot hold is refused, and nothing is written.
+    /// Refuses a value or an expiry that the store cannot hold. Then nothing is written.
     fn generate(
         &self,
         value: Option<&Self::Value>,
         expiry: Option<Self::Period>,
     ) -> Result<Self::Key, Self::Error>;
 
-    /// Ends the session: afterwards its key is absent for every operation. Idempotent.
+    /// Ends the session. Afterwards its key is absent for every operation. The call is idempotent.
     ///
-    /// The stores of this crate also end the session if it got another key in the last ten minutes: by
-    /// [`rotate`](crate::Sessions::rotate), or by a web framework. So a logout is final that another request's login has
-    /// overtaken.
+    /// The stores of this crate also end the session if it got another key in the last ten minutes, through
+    /// [`rotate`](crate::Sessions::rotate) or a web framework. So a logout stays final even if another request's login
+    /// changed the key just before it.
     ///
     /// # Errors
     ///
-    /// Only when the store fails; a session that is not there is no error.
+    /// Fails only if the store fails. A session that does not exist is not an error.
     fn clear(&self, key: &Self::Key) -> Result<(), Self::Error>;
 
-    /// The session's value, and what is left of its period: never more than was asked for.
+    /// Returns the session's value and the rest of its period. The rest is never more than the period that was asked
+    /// for.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared or expired; *not set* for a live one that
-    /// has no value yet. An empty value is a value.
+    /// *Not found* if the session is unknown, cleared or expired. *Not set* if it is live but has no value yet. An
+    /// empty value is a value.
     #[allow(clippy::type_complexity, reason = "the original's pair, with a value that the caller owns")]
     fn get(&self, key: &Self::Key) -> Result<(<Self::Value as ToOwned>::Owned, Self::Period), Self::Error>;
 
-    /// Sets a live session's value, and its expiry to `expiry` from now, or the default period from now.
+    /// Sets a live session's value and its expiry: `expiry` from now, or the default period from now.
     ///
-    /// A statement of a database judges whether the session is live when it arrives. If it then waits for another
-    /// writer of the same row, it can succeed although the session expired during the wait. The statement timeout
-    /// bounds that wait.
+    /// A database decides whether the session is live when the statement arrives. If the statement then waits for
+    /// another writer of the same row, it can succeed although the session expired during the wait. The statement
+    /// timeout limits that wait.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared or expired: a client cannot choose a key,
-    /// and no write is lost in silence. A value or an expiry that the store cannot hold is refused,
-    /// and nothing is written.
+    /// *Not found* if the session is unknown, cleared or expired. So a client cannot choose a key, and no write is lost
+    /// silently. Refuses a value or an expiry that the store cannot hold. Then nothing is written.
     fn set(
         &self,
         key: &Self::Key,

@@ -7,23 +7,23 @@ use crate::key::SessionKey;
 use crate::now::Now;
 use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 
-/// The operations that an application needs beyond those of [`Now`]: for logins, busy pages, several requests at once and
-/// a page "your devices".
+/// The operations that an application needs beyond those of [`Now`]: for logins, busy pages, concurrent requests and a
+/// page "your devices".
 ///
 /// | operation | missing, cleared or expired | live |
 /// |---|---|---|
-/// | `find` | not found | everything that is known of the session |
-/// | `put` | not found | the value is written, and the expiry moves as the caller says |
-/// | `update` | not found | a function makes the new value of the old one, under a lock |
-/// | `replace` | not found | the value is replaced if it is the expected one; else *changed* |
-/// | `touch` | not found | the expiry and the time of the last use move later, if that is worth a write |
-/// | `rotate` | not found | the session goes on under a new key, and the old one is dead |
-/// | `bind`, `set_label` | not found | the session has an owner; a label |
+/// | `find` | not found | returns everything that is known of the session |
+/// | `put` | not found | writes the value, and moves the expiry as the caller asks |
+/// | `update` | not found | a function makes the new value from the old one, under a lock |
+/// | `replace` | not found | replaces the value if it is the expected one; otherwise *changed* |
+/// | `touch` | not found | moves the expiry and the time of the last use, if that is worth a write |
+/// | `rotate` | not found | moves the session to a new key; the old key is dead |
+/// | `bind`, `set_label` | not found | gives the session an owner; a label |
 /// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |
 ///
-/// Every store of this crate has it. Other crates cannot implement it, so later versions can add operations. Functions that
-/// work on any store take `&impl Sessions`; a program that chooses its database at run time takes `&dyn Sessions`, which
-/// has all operations except [`update`](Self::update).
+/// Every store of this crate implements it. Other crates cannot implement it, so later versions can add operations. A
+/// function that works on any store takes `&impl Sessions`. A program that chooses its database at run time takes
+/// `&dyn Sessions`, which has every operation except [`update`](Self::update).
 ///
 /// # Examples
 ///
@@ -33,12 +33,12 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// let sessions = MemorySession::new();
 /// let visitor = sessions.generate(Some("cart=3"), None)?;
 ///
-/// // At login: a session of the user's own, with the visitor's value. Both timeouts begin again.
+/// // At login: a new session for the user, with the visitor's value. Both timeouts start again.
 /// let (cart, _left) = sessions.get(&visitor)?;
 /// let key = sessions.generate_for("alice", Some(&cart), None)?;
 /// sessions.clear(&visitor)?;
 ///
-/// // After a change of rights: a new key, so that the old one is of no use to anybody who saw it.
+/// // After a change of rights: a new key. The old one is of no use to anyone who saw it.
 /// let key = sessions.rotate(&key)?;
 /// assert_eq!(sessions.find(&key)?.owner.as_deref(), Some("alice"));
 ///
@@ -59,16 +59,16 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sealed {
-    /// Reads everything that is known of a live session: its value, owner and label, its dates, and what is left of its
-    /// period. It is one query, and it writes nothing. A session without a value is no error here.
+    /// Reads everything that is known of a live session: its value, owner and label, its dates, and the rest of its
+    /// period. This is one query, and it writes nothing. A session without a value is not an error here.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared or expired; a failure of the store.
+    /// *Not found* if the session is unknown, cleared or expired. Other errors are failures of the store.
     fn find(&self, key: &SessionKey) -> Result<Session, Error>;
 
-    /// Writes a live session's value, and does to its expiry what the caller says. With [`Expiry::Keep`] a session of 30
-    /// minutes stays one of 30 minutes; otherwise as [`set`](Now::set).
+    /// Writes a live session's value, and moves its expiry as `expiry` says. With [`Expiry::Keep`] a session of 30
+    /// minutes still ends after 30 minutes. In all other respects it works as [`set`](Now::set).
     ///
     /// # Errors
     ///
@@ -87,62 +87,67 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// ```
     fn put(&self, key: &SessionKey, value: &str, expiry: Expiry) -> Result<(), Error>;
 
-    /// Gives a live session a new key and returns it. The old one is dead; only a `clear` with it still ends the session.
+    /// Gives a live session a new key and returns the key. The old key is dead, except that [`clear`](Now::clear) with
+    /// it still ends the session.
     ///
-    /// For the moment of a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level
-    /// Change"). Value, owner, label, time of creation and expiry stay. So the absolute timeout counts on: to start it
-    /// again at a login, [`generate_for`](Self::generate_for) another session and [`clear`](Now::clear) this one. It is
-    /// atomic: at any time one key works, and of two rotations at once one wins.
+    /// Call it after a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level Change").
+    /// The value, owner, label, time of creation and expiry stay the same, so the absolute timeout keeps running. To
+    /// restart that timeout at a login, start another session with [`generate_for`](Self::generate_for) and
+    /// [`clear`](Now::clear) this one. A rotation is atomic: at any time one key works. If two requests rotate a
+    /// session at once, one of them succeeds.
     ///
-    /// On PostgreSQL the row is deleted and inserted again: columns that a host adds to the table are lost, and
-    /// foreign keys to it see a DELETE.
+    /// On PostgreSQL, `rotate` deletes the row and inserts another one. Columns that a host adds to the table lose
+    /// their values, and foreign keys to the table see a DELETE.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared, expired or just rotated by another request; a failure
-    /// of the store. If a connection is lost, the session may have another key that no client has: then the visitor logs
-    /// in again.
+    /// *Not found* if the session is unknown, cleared, expired, or just rotated by another request. Other errors are
+    /// failures of the store. After a lost connection the session may have another key that no client knows. Then the
+    /// visitor logs in again.
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error>;
 
-    /// Prolongs a live session, and returns whether it wrote. It never shortens a session and leaves the value alone.
+    /// Extends a live session, and returns whether it wrote. It never shortens a session, and it leaves the value
+    /// alone.
     ///
-    /// It writes if the new expiry is later by at least the store's
-    /// [touch interval](crate::Builder::touch_interval) (one minute by default), or by a tenth of the period if that is
-    /// less. So a busy session does not cost a write for each request, and it may expire that much sooner than the period
+    /// To save writes, it writes only if the expiry moves by at least the store's
+    /// [touch interval](crate::Builder::touch_interval) (default: one minute). A tenth of the period is enough if that
+    /// is less. So a busy session does not cost one write per request. It may expire that much sooner than the period
     /// after its last request.
     ///
-    /// It also writes if the last use ([`Session::used`]) is older than the touch interval. So this time stays true at the
-    /// end of the longest life, when the expiry cannot move. [`Expiry::Keep`] asks for this alone.
+    /// It also writes if the last use ([`Session::used`]) is older than the touch interval. So this time stays true at
+    /// the end of the longest lifetime, when the expiry cannot move. With [`Expiry::Keep`] only this rule counts.
     ///
     /// # Errors
     ///
-    /// *Not found* for a session that is unknown, cleared or expired; an expiry that the store cannot hold; a
-    /// failure of the store.
+    /// *Not found* if the session is unknown, cleared or expired. Refuses an expiry that the store cannot hold. Other
+    /// errors are failures of the store.
     fn touch(&self, key: &SessionKey, expiry: Expiry) -> Result<bool, Error>;
 
-    /// Replaces a live session's value by the result of `change`, and returns the new value. `change` gets the present
-    /// value, or `None` if there is none yet.
+    /// Replaces a live session's value with the result of `change`, and returns the new value. `change` gets the
+    /// present value, or `None` if there is none yet.
     ///
-    /// The session is locked until `change` returns, so that no other write comes in between. On SQLite every write to the
-    /// file waits, in memory every call. So `change` should be quick. If it calls the store that it updates, that call
-    /// returns [`Error::WithinUpdate`]. It must not wait for another thread that calls the store. After a lost connection
-    /// or a conflict `change` runs again with the value of that moment, three times at most.
+    /// The session stays locked until `change` returns, so that no other write comes in between. On SQLite every write to
+    /// the file waits for `change`, and in memory every call does. So `change` should be quick. If it calls the store that
+    /// it updates, that call returns [`Error::WithinUpdate`]. It must not wait for another thread that calls the store.
+    /// After a lost connection or a conflict, `change` runs again with the value of that moment. It runs at most three
+    /// times.
     ///
-    /// On a connection that you hold, `change` runs once, in a transaction or, inside your transaction, in a savepoint.
-    /// There, on PostgreSQL under an isolation stricter than READ COMMITTED, a write by somebody else since your
-    /// transaction began is a serialization failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin
+    /// On a connection that you hold, `change` runs once: in a transaction, or in a savepoint inside your transaction.
+    /// On PostgreSQL, your transaction may have an isolation stricter than READ COMMITTED. Then a write by somebody
+    /// else since it began is a serialization failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin
     /// your transaction again.
     ///
     /// # Errors
     ///
-    /// The error of `change`, and then nothing is written. *Not found*, also if the session expires during the call. A
-    /// value or an expiry that the store cannot hold. A failure of the store. If a connection is lost at the very end, the
-    /// outcome is unknown. If it is lost each of the three times, because the server ends transactions that are idle for long,
-    /// the error is [`Error::Interrupted`].
+    /// Returns the error of `change`, and then nothing is written. *Not found* if the session is unknown, cleared or
+    /// expired, also if it expires during the call. Refuses a value or an expiry that the store cannot hold. Other
+    /// errors are failures of the store. If the connection is lost at COMMIT, the outcome is unknown
+    /// ([`Error::OutcomeUnknown`]). If it is lost after each run of `change`, the error is [`Error::Interrupted`]. For
+    /// example, the server may end transactions that are idle for long.
     ///
     /// # Panics
     ///
-    /// If `change` panics. Nothing is written, and the store goes on working.
+    /// Panics if `change` panics. Nothing is written, and the store keeps working.
     ///
     /// # Examples
     ///
@@ -167,14 +172,17 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     where
         Self: Sized;
 
-    /// Writes a live session's value if the present value is the expected one (`None`: no value yet). For callers that
-    /// cannot hold a lock between reading and writing.
+    /// Writes a live session's value if the present value is the expected one. `None` expects that there is no value
+    /// yet. It is for callers that cannot hold a lock between reading and writing.
     ///
     /// # Errors
     ///
-    /// *Changed* if the value is another one; *not found* for a session that is unknown, cleared or expired; a value
-    /// or an expiry that the store cannot hold; a failure of the store. Then nothing is written. If a connection is lost
-    /// during the call, the outcome is unknown, because another request may have written the same value.
+    /// *Changed* if the value is another one. *Not found* if the session is unknown, cleared or expired. Refuses a
+    /// value or an expiry that the store cannot hold. In these cases nothing is written. Other errors are failures of
+    /// the store.
+    ///
+    /// If the connection is lost during the call, the outcome is unknown ([`Error::OutcomeUnknown`]). The store cannot
+    /// find out, because another request may have written the same value.
     fn replace(
         &self,
         key: &SessionKey,
@@ -183,21 +191,22 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
         expiry: Expiry,
     ) -> Result<(), Error>;
 
-    /// Starts a session with an owner or a label, or both: the long form of [`generate`](Now::generate) and
+    /// Starts a session with an owner, a label, or both. It is the long form of [`generate`](Now::generate) and
     /// [`generate_for`](Self::generate_for).
     ///
     /// # Errors
     ///
-    /// As for [`generate_for`](Self::generate_for); [`Error::LabelTooLong`] and [`Error::LabelHasNul`] for a label that
-    /// the store cannot hold. Then nothing is written.
+    /// As for [`generate_for`](Self::generate_for). [`Error::LabelTooLong`] or [`Error::LabelHasNul`] if the store
+    /// cannot hold the label. Then nothing is written.
     fn generate_with(&self, session: &NewSession<'_>) -> Result<SessionKey, Error>;
 
-    /// Starts a session of an owner; otherwise as [`generate`](Now::generate).
+    /// Starts a session of an owner. In all other respects it works as [`generate`](Now::generate).
     ///
     /// # Errors
     ///
-    /// As for [`generate`](Now::generate); an owner's name that the store cannot hold (over 255 bytes, or with a NUL);
-    /// [`Error::OwnerLimit`] if the owner has as many live sessions as the store allows.
+    /// As for [`generate`](Now::generate). Refuses an owner's name that the store cannot hold: [`Error::OwnerTooLong`]
+    /// (over 255 bytes), [`Error::OwnerHasNul`] or [`Error::OwnerReserved`]. [`Error::OwnerLimit`] if the owner has as
+    /// many live sessions as the store allows.
     fn generate_for(
         &self,
         owner: &str,
@@ -205,73 +214,80 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
         period: Option<TimeDelta>,
     ) -> Result<SessionKey, Error>;
 
-    /// Gives a live session an owner, or another owner. Its expiry stays.
+    /// Gives a live session an owner, or another owner. Its expiry stays the same.
     ///
     /// # Errors
     ///
-    /// *Not found*; otherwise as for [`generate_for`](Self::generate_for).
+    /// *Not found* if the session is unknown, cleared or expired. Otherwise as for
+    /// [`generate_for`](Self::generate_for).
     fn bind(&self, key: &SessionKey, owner: &str) -> Result<(), Error>;
 
-    /// Gives a live session a label ("Firefox on Linux"), another one, or none. Its expiry stays.
+    /// Gives a live session a label ("Firefox on Linux"), another label, or none. Its expiry stays the same.
     ///
-    /// A renewal keeps the label, through `rotate` and through a web framework.
+    /// A renewal keeps the label, both through `rotate` and through a web framework.
     ///
     /// # Errors
     ///
-    /// *Not found*; [`Error::LabelTooLong`] for more than 255 bytes; [`Error::LabelHasNul`]; a failure of the store.
+    /// *Not found* if the session is unknown, cleared or expired. [`Error::LabelTooLong`] for more than 255 bytes.
+    /// [`Error::LabelHasNul`] for a label with a NUL. Other errors are failures of the store.
     fn set_label(&self, key: &SessionKey, label: Option<&str>) -> Result<(), Error>;
 
-    /// Lists at most `limit` live sessions of an owner, the newest first: with labels and dates, without values. An owner
-    /// that is unknown has none.
+    /// Lists at most `limit` live sessions of an owner, the newest first. The list has labels and dates, but no values.
+    /// An unknown owner has no sessions.
     ///
     /// # Errors
     ///
-    /// An owner's name that the store cannot hold; a failure of the store.
+    /// Refuses an owner's name that the store cannot hold. Other errors are failures of the store.
     fn sessions_of(&self, owner: &str, limit: u32) -> Result<Vec<OwnedSession>, Error>;
 
-    /// The handle under which [`sessions_of`](Self::sessions_of) lists the session of this key: to mark "this
-    /// device". It asks no database.
+    /// Returns the handle under which [`sessions_of`](Self::sessions_of) lists the session of this key. Use it to mark
+    /// "this device". It does not ask the database.
     fn handle(&self, key: &SessionKey) -> SessionHandle;
 
-    /// Ends an owner's sessions, except the one to keep, and returns how many of them were live: "log out everywhere
-    /// else". It deletes expired sessions of the owner as well, so that nothing of theirs is left.
+    /// Ends an owner's sessions except the one to keep, and returns how many of them were live: "log out everywhere
+    /// else". It also deletes the owner's expired sessions, so that no other row of the owner is left.
     ///
-    /// It ends every session that the owner had when the call began. A session that is rotated at the same moment is
-    /// ended under its new key. One that begins during the call may live on, so logins cannot keep the call running.
+    /// It ends every session that the owner had when the call began. If a session is rotated at the same moment, it
+    /// ends under its new key. A session that begins during the call may stay live, so logins cannot keep the call
+    /// running.
     ///
-    /// It deletes batches of 1,000, each in its own transaction, so that a million sessions end under any statement
-    /// timeout. A batch that had to be repeated after a lost connection is missing from the count. Inside a transaction of
-    /// yours nothing is final before you commit.
+    /// It deletes batches of 1,000, each in its own transaction. So a million sessions end under any statement timeout.
+    /// If a batch is retried after a lost connection, the sessions that its first attempt ended are missing from the
+    /// count. Inside your transaction nothing is final before you commit.
     ///
     /// # Errors
     ///
-    /// As for [`sessions_of`](Self::sessions_of). A call that fails half-way returns
-    /// [`Error::PartlyCleared`], which says how many sessions it ended: call it again.
+    /// As for [`sessions_of`](Self::sessions_of). If the call fails half-way, it returns [`Error::PartlyCleared`] with
+    /// the number of sessions that it ended. Then call it again.
     fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error>;
 
-    /// Ends the owner's live session of this handle. Returns `false` if the owner has no such session, or no longer,
-    /// because it was renewed before the call, or has ended. After a lost connection the call is repeated. Then `false` can
-    /// also mean that its first attempt ended the session.
+    /// Ends the owner's live session of this handle, and returns whether there was one.
+    ///
+    /// It returns `false` if the owner has no such session. The session may have ended, or a renewal before the call may
+    /// have changed its handle. After a lost connection the store retries the call. Then `false` can also mean that the
+    /// first attempt ended the session.
     ///
     /// # Errors
     ///
     /// As for [`sessions_of`](Self::sessions_of).
     fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error>;
 
-    /// How many sessions are live, and how many have expired and are not deleted yet. It reads the whole table.
+    /// Counts the live sessions, and those that have expired and are not deleted yet. It reads the whole table.
     ///
     /// # Errors
     ///
     /// A failure of the store.
     fn count(&self) -> Result<SessionCount, Error>;
 
-    /// Deletes at most `limit` expired sessions and returns how many; a limit of zero does nothing.
+    /// Deletes at most `limit` expired sessions, and returns how many. A limit of zero does nothing.
     ///
-    /// Any number of callers may do so at once, and none ever deletes a live session. A call does not count what another
-    /// one deletes at the same time. Two calls can want the same rows: then the second waits until the first one's
-    /// transaction ends, which may be yours. In a database the longest expired go first, by the hour. Those that expired
-    /// in the current hour (UTC) are left for later, which keeps the writes of sessions off the index. A
-    /// [`Sweeper`](crate::Sweeper) calls it again and again.
+    /// Any number of callers may do so at once. None of them ever deletes a live session, and none counts a session
+    /// that another one deletes at the same time. If two calls want the same rows, the second one waits until the first
+    /// one's transaction ends. That may be your transaction.
+    ///
+    /// In a database the longest expired sessions go first, by the hour. Those that expired in the current hour (UTC)
+    /// are left for later. So a write of a session does not touch the index. A [`Sweeper`](crate::Sweeper) calls this
+    /// again and again.
     ///
     /// # Errors
     ///
@@ -283,7 +299,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// use diesel_session::{MemorySession, Sessions};
     ///
     /// let sessions = MemorySession::new();
-    /// // Small batches, and pauses in which others have the processor.
+    /// // Small batches, with pauses in which others have the processor.
     /// loop {
     ///     let started = std::time::Instant::now();
     ///     if sessions.delete_expired(200)? == 0 {
@@ -296,5 +312,5 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     fn delete_expired(&self, limit: u32) -> Result<usize, Error>;
 }
 
-/// Other crates cannot name it, and so they cannot implement [`Sessions`].
+/// Seals [`Sessions`]: other crates cannot name this trait, and so they cannot implement `Sessions`.
 pub trait Sealed {}

@@ -1,4 +1,4 @@
-//! Expired sessions, deleted in the background.
+//! Deletes expired sessions in the background.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -15,25 +15,25 @@ use crate::error::Error;
 use crate::operations::AsyncSessions;
 use crate::sessions::Sessions;
 
-/// The longest interval and jitter.
+/// The longest interval, and the longest jitter.
 const LONGEST: TimeDelta = TimeDelta::days(30);
 
-/// How long a drop waits for a batch that is under way.
+/// How long a drop waits for the current batch.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Sessions to one DELETE, unless set otherwise.
+/// Sessions per DELETE, unless the builder sets another number.
 pub(crate) const BATCH: u32 = 200;
 
-/// After each batch the sweeper pauses for this many times as long as the batch took, and leaves the processors and the
-/// disk to others. In the comparison of `docs/benchmarks` the slowest gets stayed as fast as without a sweeper.
+/// After each batch the sweeper pauses for this many times as long as the batch took. That leaves the processors and
+/// the disk to others. In the comparison of `docs/benchmarks` the slowest gets stayed as fast as without a sweeper.
 pub(crate) const PAUSE: u32 = 3;
 
-/// A thread that deletes expired sessions again and again, until it is dropped.
+/// A thread that deletes expired sessions again and again, until you drop it.
 ///
-/// It deletes in small batches with pauses, until none is left, and then waits for the interval. It reports a failure of
-/// the store and tries again after the interval, so it survives a restart of the database. Any number of machines may run
-/// one each; the jitter keeps them apart. When you drop it, it stops after the batch that it is at. The drop waits for
-/// that for at most one second, and a batch that takes longer ends by itself.
+/// It deletes small batches with pauses until none is left, and then waits for the interval. It reports a failure of
+/// the store and tries again after the interval, so it survives a restart of the database. Any number of machines may
+/// run one sweeper each: the jitter keeps them apart. After a drop, it stops when its current batch ends. The drop
+/// waits for that for at most one second. A batch that takes longer ends by itself.
 ///
 /// # Examples
 ///
@@ -45,24 +45,24 @@ pub(crate) const PAUSE: u32 = 3;
 ///     .interval(TimeDelta::minutes(10))
 ///     .on_error(|error| eprintln!("expired sessions stay for now: {error}"))
 ///     .start()?;
-/// // As long as the application serves.
+/// // Keep it for as long as the application serves.
 /// drop(sweeper);
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "it stops when it is dropped"]
 pub struct Sweeper {
-    /// Dropped first: that is the signal.
+    /// Dropped first, which tells the thread to stop.
     stop: Option<Sender<()>>,
     stopped: Mutex<Receiver<()>>,
 }
 
 type Report = Box<dyn FnMut(&Error) + Send>;
 
-/// Settings for a [`Sweeper`]; each has a default.
+/// Settings for a [`Sweeper`]. Each one has a default.
 #[must_use]
 pub struct SweeperBuilder {
-    /// Deletes a batch of at most so many sessions.
+    /// Deletes a batch of at most this many sessions.
     delete: Box<dyn FnMut(u32) -> Result<usize, Error> + Send>,
     interval: TimeDelta,
     jitter: TimeDelta,
@@ -71,17 +71,18 @@ pub struct SweeperBuilder {
 }
 
 impl Sweeper {
-    /// Settings for a sweeper of this store.
+    /// Returns the settings for a sweeper of this store.
     pub fn builder<S: Sessions + Send + 'static>(store: S) -> SweeperBuilder {
         SweeperBuilder::new(move |sessions| store.delete_expired(sessions))
     }
 
-    /// Settings for a sweeper of a store that does not block: it has a thread all the same, and waits there for what
-    /// the runtime does. Drop it before the runtime, which would end its thread by a panic.
+    /// Returns the settings for a sweeper of an asynchronous store. The sweeper still has its own thread, which waits
+    /// for the store's futures on the current runtime. Drop the sweeper before the runtime. Otherwise its thread
+    /// panics.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     #[cfg(feature = "tokio")]
     pub fn builder_async<S: AsyncSessions + Send + 'static>(store: S) -> SweeperBuilder {
         let runtime = tokio::runtime::Handle::current();
@@ -100,27 +101,27 @@ impl SweeperBuilder {
         }
     }
 
-    /// How long it waits after a sweep, and after a failure. Defaults to five minutes.
+    /// Sets how long the sweeper waits after a sweep, and after a failure. Defaults to five minutes.
     pub fn interval(mut self, interval: TimeDelta) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How much longer it waits at most, by chance, so that several machines do not sweep at once. Defaults to half a
-    /// minute.
+    /// Sets the longest random time that the sweeper waits in addition. So several machines do not sweep at once.
+    /// Defaults to half a minute.
     pub fn jitter(mut self, jitter: TimeDelta) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// How many sessions are deleted by one statement, at most. Defaults to 200.
+    /// Sets how many sessions one statement deletes at most. Defaults to 200.
     pub fn batch(mut self, sessions: u32) -> Self {
         self.batch = sessions;
         self
     }
 
-    /// Sets a function that the sweeper calls with each failure, on its thread. Defaults to none. With the feature `tracing`
-    /// each failure is also an event. The function must not panic, because that would end the sweeper.
+    /// Sets a function that the sweeper calls with each failure, on its thread. Defaults to none. With the feature
+    /// `tracing` each failure is also an event. The function must not panic, because that would end the sweeper.
     pub fn on_error(mut self, report: impl FnMut(&Error) + Send + 'static) -> Self {
         self.on_error = Box::new(report);
         self
@@ -130,15 +131,15 @@ impl SweeperBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for an interval or a batch of zero, and for an interval or a jitter of more than 30 days.
-    /// [`Error::System`] if the operating system gives no thread.
+    /// [`Error::Configuration`] if the interval or the batch is zero, if the interval or the jitter is negative, or if
+    /// one of these two is more than 30 days. [`Error::System`] if the operating system gives no thread.
     pub fn start(self) -> Result<Sweeper, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.interval <= TimeDelta::zero() || self.interval > LONGEST {
-            return refuse("interval", "more than nothing, and at most 30 days");
+            return refuse("interval", "more than zero, and at most 30 days");
         }
         if self.jitter < TimeDelta::zero() || self.jitter > LONGEST {
-            return refuse("jitter", "nothing or more, and at most 30 days");
+            return refuse("jitter", "zero or more, and at most 30 days");
         }
         if self.batch == 0 {
             return refuse("batch", "at least one session");
@@ -173,15 +174,15 @@ impl SweeperBuilder {
         }
     }
 
-    /// Between nothing and the jitter.
+    /// Returns a random time from zero to the jitter.
     fn by_chance(&self) -> Duration {
-        // Without chance it waits no longer than it must.
+        // Without a random number, it adds nothing to the interval.
         let random = SysRng.try_next_u32().unwrap_or(0);
         self.jitter.to_std().unwrap_or_default().mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 }
 
-/// Waits, and says whether that was all.
+/// Waits, and returns whether the whole time has passed. If not, the sweeper was dropped.
 fn goes_on_after(wait: Duration, stopping: &Receiver<()>) -> bool {
     stopping.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
 }
@@ -189,7 +190,7 @@ fn goes_on_after(wait: Duration, stopping: &Receiver<()>) -> bool {
 impl Drop for Sweeper {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // It sends nothing: either it ends in time, or it is left to end by itself.
+        // The thread sends nothing. It ends in time, or the drop leaves it to end by itself.
         let stopped = self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ended_or_not = stopped.recv_timeout(PATIENCE);
     }

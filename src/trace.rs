@@ -1,5 +1,5 @@
-//! What is told of each operation, with the feature `tracing`: its name, the database, how it ended and how long it
-//! took. Never a key, a value, an owner or an address.
+//! Spans and events for each operation, with the feature `tracing`. They have the operation's name, the database, the
+//! outcome and the duration. They never have a key, a value, an owner or an address.
 
 use std::future::Future;
 #[cfg(feature = "tracing")]
@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use crate::error::Error;
 
-/// How an operation ended that did not succeed.
+/// The outcome of an operation that did not succeed.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nobody asks"))]
 pub(crate) trait Outcome {
-    /// In a word, as logs have it.
+    /// Returns the outcome in one word, as logs have it.
     fn outcome(&self) -> &'static str;
 
-    /// The error, where something failed that should not.
+    /// Returns the error, if something failed that should not fail.
     fn failure(&self) -> Option<&Error>;
 }
 
@@ -44,7 +44,7 @@ impl Outcome for Error {
     }
 }
 
-/// Does `work`, in a span of its own.
+/// Runs `work` in a span.
 #[cfg(feature = "tracing")]
 pub(crate) fn traced<T, E: Outcome>(
     operation: &'static str,
@@ -63,7 +63,7 @@ pub(crate) fn traced<T, E: Outcome>(
         let outcome = result.as_ref().err().map_or("ok", Outcome::outcome);
         told.record("outcome", outcome);
         told.record("elapsed_us", elapsed_us);
-        // Without its source, which is a text of the database's.
+        // Without the error's source, because that is a text of the database.
         if let Some(error) = result.as_ref().err().and_then(Outcome::failure) {
             tracing::warn!(operation, database, outcome, elapsed_us, %error);
         } else {
@@ -83,7 +83,8 @@ pub(crate) fn traced<T, E: Outcome>(
     work
 }
 
-/// Does `work` on another thread in the span of this one, for what is told on its way: by Diesel's instrumentation.
+/// Runs `work` on another thread, but in the span of this one. Events on the way, such as those of Diesel's
+/// instrumentation, then belong to this span.
 #[cfg(feature = "tracing")]
 pub(crate) fn in_this_span<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let span = tracing::Span::current();

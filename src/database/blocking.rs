@@ -1,4 +1,4 @@
-//! Diesel's own connections, which block: each query has its result when the call returns.
+//! Diesel's own connections. They block: each query has its result when the call returns.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,32 +12,32 @@ use super::{Liveness, Queries, Transactions};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
-/// A connection that blocks, and how a pool makes one.
+/// A connection that blocks, with what a pool needs to make one.
 pub trait BlockingConnection:
     R2D2Connection<TransactionManager = AnsiTransactionManager> + Send + 'static
 {
-    /// Begins a transaction in which a row that was read can be written.
+    /// The SQL that begins a transaction which can write a row that it has read.
     const BEGIN: &'static str;
 
-    /// Whether the database is at the far end of a connection that can be lost.
+    /// Whether the database is another process, so that a connection to it can be lost.
     const REMOTE: bool;
 
-    /// The address to establish connections with, made from the caller's.
+    /// Returns the address for new connections, made from the caller's address.
     fn address(url: &str, settings: &ConnectionSettings) -> Result<String, Error>;
 
-    /// Whether the database is private to one connection and lives as long as that.
+    /// Whether the database is private to one connection and lives only as long as the connection.
     fn is_private(address: &str) -> bool;
 
-    /// Runs each time that the application's own pool lends a connection.
+    /// Prepares the connection each time that the application's own pool lends it.
     fn prepare_borrowed(&mut self) -> QueryResult<()> {
         Ok(())
     }
 
-    /// Runs once on each new connection of a pool of ours.
+    /// Returns the customizer that sets up each new connection of a pool that the store built.
     fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>>;
 }
 
-/// The result of work on a connection that blocks.
+/// Returns the result of work on a connection that blocks.
 pub(crate) fn now_or_never<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

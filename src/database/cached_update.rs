@@ -1,4 +1,4 @@
-//! An UPDATE that is prepared once a connection.
+//! An UPDATE that is prepared once per connection.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::Bool;
 
-/// `UPDATE table SET changes WHERE predicate`, typed as Diesel's own, and kept in the cache of prepared
-/// statements. Diesel never caches its own UPDATE, since a changeset may leave columns out from call to
-/// call; ours never does, for none of its columns is an `Option` of an assignment.
+/// `UPDATE table SET changes WHERE predicate`, with the types of Diesel's own UPDATE, and kept in the cache of prepared
+/// statements. Diesel never caches its own UPDATE, because a changeset may leave out columns from call to call. This
+/// one leaves out no column, because none of its columns is an `Option` of an assignment.
 #[derive(Debug)]
 pub(crate) struct CachedUpdate<T: Table, C: AsChangeset, P> {
     table: T::FromClause,
@@ -46,8 +46,8 @@ where
     }
 }
 
-/// The statement by its parts' types, of which no value is one: it is found without making its SQL again. The
-/// changes stand here as they were given, for as a changeset they have no id in Diesel.
+/// Identifies the statement by the types of its parts, without their values. So Diesel finds it without making its SQL
+/// again. `C` is the type of the changes as they were given, because a changeset has no id in Diesel.
 #[derive(Debug)]
 pub(crate) struct UpdateId<T, C, P>(PhantomData<(T, C, P)>);
 

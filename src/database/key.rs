@@ -5,7 +5,8 @@ use diesel::expression::AsExpression;
 
 use crate::key::StoredKey;
 
-/// A key on its way to the database. Diesel's logs show parameters by `Debug`, and this one shows nothing.
+/// A key on its way to the database. Diesel's logs show parameters by `Debug`, and the `Debug` of this type shows
+/// nothing.
 #[derive(Debug, AsExpression)]
 #[cfg_attr(any(feature = "postgres", feature = "diesel-async"), diesel(sql_type = FixedChar))]
 #[diesel(sql_type = diesel::sql_types::Text)]
@@ -17,7 +18,7 @@ impl<'a> From<&'a StoredKey> for KeyParameter<'a> {
     }
 }
 
-/// A tombstone's ledger on its way to the database: it can name a key, and shows nothing either.
+/// A tombstone's ledger on its way to the database. It can name a key, so its `Debug` shows nothing either.
 #[derive(Clone, Copy, AsExpression)]
 #[diesel(sql_type = diesel::sql_types::Text)]
 pub(crate) struct LedgerParameter<'a>(pub(crate) &'a str);
@@ -28,18 +29,18 @@ impl std::fmt::Debug for LedgerParameter<'_> {
     }
 }
 
-/// A key out of the database.
+/// A key from the database.
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct KeyColumn(pub(crate) StoredKey);
 
 impl KeyColumn {
     pub(crate) fn read(text: &str) -> deserialize::Result<Self> {
-        Ok(Self(StoredKey::read(text).ok_or("a session's key has no 40 characters of ASCII")?))
+        Ok(Self(StoredKey::read(text).ok_or("a session's key is not 40 ASCII characters")?))
     }
 }
 
-/// PostgreSQL's `char(n)`, which Diesel 2.3 takes for `text`: a `text` parameter makes PostgreSQL compare
-/// `(session_key)::text`, which no index serves.
+/// PostgreSQL's `char(n)`. Diesel 2.3 treats it as `text`. With a `text` parameter PostgreSQL compares
+/// `(session_key)::text`, and no index serves that.
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
 #[derive(Debug, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(oid = 1042, array_oid = 1014))]

@@ -1,7 +1,7 @@
-//! The typed queries that each database answers for sessions: [`Queries`]. Each database has its folder.
+//! The typed queries that each database answers for sessions: [`Queries`]. Each database has its own folder.
 //!
-//! Each query is a future, so that it is written once for connections that block and for those that do not. On a
-//! connection that blocks it is ready at once: see [`now_or_never`].
+//! Each query is a future. So it is written once, for connections that block and for those that do not. On a connection
+//! that blocks, the future is ready at once: see [`now_or_never`].
 
 use std::future::Future;
 
@@ -31,8 +31,9 @@ pub(crate) use cached_update::cached_update;
 pub(crate) use saves::{SaveQueries, SavedText};
 pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
 
-/// A connection that sessions can live on: Diesel's `PgConnection` with the feature `postgres`, its
-/// `SqliteConnection` with the feature `sqlite`. Sealed: a database is added here, with its queries.
+/// A connection to a database that can hold sessions: Diesel's `PgConnection` with the feature `postgres`, or its
+/// `SqliteConnection` with the feature `sqlite`. The trait is sealed: only this crate can add a database and its
+/// queries.
 ///
 /// # Examples
 ///
@@ -44,31 +45,33 @@ pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
     message = "diesel-session keeps no sessions on a `{Self}`",
     label = "not a connection that this build of diesel-session knows",
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
-    note = "a pooled connection leads to its connection: pass `&mut *conn`"
+    note = "a pooled connection dereferences to its connection: pass `&mut *conn`"
 )]
 pub trait SessionConnection: BlockingConnection + SaveQueries + Migrate {}
 
-/// The result of a query, at once or later.
+/// A future with the result of a query. It may be ready at once.
 pub trait QueryFuture<T>: Future<Output = QueryResult<T>> + Send {}
 
 impl<T, F: Future<Output = QueryResult<T>> + Send> QueryFuture<T> for F {}
 
-/// The queries. Each is one statement, except those that ask for the time first. None judges what its answer means.
-/// *Live* is decided here alone: `expire_date` is after the database's clock; equal is dead.
+/// The queries. Each one is a single statement, except those that first ask for the time. They do not interpret their
+/// answers. Only the queries decide what is *live*: a session is live if its `expire_date` is after the database's
+/// clock. If both are equal, the session is dead.
 pub trait Queries: Send {
-    /// The database's name, as its feature has it.
+    /// The database's name, the same as its feature.
     const NAME: &'static str;
 
-    /// The value of the live session under the key, and what is left of its period.
+    /// Returns the value of the live session under the key, and the rest of its period.
     fn load_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<(Option<String>, TimeDelta)>>;
 
     /// Whether there is a live session under the key.
     fn is_live(&mut self, key: &StoredKey) -> impl QueryFuture<bool>;
 
-    /// The texts of the live session under the key. Locks the session until the transaction ends.
+    /// Returns the texts of the live session under the key. Locks the session until the transaction ends.
     fn lock_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Texts>>;
 
-    /// Inserts a session without a label that begins now and expires after `period`; `false` if the key is taken.
+    /// Inserts a session without a label, which begins now and expires after `period`. Returns `false` if the key is
+    /// taken.
     fn insert(
         &mut self,
         key: &StoredKey,
@@ -77,7 +80,7 @@ pub trait Queries: Send {
         period: Period,
     ) -> impl QueryFuture<bool>;
 
-    /// Inserts any session. It began at a given time, or begins now if that is earlier; `false` if the key is taken.
+    /// Inserts any session. It begins at `since`, or now if that is earlier. Returns `false` if the key is taken.
     fn insert_since(
         &mut self,
         key: &StoredKey,
@@ -86,13 +89,15 @@ pub trait Queries: Send {
         deadline: Deadline,
     ) -> impl QueryFuture<bool>;
 
-    /// The live session under the key.
+    /// Returns the live session under the key.
     fn find_live(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Session>>;
 
-    /// Gives the live session under the key a value, and renews its expiry; `false` if there is none.
+    /// Gives the live session under the key a value, and renews its expiry. Returns `false` if there is no live
+    /// session.
     fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> impl QueryFuture<bool>;
 
-    /// The same if its value is the expected one; `false` if it is another one, or there is no session.
+    /// The same, but only if the present value is the expected one. Returns `false` if it is another one, or if there
+    /// is no live session.
     fn replace_live(
         &mut self,
         key: &StoredKey,
@@ -101,9 +106,9 @@ pub trait Queries: Send {
         renewal: Renewal,
     ) -> impl QueryFuture<bool>;
 
-    /// Records that the live session under the key is in use, and gives it a later expiry if there is one. Writes if the
-    /// expiry gains so much, or if the last record is older than the interval; `false` if neither is so, or there is no
-    /// session.
+    /// Records that the live session under the key is in use, and moves its expiry if the new one is later. Writes only
+    /// if the expiry moves by at least `gain`, or if the last record is at least `interval` old. Returns `false` if
+    /// neither is the case, or if there is no live session.
     fn prolong_live(
         &mut self,
         key: &StoredKey,
@@ -112,61 +117,64 @@ pub trait Queries: Send {
         interval: Period,
     ) -> impl QueryFuture<bool>;
 
-    /// The same for a session that keeps its expiry.
+    /// Does the same for a session that keeps its expiry.
     fn use_live(&mut self, key: &StoredKey, interval: Period) -> impl QueryFuture<bool>;
 
-    /// Gives the live session under the key a label, or none; `false` if there is no session.
+    /// Gives the live session under the key a label, or none. Returns `false` if there is no live session.
     fn label_live(&mut self, key: &StoredKey, label: Option<&str>) -> impl QueryFuture<bool>;
 
-    /// Moves the live session to another key, and leaves a tombstone under the old one; `false` if there is no session.
+    /// Moves the live session to another key, and leaves a tombstone under the old key. Returns `false` if there is no
+    /// live session.
     fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> impl QueryFuture<bool>;
 
-    /// Deletes the session under the key, live or not; `false` where there is none.
+    /// Deletes the session under the key, live or not. Returns `false` if there is none.
     fn delete(&mut self, key: &StoredKey) -> impl QueryFuture<bool>;
 
     /// Deletes at most `limit` expired sessions, the longest expired first.
     fn delete_expired(&mut self, limit: u32) -> impl QueryFuture<usize>;
 
-    /// How many sessions there are, and how many of them are live. Tombstones do not count.
+    /// Returns how many sessions there are, and how many of them are live. Tombstones do not count.
     fn count(&mut self) -> impl QueryFuture<(i64, i64)>;
 
     /// Whether there is a session table.
     fn has_table(&mut self) -> impl QueryFuture<bool>;
 }
 
-/// Transactions for what takes more than one statement.
+/// Transactions, for operations of more than one statement.
 pub trait Transactions: Liveness {
-    /// Begins a transaction in which a row that was read can be written; a savepoint in the caller's.
+    /// Begins a transaction that can write a row that it has read. Inside the caller's transaction it begins a
+    /// savepoint.
     fn begin(&mut self) -> impl QueryFuture<()>;
 
-    /// Ends the transaction, or the savepoint, and keeps what was done in it.
+    /// Ends the transaction or the savepoint, and keeps its changes.
     fn commit(&mut self) -> impl QueryFuture<()>;
 
-    /// Ends the transaction, or the savepoint, and undoes what was done in it.
+    /// Ends the transaction or the savepoint, and undoes its changes.
     fn roll_back(&mut self) -> impl QueryFuture<()>;
 }
 
-/// A connection of a pool, which can be lost.
+/// A connection of a pool. It can be lost.
 pub trait Liveness: Queries {
-    /// Whether the database is at the far end of a connection that can be lost.
+    /// Whether the database is another process, so that a connection to it can be lost.
     const REMOTE: bool;
 
-    /// Whether the connection has an open transaction, or cannot tell.
+    /// Whether the connection has an open transaction. Also `true` if the connection cannot tell.
     fn is_in_transaction(&mut self) -> bool;
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     fn ping(&mut self) -> impl QueryFuture<()>;
 
-    /// Lets the pool drop the connection when it gets it back.
+    /// Marks the connection, so that the pool drops it when it comes back.
     fn give_up(&mut self);
 }
 
-/// The queries for sessions of one owner. A tombstone of a session has another owner: see [`Tombstone`].
+/// The queries for the sessions of one owner. A tombstone of a session has another owner: see [`Tombstone`].
 pub trait OwnerQueries: TombstoneQueries {
-    /// Gives the live session under the key an owner, or none; `false` where there is no session.
+    /// Gives the live session under the key an owner, or none. Returns `false` if there is no live session.
     fn own_live(&mut self, key: &StoredKey, owner: Option<&str>) -> impl QueryFuture<bool>;
 
-    /// At most `limit` live sessions of an owner, the newest first, that stand after this time and key in such a list.
+    /// Returns at most `limit` live sessions of an owner, the newest first. They are those that come after this time
+    /// and key in such a list.
     fn load_owned(
         &mut self,
         owner: &str,
@@ -174,23 +182,24 @@ pub trait OwnerQueries: TombstoneQueries {
         limit: i64,
     ) -> impl QueryFuture<Vec<(StoredKey, OwnedSession)>>;
 
-    /// How many live sessions an owner has under other keys than this one.
+    /// Counts an owner's live sessions, except the one under the key `but`.
     fn count_owned(&mut self, owner: &str, but: &StoredKey) -> impl QueryFuture<i64>;
 
-    /// The keys of an owner's oldest live sessions under other keys than this one, the oldest first.
+    /// Returns the keys of at most `limit` live sessions of an owner, the oldest first. Leaves out the key `but`.
     fn oldest_owned(&mut self, owner: &str, but: &StoredKey, limit: i64) -> impl QueryFuture<Vec<StoredKey>>;
 
-    /// Deletes the sessions under these keys that are live and the owner's, and returns the keys of these.
+    /// Deletes the sessions under these keys that are live and belong to the owner. Returns the keys of the deleted
+    /// ones.
     fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> impl QueryFuture<Vec<StoredKey>>;
 
-    /// The time, no earlier than the date of a session that begins now.
+    /// Returns the time. It is no earlier than the date of a session that begins now.
     fn now(&mut self) -> impl QueryFuture<DateTime<Utc>>;
 
-    /// The date of an owner's newest session, live or not.
+    /// Returns the date of an owner's newest session, live or not.
     fn newest_owned(&mut self, owner: &str) -> impl QueryFuture<Option<DateTime<Utc>>>;
 
-    /// Whether one of these owners has a session, live or not, under another key than these that is no newer than
-    /// `until`: in one statement, so that a renewal at the same time cannot hide a session from it.
+    /// Whether one of these owners has a session that is no newer than `until`, live or not, under a key other than
+    /// `but`. It is one statement, so that a renewal at the same time cannot hide a session from it.
     fn has_until(
         &mut self,
         owners: [&str; 2],
@@ -198,8 +207,8 @@ pub trait OwnerQueries: TombstoneQueries {
         until: DateTime<Utc>,
     ) -> impl QueryFuture<bool>;
 
-    /// Deletes the oldest `limit` sessions of an owner, live or not, that are under another key than this one and whose
-    /// dates lie from the first to the second; and counts those that were live at the time `now`.
+    /// Deletes the oldest `limit` sessions of an owner, live or not, with a date from the first to the second of `dates`.
+    /// Keeps the session under the key `but`. Counts those that were live at the time `now`.
     fn delete_until(
         &mut self,
         owner: &str,
@@ -229,14 +238,14 @@ pub struct NewRow<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deleted {
     pub(crate) sessions: usize,
-    /// How many of these were live.
+    /// How many of them were live.
     pub(crate) live: usize,
-    /// The date of the newest one.
+    /// The date of the newest of them.
     pub(crate) newest: Option<DateTime<Utc>>,
 }
 
 impl Deleted {
-    /// Of sessions by their dates, and whether each was live.
+    /// Sums up deleted sessions: the date of each, and whether it was live.
     pub(crate) fn of(sessions: &[(DateTime<Utc>, bool)]) -> Self {
         let live = sessions.iter().filter(|(_, was_live)| *was_live).count();
         let newest = sessions.iter().map(|(created, _)| *created).max();
@@ -244,18 +253,18 @@ impl Deleted {
     }
 }
 
-/// The migrations of a database: the module `migrations` says what each method does.
+/// The migrations of a database. The module `migrations` describes each method.
 pub trait Migrate {
-    /// Whether a table can be in a schema that has a name.
+    /// Whether the database has schemas with names.
     const HAS_SCHEMAS: bool;
 
-    /// Runs the missing migrations, one process at a time, in one transaction, and returns how many that was.
+    /// Runs the missing migrations in one transaction, one process at a time. Returns how many it ran.
     fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError>;
 
-    /// Checks the table. Changes nothing.
+    /// Checks the table, and changes nothing.
     fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
 
-    /// Checks that queries on this connection go to this table.
+    /// Checks that queries on this connection use this table.
     fn find_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
 
     /// Reverts the newest migration and returns its version.
@@ -263,13 +272,13 @@ pub trait Migrate {
 }
 
 impl SessionTable {
-    /// Refuses a schema that this database cannot have.
+    /// Refuses a schema if this database has none.
     pub(crate) fn check_schema<C: Migrate>(&self) -> Result<(), Error> {
         let Some(schema) = &self.schema else { return Ok(()) };
         if C::HAS_SCHEMAS {
             return schema.check();
         }
-        let reason = "this database has no schemas: give the sessions a file of their own".to_owned();
+        let reason = "this database has no schemas: keep the sessions in a separate file".to_owned();
         Err(Error::Configuration { setting: "schema", reason })
     }
 }

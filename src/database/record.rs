@@ -1,4 +1,4 @@
-//! Which migrations were run: a record of our own, kept through Diesel's harness.
+//! The record of the migrations that were run. It is separate from the host's. Diesel's harness writes it.
 
 use diesel::backend::Backend;
 use diesel::migration::Migration;
@@ -6,8 +6,8 @@ use diesel::migration::Migration;
 use crate::error::MigrationError;
 
 diesel::table! {
-    /// Which of our migrations were run: apart from the host's, whose own `revert` and `redo` would
-    /// stumble over versions that they do not know. The underscores hide it from `diesel print-schema`.
+    /// The migrations of this crate that were run. The host has another record: its `revert` and `redo` would fail at
+    /// versions that they do not know. The underscores hide this table from `diesel print-schema`.
     __diesel_session_migrations (version) {
         /// The migration's version.
         version -> Text,
@@ -16,7 +16,7 @@ diesel::table! {
     }
 }
 
-/// The versions of migrations, oldest first.
+/// Returns the versions of these migrations, the oldest first.
 pub(crate) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> Vec<String> {
     let mut versions: Vec<String> =
         migrations.iter().map(|migration| migration.name().version().to_string()).collect();
@@ -24,7 +24,7 @@ pub(crate) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> 
     versions
 }
 
-/// A connection as a migration harness with our record, whose table must exist.
+/// A connection as a migration harness that uses this record. The record's table must exist.
 pub(crate) struct Recorded<'a, C>(pub(crate) &'a mut C);
 
 pub(crate) const CREATE_RECORD: &str = "CREATE TABLE __diesel_session_migrations (\

@@ -1,4 +1,4 @@
-//! Saves of a whole session, which keep what other requests have saved since it was loaded.
+//! Saves of a whole session. They keep what other requests have saved since it was loaded.
 
 use super::{NewRow, OwnerQueries, QueryFuture};
 use crate::key::StoredKey;
@@ -8,14 +8,14 @@ use crate::options::Deadline;
 #[derive(Clone, PartialEq, Eq)]
 #[allow(missing_debug_implementations, reason = "it names an owner")]
 pub enum SavedText {
-    /// It stays as it is.
+    /// The text stays as it is.
     Keep,
-    /// It is this one, or none.
+    /// The text becomes this one, or none.
     Is(Option<String>),
 }
 
 impl SavedText {
-    /// The text after the save, if it is this one before.
+    /// Returns the text after the save, if `present` is the text before it.
     pub(crate) fn or<'a>(&'a self, present: Option<&'a str>) -> Option<&'a str> {
         match self {
             Self::Keep => present,
@@ -23,7 +23,7 @@ impl SavedText {
         }
     }
 
-    /// Whether it stays as it is, and if not, what it is.
+    /// Returns whether the text stays as it is, and if not, the new text.
     pub(crate) fn parts(&self) -> (bool, Option<&str>) {
         match self {
             Self::Keep => (true, None),
@@ -34,8 +34,9 @@ impl SavedText {
 
 /// The queries for saves.
 pub trait SaveQueries: OwnerQueries {
-    /// Gives the live session under the key an expiry, and a value if there is one here. Writes only if the session's owner
-    /// and label are those to be saved, and a value only over `base`. `false` if one of them differs, or there is no session.
+    /// Gives the live session under the key an expiry, and a value if `value` is not `None`. It writes only if the
+    /// session's owner and label are already those to be saved. It replaces only the value `base`. Returns `false` if
+    /// one of them differs, or if there is no live session.
     fn save_live(
         &mut self,
         key: &StoredKey,
@@ -45,7 +46,7 @@ pub trait SaveQueries: OwnerQueries {
         deadline: Deadline,
     ) -> impl QueryFuture<bool>;
 
-    /// Gives the live session under the key all these texts and an expiry; `false` if there is none.
+    /// Gives the live session under the key all these texts and an expiry. Returns `false` if there is no live session.
     fn overwrite_live(
         &mut self,
         key: &StoredKey,

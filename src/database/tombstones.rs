@@ -1,9 +1,9 @@
 //! The rows that renewed sessions leave.
 //!
-//! Web frameworks renew a session by two calls: one ends the session, and a later one, if the request succeeds, continues
-//! it under a new key. Between the two the session is *parked*. A logout on another server must find it, and so must every
-//! operation that ends sessions. So the first call replaces the session's row by a *tombstone*: a row under a key that no
-//! client can have.
+//! Web frameworks renew a session by two calls. The first call ends the session. If the request succeeds, a later call
+//! continues it under a new key. Between the two calls the session is *parked*. A logout on another server must find
+//! it, and so must every operation that ends sessions. So the first call replaces the session's row with a *tombstone*:
+//! a row under a key that no client can have.
 
 use chrono::{DateTime, Utc};
 
@@ -11,8 +11,8 @@ use super::{NewRow, Queries, QueryFuture};
 use crate::key::StoredKey;
 use crate::options::{Deadline, PARKED};
 
-/// A tombstone that has not expired. While the session is parked, the row's `owner` is the session's with U+0001 before
-/// it, so lists, counts and limits of an owner leave it out. Once the session is renewed, the row has no owner.
+/// A tombstone that has not expired. While the session is parked, the row's `owner` is the session's owner with U+0001
+/// before it. So lists, counts and limits of an owner leave it out. Once the session is renewed, the row has no owner.
 #[allow(missing_debug_implementations, reason = "it names a session's key and its owner")]
 pub struct Tombstone {
     pub(crate) ledger: Ledger,
@@ -25,7 +25,7 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
-    /// From the columns of its row; `None` for a row that this crate did not write.
+    /// Reads a tombstone from the columns of its row. Returns `None` for a row that this crate did not write.
     pub(crate) fn read(
         ledger: Option<String>,
         created: DateTime<Utc>,
@@ -39,9 +39,9 @@ impl Tombstone {
 
 /// The history of a renewed session: the `session_data` of its tombstone.
 ///
-/// Each call that ended the session adds `-` and a nonce. Each call that wanted to continue it adds `+` and a nonce. (For a
-/// framework that tells a renewal from a logout the store writes neither.) If the session was continued, `>` and the stored
-/// key of the new session come last.
+/// Each call that ended the session adds `-` and a nonce. Each call that wanted to continue it adds `+` and a nonce. If
+/// the framework tells a renewal from a logout, the store writes neither. If the session was continued, `>` and the
+/// stored key of the new session come last.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(missing_debug_implementations, reason = "it names a session's key")]
 pub struct Ledger {
@@ -60,7 +60,7 @@ impl Ledger {
         Some(Self { text, successor })
     }
 
-    /// The ledger of a session that nothing but this happened to: it was continued under that key.
+    /// Returns the ledger of a session that was only continued under that key.
     pub(crate) fn renewed(successor: &StoredKey) -> String {
         format!("{}{}", Self::SUCCESSOR, successor.as_str())
     }
@@ -69,7 +69,7 @@ impl Ledger {
         &self.text
     }
 
-    /// The key under which the session was continued.
+    /// Returns the key under which the session was continued.
     pub(crate) fn successor(&self) -> Option<&StoredKey> {
         self.successor.as_ref()
     }
@@ -77,7 +77,7 @@ impl Ledger {
 
 #[cfg(feature = "web")]
 impl Ledger {
-    /// The entries, without the successor.
+    /// Returns the entries, without the successor.
     fn entries(&self) -> &str {
         self.text.split(Self::SUCCESSOR).next().unwrap_or_default()
     }
@@ -92,34 +92,39 @@ impl Ledger {
         count('-') == count('+')
     }
 
-    /// The same ledger with one more entry.
+    /// Returns the same ledger with one more entry.
     pub(crate) fn with(&self, entry: &str) -> Self {
         Self { text: format!("{}{entry}", self.text), successor: self.successor }
     }
 
-    /// The same ledger, of a session that was continued under this key instead of any other.
+    /// Returns the same ledger for a session that was continued under this key, and under no other.
     pub(crate) fn continued_as(&self, successor: &StoredKey) -> Self {
         let text = format!("{}{}", self.entries(), Self::renewed(successor));
         Self { text, successor: Some(*successor) }
     }
 }
 
-/// The queries for tombstones. [`park`](Self::park) takes the key of the session, the others take that of the tombstone.
+/// The queries for tombstones. [`park`](Self::park) takes the key of the session. The others take that of the
+/// tombstone.
 pub trait TombstoneQueries: Queries {
-    /// Replaces the live session under the key by its tombstone, with this ledger; `false` if there is no session. The
-    /// tombstone expires when the session would have, and after [`Period::RENEWAL`](crate::options::Period::RENEWAL) at
-    /// the latest.
+    /// Replaces the live session under the key with its tombstone, with this ledger. Returns `false` if there is no
+    /// live session. The tombstone expires when the session would have expired, but at the latest after
+    /// [`Period::RENEWAL`](crate::options::Period::RENEWAL).
     fn park(&mut self, key: &StoredKey, ledger: &str) -> impl QueryFuture<bool>;
 
-    /// The tombstone, unless it has expired.
+    /// Returns the tombstone, unless it has expired.
     fn find_tombstone(&mut self, key: &StoredKey) -> impl QueryFuture<Option<Tombstone>>;
 
-    /// Writes another ledger if the present one is still this one; `false` if it is another one, or has expired.
+    /// Replaces the ledger `from` with the ledger `to`. Returns `false` if the present ledger is not `from`, or if the
+    /// tombstone has expired.
     fn write_ledger(&mut self, key: &StoredKey, from: &Ledger, to: &Ledger) -> impl QueryFuture<bool>;
 
-    /// Inserts the session that continues the parked one, under its own key, and writes this ledger, if the present one is
-    /// still that of `tombstone`; `false` if it is another one, or has expired. The tombstone has no owner and no label from
-    /// then on, and lives for [`Period::RENEWAL`](crate::options::Period::RENEWAL).
+    /// Continues the parked session if the present ledger is still that of `tombstone`. It inserts the new session
+    /// under its own key, and writes this ledger. Returns `false` if the present ledger is another one, or if the
+    /// tombstone has expired.
+    ///
+    /// From then on the tombstone has no owner and no label, and it lives for
+    /// [`Period::RENEWAL`](crate::options::Period::RENEWAL).
     fn continue_parked(
         &mut self,
         key: &StoredKey,

@@ -1,4 +1,4 @@
-//! Sessions in this process's memory: a map that answers the queries which a database answers elsewhere.
+//! Sessions in this process's memory: a map that answers the same queries as a database.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,7 +20,8 @@ mod tombstones;
 #[allow(missing_debug_implementations, reason = "it holds keys and values")]
 pub struct Table {
     rows: HashMap<StoredKey, Row>,
-    /// While a transaction is open, the rows before it changed them; `None` for rows that it inserted.
+    /// If a transaction is open, the rows as they were before it changed them. `None` stands for a row that it
+    /// inserted.
     undo: Option<Vec<(StoredKey, Option<Row>)>>,
     started: Instant,
     started_on: i64,
@@ -33,7 +34,7 @@ struct Row {
     label: Option<String>,
     created_on: i64,
     used_on: i64,
-    /// At this time the session is dead.
+    /// From this time on the session is dead.
     expire_date: i64,
 }
 
@@ -52,7 +53,7 @@ impl Row {
         self.owner.as_deref() == Some(owner)
     }
 
-    /// When a write at this time lets it expire.
+    /// Returns when the session expires after a write at this time.
     fn expiry(&self, deadline: Deadline, now: i64) -> i64 {
         now.saturating_add(deadline.period.microseconds()).min(self.end_of_life(deadline.lifetime))
     }
@@ -93,7 +94,7 @@ impl Default for Table {
     }
 }
 
-/// The nearest date that chrono has.
+/// Returns the date, or the nearest one that chrono can hold.
 fn date(microseconds: i64) -> DateTime<Utc> {
     let nearest = if microseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_micros(microseconds).unwrap_or(nearest)
@@ -105,13 +106,14 @@ impl Table {
         self.started_on.saturating_add(elapsed)
     }
 
-    /// The live row under a key, and the time.
+    /// Returns the live row under a key, and the time.
     fn live(&self, key: &StoredKey) -> Option<(&Row, i64)> {
         let now = self.now();
         self.rows.get(key).filter(|row| row.expire_date > now).map(|row| (row, now))
     }
 
-    /// Changes the live row under a key if it fulfils a condition; `false` if it does not, or there is none.
+    /// Changes the live row under a key if it meets a condition. Returns `false` if it does not, or if there is no live
+    /// row.
     fn change(
         &mut self,
         key: &StoredKey,
@@ -129,7 +131,7 @@ impl Table {
         true
     }
 
-    /// Inserts a row; `false` if the key is taken.
+    /// Inserts a row. Returns `false` if the key is taken.
     fn insert_row(&mut self, key: StoredKey, row: Row) -> bool {
         let Entry::Vacant(place) = self.rows.entry(key) else { return false };
         place.insert(row);

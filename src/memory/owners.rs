@@ -9,7 +9,7 @@ use crate::key::StoredKey;
 use crate::session::OwnedSession;
 
 impl Table {
-    /// An owner's sessions that fulfil a condition, the oldest first: when each was created, and its key.
+    /// Returns an owner's sessions that meet a condition, the oldest first: when each was created, and its key.
     fn theirs(&self, owner: &str, condition: impl Fn(&StoredKey, &Row) -> bool) -> Vec<(i64, StoredKey)> {
         let theirs = self.rows.iter().filter(|(key, row)| row.is_of(owner) && condition(key, row));
         let mut theirs: Vec<_> = theirs.map(|(key, row)| (row.created_on, *key)).collect();
@@ -17,13 +17,13 @@ impl Table {
         theirs
     }
 
-    /// The live ones, except for one.
+    /// Returns the live sessions of an owner, except one.
     fn live_but(&self, owner: &str, but: &StoredKey) -> Vec<(i64, StoredKey)> {
         let now = self.now();
         self.theirs(owner, |key, row| row.expire_date > now && key != but)
     }
 
-    /// Removes the first `limit` of these.
+    /// Removes the first `limit` of these sessions.
     fn remove_first(&mut self, sessions: &[(i64, StoredKey)], limit: i64) -> Vec<Row> {
         let limit = usize::try_from(limit).unwrap_or(0);
         let keys: Vec<_> = sessions.iter().take(limit).map(|(_, key)| *key).collect();
@@ -106,7 +106,7 @@ impl OwnerQueries for Table {
         Ok(Deleted::of(&deleted))
     }
 
-    /// Nobody else has the table.
+    /// Does nothing, because no other call has the table.
     async fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
         Ok(())
     }

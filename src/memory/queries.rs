@@ -21,7 +21,7 @@ impl Queries for Table {
         Ok(self.live(key).is_some())
     }
 
-    /// Nobody else has the table until the transaction ends.
+    /// Locks nothing, because no other call has the table until the transaction ends.
     async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<Texts>> {
         Ok(self.live(key).map(|(row, _)| row.texts()))
     }

@@ -1,4 +1,4 @@
-//! How a store that runs any operation gets the asynchronous contracts.
+//! Implements the asynchronous contracts for each store that runs any operation.
 
 use std::future::Future;
 
@@ -13,19 +13,19 @@ use crate::error::Error;
 use crate::key::SessionKey;
 use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 
-/// The twin of [`Sessions`](crate::Sessions): the same operations, each as a future. [`Sessions`](crate::Sessions) says
-/// what each does, and which errors it returns.
+/// The asynchronous twin of [`Sessions`](crate::Sessions): it has the same operations, and each is a future.
+/// [`Sessions`](crate::Sessions) describes each operation and its errors.
 ///
-/// Every asynchronous store of this crate has it. Other crates cannot implement it.
+/// Every asynchronous store of this crate implements it. Other crates cannot implement it.
 pub trait AsyncSessions:
     AsyncNow<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + ExecuteAsync
 {
-    /// [`Sessions::find`](crate::Sessions::find).
+    /// Reads everything that is known of a live session: see [`Sessions::find`](crate::Sessions::find).
     fn find(&self, key: &SessionKey) -> impl Future<Output = Result<Session, Error>> + Send {
         self.read(Find::new(self.options(), key))
     }
 
-    /// [`Sessions::put`](crate::Sessions::put).
+    /// Writes a live session's value, and moves its expiry as asked: see [`Sessions::put`](crate::Sessions::put).
     fn put(
         &self,
         key: &SessionKey,
@@ -35,18 +35,19 @@ pub trait AsyncSessions:
         self.execute(Set::new(self.options(), key, value, expiry))
     }
 
-    /// [`Sessions::rotate`](crate::Sessions::rotate).
+    /// Gives a live session a new key and returns the key: see [`Sessions::rotate`](crate::Sessions::rotate).
     fn rotate(&self, key: &SessionKey) -> impl Future<Output = Result<SessionKey, Error>> + Send {
         self.execute(Rotate::new(self.options(), key))
     }
 
-    /// [`Sessions::touch`](crate::Sessions::touch).
+    /// Extends a live session, and returns whether it wrote: see [`Sessions::touch`](crate::Sessions::touch).
     fn touch(&self, key: &SessionKey, expiry: Expiry) -> impl Future<Output = Result<bool, Error>> + Send {
         self.execute(Touch::new(self.options(), key, expiry))
     }
 
-    /// [`Sessions::update`](crate::Sessions::update). `change` is no future: a lock that waits for more than the
-    /// database is held too long.
+    /// Replaces a live session's value with the result of `change`: see [`Sessions::update`](crate::Sessions::update).
+    /// `change` is not a future, because it runs under a lock. If it waited for more than the database, it would hold
+    /// the lock too long.
     fn update<E>(
         &self,
         key: &SessionKey,
@@ -59,6 +60,7 @@ pub trait AsyncSessions:
         self.execute_update(Update::new(self.options(), key, expiry), change)
     }
 
+    /// Writes a live session's value if the present one is as expected: see
     /// [`Sessions::replace`](crate::Sessions::replace).
     fn replace(
         &self,
@@ -70,6 +72,7 @@ pub trait AsyncSessions:
         self.execute(Replace::new(self.options(), key, expected, new, expiry))
     }
 
+    /// Starts a session with an owner, a label, or both: see
     /// [`Sessions::generate_with`](crate::Sessions::generate_with).
     fn generate_with(
         &self,
@@ -78,7 +81,7 @@ pub trait AsyncSessions:
         self.execute(Generate::new(self.options(), session))
     }
 
-    /// [`Sessions::generate_for`](crate::Sessions::generate_for).
+    /// Starts a session of an owner: see [`Sessions::generate_for`](crate::Sessions::generate_for).
     fn generate_for(
         &self,
         owner: &str,
@@ -89,12 +92,12 @@ pub trait AsyncSessions:
         self.execute(Generate::new(self.options(), &session))
     }
 
-    /// [`Sessions::bind`](crate::Sessions::bind).
+    /// Gives a live session an owner: see [`Sessions::bind`](crate::Sessions::bind).
     fn bind(&self, key: &SessionKey, owner: &str) -> impl Future<Output = Result<(), Error>> + Send {
         self.execute(Bind::new(self.options(), key, owner))
     }
 
-    /// [`Sessions::set_label`](crate::Sessions::set_label).
+    /// Gives a live session a label, or none: see [`Sessions::set_label`](crate::Sessions::set_label).
     fn set_label(
         &self,
         key: &SessionKey,
@@ -103,7 +106,7 @@ pub trait AsyncSessions:
         self.execute(SetLabel::new(self.options(), key, label))
     }
 
-    /// [`Sessions::sessions_of`](crate::Sessions::sessions_of).
+    /// Lists an owner's live sessions, the newest first: see [`Sessions::sessions_of`](crate::Sessions::sessions_of).
     fn sessions_of(
         &self,
         owner: &str,
@@ -112,12 +115,13 @@ pub trait AsyncSessions:
         self.execute(SessionsOf::new(owner, limit))
     }
 
-    /// [`Sessions::handle`](crate::Sessions::handle), which asks no database.
+    /// Returns the handle of this key's session: see [`Sessions::handle`](crate::Sessions::handle). It does not ask the
+    /// database.
     fn handle(&self, key: &SessionKey) -> SessionHandle {
         self.options().handle(key)
     }
 
-    /// [`Sessions::clear_owner`](crate::Sessions::clear_owner).
+    /// Ends an owner's sessions except the one to keep: see [`Sessions::clear_owner`](crate::Sessions::clear_owner).
     fn clear_owner(
         &self,
         owner: &str,
@@ -126,7 +130,7 @@ pub trait AsyncSessions:
         clear_owner(ClearOwner::new(self.options(), owner, keep), |batch| self.execute(batch))
     }
 
-    /// [`Sessions::clear_listed`](crate::Sessions::clear_listed).
+    /// Ends the owner's live session of this handle: see [`Sessions::clear_listed`](crate::Sessions::clear_listed).
     fn clear_listed(
         &self,
         owner: &str,
@@ -135,12 +139,12 @@ pub trait AsyncSessions:
         self.execute(ClearListed::new(owner, handle))
     }
 
-    /// [`Sessions::count`](crate::Sessions::count).
+    /// Counts live and expired sessions: see [`Sessions::count`](crate::Sessions::count).
     fn count(&self) -> impl Future<Output = Result<SessionCount, Error>> + Send {
         self.execute(Ok(Count))
     }
 
-    /// [`Sessions::delete_expired`](crate::Sessions::delete_expired).
+    /// Deletes at most `limit` expired sessions: see [`Sessions::delete_expired`](crate::Sessions::delete_expired).
     fn delete_expired(&self, limit: u32) -> impl Future<Output = Result<usize, Error>> + Send {
         self.execute(Ok(DeleteExpired { limit }))
     }

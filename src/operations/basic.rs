@@ -1,4 +1,4 @@
-//! Reading, setting and ending one session.
+//! Reads, sets and ends one session.
 
 use chrono::TimeDelta;
 
@@ -10,7 +10,7 @@ use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, Renewal};
 use crate::session::{Expiry, Session};
 
-/// Ends a session, or the one that it was renewed as.
+/// Ends a session. If it was renewed, ends its renewal.
 pub(crate) struct Clear {
     key: StoredKey,
 }
@@ -26,13 +26,13 @@ impl<C: TombstoneQueries> Operation<C> for Clear {
     const NAME: &'static str = "clear";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
-        // Idempotent: a session that was not there is as gone as one that was.
+        // Idempotent: a session that did not exist is as gone as one that did.
         let _was_there = end(conn, &self.key).await?;
         Ok(())
     }
 }
 
-/// Reads a session's value and what is left of its period.
+/// Reads a session's value and the rest of its period.
 pub(crate) struct Get {
     key: StoredKey,
 }

@@ -1,4 +1,4 @@
-//! Ending all sessions of an owner, batch by batch.
+//! Ends all sessions of an owner, batch by batch.
 
 use std::future::Future;
 
@@ -12,41 +12,43 @@ use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, PARKED, check_owner};
 
-/// Sessions to one DELETE: some ten milliseconds.
+/// Sessions per DELETE, which takes some ten milliseconds.
 const BATCH: u16 = 1_000;
 
-/// Before any session: early in what PostgreSQL takes for a date.
+/// A date before any session's, near the earliest that PostgreSQL can hold.
 fn oldest() -> DateTime<Utc> {
     DateTime::from_timestamp(-200_000_000_000, 0).unwrap_or_default()
 }
 
-/// Deletes one batch of an owner's sessions, live or expired, but one.
+/// Deletes one batch of an owner's sessions, live or expired, except one.
 #[derive(Clone)]
 pub(crate) struct ClearOwner {
     owner: String,
-    /// The owner of the sessions that are being renewed.
+    /// The owner that the store gives to sessions of this owner while they are being renewed.
     parked: String,
     keep: StoredKey,
-    /// When the call began. Sessions that are newer began later, and are left alone: else logins could keep the call
-    /// running for ever.
+    /// When the call began. Newer sessions are left alone, because logins could otherwise keep the call running for
+    /// ever.
     began: Option<DateTime<Utc>>,
-    /// The same, but for sessions whose date is ahead of the clock, which go first: there it is the newest date.
+    /// The newest date that a batch deletes. If sessions are dated ahead of the clock, they go first, and it is the
+    /// newest of their dates. Otherwise it is `began`.
     until: DateTime<Utc>,
-    /// Sessions that are older were deleted by the batch before the last.
+    /// The oldest date that the batch deletes. The batch before the last one deleted all older sessions.
     from: DateTime<Utc>,
-    /// And so far by the last batch. The next one begins a batch earlier, because PostgreSQL marks the entries of deleted
-    /// rows in an index when it meets them again: else a look at the end would meet them all.
+    /// The newest date that the last batch deleted. The next batch begins at the start of the last one. PostgreSQL
+    /// marks the index entries of deleted rows only when it meets them again. Otherwise the check at the end would meet
+    /// all of them.
     reached: DateTime<Utc>,
-    /// How many batches in succession have deleted nothing, and yet something is left: a DELETE does not see a session
-    /// under its new key that was renewed while it ran.
+    /// How many batches in succession have deleted nothing although something is left. A DELETE does not see a session
+    /// under its new key if the session was renewed while the DELETE ran.
     in_vain: u32,
 }
 
-/// What one batch did.
+/// The result of one batch.
 pub(crate) struct Batch {
     /// How many live sessions it ended.
     ended: usize,
-    /// What is left to do.
+    /// The next batch, if something is left to do.
     rest: Option<ClearOwner>,
 }
 
@@ -62,7 +64,7 @@ impl ClearOwner {
     /// Deletes one batch, inside a transaction.
     async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch, Error> {
         let mut rest = self.clone();
-        // Before any row, as where an owner's limit is kept: so neither holds a row that the other waits for.
+        // First the owner's lock, as in the check of an owner's limit. So neither holds a row that the other waits for.
         conn.lock_owner(&rest.owner).await?;
         let began = if let Some(began) = rest.began {
             began
@@ -85,7 +87,7 @@ impl ClearOwner {
             rest.reached = newest.unwrap_or(rest.reached);
             return Ok(Batch { ended, rest: Some(rest) });
         }
-        // Few at any time.
+        // There are few of these at any time.
         let keep = rest.keep.tombstone();
         let dates = (oldest(), rest.until);
         sessions += conn.delete_until(&rest.parked, &keep, dates, began, BATCH.into()).await?.sessions;
@@ -106,7 +108,7 @@ impl ClearOwner {
     }
 }
 
-/// One batch in a transaction of its own.
+/// Runs one batch in its own transaction.
 impl<C: OwnerQueries + Transactions> Operation<C> for ClearOwner {
     type Output = Batch;
     const NAME: &'static str = "clear_owner";

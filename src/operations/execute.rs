@@ -1,4 +1,4 @@
-//! Stores that run any operation. A store that does has every operation of [`Now`](crate::Now) and
+//! Stores that run any operation. Such a store has every operation of [`Now`](crate::Now) and
 //! [`Sessions`](crate::Sessions), or of their asynchronous twins.
 
 use std::future::Future;
@@ -10,18 +10,18 @@ use crate::options::Options;
 
 /// A store that blocks.
 ///
-/// A store implements the methods `run..`; everybody calls the others, which refuse calls from within an update.
+/// A store implements the methods `run..`. All callers use the other methods, which refuse calls from within an update.
 pub trait Execute {
-    /// What its operations run on.
+    /// The connection that its operations run on.
     type Connection: SaveQueries + Transactions;
 
-    /// What its reads run on, if that is something else.
+    /// The connection that its reads run on, if it is another one.
     type Reader: OwnerQueries;
 
-    /// What it accepts. Their address is the identity of the store: its clones share them.
+    /// Returns the store's options. Their address identifies the store, because its clones share them.
     fn options(&self) -> &Options;
 
-    /// Runs an operation, or returns the error with which it was refused when it was made.
+    /// Runs an operation. If the operation was refused when it was made, returns that error.
     fn run<O>(&self, operation: Result<O, Error>) -> Result<O::Output, Error>
     where
         O: Operation<Self::Connection> + 'static;
@@ -35,7 +35,7 @@ pub trait Execute {
         self.run(operation)
     }
 
-    /// Updates by the caller's function.
+    /// Updates a session with the caller's function.
     fn run_update<E: From<Error>>(
         &self,
         update: Result<Update, Error>,
@@ -59,7 +59,7 @@ pub trait Execute {
         self.run_read(outside_of_updates(self.options()).map(|()| operation))
     }
 
-    /// Updates by the caller's function.
+    /// Updates a session with the caller's function.
     fn execute_update<E: From<Error>>(
         &self,
         update: Result<Update, Error>,
@@ -109,18 +109,18 @@ forward_to_pointee!(&S);
 forward_to_pointee!(Box<S>);
 forward_to_pointee!(std::sync::Arc<S>);
 
-/// A store whose operations are futures: the twin of [`Execute`].
+/// An asynchronous store: the twin of [`Execute`].
 pub trait ExecuteAsync: Sync {
-    /// What its operations run on.
+    /// The connection that its operations run on.
     type Connection: SaveQueries + Transactions;
 
-    /// What its reads run on, if that is something else.
+    /// The connection that its reads run on, if it is another one.
     type Reader: OwnerQueries;
 
-    /// What it accepts. Their address is the identity of the store: its clones share them.
+    /// Returns the store's options. Their address identifies the store, because its clones share them.
     fn options(&self) -> &Options;
 
-    /// Runs an operation, or returns the error with which it was refused when it was made.
+    /// Runs an operation. If the operation was refused when it was made, returns that error.
     fn run<O>(&self, operation: Result<O, Error>) -> impl Future<Output = Result<O::Output, Error>> + Send
     where
         O: Operation<Self::Connection> + 'static;
@@ -134,7 +134,7 @@ pub trait ExecuteAsync: Sync {
         self.run(operation)
     }
 
-    /// Updates by the caller's function.
+    /// Updates a session with the caller's function.
     fn run_update<E, F>(
         &self,
         update: Result<Update, Error>,
@@ -161,7 +161,7 @@ pub trait ExecuteAsync: Sync {
         async move { self.run_read(outside_of_updates(self.options()).map(|()| operation)).await }
     }
 
-    /// Updates by the caller's function.
+    /// Updates a session with the caller's function.
     fn execute_update<E, F>(
         &self,
         update: Result<Update, Error>,

@@ -1,11 +1,11 @@
-//! Expired sessions.
+//! Counts sessions, and deletes expired ones.
 
 use super::Operation;
 use crate::database::Queries;
 use crate::error::Error;
 use crate::session::SessionCount;
 
-/// Deletes one batch of expired sessions and returns how many.
+/// Deletes one batch of expired sessions, and returns how many it deleted.
 pub(crate) struct DeleteExpired {
     pub(crate) limit: u32,
 }

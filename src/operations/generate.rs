@@ -1,4 +1,4 @@
-//! Starting a session under a new key.
+//! Starts a session under a new key.
 
 use chrono::{DateTime, Utc};
 
@@ -11,15 +11,15 @@ use crate::key::{KeyStorage, SessionKey, StoredKey};
 use crate::options::{Deadline, Options, OwnerLimit, Period, check_label, check_owner};
 use crate::session::NewSession;
 
-/// The name of a new session to its client. It is drawn here, and never taken from a client.
+/// The name by which a client knows a new session. The store draws it, and never takes it from a client.
 pub(crate) trait Drawn: Copy + Send + Sync + 'static {
-    /// The operation that starts such a session, as logs call it.
+    /// The name in logs of the operation that starts such a session.
     const OPERATION: &'static str;
 
-    /// Draws one.
+    /// Draws a random name.
     fn draw() -> Result<Self, Error>;
 
-    /// The key of its session.
+    /// Returns the key of the session with this name.
     fn key(&self) -> SessionKey;
 }
 
@@ -37,7 +37,7 @@ impl Drawn for SessionKey {
 
 /// Starts a session and returns its name.
 pub(crate) struct Generate<D> {
-    /// For the first attempt.
+    /// The name for the present attempt.
     drawn: D,
     value: Option<String>,
     owner: Option<String>,
@@ -46,9 +46,9 @@ pub(crate) struct Generate<D> {
     owner_limit: Option<OwnerLimit>,
     deadline: Deadline,
     first_period: Period,
-    /// The key of an INSERT whose answer was not seen yet.
+    /// The key of an INSERT that is not answered yet.
     sent: Option<StoredKey>,
-    /// The keys of lost INSERTs, each of which may have left a session.
+    /// The keys of lost INSERTs. Each of them may have left a session.
     lost: Vec<StoredKey>,
 }
 
@@ -72,8 +72,8 @@ impl<D: Drawn> Generate<D> {
         })
     }
 
-    /// Draws another key after a run whose answer was lost. The lost INSERT can still arrive later: under the same key it
-    /// would revive a session that was cleared in between.
+    /// Draws another key if the answer of the last run was lost. The lost INSERT can still arrive later. Under the same
+    /// key it would revive a session that was cleared in between.
     fn draw_again(&mut self) -> Result<(), Error> {
         if let Some(lost) = self.sent.take() {
             self.lost.push(lost);
@@ -82,7 +82,7 @@ impl<D: Drawn> Generate<D> {
         Ok(())
     }
 
-    /// Deletes what lost INSERTs have left.
+    /// Deletes the sessions that lost INSERTs have left.
     async fn delete_lost<C: Queries>(&self, conn: &mut C) -> Result<(), Error> {
         for lost in &self.lost {
             let _was_there = conn.delete(lost).await?;
@@ -96,17 +96,17 @@ impl<D: Drawn> Generate<D> {
             self.sent = Some(key);
             let (value, owner, label) = (self.value.as_deref(), self.owner.as_deref(), self.label.as_deref());
             let inserted = if label.is_none() {
-                // The usual case has a statement of its own, which sends less.
+                // The usual case has a separate statement, which sends less.
                 conn.insert(&key, value, owner, self.first_period).await?
             } else {
-                // A start that is still to come means now.
+                // A start in the future means now.
                 let since = DateTime::<Utc>::MAX_UTC;
                 conn.insert_since(&key, NewRow { value, owner, label }, since, self.deadline).await?
             };
             if inserted {
                 return Ok(self.drawn);
             }
-            // Another session's.
+            // The key belongs to another session.
             self.sent = None;
             self.drawn = D::draw()?;
         }
@@ -127,7 +127,8 @@ impl<C: OwnerQueries + Transactions, D: Drawn> Operation<C> for Generate<D> {
         let mut transaction = Transaction::begin(conn).await?;
         let inserted = async {
             let conn = transaction.conn();
-            // A lost INSERT that is still under way holds this lock; what it left must not count against the owner.
+            // A lost INSERT that is still under way holds this lock. The session that it leaves must not count against
+            // the owner.
             conn.lock_owner(&owner).await?;
             self.delete_lost(conn).await?;
             enforce_owner_limit_in_lock(conn, &owner, limit, &StoredKey::NONE).await?;

@@ -1,4 +1,4 @@
-//! How a session goes on: under a new key, and for longer.
+//! Continues a session under a new key, or for longer.
 
 use super::Operation;
 use crate::database::Queries;
@@ -32,7 +32,7 @@ impl<C: Queries> Operation<C> for Rotate {
     const NAME: &'static str = "rotate";
 
     async fn run(&mut self, conn: &mut C, repeated: bool) -> Result<SessionKey, Error> {
-        // Nobody but our own first run knows the new key.
+        // Only our own first run knows the new key.
         if conn.rekey_live(&self.old, &self.new, self.lifetime).await?
             || repeated && conn.is_live(&self.new).await?
         {
@@ -43,10 +43,10 @@ impl<C: Queries> Operation<C> for Rotate {
     }
 }
 
-/// Prolongs a session and records that it is in use, or only that; returns whether it wrote.
+/// Extends a session and records that it is in use, or only records that. Returns whether it wrote.
 pub(crate) struct Touch {
     key: StoredKey,
-    /// The new expiry, and how much later it must be.
+    /// The new expiry, and by how much it must be later at least.
     deadline: Option<(Deadline, Period)>,
     interval: Period,
 }
@@ -74,7 +74,7 @@ impl<C: Queries> Operation<C> for Touch {
             return Ok(true);
         }
         if conn.is_live(&self.key).await? {
-            // Not worth a write. In a repeated run, most likely because the first run has written.
+            // It was not worth a write. In a repeated run, the first run has most likely written.
             Ok(repeated)
         } else {
             Err(Error::NotFound)

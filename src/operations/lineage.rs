@@ -1,11 +1,11 @@
-//! A session and its renewals: how to find the newest one by the key of an older one.
+//! Finds the newest renewal of a session by the key of an older one.
 
 use super::owner::DELETE_ATTEMPTS;
 use crate::database::{Ledger, Tombstone, TombstoneQueries};
 use crate::error::Error;
 use crate::key::StoredKey;
 
-/// Looks at tombstones, each of which another request can change before the next statement. That statement then finds
+/// Looks at tombstones. Another request can change each of them before the next statement. That statement then finds
 /// another ledger, and the operation looks again.
 #[derive(Default)]
 pub(super) struct Looks {
@@ -14,8 +14,9 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// The tombstone under this key. If it is the same again and again, no request but the database is in the way: a
-    /// trigger or a policy, or on Citus a worker's clock that differs from the coordinator's. Then this is an error.
+    /// Returns the tombstone under this key. If it stays the same again and again, it returns an error, because the
+    /// cause is then the database and not another request. Examples are a trigger, a policy, or on Citus a worker's
+    /// clock that differs from the coordinator's.
     pub(super) async fn look<C: TombstoneQueries>(
         &mut self,
         conn: &mut C,
@@ -32,12 +33,12 @@ impl Looks {
     }
 }
 
-/// Ends the session under a key, or the one that it was renewed as. Says whether there was one.
+/// Ends the session under a key. If it was renewed, ends its renewal. Returns whether there was one.
 pub(super) async fn end<C: TombstoneQueries>(conn: &mut C, key: &StoredKey) -> Result<bool, Error> {
     Ok(conn.delete(key).await? || end_renewed(conn, key).await?)
 }
 
-/// Ends the session that another one was renewed as, or is about to be renewed as.
+/// Ends the renewal of a session, even if the session is still parked.
 pub(super) async fn end_renewed<C: TombstoneQueries>(conn: &mut C, key: &StoredKey) -> Result<bool, Error> {
     let (mut key, mut looks) = (*key, Looks::default());
     loop {

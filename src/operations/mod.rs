@@ -1,8 +1,8 @@
-//! The operations, each on one connection: what is checked before the database is asked, and what its
-//! answer means. They know no pool.
+//! The operations. Each one runs on one connection and knows no pool. It checks its arguments before it asks the
+//! database, and it interprets the database's answer.
 //!
-//! An operation is checked when it is made; then it runs on any connection, and again on another one if a
-//! pool had to replace a lost one. [`Execute`] is a store that runs any of them, and so has all of
+//! An operation is checked when it is made. Then it runs on any connection. If a pool had to replace a lost connection,
+//! it runs again on another one. A store that implements [`Execute`] runs any of them, and so it has all of
 //! [`Now`](crate::Now) and [`Sessions`](crate::Sessions).
 
 use std::future::Future;
@@ -50,7 +50,7 @@ pub(crate) use web::Park;
 #[cfg(feature = "web")]
 pub(crate) use web::{Continue, Draft, Merge, Merged, Nonce, Save};
 
-/// How many keys are drawn until a database that keeps none of them is given up.
+/// How many keys the store draws before it gives up on a database that keeps none of them.
 const KEY_ATTEMPTS: u32 = 3;
 
 /// One operation, ready to run.
@@ -61,10 +61,10 @@ pub trait Operation<C>: Send {
     /// Its name in logs.
     const NAME: &'static str;
 
-    /// Whether it can be run again if an earlier run may have taken effect.
+    /// Whether it can run again if an earlier run may have taken effect.
     const REPEATABLE: bool = true;
 
-    /// Runs it. `repeated` says that an earlier run may have taken effect without our knowing.
+    /// Runs it. `repeated` says that an earlier run may have taken effect without an answer.
     fn run(
         &mut self,
         conn: &mut C,
@@ -72,7 +72,7 @@ pub trait Operation<C>: Send {
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }
 
-/// The result of a write that found its session, or did not.
+/// Returns *not found* if a write did not find its session.
 fn found(is_there: bool) -> Result<(), Error> {
     if is_there { Ok(()) } else { Err(Error::NotFound) }
 }

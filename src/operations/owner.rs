@@ -11,16 +11,16 @@ use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, OwnerLimit, check_label, check_owner};
 use crate::session::{OwnedSession, SessionHandle};
 
-/// How often a DELETE may find nothing of what was seen before, until something else than a rotation is suspected.
+/// How often a DELETE may find none of the sessions that were just seen. After that, the cause is not a rotation.
 pub(super) const DELETE_ATTEMPTS: u32 = 10;
 
-/// Sessions that one statement lists, or ends one by one.
+/// How many sessions one statement lists or ends by their keys.
 const PAGE: u16 = 1_000;
 
-/// Before any session, in a list of the newest first.
+/// The start of a list of the newest sessions first.
 const NEWEST: (DateTime<Utc>, StoredKey) = (DateTime::<Utc>::MAX_UTC, StoredKey::LAST);
 
-/// Makes a session an owner's.
+/// Gives a session an owner.
 pub(crate) struct Bind {
     key: StoredKey,
     owner: String,
@@ -54,22 +54,24 @@ impl<C: OwnerQueries + Transactions> Operation<C> for Bind {
     }
 }
 
-/// Makes room for one more session of the owner, besides the one under `but`: until the transaction ends nobody
-/// else adds one. Under an isolation stricter than READ COMMITTED, which is then the caller's, it sees the
-/// sessions that there were when the transaction began.
+/// Makes room for one more session of the owner. The session under `but` does not count. Until the transaction ends, no
+/// other request adds a session for the owner.
+///
+/// The caller's transaction may have an isolation stricter than READ COMMITTED. Then this function sees the sessions
+/// that existed when that transaction began.
 pub(super) async fn enforce_owner_limit<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
     limit: OwnerLimit,
     but: &StoredKey,
 ) -> Result<(), Error> {
-    // A statement of its own: what follows sees what others did before they let go of the lock.
+    // A separate statement, so that the next one sees what others did before they released the lock.
     conn.lock_owner(owner).await?;
     enforce_owner_limit_in_lock(conn, owner, limit, but).await
 }
 
-/// The same if the owner is locked already. It ends the oldest sessions until none is in excess. A session that another
-/// request renews at the same time is followed to its new key.
+/// Does the same if the owner is locked already. It ends the oldest sessions until none is in excess. If another
+/// request renews one of them at the same time, it ends that session under its new key.
 pub(super) async fn enforce_owner_limit_in_lock<C: OwnerQueries>(
     conn: &mut C,
     owner: &str,
@@ -140,7 +142,7 @@ impl<C: OwnerQueries> Operation<C> for SessionsOf {
     }
 }
 
-/// Ends an owner's session by its handle, and says whether there was one.
+/// Ends an owner's session by its handle. Returns whether there was one.
 pub(crate) struct ClearListed {
     owner: String,
     handle: SessionHandle,
@@ -167,7 +169,7 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
             }
             match listed.last() {
                 Some((key, last)) if listed.len() == usize::from(PAGE) => before = (last.created, *key),
-                // A run before this one may have ended it, and so may somebody else: it ended before this run.
+                // An earlier run or another request may have ended it, in either case before this run.
                 _ => return Ok(false),
             }
         }

@@ -1,10 +1,10 @@
-//! How a store that runs any operation gets the blocking contracts.
+//! Implements the blocking contracts for each store that runs any operation.
 
 /// Implements [`Now`](crate::Now) and [`Sessions`](crate::Sessions) for a store that implements
 /// [`Execute`](super::Execute): `contracts!(Store<C>, C: SessionConnection)`.
 ///
-/// It is no blanket implementation: then the compiler's errors would name a trait that users cannot see, and rustdoc would
-/// hide the methods among Diesel's.
+/// It is not a blanket implementation. Otherwise the compiler's errors would name a trait that users cannot see, and
+/// rustdoc would hide the methods among Diesel's.
 macro_rules! contracts {
     ($store:ty $(, $($generics:tt)*)?) => {
         const _: () = {
@@ -56,7 +56,8 @@ macro_rules! contracts {
     };
 }
 
-/// The second half of [`contracts!`], alone: pointers to a store have their [`Now`](crate::Now) from that of any store.
+/// The second half of [`contracts!`]. Pointers to a store need only this half, because they implement
+/// [`Now`](crate::Now) for any store.
 macro_rules! sessions_by_execute {
     ($store:ty $(, $($generics:tt)*)?) => {
         const _: () = {

@@ -5,8 +5,8 @@ use diesel::QueryResult;
 use crate::database::Transactions;
 use crate::error::Error;
 
-/// An open transaction, or a savepoint in the caller's. Dropped before its end it takes the connection along: else a
-/// caller's COMMIT around it would end the savepoint alone, and report what was never committed.
+/// An open transaction, or a savepoint in the caller's. If it is dropped before its end, it makes the connection
+/// unusable. Otherwise the caller's COMMIT would only end the savepoint, and would report a commit that never happened.
 pub(super) struct Transaction<'a, C: Transactions>(Option<&'a mut C>);
 
 impl<'a, C: Transactions> Transaction<'a, C> {
@@ -19,7 +19,7 @@ impl<'a, C: Transactions> Transaction<'a, C> {
         begun.map(|()| transaction)
     }
 
-    /// One that was begun.
+    /// A transaction that has begun already.
     pub(super) fn of(conn: &'a mut C) -> Self {
         Self(Some(conn))
     }
@@ -28,7 +28,7 @@ impl<'a, C: Transactions> Transaction<'a, C> {
         self.0.as_mut().expect("it is open until it ends")
     }
 
-    /// It stays open.
+    /// Leaves the transaction open.
     pub(super) fn leave_open(mut self) {
         self.0 = None;
     }
@@ -39,13 +39,13 @@ impl<'a, C: Transactions> Transaction<'a, C> {
         committed
     }
 
-    /// Where even that fails the connection is lost, which Diesel remembers.
+    /// Rolls back. If that fails, the connection is lost, and Diesel remembers that.
     pub(super) async fn roll_back(mut self) {
         let _lost = self.conn().roll_back().await;
         self.0 = None;
     }
 
-    /// Ends it: to stay if the work says that it was done, or as if it had never been.
+    /// Commits if the work was done. Rolls back if it was not, or if it failed.
     #[cfg(feature = "web")]
     pub(super) async fn end_if(self, done: Result<bool, Error>) -> Result<bool, Error> {
         if let Ok(false) = done {
@@ -55,7 +55,7 @@ impl<'a, C: Transactions> Transaction<'a, C> {
         self.end(done).await
     }
 
-    /// Ends it: to stay, or as if it had never been.
+    /// Commits if the work succeeded. Rolls back if it failed.
     pub(super) async fn end<T>(self, done: Result<T, Error>) -> Result<T, Error> {
         match done {
             Ok(done) => {
@@ -78,7 +78,7 @@ impl<C: Transactions> Drop for Transaction<'_, C> {
     }
 }
 
-/// Undoes what was begun.
+/// Rolls back the transaction that was begun.
 pub(crate) async fn abandon<C: Transactions>(conn: &mut C) {
     Transaction::of(conn).roll_back().await;
 }

@@ -1,4 +1,5 @@
-//! Reading a value and writing another, without another write in between: under a lock, or by comparing.
+//! Reads a value and writes another one, with no other write in between. It locks the session, or it compares the
+//! value.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -23,7 +24,7 @@ pub struct Update {
 
 /// Why an update wrote nothing.
 pub(crate) enum NotWritten {
-    /// It was undone.
+    /// The transaction was rolled back.
     Undone(Error),
     /// COMMIT failed. If the connection was lost, the outcome is unknown.
     AtCommit(diesel::result::Error),
@@ -65,7 +66,7 @@ impl Update {
         let mut transaction = Transaction::of(conn);
         let unwritten = match transaction.conn().update_live(&self.key, value, self.renewal).await {
             Ok(true) => return transaction.commit().await.map_err(NotWritten::AtCommit),
-            // It expired meanwhile.
+            // The session expired in between.
             Ok(false) => Error::NotFound,
             Err(error) => error.into(),
         };
@@ -74,7 +75,7 @@ impl Update {
     }
 }
 
-/// Runs the caller's function on a value, and checks the result by the options.
+/// Runs the caller's function on a value, and checks the result against the options.
 pub(crate) fn make<E: From<Error>>(
     options: &Options,
     value: Option<String>,
@@ -89,11 +90,11 @@ pub(crate) fn make<E: From<Error>>(
 }
 
 thread_local! {
-    /// The stores that run an update's function on this thread, by the address of their options.
+    /// The stores with an update that runs its function on this thread, by the address of their options.
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While it lives, the function of an update of a store runs on this thread.
+/// As long as it lives, the function of an update runs on this thread.
 pub(crate) struct Updating;
 
 impl Updating {
@@ -113,24 +114,24 @@ fn address(store: &Options) -> usize {
     std::ptr::from_ref(store).addr()
 }
 
-/// Refuses a call to a store by the function of an update of the same store: it would wait for itself.
+/// Refuses a call to a store by the function of an update of the same store, because the call would wait for itself.
 pub(crate) fn outside_of_updates(store: &Options) -> Result<(), Error> {
     let is_within = UPDATING.try_with(|stores| stores.borrow().contains(&address(store)));
-    // A thread that ends has no list any more, and no function runs on it.
+    // A thread that is ending has no list any more, and no function runs on it.
     if is_within.unwrap_or(false) { Err(Error::WithinUpdate) } else { Ok(()) }
 }
 
 /// Why an update was not made.
 pub(crate) enum NotMade<E> {
     Ours(Error),
-    /// By the caller's function.
+    /// The caller's function failed with this error.
     Theirs(E),
     /// The caller's function panicked with this.
     Panicked(Box<dyn Any + Send>),
 }
 
 impl<E: From<Error>> NotMade<E> {
-    /// As the caller hears of it: a panic goes on.
+    /// Returns the error for the caller. If the function panicked, the panic continues.
     pub(crate) fn told(self) -> E {
         match self {
             Self::Ours(error) => error.into(),
@@ -179,7 +180,7 @@ impl Replace {
         new: &str,
         expiry: Expiry,
     ) -> Result<Self, Error> {
-        // It may be longer than the limit: the limit may have been lowered since.
+        // It may be longer than the limit, because the limit may have been lowered since.
         expected.map_or(Ok(()), check_text)?;
         options.check_value(new)?;
         let (key, renewal) = (options.stored_key(key), options.renewal(expiry)?);

@@ -1,4 +1,4 @@
-//! Whether a server still answers anybody.
+//! Finds out whether a server still answers any call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// The time of the last answer to any call of a store.
 pub(crate) struct Answers {
     began: Instant,
-    /// In microseconds from the beginning.
+    /// In microseconds since `began`.
     last: AtomicU64,
 }
 
@@ -19,8 +19,8 @@ impl Answers {
         self.last.fetch_max(self.now(), Ordering::Relaxed);
     }
 
-    /// Whether nobody had an answer for half the time that a call may take. The whole time would be too much to ask of a
-    /// call that ends without an answer: when it began, others may still have had theirs.
+    /// Whether no call has had an answer for half of the time that a call may take. The whole time would be too much to
+    /// ask. When a call that ends without an answer began, others may still have had theirs.
     pub(crate) fn are_missing(&self, call_timeout: Duration) -> bool {
         let last = Duration::from_micros(self.last.load(Ordering::Relaxed));
         self.began.elapsed().saturating_sub(last) >= call_timeout / 2

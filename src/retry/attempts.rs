@@ -1,4 +1,4 @@
-//! How often a call is tried, and until when.
+//! Limits how often a call is tried, and for how long.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,13 @@ use crate::error::Error;
 pub(super) struct Attempts<'a, S> {
     source: &'a S,
     pub(super) deadline: Instant,
-    /// At worst every connection in the pool is lost, and the next is new. Known from the first lost one on: most calls lose
-    /// none, and a pool may have to lock something to tell its size.
+    /// How many more lost connections the call may replace. At worst every connection in the pool is lost, and the next
+    /// one is new. It is known only after the first loss: most calls lose none, and a pool may have to lock something
+    /// to tell its size.
     replacements: Option<u32>,
-    /// Likewise for connections that take no writes, from the first one on.
+    /// The same for connections that take no writes, known only after the first one.
     others: Option<u32>,
-    /// What the last lost connection said.
+    /// The error of the last lost connection.
     pub(super) lost: Option<diesel::result::Error>,
 }
 
@@ -40,7 +41,7 @@ impl<'a, S: Source> Attempts<'a, S> {
         self.source.in_time(self.deadline, Box::pin(job))
     }
 
-    /// Whether another attempt makes sense; if not, what to tell the caller.
+    /// Returns `Ok` if another attempt makes sense, and otherwise the error for the caller.
     pub(super) fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
         if Instant::now() >= self.deadline {
             return Err(failure.into());
@@ -58,7 +59,7 @@ impl<'a, S: Source> Attempts<'a, S> {
             Failure::ReadOnly(source) => {
                 let others = self.others.get_or_insert_with(|| {
                     let is_known = self.source.verdict().is_young();
-                    // This one is out of the pool by now, and after the others the next is new.
+                    // The pool no longer has this one. After the others, the next one is new.
                     if is_known { 0 } else { self.source.connections() + 1 }
                 });
                 if *others == 0 {
@@ -74,8 +75,8 @@ impl<'a, S: Source> Attempts<'a, S> {
     }
 }
 
-/// The time when all of a pool's connections were last found to take no writes. For a second after that a call tries one
-/// connection only: otherwise each write would make the pool connect again and again to a server in trouble.
+/// The time when all of a pool's connections were last found to take no writes. For a second after that, a call tries
+/// only one connection. Otherwise each write would make the pool connect again and again to a server in trouble.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Verdict(Arc<Mutex<Option<Instant>>>);
 
@@ -86,7 +87,7 @@ impl Verdict {
         self.last().is_some_and(|since| since.elapsed() < Self::LASTS)
     }
 
-    /// Young verdicts stand, so that every call may try again after a moment.
+    /// Records the verdict. It does not prolong a young verdict, so that every call may try again after a moment.
     fn is_read_only(&self) {
         if !self.is_young() {
             *self.last() = Some(Instant::now());

@@ -1,4 +1,5 @@
-//! Calls on a connection that the caller holds: once, because nothing is known of the caller's transaction.
+//! Calls on a connection that the caller holds. They run once, because the store does not know the caller's
+//! transaction.
 
 use std::future::Future;
 use std::ops::DerefMut;
@@ -9,7 +10,7 @@ use crate::operations::{NotMade, Operation, Update, abandon, make};
 use crate::options::Options;
 use crate::trace::traced;
 
-/// Runs an operation on the connection. One that was refused does not even ask for it.
+/// Runs an operation on the connection. If the operation was refused, it does not even ask for the connection.
 pub(crate) async fn run_on<C, L, F, O>(
     conn: impl FnOnce() -> F,
     operation: Result<O, Error>,
@@ -27,7 +28,7 @@ where
     traced(O::NAME, C::NAME, work).await
 }
 
-/// Updates by the caller's function.
+/// Updates a session with the caller's function.
 pub(crate) async fn update_on<C, L, F, E>(
     conn: impl FnOnce() -> F,
     options: &Options,

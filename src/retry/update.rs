@@ -1,4 +1,4 @@
-//! An update, whose new value the caller makes.
+//! An update: the caller's function makes the new value.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::trace::traced;
 /// How often the caller's function may run in one update.
 const RUNS: u32 = 3;
 
-/// Updates by the caller's function, which stays where the caller is; its time does not count.
+/// Updates a session with the caller's function. The function runs where the caller is, and its time does not count.
 pub(crate) async fn call_update<S, E>(
     source: &S,
     options: &Options,
@@ -38,7 +38,7 @@ where
                 Err(not_made) => return Err(not_made),
             };
             return Err(NotMade::Ours(match error {
-                // Before COMMIT, so that nothing was written.
+                // The connection was lost before COMMIT, so nothing was written.
                 Error::ConnectionLost { source } if runs > 0 => Error::Interrupted { runs, source },
                 other => other,
             }));
@@ -71,7 +71,7 @@ where
     match made {
         Ok(value) => Ok(attempts.in_time(finish(update, conn, is_ours, value)).await?),
         Err(reason) => {
-            // A server that does not even take a rollback in time has lost the transaction.
+            // A server that does not answer even a rollback in time has lost the transaction.
             let _undone = attempts.in_time(undo(conn)).await;
             Err(reason)
         }

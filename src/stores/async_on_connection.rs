@@ -10,15 +10,15 @@ use crate::operations::{ExecuteAsync, Operation, Update, async_contracts};
 use crate::options::Options;
 use crate::retry::{run_on, update_on};
 
-/// The operations of a store on a connection of diesel-async that the caller holds: from [`AsyncDieselSession::on`], or
-/// without a pool from [`Options::on_async`].
+/// The operations of a store on a diesel-async connection that the caller holds. It comes from
+/// [`AsyncDieselSession::on`], or without a pool from [`Options::on_async`].
 ///
-/// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
-/// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
-/// transaction stays usable after them. Only the connection's own time limits apply.
+/// The operations run inside the caller's open transaction, if there is one, and they commit or roll back with it. The
+/// store never retries them. [`Error::NotFound`] and similar errors are not errors of the database, so the transaction
+/// stays usable after them. Only the connection's own time limits apply.
 ///
-/// A future that is dropped before it is ready, inside of a transaction or savepoint that it began, takes the connection
-/// along: yours around it can then not be committed, and Diesel says so.
+/// If a future is dropped inside a transaction or savepoint that it began, it makes the connection unusable. Your own
+/// transaction around it can then not be committed, and Diesel returns an error.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ pub struct AsyncOnConnection<'a> {
 }
 
 impl Options {
-    /// The operations under these options, on a connection of diesel-async that the caller holds.
+    /// Returns the operations under these options, on a diesel-async connection that the caller holds.
     pub fn on_async<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
         AsyncOnConnection { conn: Mutex::new(conn), options: self }
     }

@@ -1,4 +1,4 @@
-//! A store that blocks in asynchronous programs: on tokio's threads for what blocks.
+//! Makes a blocking store asynchronous: its calls run on tokio's blocking threads.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -19,18 +19,19 @@ use crate::options::Options;
 use crate::retry::Source as _;
 use crate::trace::in_this_span;
 
-/// A store for asynchronous programs, out of one that blocks: each call runs on tokio's blocking threads, as
-/// OCaml's `Lift.Thread_IO` did (feature `tokio`).
+/// An asynchronous store made from a blocking one (feature `tokio`). Each call runs on one of tokio's blocking threads,
+/// as in OCaml's `Lift.Thread_IO`.
 ///
-/// As many calls run at once as the store can serve, for a [`DieselSession`] as its pool has connections; the rest
-/// waits without a thread, and not for ever ([`patience`](Self::patience)). A future that is dropped before its call
-/// began does nothing; a call that began goes on to its end, whoever waits for it, and gives its connection back.
+/// It runs at most as many calls at once as the store can serve. For a [`DieselSession`] that is the size of its pool.
+/// Other calls wait without a thread, and [`patience`](Self::patience) limits their wait. If a future is dropped before
+/// its call began, the call does nothing. A call that began runs to its end and gives its connection back.
 ///
-/// Cheap to clone where the store is; clones share their bound.
+/// It is cheap to clone if the store is. Clones share the limit.
 ///
 /// # Panics
 ///
-/// Its futures panic outside of a tokio runtime with time enabled, and in one that shuts down before their call began.
+/// Its futures panic outside of a tokio runtime with time enabled. They also panic if the runtime shuts down before
+/// their call began.
 ///
 /// # Examples
 ///
@@ -56,29 +57,30 @@ use crate::trace::in_this_span;
 pub struct Blocking<S> {
     store: S,
     permits: Arc<Semaphore>,
-    /// How long a call waits for its turn.
+    /// How long a call waits for its turn. `None` means that it waits without a limit.
     patience: Option<Duration>,
 }
 
 async_contracts!(Blocking<S>, S: Execute + Clone + Send + Sync + 'static);
 
 impl<S> Blocking<S> {
-    /// Lifts a store, of which at most `calls` calls run at once, and at least one. The rest waits, by default without a
-    /// limit: see [`patience`](Self::patience).
+    /// Wraps a store. At most `calls` calls run at once; zero means one. Other calls wait, by default without a limit:
+    /// see [`patience`](Self::patience).
     pub fn new(store: S, calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
         Self { store, permits: Arc::new(Semaphore::new(calls)), patience: None }
     }
 
-    /// How long a call waits for its turn before it returns [`Error::PoolTimeout`]; a negative time is no time. Over a
-    /// [`DieselSession`] the default is the time that one of its calls may take.
+    /// Sets how long a call waits for its turn before it returns [`Error::PoolTimeout`]. A negative time counts as
+    /// zero. `Blocking::from` a [`DieselSession`] sets the time that one of the store's calls may take.
+    /// [`new`](Self::new) sets no limit.
     #[must_use]
     pub fn patience(mut self, limit: TimeDelta) -> Self {
         self.patience = Some(limit.to_std().unwrap_or(Duration::ZERO));
         self
     }
 
-    /// The store beneath, for calls that block.
+    /// Returns the wrapped store, for calls that block.
     pub const fn store(&self) -> &S {
         &self.store
     }
@@ -91,14 +93,14 @@ impl<S> Blocking<S> {
         match timeout(limit, turn).await {
             Ok(turn) => Ok(turn.expect(OPEN)),
             Err(_elapsed) => {
-                let source = "as many calls as the store serves at once are under way".into();
+                let source = "the store already runs as many calls as it may run at once".into();
                 Err(Error::PoolTimeout { waited: limit, source })
             }
         }
     }
 }
 
-/// As many calls run at once as the pool has connections.
+/// Runs as many calls at once as the pool has connections.
 impl<C, M> From<DieselSession<C, M>> for Blocking<DieselSession<C, M>>
 where
     C: SessionConnection,
@@ -125,13 +127,13 @@ impl<S: Execute + Clone + Send + Sync + 'static> Blocking<S> {
         });
         match call.await {
             Ok(done) => done,
-            // Or it was not begun, because the runtime shuts down: then this panics itself.
+            // Or the call never began, because the runtime shuts down. Then `into_panic` panics.
             Err(panicked) => resume_unwind(panicked.into_panic()),
         }
     }
 }
 
-/// An operation that was refused waits for no turn: within an update it would wait for itself.
+/// An operation that was refused does not wait for a turn. Within an update it would wait for itself.
 impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
     type Connection = S::Connection;
     type Reader = S::Reader;

@@ -1,4 +1,4 @@
-//! The store in this process's memory.
+//! The store in the process's memory.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -12,9 +12,9 @@ use crate::operations::{Execute, Operation, Update, contracts};
 use crate::options::Options;
 use crate::retry::{run_on, update_on};
 
-/// A store in this process's memory, gone with it: for tests, and for programs that need no more.
+/// A store in this process's memory, which ends with the process. It is for tests, and for programs that need no more.
 ///
-/// It keeps the laws and the limits of the database stores, by the process's monotonic clock. Clones share
+/// It keeps the laws and the limits of the database stores. Its clock is the process's monotonic clock. Clones share
 /// their sessions. An expired session stays in memory until it is [deleted](crate::Sessions::delete_expired).
 ///
 /// # Examples
@@ -37,21 +37,21 @@ pub struct MemorySession {
 contracts!(MemorySession);
 
 impl MemorySession {
-    /// An empty store with the default options: a period of one week, values of at most 1 MiB.
+    /// Makes an empty store with the default options: a period of one week, and values of at most 1 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self::with_options(Options::default())
     }
 
-    /// An empty store with other options: from [`Builder::options`](crate::Builder::options). The key storage does not
-    /// count, since no backup shows this process's memory.
+    /// Makes an empty store with other options, from [`Builder::options`](crate::Builder::options). It ignores the key
+    /// storage, because no backup shows this process's memory.
     #[must_use]
     pub fn with_options(mut options: Options) -> Self {
         options.table.key_storage = KeyStorage::Plain;
         Self { options: Arc::new(options), table: Arc::default() }
     }
 
-    /// A panic elsewhere leaves the table whole: it changes after whatever may panic.
+    /// A panic elsewhere leaves the table consistent, because the table changes only after everything that may panic.
     fn table(&self) -> Ready<Result<MutexGuard<'_, Table>, Error>> {
         ready(Ok(self.table.lock().unwrap_or_else(PoisonError::into_inner)))
     }

@@ -1,4 +1,4 @@
-//! The stores: each says how it has a connection, and gets its operations by `contracts!`.
+//! The stores. Each one knows how to get a connection, and `contracts!` implements its operations.
 
 #[cfg(feature = "diesel-async")]
 mod async_on_connection;

@@ -10,15 +10,15 @@ use crate::operations::{Execute, Operation, Update, contracts};
 use crate::options::Options;
 use crate::retry::{run_on, update_on};
 
-/// The operations of a store on a connection that the caller holds: from [`DieselSession::on`], or without a
+/// The operations of a store on a connection that the caller holds. It comes from [`DieselSession::on`], or without a
 /// pool from [`Options::on`].
 ///
-/// They run inside the caller's open transaction, if there is one: what they did is undone with it, and
-/// commits with it. Nothing is ever repeated here. [`Error::NotFound`] and its like are no errors of the database, so the
-/// transaction stays usable after them. [`Now`] and [`Sessions`] say what each operation does.
+/// The operations run inside the caller's open transaction, if there is one, and they commit or roll back with it. The
+/// store never retries them. [`Error::NotFound`] and similar errors are not errors of the database, so the transaction
+/// stays usable after them. [`Now`] and [`Sessions`] describe each operation.
 ///
-/// On SQLite, begin a transaction that reads a session and then writes with `immediate_transaction`: a plain
-/// one fails at its first write ("database is locked") when another connection has written meanwhile.
+/// On SQLite, begin a transaction with `immediate_transaction` if it reads a session and then writes. A plain
+/// transaction fails at its first write ("database is locked") if another connection has written in between.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ pub struct OnConnection<'a, C> {
 }
 
 impl Options {
-    /// The operations under these options, on a connection that the caller holds.
+    /// Returns the operations under these options, on a connection that the caller holds.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl Options {
 contracts!(OnConnection<'_, C>, C: SessionConnection);
 
 impl<C> OnConnection<'_, C> {
-    /// It is in use only while the function of an update runs.
+    /// The connection is in use only while the function of an update runs.
     fn conn(&self) -> Ready<Result<RefMut<'_, C>, Error>> {
         let conn = self.conn.try_borrow_mut().map_err(|_| Error::WithinUpdate);
         ready(conn.map(|conn| RefMut::map(conn, |conn| &mut **conn)))

@@ -1,4 +1,4 @@
-//! One test, one transaction, on a connection that does not block.
+//! An asynchronous store for one test, in one transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use crate::postgres::connector::Connector;
 use crate::stores::AsyncDieselSession;
 
 impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
-    /// A store for one test (features `diesel-async` and `testing`): a pool of one connection, in a transaction that
-    /// is never committed. The migrations are run before it, and stay.
+    /// Builds a store for one test (features `diesel-async` and `testing`). Its pool has one connection, in a
+    /// transaction that is never committed. The migrations run before that transaction, and they stay.
     ///
-    /// Give [`AsyncDieselSession::pool`] to the code under test as well: sessions and the application's data then
-    /// share the transaction, and the test leaves nothing behind. A connection that is lost is not replaced, since its
-    /// work is lost with it: every later call fails.
+    /// Give [`AsyncDieselSession::pool`] to the code under test as well. Then sessions and the application's data share
+    /// the transaction, and the test leaves nothing behind. A lost connection is not replaced, because its work is lost
+    /// with it. Every later call fails.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Builder::connect) and [`migrate`](AsyncDieselSession::migrate); [`Error::Configuration`] for
+    /// As for [`connect`](Builder::connect) and [`migrate`](AsyncDieselSession::migrate). [`Error::Configuration`] for
     /// a pool of more than one connection.
     ///
     /// # Examples
@@ -53,7 +53,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     }
 }
 
-/// Establishes one connection, to whichever host, and refuses every other.
+/// Opens one connection, to any of the hosts, and refuses every other.
 fn once(connectors: Vec<Connector>) -> Vec<Connector> {
     let taken = Arc::new(AtomicBool::new(false));
     let only = |connector: Connector| {

@@ -1,5 +1,5 @@
-//! For tests, of this crate and of its users: a pool whose work is never committed, and the laws that
-//! every store keeps.
+//! Tools for tests, for this crate and for its users: a pool whose work is never committed, and the laws that every
+//! store keeps.
 
 #[cfg(feature = "diesel-async")]
 mod async_transaction;
@@ -13,5 +13,5 @@ mod waiting;
 #[cfg(feature = "tokio")]
 pub use waiting::Waiting;
 
-/// Why there is no second connection.
+/// The error of every connection after the first.
 const LOST: &str = "the test's connection was lost, and its transaction with it";

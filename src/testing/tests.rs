@@ -1,4 +1,4 @@
-//! Every law on the stores that need no server: in memory, and on SQLite.
+//! Tests every law on the stores that need no server: in memory, and on SQLite.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

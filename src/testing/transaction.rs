@@ -1,4 +1,4 @@
-//! One test, one transaction.
+//! A store for one test, in one transaction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +14,22 @@ use crate::options::Builder;
 use crate::stores::DieselSession;
 
 impl<C: SessionConnection> Builder<C> {
-    /// A store for one test (feature `testing`): a pool of one connection, in a transaction that is never
-    /// committed. The migrations are run before it, and stay.
+    /// Builds a store for one test (feature `testing`). Its pool has one connection, in a transaction that is never
+    /// committed. The migrations run before that transaction, and they stay.
     ///
-    /// Give [`DieselSession::pool`] to the code under test as well: sessions and the application's data then share
-    /// the transaction, and the test leaves nothing behind. On PostgreSQL such tests run side by side on one
-    /// database (with an [owner limit](Builder::owner_limit), those that log in one owner wait for each other: give
-    /// each test owners of its own); an SQLite file has one writer at a time, so give each test `:memory:` or a file
-    /// of its own.
+    /// Give [`DieselSession::pool`] to the code under test as well. Then sessions and the application's data share the
+    /// transaction, and the test leaves nothing behind.
     ///
-    /// A connection that is lost is not replaced, since its work is lost with it: every later call fails.
+    /// On PostgreSQL such tests run in parallel on one database. With an [owner limit](Builder::owner_limit), tests
+    /// that log in one owner wait for each other, so give each test different owners. An SQLite file has one writer at
+    /// a time, so give each test `:memory:` or a separate file.
+    ///
+    /// A lost connection is not replaced, because its work is lost with it. Every later call fails.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Builder::connect) and [`migrate`](DieselSession::migrate); [`Error::Configuration`] for
-    /// a pool of more than one connection.
+    /// As for [`connect`](Builder::connect) and [`migrate`](DieselSession::migrate). [`Error::Configuration`] for a
+    /// pool of more than one connection.
     ///
     /// # Examples
     ///
@@ -57,7 +58,7 @@ impl<C: SessionConnection> Builder<C> {
     }
 }
 
-/// Sets the first connection up and refuses every other.
+/// Sets up the first connection, and refuses every other.
 struct Once<C> {
     taken: Arc<AtomicBool>,
     set_up: Box<dyn CustomizeConnection<C, R2d2Error>>,

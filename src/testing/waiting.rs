@@ -1,4 +1,4 @@
-//! An asynchronous store that is waited for, so that the laws can be held against it.
+//! Makes an asynchronous store block, so that the laws can test it.
 
 use std::any::Any;
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::operations::{Execute, ExecuteAsync, Operation, Update, Updating, contracts};
 use crate::options::Options;
 
-/// An asynchronous store as one that blocks: each call waits for its future on a runtime (features `testing` and
-/// `tokio`). Its calls panic inside of a runtime.
+/// An asynchronous store that blocks: each call waits for its future on a runtime (features `testing` and `tokio`). Its
+/// calls panic inside of a runtime.
 ///
 /// # Examples
 ///
@@ -35,12 +35,12 @@ pub struct Waiting<S> {
 contracts!(Waiting<S>, S: ExecuteAsync);
 
 impl<S> Waiting<S> {
-    /// A store whose futures run on this runtime.
+    /// Wraps a store whose futures run on this runtime.
     pub const fn new(runtime: Handle, store: S) -> Self {
         Self { store, runtime }
     }
 
-    /// The asynchronous store.
+    /// Returns the asynchronous store.
     pub const fn store(&self) -> &S {
         &self.store
     }
@@ -51,14 +51,14 @@ impl<S> Waiting<S> {
     }
 }
 
-/// What the caller's function did.
+/// The result of the caller's function.
 enum Answer {
     Value(String),
     Refusal,
     Panic(Box<dyn Any + Send>),
 }
 
-/// Why an update failed: in the store, or because the caller's function refused.
+/// The reason why an update failed: the store failed, or the caller's function refused.
 enum Failure {
     Store(Error),
     Refusal,
@@ -93,8 +93,8 @@ impl<S: ExecuteAsync> Execute for Waiting<S> {
         self.block_on(self.store.run_read(operation))
     }
 
-    /// The caller's function may borrow, and the store's may not. So the caller's runs on this thread, and the store's asks
-    /// for its answers from another one.
+    /// The caller's function may borrow, and the store's function may not. So the caller's function runs on this
+    /// thread. The store's function runs on another thread, and asks the first one for its answers.
     fn run_update<E: From<Error>>(
         &self,
         update: Result<Update, Error>,

@@ -1,4 +1,4 @@
-//! The end of a session, or the first half of a renewal.
+//! Ends a session, or does the first half of a renewal.
 
 #[cfg(feature = "actix-session")]
 use super::Nonce;
@@ -12,7 +12,7 @@ use crate::operations::lineage::Looks;
 use crate::operations::lineage::end_renewed;
 use crate::options::Options;
 
-/// Ends a session, or parks one: for a framework that tells a logout from a renewal.
+/// Ends a session, or parks one: for a framework that distinguishes a logout from a renewal.
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 pub(crate) struct EndOrPark {
     /// The key of the session, if this is a logout.
@@ -41,7 +41,7 @@ impl<C: TombstoneQueries> Operation<C> for EndOrPark {
     }
 }
 
-/// Parks a session: for a framework that does not tell.
+/// Parks a session: for a framework that does not distinguish a logout from a renewal.
 #[cfg(feature = "actix-session")]
 pub(crate) struct Park {
     key: StoredKey,
@@ -60,7 +60,7 @@ impl<C: TombstoneQueries> Operation<C> for Park {
     type Output = ();
     const NAME: &'static str = "delete";
 
-    /// Parks the session, or the one that it was renewed as; or adds to the ledger of one that is parked already.
+    /// Parks the session or its renewal. If the session is parked already, adds to its ledger.
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<(), Error> {
         let (mut key, entry, mut looks) = (self.key, self.nonce.ended(), Looks::default());
         while !conn.park(&key, &entry).await? {

@@ -1,7 +1,7 @@
-//! The operations of web frameworks' stores that applications do not have.
+//! The operations of the stores for web frameworks. Applications do not have them.
 //!
-//! A framework renews a session by two calls: a delete, and later [`Continue`]. Between the two the session is parked: see
-//! [`Tombstone`](crate::database::Tombstone). A session continues only if every request that deleted it has also
+//! A framework renews a session by two calls: a delete, and later [`Continue`]. Between the two the session is parked:
+//! see [`Tombstone`](crate::database::Tombstone). A session continues only if every request that deleted it has also
 //! continued it, or was known to be a renewal. Otherwise one of them was a logout.
 
 mod delete;

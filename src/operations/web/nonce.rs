@@ -5,7 +5,8 @@ use crate::error::Error;
 #[cfg(feature = "actix-session")]
 use crate::key::fill_random;
 
-/// One call of a framework, in the [ledger](crate::database::Ledger) of a tombstone: a retry of the call has the same nonce.
+/// Identifies one call of a framework in the [ledger](crate::database::Ledger) of a tombstone. A retry of the call has
+/// the same nonce.
 #[derive(Clone)]
 pub(crate) struct Nonce(String);
 
@@ -17,13 +18,13 @@ impl Nonce {
         Ok(Self(hex::encode(bits)))
     }
 
-    /// The entry of a call that ended the session.
+    /// Returns the entry of a call that ended the session.
     #[cfg(feature = "actix-session")]
     pub(super) fn ended(&self) -> String {
         format!("-{}", self.0)
     }
 
-    /// The entry of a call that wanted to continue the session.
+    /// Returns the entry of a call that wanted to continue the session.
     pub(super) fn continued(&self) -> String {
         format!("+{}", self.0)
     }

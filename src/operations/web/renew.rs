@@ -1,4 +1,4 @@
-//! The second half of a renewal.
+//! Does the second half of a renewal.
 
 use chrono::{DateTime, Utc};
 
@@ -14,27 +14,27 @@ use crate::operations::owner::enforce_owner_limit;
 use crate::operations::transaction::Transaction;
 use crate::options::Options;
 
-/// Continues a parked session under a new key, which it returns with the time when the session was created.
+/// Continues a parked session under a new key. Returns its new name and the time when the session was created.
 pub(crate) struct Continue<D> {
-    /// The same for all attempts: a late one that finds it in the ledger has nothing left to do.
+    /// The new name, which is the same for all attempts. If a late attempt finds its key in the ledger, it is done.
     drawn: D,
     /// The key of the parked session's tombstone.
     tombstone: StoredKey,
-    /// If the framework does not tell a renewal from a logout.
+    /// `None` if the framework distinguishes a renewal from a logout.
     nonce: Option<Nonce>,
     draft: Draft,
     storage: KeyStorage,
 }
 
 impl<D: Drawn> Continue<D> {
-    /// By the [digits](StoredKey::digits) of the tombstone.
+    /// Takes the [digits](StoredKey::digits) of the tombstone.
     pub(crate) fn new(
         options: &Options,
         digits: &str,
         nonce: Option<Nonce>,
         draft: Draft,
     ) -> Result<Self, Error> {
-        // What is no tombstone is a session that was never parked.
+        // If the digits are no tombstone's, the session was never parked.
         let tombstone = StoredKey::of_tombstone(digits).ok_or(Error::NotFound)?;
         Ok(Self { drawn: D::draw()?, tombstone, nonce, draft, storage: options.key_storage() })
     }
@@ -43,7 +43,8 @@ impl<D: Drawn> Continue<D> {
         StoredKey::new(&self.drawn.key(), self.storage)
     }
 
-    /// Starts the session under its new key, with this ledger for the old one; `false` if another request came first.
+    /// Starts the session under its new key, with this ledger for the old one. Returns `false` if another request came
+    /// first.
     async fn succeed<C: SaveQueries + Transactions>(
         &self,
         conn: &mut C,
@@ -62,7 +63,7 @@ impl<D: Drawn> Continue<D> {
         let mut transaction = Transaction::begin(conn).await?;
         let done = async {
             let conn = transaction.conn();
-            // Before any row.
+            // Lock the owner before any row.
             enforce_owner_limit(conn, owner, limit, &StoredKey::NONE).await?;
             Ok(conn.continue_parked(key, tombstone, &ledger, session, draft.deadline).await?)
         };
@@ -70,7 +71,7 @@ impl<D: Drawn> Continue<D> {
         transaction.end_if(done).await
     }
 
-    /// Moves the session that another renewal has continued to our key, with our data: the last renewal counts.
+    /// Moves the session that another renewal has continued to our key, with our data. The last renewal counts.
     async fn take_over<C: SaveQueries + Transactions>(
         &self,
         conn: &mut C,
@@ -84,7 +85,7 @@ impl<D: Drawn> Continue<D> {
     async fn move_here<C: SaveQueries>(&self, conn: &mut C, theirs: &StoredKey) -> Result<bool, Error> {
         let (ours, draft) = (self.key(), &self.draft);
         if let Some((owner, limit)) = draft.owner.parts().1.zip(draft.owner_limit) {
-            // Before any row of this session, so that no two calls wait for each other.
+            // Lock the owner before any row of this session, so that no two calls wait for each other.
             enforce_owner_limit(conn, owner, limit, theirs).await?;
         }
         if !conn.rekey_live(theirs, &ours, draft.deadline.lifetime).await? {

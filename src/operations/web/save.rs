@@ -1,4 +1,4 @@
-//! A save of all data of a request. It keeps what other requests have saved since that one loaded the session.
+//! Saves all data of a request. It keeps what other requests have saved since that one loaded the session.
 
 use chrono::TimeDelta;
 
@@ -10,8 +10,8 @@ use crate::operations::transaction::Transaction;
 use crate::operations::{Operation, found};
 use crate::options::{Deadline, Options, OwnerLimit, Renewal, ValueLimit, check_label, check_owner};
 
-/// The result if two requests have changed one field to different values: the setting `conflicts` of the stores for
-/// web frameworks. The default is [`LastWriterWins`](Self::LastWriterWins).
+/// What a save does if two requests have changed one field to different values. It is the setting `conflicts` of the
+/// stores for web frameworks. The default is [`LastWriterWins`](Self::LastWriterWins).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Conflicts {
@@ -51,8 +51,8 @@ fn check_texts(owner: &SavedText, label: &SavedText) -> Result<(), Error> {
     label.parts().1.map_or(Ok(()), check_label)
 }
 
-/// Merges the value that a request has loaded, if that is known, the one that it saves, and the one that the session has by
-/// now.
+/// Merges three values: the one that a request has loaded (if it is known), the one that it saves, and the one that the
+/// session has by now.
 pub(crate) type Merge = Box<dyn Fn(Option<&str>, &str, Option<&str>) -> Result<Merged, Error> + Send + Sync>;
 
 /// A value with its owner and its label.
@@ -64,9 +64,9 @@ pub(crate) struct Merged {
 
 /// Saves a session.
 pub(crate) struct Save {
-    /// The session is under the first of these that is live.
+    /// The keys that the session may have. The save goes to the first one that is live.
     keys: Vec<StoredKey>,
-    /// The value as it was loaded, if that is known; then the save merges only if the session has another one.
+    /// The value as it was loaded, if it is known. If so, the save first tries one statement without a merge.
     base: Option<String>,
     is_changed: bool,
     draft: Draft,
@@ -109,7 +109,8 @@ impl Save {
         }
     }
 
-    /// Saves in a transaction. With an owners' limit, it makes room for this owner first: an owner is locked before any row.
+    /// Saves in a transaction. With an owner's limit it first makes room for `made_room_for`, because an owner is locked
+    /// before any row. Returns the owner to make room for first, if it is another one.
     async fn merge<C: SaveQueries>(
         &self,
         conn: &mut C,
@@ -139,7 +140,7 @@ impl Save {
     }
 }
 
-/// The owner for whom another transaction must make room first, if any.
+/// The owner for which another transaction must make room first, if any.
 struct LockFirst(Option<String>);
 
 impl<C: SaveQueries + Transactions> Operation<C> for Save {

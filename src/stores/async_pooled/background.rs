@@ -1,4 +1,4 @@
-//! Waits for connections that nobody waits for any more.
+//! Continues to wait for a connection after the caller has left.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::AsyncPool;
 use super::leaving::Leaving;
 
-/// How many waits may go on, and for how long.
+/// Limits how many such waits go on, and for how long.
 #[derive(Clone)]
 pub(super) struct Background {
     places: Arc<Semaphore>,
@@ -19,16 +19,16 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// No more waits than the pool has connections.
+    /// Allows as many waits as the pool has connections.
     pub(super) fn of(pool: &impl AsyncPool, patience: Duration) -> Self {
         let places = usize::try_from(pool.size())
             .map_or(Semaphore::MAX_PERMITS, |size| size.min(Semaphore::MAX_PERMITS));
         Self { places: Arc::new(Semaphore::new(places)), patience }
     }
 
-    /// Asks the pool for a connection. If the caller leaves, the wait goes on, and the pool gets the connection: a caller may
-    /// have less time than it takes to find, of several servers, the one that answers. Without this no caller would ever get
-    /// a connection then.
+    /// Asks the pool for a connection. If the caller leaves, the wait goes on, and the pool gets the connection. A
+    /// caller may have less time than it takes to find the one server of several that answers. Without this, no caller
+    /// would ever get a connection then.
     pub(super) fn connection<P: AsyncPool>(
         &self,
         pool: &P,

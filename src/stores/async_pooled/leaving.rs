@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use crate::retry::Job;
 
-/// Hands the job on if it is dropped before its end, so that somebody else can finish it.
+/// Hands the job on if it is dropped before the job's end, so that another task can finish it.
 pub(super) struct Leaving<R, F: FnOnce(Job<R>) + Unpin> {
     job: Option<Job<R>>,
     leave: Option<F>,
 }
 
 impl<R, F: FnOnce(Job<R>) + Unpin> Leaving<R, F> {
-    /// `leave` gets the job then.
+    /// `leave` gets the unfinished job.
     pub(super) fn new(job: Job<R>, leave: F) -> Self {
         Self { job: Some(job), leave: Some(leave) }
     }
@@ -23,7 +23,7 @@ impl<R, F: FnOnce(Job<R>) + Unpin> Future for Leaving<R, F> {
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
-        // A job that panicked is gone.
+        // A job that panicked in an earlier poll is gone.
         let Some(mut job) = self.job.take() else { return Poll::Pending };
         let done = job.as_mut().poll(context);
         if done.is_pending() {

@@ -1,4 +1,4 @@
-//! The session table's migrations: Diesel's, which block.
+//! Migrates the session table. Diesel's migrations block, so they run on a thread that may block.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -14,29 +14,30 @@ use crate::options::Options;
 impl<P: AsyncPool> AsyncDieselSession<P> {
     /// Brings the session table to this version's form, and returns how many migrations that took.
     ///
-    /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this does for the store's table on one of tokio's
-    /// blocking threads.
-    /// It is bound by the locks that it waits for and by the size of an adopted table, not by the store's timeouts;
-    /// once begun it goes on to its end, whoever waits for it.
+    /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this runs for the store's table on one of
+    /// tokio's blocking threads. The locks that it waits for and the size of an adopted table determine how long it
+    /// takes. The store's timeouts do not apply. Once it has begun, it runs to its end, even if you drop the future.
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
+    /// [`Error::Migration`] if the migrations fail. Then nothing was changed. [`Error::PoolTimeout`] if the pool lends
+    /// no connection in time.
     pub async fn migrate(&self) -> Result<usize, Error> {
         self.with_migrations(|conn, options| options.migrate_on(conn)).await
     }
 
-    /// Checks, without changing anything, that the session table is up to date and that the pool's connections use it:
-    /// see [`SessionTable::check`](crate::SessionTable::check) and [`Options::check`].
+    /// Checks that the session table is up to date and that the pool's connections use it. It changes nothing. See
+    /// [`SessionTable::check`](crate::SessionTable::check) and [`Options::check`].
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
+    /// [`Error::Migration`], which names what is missing. [`Error::PoolTimeout`] if the pool lends no connection in
+    /// time.
     pub async fn check(&self) -> Result<(), Error> {
         self.with_migrations(|conn, options| options.check_on(conn)).await
     }
 
-    /// Does what blocks and waits for locks, on one of tokio's threads that may.
+    /// Runs work that blocks and waits for locks, on one of tokio's blocking threads.
     async fn with_migrations<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut AsyncConnectionWrapper<Lent<P>>, &Options) -> Result<T, Error> + Send + 'static,

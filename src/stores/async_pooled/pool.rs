@@ -1,4 +1,4 @@
-//! The pool that lends connections.
+//! Lends the pool's connections to calls.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
 use crate::retry::{Answers, Job, Source, Verdict};
 
-/// A pool as those who call see it.
+/// A pool, with the time limits and the state that calls share.
 #[derive(Clone)]
 pub(super) struct Pooled<P> {
     pub(super) pool: P,
@@ -26,14 +26,15 @@ pub(super) struct Pooled<P> {
     pub(super) call_timeout: Duration,
     pub(super) background: Background,
     pub(super) cancel: Cancel,
-    /// Of a pool of our own.
+    /// Used only by a pool that the store built.
     pub(super) poolers: Poolers,
     pub(super) verdict: Verdict,
     pub(super) answers: Arc<Answers>,
 }
 
 impl<P: AsyncPool> Pooled<P> {
-    /// Asks a pool that fails again, because a server that starts refuses connections for a moment.
+    /// Lends a connection. If the pool fails, it asks again, because a server that is starting refuses connections for
+    /// a moment.
     pub(super) async fn lend(&self, within: Duration) -> Result<Lent<P>, Error> {
         let started = Instant::now();
         let mut failed: Option<BoxedError> = None;
@@ -61,8 +62,8 @@ impl<P: AsyncPool> Pooled<P> {
         }
     }
 
-    /// Waits for an answer. If none comes, and no other call has one either, the idle connections lead to the same silent
-    /// server.
+    /// Waits for an answer. If none comes, and no other call gets one either, it discards the idle connections, because
+    /// they lead to the same silent server.
     pub(super) async fn answered<R>(
         &self,
         answer: impl Future<Output = Result<R, Error>>,
@@ -110,15 +111,15 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 }
 
-/// How long a pool of our own keeps a connection, and how long one is shared before the pool has it back. The same as
-/// r2d2's, for the blocking store.
+/// How long a pool that the store built keeps a connection, and how long reads share one before the pool gets it back.
+/// It is the same as r2d2's limit, which the blocking store has.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// Between two attempts to get a connection.
+/// The pauses between two attempts to get a connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// What is ready by the deadline; else it is dropped.
+/// Returns the result of `work` if it is ready by the deadline. Otherwise it drops `work`.
 pub(super) async fn answered_by<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Error> {
     let started = Instant::now();
     timeout_at(deadline.into(), work)
@@ -126,9 +127,9 @@ pub(super) async fn answered_by<T>(deadline: Instant, work: impl Future<Output =
         .map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
 }
 
-/// The job goes on after its caller has left, until the deadline: its connection goes back to the pool when the server has
-/// answered, or when it breaks, and no other call meets what is still under way on it. At the deadline the job is dropped,
-/// and its connection abandoned.
+/// Lets the job go on after its caller has left, until the deadline. Its connection goes back to the pool when the
+/// server has answered, or when the connection breaks. So no other call meets work that is still under way on it. At
+/// the deadline it drops the job and abandons the connection.
 fn to_its_end<R: Send + 'static>(job: Job<R>, deadline: Instant) -> impl Future<Output = R> {
     Leaving::new(job, move |job| {
         if let Ok(runtime) = Handle::try_current() {

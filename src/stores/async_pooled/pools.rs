@@ -1,4 +1,4 @@
-//! The pools of diesel-async's connections that a store takes.
+//! The pools of diesel-async connections that a store accepts.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -7,8 +7,8 @@ use std::ops::DerefMut;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool;
 
-/// A pool of diesel-async's connections to PostgreSQL: deadpool's (feature `deadpool`), bb8's (`bb8`), mobc's (`mobc`), or
-/// another by these methods.
+/// A pool of diesel-async connections to PostgreSQL. It is implemented for the pools of deadpool (feature `deadpool`),
+/// bb8 (`bb8`) and mobc (`mobc`). You can implement it for other pools.
 ///
 /// # Examples
 ///
@@ -35,34 +35,35 @@ use diesel_async::pooled_connection::deadpool;
 /// }
 /// ```
 pub trait AsyncPool: Clone + Send + Sync + 'static {
-    /// A connection that goes back to the pool when it is dropped. The pool must not lend it again if a
-    /// transaction is open on it or its transaction manager is in error. Diesel-async's own support of pools
-    /// sees to that: so a call that is dropped half way leaves nothing behind.
+    /// A connection that goes back to the pool when it is dropped. The pool must not lend it again if a transaction is
+    /// open on it, or if its transaction manager is in error. Diesel-async's own support of pools ensures that. So a
+    /// call that is dropped half-way leaves nothing behind.
     type Connection: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static;
 
-    /// Why there is none.
+    /// The error if the pool cannot lend a connection.
     type Error: StdError + Send + Sync + 'static;
 
-    /// Lends a connection. The pool need not test it: the store replaces one that turns out to be broken.
+    /// Lends a connection. The pool need not test it, because the store replaces a connection that turns out to be
+    /// broken.
     fn connection(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
-    /// The most connections that the pool holds.
+    /// Returns the largest number of connections that the pool holds.
     fn size(&self) -> u32;
 
-    /// How many connections it holds now. If so many take no writes, the store expects the next one to be new. Defaults
-    /// to [`size`](Self::size).
+    /// Returns how many connections the pool holds now. If that many take no writes, the store expects the next one to
+    /// be new. Defaults to [`size`](Self::size).
     fn connections(&self) -> u32 {
         self.size()
     }
 
-    /// Closes a connection and takes it out of the pool. Its transaction manager is in error. By default it is dropped:
-    /// enough for a pool that looks at connections when they come back.
+    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error. By default
+    /// it only drops the connection. That is enough for a pool that checks connections when they come back.
     fn discard(conn: Self::Connection) {
         drop(conn);
     }
 
-    /// Closes the idle connections, because the server behind them does not answer. By default nothing happens, and the
-    /// store finds out about each connection by a call that ends without an answer.
+    /// Closes the idle connections, because their server does not answer. By default it does nothing. Then the store
+    /// learns about each connection from a call that gets no answer.
     fn discard_idle(&self) {}
 }
 
@@ -82,7 +83,7 @@ impl AsyncPool for deadpool::Pool<AsyncPgConnection> {
         u32::try_from(self.status().size).unwrap_or(u32::MAX)
     }
 
-    /// It looks at connections when it lends them: until then this one would stay open.
+    /// deadpool checks connections only when it lends them, so a dropped one would stay open until then.
     fn discard(conn: Self::Connection) {
         drop(deadpool::Object::take(conn));
     }
@@ -137,7 +138,7 @@ mod mobc {
             self.get().await
         }
 
-        /// To mobc 0 is no limit.
+        /// In mobc, 0 means no limit.
         fn size(&self) -> u32 {
             match u32::try_from(state(self).max_open) {
                 Ok(0) | Err(_) => u32::MAX,
@@ -150,7 +151,7 @@ mod mobc {
         }
     }
 
-    /// The pool's state, which waits for a lock that nobody holds while waiting for anything else.
+    /// Returns the pool's state. It polls for a lock, because no holder of that lock waits for anything else.
     fn state(pool: &Pool<AsyncPgConnection>) -> State {
         loop {
             if let Some(state) = pool.state().now_or_never() {

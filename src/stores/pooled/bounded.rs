@@ -1,4 +1,4 @@
-//! Calls that end in time whatever the server does.
+//! Ends calls in time, even if the server does not answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
@@ -11,12 +11,12 @@ use crate::trace::in_this_span;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that wait for the database in the callers' stead.
+/// Threads that wait for the database in place of the callers.
 ///
-/// libpq waits for an answer without end, and no setting of libpq, TCP or the server bounds the wait for a
-/// process that is stopped while its machine still acknowledges. So a helper waits, and the caller can
-/// leave it: it keeps the connection until the server answers or the connection breaks, and only then
-/// serves again. There are about as many helpers as connections were ever in use at once.
+/// libpq waits for an answer without a time limit. A server process can be stopped while its machine still acknowledges
+/// packets. Then no setting of libpq, TCP or the server limits the wait. So a helper waits, and the caller can leave
+/// it. The helper keeps the connection until the server answers or the connection breaks. Only then does it serve other
+/// calls. There are about as many helpers as connections were ever in use at once.
 #[derive(Clone, Default)]
 pub(super) struct Helpers {
     idle: Arc<Mutex<Vec<Sender<Job>>>>,
@@ -41,14 +41,14 @@ impl Helpers {
         let sent = helper.send(Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(job));
             helpers.idle().push(itself);
-            // Nobody listens where the caller has left.
+            // If the caller has left, nothing receives the result.
             let _ = done.send(result);
         }));
         debug_assert!(sent.is_ok(), "a helper lives as long as somebody can send to it");
         match outcome.recv_timeout(deadline.saturating_duration_since(started)) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(panic)) => resume_unwind(panic),
-            // A helper that is gone without an answer is as silent as its server.
+            // A helper that is gone without an answer counts as a silent server.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(Error::ServerTimeout { waited: started.elapsed() })
             }
@@ -60,7 +60,7 @@ impl Helpers {
     }
 }
 
-/// A helper ends when the last sender to it is gone: with the store.
+/// Starts a helper. It ends when the last sender to it is gone, which is when the store is gone.
 fn spawn() -> Result<Sender<Job>, Error> {
     let (sender, jobs) = channel::<Job>();
     thread::Builder::new()

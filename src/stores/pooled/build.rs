@@ -1,4 +1,4 @@
-//! A store out of its settings.
+//! Builds a store from its settings.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::options::ConnectionSettings;
 use crate::options::{Builder, PoolSettings};
 use crate::retry::{Answers, Verdict};
 
-/// Makes what sets up each connection of a pool.
+/// Makes the customizers that set up each connection of a pool.
 pub(crate) type SetUp<C> = Box<dyn Fn() -> Box<dyn CustomizeConnection<C, ConnectionError>> + Send + Sync>;
 
 impl<C: SessionConnection, M: ManageConnection<Connection = C>> Builder<C, M> {
-    /// A store with these options over the application's own pool, as [`DieselSession::new`].
+    /// Builds a store with these options over the application's pool, as [`DieselSession::new`] does.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] where a setting of the pool was changed here: the pool has its own.
-    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
+    /// [`Error::Configuration`] if a setting of the pool was changed here, because this pool has its own settings.
+    /// [`Error::PeriodOutOfRange`] or [`Error::Configuration`] for options that do not fit.
     pub fn over(self, pool: Pool<M>) -> Result<DieselSession<C, M>, Error> {
         if self.pool != PoolSettings::default() {
             return Err(PoolSettings::are_the_pools_own());
@@ -34,33 +34,34 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Builder<C, M> {
 }
 
 impl<C: SessionConnection> Builder<C> {
-    /// The store, over a pool of its own.
+    /// Builds a store with a new pool.
     ///
-    /// On PostgreSQL `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual
-    /// ("Connection Strings").
+    /// On PostgreSQL `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection
+    /// Strings").
     ///
-    /// On SQLite it is a file, made when it is missing; a `file:` URI; or `:memory:`. Connections write ahead
-    /// (`journal_mode = WAL`) with `synchronous = NORMAL`: a crash of the process loses nothing. A loss of power can undo
-    /// the last writes, an acknowledged logout among them, and never damages the file (SQLite's manual, "Write-Ahead
-    /// Logging"); `Builder::synchronous` avoids that. `sqlite:app.db`, as other libraries write it, is refused.
+    /// On SQLite `url` is a file, which is created if it is missing, or a `file:` URI, or `:memory:`. The connections
+    /// use write-ahead logging (`journal_mode = WAL`) with `synchronous = NORMAL`. A crash of the process loses
+    /// nothing. A loss of power can undo the last writes, even an acknowledged logout, but never damages the file
+    /// (SQLite's manual, "Write-Ahead Logging"). `Builder::synchronous` avoids that. The form `sqlite:app.db` of other
+    /// libraries is refused.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, or a string that is no address;
-    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime; [`Error::PoolTimeout`] where no
+    /// [`Error::Configuration`] for settings that do not fit, or for a string that is not an address.
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
     /// connection could be made within the connection timeout.
     pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
         let (address, set_up) = (C::address(url, &self.connection())?, self.set_up());
         self.build(&address, set_up, true)
     }
 
-    /// What sets up each connection of a pool.
+    /// Returns the function that makes a customizer for each connection of a pool.
     pub(crate) fn set_up(&self) -> SetUp<C> {
         let settings = self.connection();
         Box::new(move || C::set_up(&settings))
     }
 
-    /// The store over a new pool; `wait` says to wait for its first connection.
+    /// Builds the store over a new pool. `wait` says whether to wait for its first connection.
     pub(crate) fn build(
         self,
         address: &str,
@@ -78,7 +79,7 @@ impl<C: SessionConnection> Builder<C> {
                 .connection_timeout(connection_timeout)
                 .test_on_check_out(false)
                 .connection_customizer(set_up());
-            // The private database lives as long as its connection.
+            // A private database lives only as long as its connection, so the connection must not expire.
             if is_private { builder.idle_timeout(None).max_lifetime(None) } else { builder }
         };
         let manager = ConnectionManager::new(address);

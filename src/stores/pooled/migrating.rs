@@ -1,4 +1,4 @@
-//! The session table's migrations.
+//! Migrates the session table.
 
 use diesel::r2d2::ManageConnection;
 
@@ -9,22 +9,25 @@ use crate::error::Error;
 impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
     /// Brings the session table to this version's form, and returns how many migrations that took.
     ///
-    /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this calls for the store's table. It is bound
-    /// by the locks it waits for and by the size of an adopted table, not by the store's timeouts.
+    /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this runs for the store's table. The locks
+    /// that it waits for and the size of an adopted table determine how long it takes. The store's timeouts do not
+    /// apply.
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], and then nothing was changed; [`Error::PoolTimeout`].
+    /// [`Error::Migration`] if the migrations fail. Then nothing was changed. [`Error::PoolTimeout`] if the pool lends
+    /// no connection in time.
     pub fn migrate(&self) -> Result<usize, Error> {
         self.options.migrate_on(&mut *self.connection()?)
     }
 
-    /// Checks, without changing anything, that the session table is up to date and that the pool's connections use it:
-    /// see [`SessionTable::check`](crate::SessionTable::check) and [`Options::check`](crate::Options::check).
+    /// Checks that the session table is up to date and that the pool's connections use it. It changes nothing. See
+    /// [`SessionTable::check`](crate::SessionTable::check) and [`Options::check`](crate::Options::check).
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], which names what is missing; [`Error::PoolTimeout`].
+    /// [`Error::Migration`], which names what is missing. [`Error::PoolTimeout`] if the pool lends no connection in
+    /// time.
     pub fn check(&self) -> Result<(), Error> {
         self.options.check(&mut *self.connection()?)
     }

@@ -1,4 +1,4 @@
-//! The store over a connection pool: it takes a connection and hands each call to the operations.
+//! The store over a connection pool. It takes a connection and hands each call to the operations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,16 +26,19 @@ use pools::Pools;
 
 /// A store of sessions in a database, over an r2d2 pool of Diesel connections.
 ///
-/// Cheap to clone; clones share pool, options and default period. It implements [`Now`](crate::Now) and
-/// [`Sessions`](crate::Sessions); [`on`]
-/// gives the same operations on a connection that you hold, inside your open transaction.
+/// It is cheap to clone. Clones share the pool, the options and the default period. It implements [`Now`](crate::Now)
+/// and [`Sessions`](crate::Sessions). [`on`] gives the same operations on a connection that you hold, inside your open
+/// transaction.
 ///
-/// A connection that broke in the pool is replaced, and the call repeated on another: no caller sees a restart of the
-/// server that is over. A repeated `set` may land after another writer's. Two calls are not repeated,
-/// because that could do them twice: a `replace`, and an `update` whose COMMIT was not answered. They fail with
-/// [`Error::OutcomeUnknown`]. A connection
-/// whose server takes no writes is replaced as well; if all are like that, the call fails with [`Error::ReadOnly`]. A
-/// connection that comes with an open transaction (a test's) is never replaced.
+/// If a connection broke in the pool, the store replaces it and retries the call on another one. So no caller notices a
+/// restart of the server after it is over. A retried `set` may take effect after another writer's `set`.
+///
+/// The store does not retry two calls, because a retry could apply them twice: a `replace`, and an `update` whose
+/// COMMIT was not answered. They fail with [`Error::OutcomeUnknown`].
+///
+/// The store also replaces a connection whose server takes no writes. If all connections are like that, the call fails
+/// with [`Error::ReadOnly`]. The store never replaces a connection that comes with an open transaction, as a test's
+/// does.
 ///
 /// # Examples
 ///
@@ -57,10 +60,10 @@ use pools::Pools;
 pub struct DieselSession<C: SessionConnection, M: ManageConnection<Connection = C> = ConnectionManager<C>> {
     pools: Arc<Pools<M>>,
     options: Arc<Options>,
-    /// How long one call may take, all attempts together.
+    /// How long one call may take, with all its attempts.
     call_timeout: Duration,
     helpers: Option<Helpers>,
-    /// The pool is the application's, whose connections are as the application has set them up.
+    /// Whether the pool is the application's. Then the application sets up the connections.
     is_theirs: bool,
     verdict: Verdict,
     answers: Arc<Answers>,
@@ -69,12 +72,12 @@ pub struct DieselSession<C: SessionConnection, M: ManageConnection<Connection = 
 contracts!(DieselSession<C, M>, C: SessionConnection, M: ManageConnection<Connection = C>);
 
 impl<C: SessionConnection> DieselSession<C> {
-    /// A store over a pool of its own, with every setting at its default: see [`Builder::connect`].
+    /// Builds a store with a new pool and the default settings: see [`Builder::connect`].
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a string that is no address, [`Error::PoolTimeout`] where no connection
-    /// could be made in 5 seconds.
+    /// [`Error::Configuration`] for a string that is not an address. [`Error::PoolTimeout`] if no connection could be
+    /// made within 5 seconds.
     ///
     /// # Examples
     ///
@@ -94,13 +97,14 @@ impl<C: SessionConnection> DieselSession<C> {
 }
 
 impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
-    /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
+    /// Builds a store over the application's pool, with the default options. [`Builder::over`] takes other options.
     ///
-    /// The pool keeps its own settings: its timeouts, and `test_on_check_out`, which costs one round trip
-    /// for every operation and can be off, since the store replaces broken connections. Nothing but those
-    /// settings bounds a call to a server that does not answer. The session table is found as the pool's
-    /// connections find tables. SQLite's connections fail at once if another one writes, unless the pool sets a
-    /// `busy_timeout`: the store sets 5 seconds on those that have none.
+    /// The pool keeps its own settings, such as its timeouts. You can turn off `test_on_check_out`, which costs one
+    /// round trip per operation, because the store replaces broken connections. Only the pool's settings limit a call
+    /// to a server that does not answer. The connections look up the session table as they look up your own tables.
+    ///
+    /// On SQLite, a connection without a `busy_timeout` fails at once if another one writes. So the store sets 5
+    /// seconds on connections that have none.
     ///
     /// # Examples
     ///
@@ -120,7 +124,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
     ///
     /// impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {
     ///     fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), ConnectionError> {
-    ///         // Wait for other writers, then write ahead, and wait for the disk at each commit.
+    /// // Wait for other writers, use write-ahead logging, and wait for the disk at each commit.
     ///         conn.batch_execute(
     ///             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
     ///         ).map_err(ConnectionError::QueryError)
@@ -145,7 +149,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
         Self::over(pool, Options::default())
     }
 
-    /// The settings of a new store: over a pool of its own ([`Builder::connect`]), or over yours ([`Builder::over`]).
+    /// Returns the settings of a new store: with a new pool ([`Builder::connect`]), or over yours ([`Builder::over`]).
     pub fn builder() -> Builder<C, M> {
         Builder::default()
     }
@@ -163,20 +167,20 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
         }
     }
 
-    /// The pool, for the application's own queries. A pool that the store has made does not test its connections, so
-    /// those queries can meet one that a restart of the server broke. If a server does not answer any more, the store
-    /// makes another pool: so ask for the pool when you need a connection.
+    /// Returns the pool, for the application's own queries. A pool that the store built does not test its connections,
+    /// so those queries can meet one that a restart of the server broke. If a server stops answering, the store makes
+    /// another pool. So call this each time that you need a connection.
     ///
-    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
-    /// every request holds one connection and waits for a second, none gets it, and all fail with
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection.
+    /// If every request holds one connection and waits for a second one, none gets it, and all fail with
     /// [`Error::PoolTimeout`].
     #[must_use]
     pub fn pool(&self) -> Pool<M> {
         Pool::clone(&self.pools.now())
     }
 
-    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
-    /// see [`OnConnection`].
+    /// Returns the same store on a connection that the caller holds, inside the caller's open transaction, if there is
+    /// one: see [`OnConnection`].
     pub fn on<'a>(&'a self, conn: &'a mut C) -> OnConnection<'a, C> {
         self.options.on(conn)
     }

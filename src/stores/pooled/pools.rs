@@ -1,4 +1,4 @@
-//! The pool of a store, and the next one if its server falls silent.
+//! The pool of a store, and the pool that replaces it if the server stops answering.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -8,22 +8,24 @@ use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use crate::database::Liveness;
 use crate::retry::Lease;
 
-/// Makes a pool of the store's own.
+/// Makes another pool for the store.
 pub(super) type Make<M> = Box<dyn Fn() -> Pool<M> + Send + Sync>;
 
-/// libpq waits for an answer without end, and Diesel can neither close a connection under way nor cancel what it does. So
-/// the connections to a server that fell silent stay in use, and with them the places in their pool. Another pool then
-/// takes its place. There is no third one until the first has all its connections back: both together hold twice as many
-/// connections as one, and as many threads wait for them at most.
+/// The current pool of a store, and the one before it.
+///
+/// libpq waits for an answer without a time limit. Diesel can neither close a connection in use nor cancel its work. So
+/// the connections to a silent server stay in use, and so do their places in the pool. Then another pool replaces it.
+/// No third pool begins until the first one has all its connections back. So both together hold at most twice as many
+/// connections as one pool, and at most as many threads wait for them.
 pub(super) struct Pools<M: ManageConnection> {
     now: RwLock<Arc<Pool<M>>>,
-    /// Those that are not idle keep it alive.
+    /// The pool before the current one. Its connections in use keep it alive.
     before: Mutex<Weak<Pool<M>>>,
     make: Option<Make<M>>,
 }
 
 impl<M: ManageConnection> Pools<M> {
-    /// A pool, and a way to make others like it.
+    /// Takes a pool, and a function that makes others like it.
     pub(super) fn new(pool: Pool<M>, make: Option<Make<M>>) -> Self {
         Self { now: RwLock::new(Arc::new(pool)), before: Mutex::default(), make }
     }
@@ -32,7 +34,7 @@ impl<M: ManageConnection> Pools<M> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The server is silent.
+    /// Replaces the pool, because its server does not answer.
     pub(super) fn replace(&self) {
         let Some(make) = &self.make else { return };
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +50,7 @@ impl<M: ManageConnection> Pools<M> {
 /// A connection and the pool that it goes back to.
 pub(crate) struct Lent<M: ManageConnection> {
     conn: PooledConnection<M>,
-    /// Declared last, and so dropped last.
+    /// Declared last, so it is dropped last.
     _pool: Arc<Pool<M>>,
 }
 

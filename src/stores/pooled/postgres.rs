@@ -1,4 +1,4 @@
-//! What a pool of our own on libpq's connections has besides.
+//! The settings and the constructor for pools of libpq connections.
 
 use diesel::prelude::*;
 
@@ -8,23 +8,24 @@ use crate::error::Error;
 use crate::options::Builder;
 
 impl<M> Builder<PgConnection, M> {
-    /// Whether the connections go through PgBouncer in transaction mode. Defaults to `false`.
+    /// Sets whether the connections go through PgBouncer in transaction mode. Defaults to `false`.
     ///
-    /// Then no statement is prepared by name, and no setting is sent with the connection: end long
-    /// statements with `ALTER ROLE ... SET statement_timeout`.
+    /// If they do, the store prepares no statement by name, and sends no setting with the connection. To end long
+    /// statements, use `ALTER ROLE ... SET statement_timeout`.
     pub fn pgbouncer(mut self, through: bool) -> Self {
         self.pool.connection.pgbouncer = through;
         self
     }
 
-    /// Whether every call ends, with [`Error::ServerTimeout`], when the connection timeout and the
-    /// statement timeout together have passed, whatever the server does. Defaults to `true`.
+    /// Sets whether every call ends in time, even if the server does not answer. Such a call returns
+    /// [`Error::ServerTimeout`] after the connection timeout and the statement timeout together. Defaults to `true`.
     ///
-    /// libpq itself waits without end for a server process that is stopped, or stuck in its kernel. So a
-    /// second thread does the waiting, which costs two thread switches a call: in one measurement over a
-    /// Unix socket about an eighth of the throughput of one thread, and a third of eight threads on two
-    /// cores. Without it `statement_timeout` and `tcp_user_timeout` still end slow statements and calls to
-    /// machines that are gone.
+    /// libpq itself waits without a time limit for a server process that is stopped, or stuck in its kernel. So a
+    /// second thread waits instead, which costs two thread switches per call. In one measurement over a Unix socket,
+    /// that was about an eighth of the throughput of one thread. With eight threads on two cores it was a third.
+    ///
+    /// With `false`, `statement_timeout` and `tcp_user_timeout` still end slow statements and calls to machines that
+    /// are gone.
     pub fn bounded_calls(mut self, bounded: bool) -> Self {
         self.pool.bounded_calls = bounded;
         self
@@ -32,13 +33,14 @@ impl<M> Builder<PgConnection, M> {
 }
 
 impl Builder<PgConnection> {
-    /// The store, over a pool of its own.
+    /// Builds a store with a new pool. It does not wait for a connection if the options say
+    /// [`startonly`](ConnectOptions::startonly).
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, [`Error::PeriodOutOfRange`] for the default
-    /// period, [`Error::PoolTimeout`] where no connection could be made within the connection timeout
-    /// (unless the options say [`startonly`](ConnectOptions::startonly)).
+    /// [`Error::Configuration`] for settings that do not fit. [`Error::PeriodOutOfRange`] for the default period and
+    /// the longest lifetime. [`Error::PoolTimeout`] if the store waits and no connection could be made within the
+    /// connection timeout.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The pool as those who call see it.
+//! Lends the pool's connections to calls.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::retry::{self, Job, Source, Verdict};
 
 impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C, M> {
-    /// A connection that answers.
+    /// Lends a connection that answers.
     pub(crate) fn connection(&self) -> Result<Lent<M>, Error> {
         now_or_never(retry::connection(self))
     }

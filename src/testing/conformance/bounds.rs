@@ -1,4 +1,4 @@
-//! What a store with a longest lifetime of an hour and at most two live sessions an owner allows.
+//! Laws for a store with a longest lifetime of one hour and at most two live sessions per owner.
 
 use chrono::TimeDelta;
 
@@ -7,10 +7,10 @@ use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
 
-/// The longest lifetime of the stores that these laws are held against.
+/// The longest lifetime of the stores that these laws test.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// No operation carries a session's expiry past its lifetime, and `get` says what is left of it.
+/// No operation moves a session's expiry past its lifetime, and `get` returns the rest of the lifetime.
 pub fn no_write_outlives_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
     for asked in [TimeDelta::days(1), LIFETIME + TimeDelta::milliseconds(1)] {
         let key = store.generate(Some("x"), Some(asked))?;
@@ -35,7 +35,7 @@ pub fn no_write_outlives_the_lifetime(store: &impl Sessions) -> Result<(), Error
     Ok(())
 }
 
-/// A shorter period stays what was asked for.
+/// A period shorter than the lifetime stays as it was asked for.
 pub fn a_shorter_period_than_the_lifetime_stands(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(10)));
@@ -46,7 +46,7 @@ pub fn a_shorter_period_than_the_lifetime_stands(store: &impl Sessions) -> Resul
     Ok(())
 }
 
-/// A touch of a session that ends with its lifetime records the use, and moves the expiry no further.
+/// A touch of a session that ends with its lifetime records the use, and does not move the expiry.
 pub fn touch_ends_at_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(store.touch(&key, Expiry::After(TimeDelta::days(1)))?);
@@ -59,14 +59,14 @@ pub fn touch_ends_at_the_lifetime(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// These stores have a touch interval of zero: then every gain is written.
+/// These stores have a touch interval of zero, so every gain is written.
 pub fn without_a_touch_interval_every_gain_is_written(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(store.touch(&key, Expiry::After(TimeDelta::minutes(10) + TimeDelta::seconds(1)))?);
     Ok(())
 }
 
-/// The third session of an owner ends the oldest, at `generate_for` as at `bind`.
+/// The third session of an owner ends the oldest one, both by `generate_for` and by `bind`.
 pub fn another_session_of_an_owner_ends_the_oldest(store: &impl Sessions) -> Result<(), Error> {
     let mut keys = Vec::new();
     for _ in 0..3 {
@@ -82,7 +82,7 @@ pub fn another_session_of_an_owner_ends_the_oldest(store: &impl Sessions) -> Res
     Ok(())
 }
 
-/// Expired sessions, other owners' and the session itself do not count.
+/// Expired sessions, sessions of other owners and the session itself do not count.
 pub fn only_other_live_sessions_of_the_owner_count(store: &impl Sessions) -> Result<(), Error> {
     let one = store.generate_for("alice", Some("x"), None)?;
     let two = store.generate_for("alice", Some("x"), None)?;
@@ -97,7 +97,8 @@ pub fn only_other_live_sessions_of_the_owner_count(store: &impl Sessions) -> Res
     Ok(())
 }
 
-/// Where the limit refuses, the third session is refused, nothing is written, and an ended one makes room.
+/// With `OwnerLimit::Refuse` the third session is refused, and nothing is written. After one session ends, there is
+/// room.
 pub fn another_session_of_an_owner_is_refused(store: &impl Sessions) -> Result<(), Error> {
     let one = store.generate_for("alice", Some("x"), None)?;
     let two = store.generate_for("alice", Some("x"), None)?;

@@ -1,11 +1,11 @@
-//! What has expired and is still there.
+//! Expired sessions that are still in the table.
 
 use chrono::TimeDelta;
 
 use crate::error::Error;
 use crate::sessions::Sessions;
 
-/// `count` tells live sessions from expired ones.
+/// `count` distinguishes live sessions from expired ones.
 pub fn count_tells_live_from_expired(store: &impl Sessions) -> Result<(), Error> {
     let before = store.count()?;
     assert_eq!((before.live, before.expired), (0, 0));
@@ -19,7 +19,7 @@ pub fn count_tells_live_from_expired(store: &impl Sessions) -> Result<(), Error>
     Ok(())
 }
 
-/// No more than the limit is deleted, with a limit of zero nothing, and never a live session.
+/// `delete_expired` deletes at most `limit` sessions, nothing with a limit of zero, and never a live session.
 pub fn delete_expired_deletes_what_has_expired_and_nothing_else(store: &impl Sessions) -> Result<(), Error> {
     let live = store.generate(Some("x"), None)?;
     for _ in 0..3 {

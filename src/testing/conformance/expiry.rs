@@ -16,8 +16,8 @@ pub fn the_default_period_is_one_week(store: &impl Subject) -> Result<(), Error>
     Ok(())
 }
 
-/// `set_default_period` works, and what was generated before keeps its period. (session-postgresql's always
-/// raised.)
+/// `set_default_period` works, and sessions that were generated before keep their period. (In session-postgresql it
+/// always raised an error.)
 pub fn set_default_period_changes_later_operations_only(store: &impl Subject) -> Result<(), Error> {
     let before = store.generate(Some("x"), None)?;
     store.set_default_period(TimeDelta::hours(1))?;
@@ -28,7 +28,7 @@ pub fn set_default_period_changes_later_operations_only(store: &impl Subject) ->
     Ok(())
 }
 
-/// An expiry given to `generate` goes before the default period.
+/// An expiry that is given to `generate` takes precedence over the default period.
 pub fn generate_uses_the_given_expiry(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(30)))?;
     assert!(is_about(store.get(&key)?.1, TimeDelta::minutes(30)));
@@ -44,8 +44,8 @@ pub fn a_session_can_be_born_expired(store: &impl Subject) -> Result<(), Error> 
     Ok(())
 }
 
-/// What is left is never more than what was asked for, down to the microsecond. (session-postgresql's was a
-/// second too long half of the time.)
+/// The rest of the period is never more than what was asked for, not even by a microsecond. In session-postgresql it was
+/// a second too long half of the time.
 pub fn what_is_left_is_never_more_than_asked_for(store: &impl Subject) -> Result<(), Error> {
     for microseconds in (0..40).map(|n| 60_000_000 + n * 1_371) {
         let asked = TimeDelta::microseconds(microseconds);
@@ -57,7 +57,7 @@ pub fn what_is_left_is_never_more_than_asked_for(store: &impl Subject) -> Result
     Ok(())
 }
 
-/// What is left is counted from now, not from the last write.
+/// The rest of the period is counted from now, not from the last write.
 pub fn what_is_left_shrinks(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     let (_, first) = store.get(&key)?;
@@ -84,7 +84,7 @@ pub fn a_session_is_dead_at_once_when_its_period_is_over(store: &impl Subject) -
     Ok(())
 }
 
-/// `set` replaces both value and expiry, shorter ones too.
+/// `set` replaces both value and expiry, even by an earlier expiry.
 pub fn set_replaces_value_and_expiry(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     store.set(&key, "y", Some(TimeDelta::minutes(10)))?;
@@ -94,7 +94,7 @@ pub fn set_replaces_value_and_expiry(store: &impl Subject) -> Result<(), Error> 
     Ok(())
 }
 
-/// `set` without an expiry counts the default period from now.
+/// `set` without an expiry uses the default period, counted from now.
 pub fn set_without_expiry_uses_the_default_period(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     store.set(&key, "y", None)?;
@@ -110,7 +110,7 @@ pub fn set_with_a_past_expiry_ends_the_session(store: &impl Subject) -> Result<(
     Ok(())
 }
 
-/// `set` on an expired session says so and leaves it dead. (session-postgresql revived it.)
+/// `set` on an expired session returns *not found* and leaves it dead. (session-postgresql revived it.)
 pub fn set_never_revives_an_expired_session(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::zero()))?;
     assert!(matches!(store.set(&key, "y", None), Err(Error::NotFound)));

@@ -1,4 +1,4 @@
-//! What is known of a session: `find`, labels and the last use.
+//! Everything that is known of a session: `find`, labels and the last use.
 
 use chrono::TimeDelta;
 
@@ -24,7 +24,7 @@ pub fn find_returns_everything_that_is_known(store: &impl Sessions) -> Result<()
     Ok(())
 }
 
-/// A session without a value, an owner or a label has none, which is no error.
+/// A session may have no value, no owner and no label. This is not an error.
 pub fn find_tells_what_a_session_lacks(store: &impl Sessions) -> Result<(), Error> {
     let found = store.find(&store.generate_with(&NewSession::new())?)?;
     assert_eq!((found.value, found.owner, found.label), (None, None, None));
@@ -32,7 +32,7 @@ pub fn find_tells_what_a_session_lacks(store: &impl Sessions) -> Result<(), Erro
     Ok(())
 }
 
-/// `find` and `set_label` find no unknown, cleared or expired session, and leave it dead.
+/// `find` and `set_label` do not find an unknown, cleared or expired session, and leave it dead.
 pub fn find_and_set_label_never_revive(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.find(&key), Err(Error::NotFound)));
@@ -42,7 +42,7 @@ pub fn find_and_set_label_never_revive(store: &impl Sessions) -> Result<(), Erro
     Ok(())
 }
 
-/// `put`, `update` and `replace` leave the expiry where it is, with `Expiry::Keep`.
+/// With `Expiry::Keep`, `put`, `update` and `replace` do not move the expiry.
 pub fn a_write_can_keep_the_expiry(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(30)))?;
     let expires = store.find(&key)?.expires;
@@ -55,7 +55,7 @@ pub fn a_write_can_keep_the_expiry(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// `put` moves the expiry to the default period, or to another one, from now.
+/// `put` moves the expiry to the default period from now, or to another period from now.
 pub fn put_moves_the_expiry_as_told(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(30)))?;
     store.put(&key, "b", Expiry::Default)?;
@@ -67,7 +67,7 @@ pub fn put_moves_the_expiry_as_told(store: &impl Sessions) -> Result<(), Error> 
     Ok(())
 }
 
-/// `put` without a new expiry neither creates nor revives a session.
+/// `put` and `touch` with `Expiry::Keep` neither create nor revive a session.
 pub fn put_never_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.put(&key, "x", Expiry::Keep), Err(Error::NotFound)));
@@ -77,7 +77,7 @@ pub fn put_never_revives(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// Each write is a use of the session, and no read is.
+/// Every write is a use of the session, and a read is not.
 pub fn every_write_is_a_use(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::hours(1)))?;
     let mut last = store.find(&key)?.used;
@@ -113,7 +113,7 @@ pub fn every_write_is_a_use(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// `touch` that keeps the expiry records the use, at the pace of the touch interval.
+/// `touch` with `Expiry::Keep` records the use, at most once per touch interval.
 pub fn touch_can_record_the_use_alone(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(30)))?;
     let before = store.find(&key)?;
@@ -122,7 +122,7 @@ pub fn touch_can_record_the_use_alone(store: &impl Sessions) -> Result<(), Error
     Ok(())
 }
 
-/// A label is given later, changed and taken away. The session's value and expiry stay.
+/// A label can be given later, changed and removed. The session's value and expiry stay the same.
 pub fn a_label_can_be_set_and_taken_away(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(30)))?;
     let expires = store.find(&key)?.expires;
@@ -135,7 +135,7 @@ pub fn a_label_can_be_set_and_taken_away(store: &impl Sessions) -> Result<(), Er
     Ok(())
 }
 
-/// `rotate` carries the label on.
+/// `rotate` keeps the label.
 pub fn rotate_keeps_the_label(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_with(&NewSession::new().label("Firefox on Linux"))?;
     let found = store.find(&store.rotate(&key)?)?;
@@ -143,7 +143,7 @@ pub fn rotate_keeps_the_label(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// The page "your devices": each session with its label and its last use.
+/// The page "your devices" shows each session with its label and its last use.
 pub fn labels_and_the_last_use_are_listed(store: &impl Sessions) -> Result<(), Error> {
     let desktop = store.generate_with(&NewSession::new().owner("alice").label("Firefox on Linux"))?;
     tick();
@@ -158,7 +158,7 @@ pub fn labels_and_the_last_use_are_listed(store: &impl Sessions) -> Result<(), E
     Ok(())
 }
 
-/// A label that is too long or has a NUL is refused, and never cut: nothing is written.
+/// A label that is too long or has a NUL is refused, and never cut. Nothing is written.
 pub fn a_label_that_no_database_holds_is_refused(store: &impl Sessions) -> Result<(), Error> {
     let longest = "l".repeat(255);
     let key = store.generate_with(&NewSession::new().owner("alice").label(&longest))?;

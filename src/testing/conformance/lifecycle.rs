@@ -1,4 +1,4 @@
-//! What begins and ends a session.
+//! How sessions begin and end.
 
 use super::{Subject, UNKNOWN, is_absent};
 use crate::error::Error;
@@ -16,7 +16,7 @@ pub fn generated_keys_differ(store: &impl Subject) -> Result<(), Error> {
     Ok(())
 }
 
-/// A value given to `generate` is what `get` returns.
+/// `get` returns the value that was given to `generate`.
 pub fn generate_with_a_value_makes_it_readable(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("cart=3"), None)?;
     assert_eq!(store.get(&key)?.0, "cart=3");
@@ -24,7 +24,7 @@ pub fn generate_with_a_value_makes_it_readable(store: &impl Subject) -> Result<(
     Ok(())
 }
 
-/// A session without a value is live, and not set until the first `set`.
+/// A session without a value is live. `get` returns *not set* until the first `set`.
 pub fn generate_without_a_value_is_not_set_until_set(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(None, None)?;
     assert!(matches!(store.get(&key), Err(Error::NotSet)));
@@ -33,14 +33,14 @@ pub fn generate_without_a_value_is_not_set_until_set(store: &impl Subject) -> Re
     Ok(())
 }
 
-/// A key that nobody generated names no session.
+/// A key that no store generated names no session.
 pub fn an_unknown_key_is_not_found(store: &impl Subject) -> Result<(), Error> {
     let unknown: SessionKey = UNKNOWN.parse()?;
     assert!(is_absent(store, &unknown));
     Ok(())
 }
 
-/// `set` on an unknown key says so: a client cannot choose its key, and no write is lost in silence.
+/// `set` on an unknown key returns *not found*. A client cannot choose its key, and no write is lost silently.
 pub fn set_never_creates_a_session(store: &impl Subject) -> Result<(), Error> {
     let unknown: SessionKey = UNKNOWN.parse()?;
     assert!(matches!(store.set(&unknown, "x", None), Err(Error::NotFound)));
@@ -48,7 +48,7 @@ pub fn set_never_creates_a_session(store: &impl Subject) -> Result<(), Error> {
     Ok(())
 }
 
-/// `set` on a cleared session says so and leaves it cleared: a late request cannot undo a logout.
+/// `set` on a cleared session returns *not found* and leaves it cleared. A late request cannot undo a logout.
 pub fn set_never_revives_a_cleared_session(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     store.clear(&key)?;
@@ -57,7 +57,7 @@ pub fn set_never_revives_a_cleared_session(store: &impl Subject) -> Result<(), E
     Ok(())
 }
 
-/// After `clear` the key is absent for every operation, and clearing it again is no error.
+/// After `clear` the key is absent for every operation. To clear it again is not an error.
 pub fn clear_makes_the_key_absent_and_is_idempotent(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     store.clear(&key)?;
@@ -66,7 +66,7 @@ pub fn clear_makes_the_key_absent_and_is_idempotent(store: &impl Subject) -> Res
     Ok(())
 }
 
-/// `clear` ends one session.
+/// `clear` ends only one session.
 pub fn clear_leaves_other_sessions_alone(store: &impl Subject) -> Result<(), Error> {
     let one = store.generate(Some("one"), None)?;
     let two = store.generate(Some("two"), None)?;

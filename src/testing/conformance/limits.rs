@@ -1,4 +1,4 @@
-//! What values and periods are held, and what is refused.
+//! Which values and periods a store holds, and which it refuses.
 
 use chrono::TimeDelta;
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
 
-/// An empty value is a value. (session-postgresql took it for none.)
+/// An empty value is a value. (session-postgresql took it for no value.)
 pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some(""), None)?;
     assert_eq!(store.get(&key)?.0, "");
@@ -17,7 +17,7 @@ pub fn an_empty_value_is_a_value(store: &impl Subject) -> Result<(), Error> {
     Ok(())
 }
 
-/// Quotes, blanks, escapes and every script come back as they went in.
+/// Quotes, blanks, escapes and every script come back unchanged.
 pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error> {
     for value in [
         "'; DROP TABLE session; --",
@@ -34,8 +34,8 @@ pub fn values_come_back_byte_for_byte(store: &impl Subject) -> Result<(), Error>
     Ok(())
 }
 
-/// A NUL, which PostgreSQL's text cannot hold, is refused with its place. (session-postgresql cut the value
-/// there.)
+/// A value with a NUL, which PostgreSQL's text cannot hold, is refused with the NUL's position. (session-postgresql cut
+/// the value there.)
 pub fn a_value_with_nul_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
     assert!(matches!(store.generate(Some("ab\0c"), None), Err(Error::ValueHasNul { position: 2 })));
     let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
@@ -46,7 +46,7 @@ pub fn a_value_with_nul_is_refused_and_nothing_written(store: &impl Subject) -> 
     Ok(())
 }
 
-/// A value over the limit is refused with its size and the limit; one at the limit is held.
+/// A value over the limit is refused with its size and the limit. A value at the limit is held.
 pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subject) -> Result<(), Error> {
     let largest = "v".repeat(VALUE_LIMIT);
     let too_large = format!("{largest}v");
@@ -60,8 +60,8 @@ pub fn a_value_over_the_limit_is_refused_and_nothing_written(store: &impl Subjec
     Ok(())
 }
 
-/// A period beyond what databases hold is refused with the limit. (session-postgresql surfaced raw server
-/// errors.)
+/// A period that databases cannot hold is refused with the limit. (session-postgresql returned raw errors of the
+/// server.)
 pub fn a_period_that_no_database_holds_is_refused_and_nothing_written(
     store: &impl Subject,
 ) -> Result<(), Error> {
@@ -90,7 +90,7 @@ pub fn set_default_period_refuses_what_no_database_holds(store: &impl Subject) -
     Ok(())
 }
 
-/// The longest periods either way are held.
+/// The longest periods, positive and negative, are held.
 pub fn the_longest_periods_are_held(store: &impl Subject) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(LONGEST))?;
     assert!(is_about(store.get(&key)?.1, LONGEST));
@@ -99,7 +99,7 @@ pub fn the_longest_periods_are_held(store: &impl Subject) -> Result<(), Error> {
     Ok(())
 }
 
-/// What `set` refuses every other write refuses, and nothing is written.
+/// Every other write refuses what `set` refuses, and nothing is written.
 pub fn every_write_refuses_what_no_database_holds(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     let too_large = "v".repeat(VALUE_LIMIT + 1);
@@ -121,7 +121,7 @@ pub fn every_write_refuses_what_no_database_holds(store: &impl Sessions) -> Resu
     Ok(())
 }
 
-/// A value that could not be set today can still be expected.
+/// `replace` can still expect a value that is now over the limit.
 pub fn replace_can_expect_a_value_over_the_limit(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     let expecting = store.replace(&key, Some(&"v".repeat(VALUE_LIMIT + 1)), "y", Expiry::Default);

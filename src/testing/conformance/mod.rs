@@ -1,9 +1,9 @@
-//! The laws of [`Now`] and [`Sessions`](crate::Sessions), each once, as functions over any store; some name what OCaml's
-//! `session-postgresql` does instead.
+//! The laws of [`Now`] and [`Sessions`](crate::Sessions), each as a function over any store. Some of them name what
+//! OCaml's `session-postgresql` does instead.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) and
-//! [`sessions_conformance_tests!`](crate::sessions_conformance_tests) make each law a test of its own. A law that is
-//! broken panics; an error that no law expects is returned.
+//! [`sessions_conformance_tests!`](crate::sessions_conformance_tests) make each law a separate test. A broken law
+//! panics. An error that no law expects is returned.
 
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "said once, above")]
 
@@ -35,15 +35,15 @@ pub use rotation::*;
 pub use touching::*;
 pub use updates::*;
 
-/// A store that the laws of [`Now`] can be held against: any, with the types of this crate.
+/// A store that the laws of [`Now`] can test: any store with the types of this crate.
 pub trait Subject: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> {}
 
 impl<S> Subject for S where S: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> {}
 
 /// Makes a test of each law of [`Now`](crate::Now), for the store that a function sets up.
 ///
-/// The argument names a function that takes a law, runs it on a new store with the default settings, and
-/// cleans up: `fn with_store(law: impl FnOnce(&MyStore))`.
+/// The argument names that function: `fn with_store(law: impl FnOnce(&MyStore))`. It runs the law on a new store with
+/// the default settings, and cleans up.
 ///
 /// # Examples
 ///
@@ -102,9 +102,9 @@ macro_rules! conformance_tests {
 
 /// Makes a test of each law of [`Sessions`](crate::Sessions), for the stores that two functions set up.
 ///
-/// The first is as for [`conformance_tests!`](crate::conformance_tests). The second takes a limit and a law, and runs
-/// it on a new store with that limit of live sessions an owner, a longest lifetime of one hour, and a touch interval
-/// of zero.
+/// The first function is as for [`conformance_tests!`](crate::conformance_tests). The second one takes a limit and a
+/// law. It runs the law on a new store with that limit of live sessions per owner. This store has a longest lifetime of
+/// one hour, and a touch interval of zero.
 ///
 /// # Examples
 ///
@@ -210,20 +210,20 @@ macro_rules! sessions_conformance_tests {
     };
 }
 
-/// A key that nobody generated.
+/// A key that no store generated.
 const UNKNOWN: &str = "0000000000000000000000000000000000000000";
 
-/// Bytes; the default of every store.
+/// In bytes. It is the default of every store.
 const VALUE_LIMIT: usize = 1 << 20;
 
-/// The longest period that is held, either way.
+/// The longest period that a store holds, positive or negative.
 const LONGEST: TimeDelta = TimeDelta::days(1_000_000);
 
 fn text(value: &str) -> String {
     value.to_owned()
 }
 
-/// Keys of no live session: one that nobody generated, one that was cleared, one that has expired.
+/// Keys of no live session: an unknown one, a cleared one and an expired one.
 fn unusable_keys(store: &impl Subject) -> Result<[SessionKey; 3], Error> {
     let cleared = store.generate(Some("x"), None)?;
     store.clear(&cleared)?;
@@ -235,7 +235,7 @@ fn wait(period: TimeDelta) {
     std::thread::sleep(period.to_std().unwrap_or_default());
 }
 
-/// Lets the clocks of all databases move on: PostgreSQL's table tells ten milliseconds apart.
+/// Lets the clocks of all databases move on. PostgreSQL's table has a resolution of ten milliseconds.
 fn tick() {
     wait(TimeDelta::milliseconds(20));
 }
@@ -246,7 +246,7 @@ fn is_absent(store: &impl Subject, key: &SessionKey) -> bool {
         && store.clear(key).is_ok()
 }
 
-/// What is left of a period is at most the period, and not less than a minute under it.
+/// Whether the rest of a period is at most the period, and less than a minute shorter.
 fn is_about(left: TimeDelta, period: TimeDelta) -> bool {
     left <= period && left > period - TimeDelta::minutes(1)
 }

@@ -13,7 +13,7 @@ fn handles(store: &impl Sessions, owner: &str) -> Result<Vec<SessionHandle>, Err
     Ok(store.sessions_of(owner, 100)?.into_iter().map(|session| session.handle).collect())
 }
 
-/// A session that is generated for an owner is a session as any other, and the owner's.
+/// A session that is generated for an owner is a session like any other, and belongs to the owner.
 pub fn generate_for_makes_a_session_of_the_owner(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", Some("x"), Some(TimeDelta::hours(1)))?;
     let (value, left) = store.get(&key)?;
@@ -23,7 +23,7 @@ pub fn generate_for_makes_a_session_of_the_owner(store: &impl Sessions) -> Resul
     Ok(())
 }
 
-/// `bind` makes a visitor's session a user's, or another user's, and leaves value and expiry.
+/// `bind` gives a session an owner, or another owner. The value and the expiry stay the same.
 pub fn bind_gives_a_session_an_owner(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     assert!(handles(store, "alice")?.is_empty());
@@ -38,7 +38,7 @@ pub fn bind_gives_a_session_an_owner(store: &impl Sessions) -> Result<(), Error>
     Ok(())
 }
 
-/// `bind` on an unknown, cleared or expired session says so and leaves it dead.
+/// `bind` on an unknown, cleared or expired session returns *not found* and leaves it dead.
 pub fn bind_never_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.bind(&key, "alice"), Err(Error::NotFound)));
@@ -48,7 +48,7 @@ pub fn bind_never_revives(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// An owner's live sessions are listed, the newest first, with the dates that they have.
+/// The list has an owner's live sessions with their dates, the newest first.
 pub fn an_owners_sessions_are_listed_newest_first(store: &impl Sessions) -> Result<(), Error> {
     let mut keys: Vec<SessionKey> = Vec::new();
     for hours in 1..=3 {
@@ -70,7 +70,7 @@ pub fn an_owners_sessions_are_listed_newest_first(store: &impl Sessions) -> Resu
     Ok(())
 }
 
-/// A list has at most so many sessions as were asked for, and those are the newest.
+/// A list has at most as many sessions as were asked for, and those are the newest.
 pub fn a_list_has_the_newest_of_an_owners_sessions(store: &impl Sessions) -> Result<(), Error> {
     store.generate_for("alice", None, None)?;
     tick();
@@ -91,7 +91,7 @@ pub fn only_live_sessions_are_listed(store: &impl Sessions) -> Result<(), Error>
     Ok(())
 }
 
-/// An owner of no session has none to list and none to end.
+/// An owner without sessions has none to list and none to end.
 pub fn an_unknown_owner_has_no_sessions(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", None, None)?;
     assert!(handles(store, "nobody")?.is_empty());
@@ -102,7 +102,7 @@ pub fn an_unknown_owner_has_no_sessions(store: &impl Sessions) -> Result<(), Err
     Ok(())
 }
 
-/// 'Log out everywhere': all live sessions of the owner end, and nobody else's.
+/// 'Log out everywhere': all live sessions of the owner end, and no other session does.
 pub fn clear_owner_ends_every_session_of_the_owner(store: &impl Sessions) -> Result<(), Error> {
     let one = store.generate_for("alice", Some("x"), None)?;
     let two = store.generate_for("alice", None, None)?;
@@ -135,7 +135,7 @@ pub fn clear_owner_can_keep_one_session(store: &impl Sessions) -> Result<(), Err
     Ok(())
 }
 
-/// One listed session can be ended by its handle, by its owner only, and once.
+/// A listed session can be ended by its handle, only by its owner, and only once.
 pub fn clear_listed_ends_the_session_of_that_handle(store: &impl Sessions) -> Result<(), Error> {
     let one = store.generate_for("alice", Some("1"), None)?;
     let two = store.generate_for("alice", Some("2"), None)?;
@@ -149,7 +149,7 @@ pub fn clear_listed_ends_the_session_of_that_handle(store: &impl Sessions) -> Re
     Ok(())
 }
 
-/// What a page shows of a session is of no use as a key.
+/// A handle is of no use as a key.
 pub fn a_handle_is_no_key(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", Some("x"), None)?;
     let handle = store.handle(&key).to_string();
@@ -161,7 +161,7 @@ pub fn a_handle_is_no_key(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// An owner's name with NUL, over 255 bytes, or with the mark of renewals, is refused, and nothing written.
+/// An owner's name is refused if it has a NUL, more than 255 bytes, or the mark of renewals. Nothing is written.
 pub fn an_owner_that_no_database_holds_is_refused(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     let handle = store.handle(&key);
@@ -183,7 +183,7 @@ pub fn an_owner_that_no_database_holds_is_refused(store: &impl Sessions) -> Resu
     Ok(())
 }
 
-/// Any other name is held, and compared byte for byte.
+/// Any other name is held, and is compared byte for byte.
 pub fn an_owners_name_can_be_any_text(store: &impl Sessions) -> Result<(), Error> {
     let longest = "o".repeat(255);
     for owner in
@@ -195,7 +195,7 @@ pub fn an_owners_name_can_be_any_text(store: &impl Sessions) -> Result<(), Error
     Ok(())
 }
 
-/// Whose a session is can be asked by its key, as long as it lives.
+/// `find` returns the owner of a session, as long as the session lives.
 pub fn find_says_whose_a_session_is(store: &impl Sessions) -> Result<(), Error> {
     let visitor = store.generate(Some("x"), None)?;
     assert_eq!(store.find(&visitor)?.owner, None);

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
 
-/// Value and expiry are under the new key what they were under the old.
+/// The value and the expiry are the same under the new key.
 pub fn rotate_keeps_value_and_expiry(store: &impl Sessions) -> Result<(), Error> {
     let old = store.generate(Some("cart=3"), Some(TimeDelta::hours(1)))?;
     let new = store.rotate(&old)?;
@@ -18,14 +18,14 @@ pub fn rotate_keeps_value_and_expiry(store: &impl Sessions) -> Result<(), Error>
     Ok(())
 }
 
-/// A session that was not set is not set under its new key.
+/// A session without a value has none under its new key.
 pub fn rotate_keeps_a_session_unset(store: &impl Sessions) -> Result<(), Error> {
     let new = store.rotate(&store.generate(None, None)?)?;
     assert!(matches!(store.get(&new), Err(Error::NotSet)));
     Ok(())
 }
 
-/// Owner and time of creation are what they were; the handle changes with the key.
+/// The owner and the time of creation stay the same. The handle changes with the key.
 pub fn rotate_keeps_the_owner_and_the_time_of_creation(store: &impl Sessions) -> Result<(), Error> {
     let old = store.generate_for("alice", None, None)?;
     let before = store.sessions_of("alice", 100)?;
@@ -56,7 +56,7 @@ pub fn rotate_kills_the_old_key(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// A logout with a key that was rotated meanwhile ends the session, however often that was.
+/// A logout with a key that was rotated in between ends the session, even after several rotations.
 pub fn clear_with_an_older_key_ends_the_session(store: &impl Sessions) -> Result<(), Error> {
     let oldest = store.generate(Some("x"), None)?;
     let older = store.rotate(&oldest)?;
@@ -68,7 +68,7 @@ pub fn clear_with_an_older_key_ends_the_session(store: &impl Sessions) -> Result
     Ok(())
 }
 
-/// What a rotation leaves behind is no session: it is not counted, and it has no owner.
+/// The row that a rotation leaves behind is not a session: it is not counted, and it has no owner.
 pub fn rotate_leaves_nothing_that_counts(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", Some("x"), None)?;
     let key = store.rotate(&store.rotate(&key)?)?;
@@ -81,7 +81,7 @@ pub fn rotate_leaves_nothing_that_counts(store: &impl Sessions) -> Result<(), Er
     Ok(())
 }
 
-/// `rotate` on an unknown, cleared or expired session says so, and makes none.
+/// `rotate` on an unknown, cleared or expired session returns *not found*, and creates no session.
 pub fn rotate_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.rotate(&key), Err(Error::NotFound)));

@@ -1,4 +1,4 @@
-//! A longer life without a new value.
+//! Extends a session without a new value.
 
 use chrono::TimeDelta;
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
 
-/// `touch` moves the expiry away, counted from now, and leaves the value.
+/// `touch` moves the expiry, counted from now, and leaves the value.
 pub fn touch_prolongs_and_leaves_the_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     assert!(store.touch(&key, Expiry::After(TimeDelta::hours(1)))?);
@@ -19,7 +19,7 @@ pub fn touch_prolongs_and_leaves_the_value(store: &impl Sessions) -> Result<(), 
     Ok(())
 }
 
-/// `touch` with a nearer expiry, or one in the past, changes nothing.
+/// `touch` with an earlier expiry, or one in the past, changes nothing.
 pub fn touch_never_shortens(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::hours(1)))?;
     for expiry in [TimeDelta::minutes(10), TimeDelta::zero(), TimeDelta::days(-1)] {
@@ -29,7 +29,7 @@ pub fn touch_never_shortens(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of a long period a minute is worth a write, of a short one a tenth, and less is not.
+/// For a long period, one minute is worth a write. For a short period, a tenth is. Less is not.
 pub fn touch_writes_only_what_is_worth_it(store: &impl Sessions) -> Result<(), Error> {
     let long = TimeDelta::hours(10);
     let key = store.generate(Some("x"), Some(long))?;
@@ -42,7 +42,7 @@ pub fn touch_writes_only_what_is_worth_it(store: &impl Sessions) -> Result<(), E
     Ok(())
 }
 
-/// A session without a value can be touched, and stays unset.
+/// A session without a value can be touched, and still has no value.
 pub fn touch_needs_no_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(None, Some(TimeDelta::minutes(10)))?;
     assert!(store.touch(&key, Expiry::Default)?);
@@ -50,7 +50,7 @@ pub fn touch_needs_no_value(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// `touch` on an unknown, cleared or expired session says so and leaves it dead.
+/// `touch` on an unknown, cleared or expired session returns *not found* and leaves it dead.
 pub fn touch_never_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         assert!(matches!(store.touch(&key, Expiry::Default), Err(Error::NotFound)));

@@ -1,4 +1,4 @@
-//! A value made of the one before, with nobody in between.
+//! Makes a value from the present one, with no other write in between.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::session::Expiry;
 use crate::sessions::Sessions;
 
-/// `update` hands the value over, writes what comes back, and returns it.
+/// `update` gives the value to the function, writes the function's result, and returns it.
 pub fn update_writes_what_the_function_makes(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::minutes(10)))?;
     let made = store.update(&key, Expiry::After(TimeDelta::hours(1)), |value| {
@@ -25,7 +25,7 @@ pub fn update_writes_what_the_function_makes(store: &impl Sessions) -> Result<()
     Ok(())
 }
 
-/// A session without a value has none to hand over.
+/// For a session without a value, the function gets `None`.
 pub fn update_sets_a_session_without_a_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(None, None)?;
     store.update(&key, Expiry::Default, |value| {
@@ -36,7 +36,7 @@ pub fn update_sets_a_session_without_a_value(store: &impl Sessions) -> Result<()
     Ok(())
 }
 
-/// Where the function fails its error comes back, and nothing has changed.
+/// If the function fails, its error comes back and nothing changes.
 pub fn update_that_fails_changes_nothing(store: &impl Sessions) -> Result<(), Error> {
     #[derive(Debug)]
     enum Refusal {
@@ -59,7 +59,7 @@ pub fn update_that_fails_changes_nothing(store: &impl Sessions) -> Result<(), Er
     Ok(())
 }
 
-/// Where the function panics the panic goes on, nothing has changed, and the store works as before.
+/// If the function panics, the panic continues, nothing changes, and the store still works.
 pub fn update_that_panics_changes_nothing(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), Some(TimeDelta::minutes(10)))?;
     for _ in 0..10 {
@@ -76,7 +76,7 @@ pub fn update_that_panics_changes_nothing(store: &impl Sessions) -> Result<(), E
     Ok(())
 }
 
-/// What `set` refuses `update` refuses, and the value stays.
+/// `update` refuses what `set` refuses, and the value stays.
 pub fn update_refuses_what_no_database_holds(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("x"), None)?;
     let large = store.update(&key, Expiry::Default, |_| Ok::<_, Error>("v".repeat(VALUE_LIMIT + 1)));
@@ -89,7 +89,7 @@ pub fn update_refuses_what_no_database_holds(store: &impl Sessions) -> Result<()
     Ok(())
 }
 
-/// `update` on an unknown, cleared or expired session says so, and never asks the function.
+/// `update` on an unknown, cleared or expired session returns *not found*, and never calls the function.
 pub fn update_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         let updated = store
@@ -116,12 +116,12 @@ pub fn update_never_revives_what_expired_meanwhile(store: &impl Sessions) -> Res
         if was_asked {
             return Ok(());
         }
-        // It was dead before it was asked for.
+        // The session expired before `update` found it.
         period = period * 2;
     }
 }
 
-/// A call by the function of an update to its own store is refused at once: it would wait for itself.
+/// If the function of an update calls its own store, the call is refused at once, because it would wait for itself.
 pub fn update_refuses_calls_by_its_own_function(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate_for("alice", Some("a"), None)?;
     let other = store.generate(Some("b"), None)?;
@@ -144,7 +144,7 @@ pub fn update_refuses_calls_by_its_own_function(store: &impl Sessions) -> Result
     Ok(())
 }
 
-/// `replace` writes value and expiry where the value is the expected one.
+/// `replace` writes value and expiry if the present value is the expected one.
 pub fn replace_writes_over_the_expected_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), None)?;
     store.replace(&key, Some("a"), "b", Expiry::After(TimeDelta::hours(1)))?;
@@ -154,7 +154,7 @@ pub fn replace_writes_over_the_expected_value(store: &impl Sessions) -> Result<(
     Ok(())
 }
 
-/// `replace` says that another request changed the value, and leaves it.
+/// If another request changed the value, `replace` returns *changed* and leaves it.
 pub fn replace_leaves_another_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(Some("a"), Some(TimeDelta::hours(1)))?;
     for expected in [Some("A"), Some(""), Some("a "), None] {
@@ -166,7 +166,7 @@ pub fn replace_leaves_another_value(store: &impl Sessions) -> Result<(), Error> 
     Ok(())
 }
 
-/// No value yet can be expected, too, and is no empty value.
+/// `replace` can also expect that there is no value yet, which is not the same as an empty value.
 pub fn replace_can_expect_no_value(store: &impl Sessions) -> Result<(), Error> {
     let key = store.generate(None, None)?;
     assert!(matches!(store.replace(&key, Some(""), "b", Expiry::Default), Err(Error::Changed)));
@@ -175,7 +175,7 @@ pub fn replace_can_expect_no_value(store: &impl Sessions) -> Result<(), Error> {
     Ok(())
 }
 
-/// `replace` on an unknown, cleared or expired session says so and leaves it dead.
+/// `replace` on an unknown, cleared or expired session returns *not found* and leaves it dead.
 pub fn replace_never_creates_nor_revives(store: &impl Sessions) -> Result<(), Error> {
     for key in unusable_keys(store)? {
         for expected in [Some("x"), None] {
