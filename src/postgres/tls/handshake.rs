@@ -1,4 +1,4 @@
-//! A handshake that tells afterwards how it went: tokio-postgres has one error for all of it.
+//! A TLS handshake that records how it went, because tokio-postgres has one error for all failures.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Makes TLS of the connections of one attempt.
+/// Starts TLS on the connections of one attempt.
 #[derive(Clone)]
 pub(super) struct Handshake {
     rustls: MakeRustlsConnect,
