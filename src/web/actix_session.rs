@@ -22,9 +22,9 @@ type SessionState = HashMap<String, String>;
 ///
 /// It has these properties, which other stores lack:
 ///
-/// - **A logout is final**, on every server. A request that outlives it cannot bring the session back under any key: neither
-///   by its changes nor by its `Session::renew`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and
-///   for a session that expires during the request.
+/// - **A logout is final**, on every server. A request that outlives the logout cannot restore the session under any
+///   key, neither by its changes nor by its `Session::renew`. The same holds after
+///   [`clear_owner`](crate::Sessions::clear_owner), and for a session that expires during the request.
 /// - **A login that is clicked twice works.** If two requests renew a session at once, the session of the later one
 ///   lives. A session keeps its owner, its label and the time of its creation.
 /// - **Changes merge.** A request writes the entries that it has changed. It keeps the entries that other requests have
@@ -51,8 +51,8 @@ type SessionState = HashMap<String, String>;
 ///
 /// # What to know about actix-session
 ///
-/// - The state of a loaded session has entries of this crate. Their names begin with `diesel-session.`. The table does not
-///   hold them. One is the session's key, so do not send all entries of a session to a client.
+/// - The state of a loaded session has entries of this crate. Their names begin with `diesel-session.`. The table does
+///   not hold them. One is the session's key, so do not send all entries of a session to a client.
 /// - `Session::clear` discards everything that the request knows of the session. The request then replaces all entries.
 ///   If `Session::renew` follows, it begins another session.
 /// - A renewal overwrites what other requests have saved since its own request loaded the session. So sign out with
@@ -75,7 +75,11 @@ type SessionState = HashMap<String, String>;
 ///     .connect(":memory:")?;
 /// sessions.migrate()?;
 ///
-/// On PostgreSQL you can pass an `AsyncDieselSession` without `Blocking`. It blocks no threads.
+/// // On PostgreSQL you can pass an `AsyncDieselSession` without `Blocking`. It blocks no threads.
+/// let store = ActixSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
+/// // App::new().wrap(actix_session::SessionMiddleware::new(store.clone(), cookie_key.clone()))
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -105,7 +109,9 @@ impl<S: WebStore> ActixSessionStore<S> {
     ///
     /// let sessions = Blocking::new(MemorySession::new(), 8);
     ///
-    /// The name of an entry, and the user of actix-identity.
+    /// // The name of an entry, and the user of actix-identity.
+    /// let store = ActixSessionStore::new(sessions.clone()).owner_from("user_id");
+    /// let store = ActixSessionStore::new(sessions).owner_from("actix_identity.user_id");
     /// ```
     pub fn owner_from(mut self, source: impl TextSource<String>) -> Self {
         self.adapter.owner_from(source.source());

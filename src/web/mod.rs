@@ -26,8 +26,8 @@ pub enum OnMissing {
     Discard,
 }
 
-/// A store that the session layers of web frameworks can use: `AsyncDieselSession`, or [`Blocking`](crate::Blocking) over a
-/// [`DieselSession`](crate::DieselSession). Other crates cannot implement it.
+/// A store that the session layers of web frameworks can use: `AsyncDieselSession`, or a
+/// [`DieselSession`](crate::DieselSession) in [`Blocking`](crate::Blocking). Other crates cannot implement it.
 pub trait WebStore: AsyncSessions + Clone + fmt::Debug + Send + 'static {}
 
 impl<S: AsyncSessions + Clone + fmt::Debug + Send + 'static> WebStore for S {}

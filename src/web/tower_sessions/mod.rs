@@ -24,9 +24,9 @@ pub use versions::{TowerId, TowerSession};
 ///
 /// It has these properties, which other stores lack:
 ///
-/// - **A logout is final**, on every server. A request that outlives it cannot bring the session back: neither by its `save`
-///   nor by the `create` after its `cycle_id`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and for
-///   a session that expires during the request.
+/// - **A logout is final**, on every server. A request that outlives the logout cannot restore the session, neither by
+///   its `save` nor by the `create` after its `cycle_id`. The same holds after
+///   [`clear_owner`](crate::Sessions::clear_owner), and for a session that expires during the request.
 /// - **A login that is clicked twice works.** If two requests call `cycle_id` at once, both succeed, and the session of
 ///   the later one lives. A session keeps its owner, its label and the time of its creation.
 /// - **Saves merge.** `save` writes the fields that this request has changed. It keeps the fields that other requests
@@ -54,14 +54,14 @@ pub use versions::{TowerId, TowerSession};
 ///
 /// # What to know about tower-sessions
 ///
-/// - It does not save a session if the response is a server error (5xx). After `cycle_id` in such a request, the visitor is
-///   signed out.
+/// - It does not save a session if the response is a server error (5xx). After `cycle_id` in such a request, the
+///   visitor is signed out.
 /// - It saves, and so prolongs, only a session that the request has changed. With `Expiry::OnInactivity`, a visitor who
 ///   only reads is signed out in the end. `with_always_save` prolongs the session in each request, and so writes in
 ///   each request.
-/// - The layer's expiry replaces the expiry of the record at each save. For "remember me", keep the choice in a field of the
-///   session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request. That counts as
-///   a change, so each request of such a session writes.
+/// - The layer's expiry replaces the expiry of the record at each save. For "remember me", keep the choice in a field
+///   of the session. A middleware inside the layer reads the field and calls `Session::set_expiry` in every request.
+///   That counts as a change, so each request of such a session writes.
 /// - If an explicit `Session::save` has begun a session, `cycle_id` in the same request fails at the end of the
 ///   request. With [`Conflicts::Reject`], a second save of the same field fails. To avoid both, call `Session::load`
 ///   after an explicit `save`.
@@ -94,7 +94,11 @@ pub use versions::{TowerId, TowerSession};
 ///     .connect(":memory:")?;
 /// sessions.migrate()?;
 ///
-/// On PostgreSQL you can pass an `AsyncDieselSession` without `Blocking`. It blocks no threads.
+/// // On PostgreSQL you can pass an `AsyncDieselSession` without `Blocking`. It blocks no threads.
+/// let store = TowerSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
+/// // let layer = tower_sessions::SessionManagerLayer::new(store);
+/// # }
+/// # Ok::<(), diesel_session::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -137,7 +141,12 @@ impl<S: WebStore> TowerSessionStore<S> {
     ///
     /// let sessions = Blocking::new(MemorySession::new(), 8);
     ///
-    /// The name of a field, the user of axum-login, and the member of a team.
+    /// // The name of a field, the user of axum-login, and the member of a team.
+    /// let store = TowerSessionStore::new(sessions.clone()).owner_from("user_id");
+    /// let store = TowerSessionStore::new(sessions.clone()).owner_from("/axum-login.data/user_id");
+    /// let store = TowerSessionStore::new(sessions).owner_from(|data: &HashMap<String, Value>| {
+    ///     Some(format!("{}/{}", data.get("team")?.as_str()?, data.get("user")?.as_str()?))
+    /// });
     /// ```
     pub fn owner_from(mut self, source: impl TextSource<Value>) -> Self {
         self.adapter.owner_from(source.source());
