@@ -57,8 +57,8 @@ pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 ///
 /// # Errors
 ///
-/// The new function returns [`Error::OtherShape`] for a value that is not of the type, and [`Error::NotJson`] for a new
-/// value that JSON cannot hold. Both leave the session as it is.
+/// The new function returns [`Error::OtherShape`] for a value that is not of the type. It returns [`Error::NotJson`]
+/// for a new value that JSON cannot hold. Both leave the session as it is.
 pub fn change<T, E>(
     mut change: impl FnMut(Option<T>) -> Result<T, E>,
 ) -> impl FnMut(Option<String>) -> Result<String, E>

@@ -215,8 +215,8 @@ impl Options {
     /// `search_path`, so a wrong path would lead to another tenant's sessions. Check once for each tenant, at startup.
     /// `examples/tenants.rs` is a complete program.
     ///
-    /// With diesel-async, make an `AsyncDieselSession` for each tenant, over a pool whose connections have the tenant's
-    /// path. Its `check` does the same.
+    /// With diesel-async, make an `AsyncDieselSession` for each tenant, over a pool that sets the tenant's path on its
+    /// connections. Its `check` does the same.
     ///
     /// # Errors
     ///

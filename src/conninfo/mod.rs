@@ -41,10 +41,10 @@ pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 ///
 /// | `sslmode` | the connection is encrypted | the server can be |
 /// |---|---|---|
-/// | `disable` | never | anybody |
-/// | `allow` | only if the server refuses the client without TLS | anybody |
-/// | `prefer` | unless the server has no TLS, TLS fails, or the server refuses the client over TLS | anybody |
-/// | `require` | always | anybody; with `sslrootcert` as for `verify-ca` |
+/// | `disable` | never | anyone |
+/// | `allow` | only if the server refuses the client without TLS | anyone |
+/// | `prefer` | unless the server has no TLS, TLS fails, or the server refuses the client over TLS | anyone |
+/// | `require` | always | anyone; with `sslrootcert` as for `verify-ca` |
 /// | `verify-ca` | always | any host with a certificate of an authority in `sslrootcert` |
 /// | `verify-full` | always | the host of that name (`host`), with a certificate of such an authority |
 ///
@@ -217,7 +217,7 @@ impl ConnectOptions {
     }
 
     /// Returns these options with encryption if they ask for it, and with time limits if they have none.
-    /// `keepalives_count` is the client's name for this parameter. `environment` reads a variable of the client's
+    /// `keepalives_count` is the client's name for that parameter. `environment` reads a variable of the client's
     /// environment.
     fn with_limits(
         &self,
@@ -235,7 +235,7 @@ impl ConnectOptions {
                 options.parameters.push((keyword.to_owned(), value));
             }
         };
-        // libpq takes whole seconds, and one second as two.
+        // libpq takes whole seconds, and treats one second as two.
         let connect_timeout =
             settings.time_of_each(self.hosts(&environment)).as_millis().div_ceil(1_000).max(2);
         default("connect_timeout", connect_timeout.to_string());

@@ -115,7 +115,7 @@ pub(super) fn interval(period: Period) -> PgInterval {
     PgInterval::from_microseconds(period.microseconds() - 5_000)
 }
 
-/// Like [`interval`], but for a sum with `created_on`, which may also have been rounded up.
+/// Like [`interval`], for a sum with `created_on`, which may also have been rounded up.
 pub(super) fn interval_of_life(lifetime: Period) -> PgInterval {
     PgInterval::from_microseconds(lifetime.microseconds() - 10_000)
 }

@@ -30,7 +30,7 @@ pub trait Sealed<V> {
 /// A function over a session's data.
 type Function<V> = Arc<dyn Fn(&Data<V>) -> Option<String> + Send + Sync>;
 
-/// Where the text comes from.
+/// A field or a function that gives the text.
 pub enum Source<V> {
     /// The name of a field, and a JSON pointer to a value in it. The pointer is empty for the field itself.
     Field { path: String, name: String, pointer: String },

@@ -80,7 +80,7 @@ pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
 #[cfg(feature = "postgres")]
 impl SessionTable {
     /// Brings the session table of OCaml's `session-postgresql` to this version's form, as [`migrate`](Self::migrate)
-    /// does, and hashes every key in it that is not hashed yet. Returns how many keys that were.
+    /// does. Hashes every key in it that is not hashed yet, and returns how many keys that were.
     ///
     /// You cannot undo this: afterwards no OCaml service finds a session in this table. Every visitor's cookie still
     /// works with [`KeyStorage::Hashed`]. The method ignores the key storage of this `SessionTable`. It runs in one

@@ -56,7 +56,7 @@ impl TlsConnect<Socket> for OneHandshake {
     }
 }
 
-/// The server agreed to TLS, and then the handshake failed.
+/// The server agreed to TLS, but then the handshake failed.
 #[derive(Debug)]
 pub(super) struct HandshakeFailed(io::Error);
 

@@ -93,7 +93,7 @@ impl<S: WebStore> TowerSessionStore<S> {
     }
 }
 
-/// The number whose XOR turns an id into its alias, and back.
+/// XOR with this number turns an id into its alias, and back.
 const ALIAS: i128 = 0x6469_6573_656c_2d73_6573_7369_6f6e_2101;
 
 /// A newly drawn id of a session.

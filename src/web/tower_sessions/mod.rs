@@ -45,9 +45,9 @@ pub use versions::{TowerId, TowerSession};
 /// most ten minutes. For every operation, a parked session does not exist. `clear`, `clear_owner` and a logout also end
 /// it.
 ///
-/// `load` returns a record under an alias of its id, which opens no session. tower-sessions passes the alias to
-/// `delete` in a renewal, and the cookie's id in a logout. So the store knows which of the two it is. If a request runs
-/// longer than ten minutes after its `cycle_id`, its save fails.
+/// `load` returns a record under an alias of its id. The alias opens no session. In a renewal, tower-sessions passes
+/// the alias to `delete`. In a logout, it passes the cookie's id. So the store knows which of the two it is. If a
+/// request runs longer than ten minutes after its `cycle_id`, its save fails.
 ///
 /// A browser keeps the cookie that reaches it last. If the first of two renewals arrives last, the visitor is signed
 /// out.
