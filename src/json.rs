@@ -1,4 +1,4 @@
-//! Typed values, kept as JSON, on any store: these functions make a value's text and read it (feature `json`).
+//! Typed values on any store, kept as JSON: these functions convert a value to its text and back (feature `json`).
 //!
 //! They work with every operation that takes or returns a value, on blocking and asynchronous stores alike.
 //!
@@ -32,30 +32,33 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 
-/// The text of a value.
+/// Converts a value to its text.
 ///
 /// # Errors
 ///
-/// [`Error::NotJson`] for a value that JSON cannot hold, for example a map with keys that are no strings.
+/// [`Error::NotJson`] for a value that JSON cannot hold, for example a map with keys that are not strings.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     // serde_json's own error may quote the value.
     serde_json::to_string(value).map_err(|_| Error::NotJson)
 }
 
-/// The value of a text.
+/// Converts a text to its value.
 ///
 /// # Errors
 ///
-/// [`Error::OtherShape`] for a text that is no JSON, or not that of a `T`. The error shows nothing of the text.
+/// [`Error::OtherShape`] for a text that is not JSON, or not that of a `T`. The error shows nothing of the text.
 pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     // serde_json's own error quotes the value.
     serde_json::from_str(text)
         .map_err(|error| Error::OtherShape { line: error.line(), column: error.column() })
 }
 
-/// Turns a function over typed values into one for [`Sessions::update`](crate::Sessions::update). Its errors are
-/// [`Error::OtherShape`] for a value that is not of the type, and [`Error::NotJson`] for a new one that cannot be written as
-/// JSON. Both leave the session as it is.
+/// Converts a function over typed values to one for [`Sessions::update`](crate::Sessions::update).
+///
+/// # Errors
+///
+/// The new function returns [`Error::OtherShape`] for a value that is not of the type. It returns [`Error::NotJson`]
+/// for a new value that JSON cannot hold. Both leave the session as it is.
 pub fn change<T, E>(
     mut change: impl FnMut(Option<T>) -> Result<T, E>,
 ) -> impl FnMut(Option<String>) -> Result<String, E>

@@ -13,16 +13,15 @@ use subtle::ConstantTimeEq as _;
 
 use crate::error::Error;
 
-/// The secret that names a session: what the visitor's cookie carries.
+/// The secret key of a session, which the visitor's cookie carries.
 ///
-/// 40 characters of base64's standard alphabet (`A-Z a-z 0-9 + /`), nothing else and no folding.
-/// Keys made here are 160 bits from the operating system's generator, as 40 lower-case hexadecimal
-/// characters; keys of OCaml's `session-postgresql` (30 bytes as 40 base64 characters) are accepted too.
-/// OWASP asks for at least 64 bits of entropy, ASVS 7.2.3 for 128.
+/// A key has 40 characters of base64's standard alphabet (`A-Z a-z 0-9 + /`), and no other form. Upper and lower case
+/// differ. This crate makes keys of 160 bits from the operating system's generator, as 40 lower-case hexadecimal
+/// characters. It also accepts keys of OCaml's `session-postgresql` (30 bytes as 40 base64 characters). OWASP asks for
+/// at least 64 bits of entropy, and ASVS 7.2.3 for 128.
 ///
-/// `Debug` shows no secret, there is no `Display`, and comparison takes the same time whatever the keys. A key is not
-/// wiped from memory when it is dropped: it is copied freely, and the cookie's text is in the memory of the web server
-/// anyway.
+/// `Debug` shows no secret, there is no `Display`, and comparison takes constant time. A key is not wiped from memory
+/// when it is dropped: it is copied freely, and the memory of the web server holds the cookie's text anyway.
 ///
 /// # Examples
 ///
@@ -34,7 +33,7 @@ use crate::error::Error;
 /// assert_eq!(key.as_str(), cookie);
 /// assert_eq!(format!("{key:?}"), "SessionKey(..)");
 ///
-/// // What is no key at all is a session that is not there: no database is asked.
+/// // A text that is not a key names no session, so no database is queried.
 /// assert!(matches!("' OR 1=1 --".parse::<SessionKey>(), Err(Error::NotFound)));
 /// # Ok::<(), Error>(())
 /// ```
@@ -42,24 +41,24 @@ use crate::error::Error;
 pub struct SessionKey([u8; SessionKey::LENGTH]);
 
 impl SessionKey {
-    /// The length of every key, in characters and bytes.
+    /// The length of every key, in characters and in bytes.
     pub const LENGTH: usize = 40;
 
-    /// A new key from the operating system's generator.
+    /// Draws a new key from the operating system's generator.
     pub(crate) fn random() -> Result<Self, Error> {
         let mut bits = [0; Self::LENGTH / 2];
         fill_random(&mut bits)?;
         Ok(Self::of(bits))
     }
 
-    /// The key of these bits.
+    /// Returns the key of these bits.
     pub(crate) fn of(bits: [u8; Self::LENGTH / 2]) -> Self {
         let mut characters = [0; Self::LENGTH];
         hex::encode_to_slice(bits, &mut characters).expect("20 bytes are 40 hexadecimal digits");
         Self(characters)
     }
 
-    /// The key in clear, for the cookie. Never log it.
+    /// Returns the key in clear, for the cookie. Never log it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         ascii(&self.0)
@@ -111,16 +110,16 @@ impl fmt::Debug for SessionKey {
 
 /// The form in which the database holds session keys.
 ///
-/// One store, one form: a key that is not found in its form is not looked for in the other.
+/// A store uses only one form. It never looks for a key in the other form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyStorage {
-    /// `$` and 39 characters of the base64 of the key's SHA-256: what a leaked backup shows opens no
-    /// session, since `$` is outside the keys' alphabet. The default.
+    /// `$` and the first 39 characters of the base64 of the key's SHA-256. The default. A leaked backup opens no
+    /// session, because `$` is not in the keys' alphabet.
     #[default]
     Hashed,
-    /// The key itself, to share one table with running OCaml services: whoever reads the table can
-    /// take over every session in it.
+    /// The key itself, to share one table with running OCaml services. Anyone who can read the table can take over
+    /// every session in it.
     Plain,
 }
 
@@ -145,20 +144,20 @@ impl StoredKey {
         }
     }
 
-    /// No session's: a key has no `$` in it, and a hash has one.
+    /// The stored key of no session. A key contains no `$`, and a hash contains only one.
     pub(crate) const NONE: Self = Self([b'$'; SessionKey::LENGTH]);
 
-    /// After every session's, in the order of bytes.
+    /// After the stored key of every session, in the order of bytes.
     pub(crate) const LAST: Self = Self([b'~'; SessionKey::LENGTH]);
 
-    /// After every tombstone's and before every session's, in the order of bytes.
+    /// After the stored key of every tombstone and before that of every session, in the order of bytes.
     pub(crate) const FIRST: Self = Self([b'#'; SessionKey::LENGTH]);
 
     /// Marks the key of a [tombstone](Self::tombstone). `!` is in no session's key, so no client can have such a key.
     const TOMBSTONE: &str = "!renewed";
 
-    /// The key of the row that this session leaves when it is renewed. It is a hash of the stored key, so a store can
-    /// follow a chain of renewals from one row to the next.
+    /// Returns the key of the row that this session leaves when it is renewed. It is a hash of the stored key, so a
+    /// store can follow a chain of renewals from one row to the next.
     pub(crate) fn tombstone(&self) -> Self {
         let digest =
             Sha256::new().chain_update("diesel-session renewal:").chain_update(self.as_str()).finalize();
@@ -166,7 +165,7 @@ impl StoredKey {
         Self::of_tombstone(&hex::encode(half)).expect("16 bytes are 32 hexadecimal digits")
     }
 
-    /// The key of the tombstone with these [digits](Self::digits).
+    /// Returns the key of the tombstone with these [digits](Self::digits).
     pub(crate) fn of_tombstone(digits: &str) -> Option<Self> {
         let is_digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         let is_whole = digits.len() == SessionKey::LENGTH - Self::TOMBSTONE.len();
@@ -175,13 +174,13 @@ impl StoredKey {
             .flatten()
     }
 
-    /// What tells the key of a tombstone from that of another: 32 hexadecimal digits.
+    /// Returns the 32 hexadecimal digits that distinguish the key of one tombstone from that of another.
     #[cfg(feature = "web")]
     pub(crate) fn digits(&self) -> &str {
         &self.as_str()[Self::TOMBSTONE.len()..]
     }
 
-    /// As the database gives it.
+    /// Reads a stored key from the database.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let stored = text.as_bytes().try_into().ok().filter(|_| text.is_ascii())?;
         Some(Self(stored))

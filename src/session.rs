@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::key::StoredKey;
 
-/// The name of a session for pages: a page can show it, and send it back to end the session. It does not work as a key.
+/// The public name of a session. A page can show it, and send it back to end the session. It does not work as a key.
 ///
-/// 32 lower-case hexadecimal characters: the first 128 bits of the SHA-256 of a fixed text and the stored key.
-/// [`Sessions::rotate`](crate::Sessions::rotate) changes it with the key.
+/// It has 32 lower-case hexadecimal characters: the first 128 bits of the SHA-256 of a fixed text and the stored key.
+/// [`Sessions::rotate`](crate::Sessions::rotate) changes it together with the key.
 ///
 /// # Examples
 ///
@@ -90,23 +90,24 @@ impl fmt::Debug for SessionHandle {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Session {
-    /// The name of the session on a page. It is no key.
+    /// The public name of the session. It is not a key.
     pub handle: SessionHandle,
-    /// The value; `None` if the session was generated without one and none was set.
+    /// The value; `None` if the session was generated without one and none has been set.
     pub value: Option<String>,
     /// The owner, for example a user's id; `None` if the session has none.
     pub owner: Option<String>,
-    /// Its name on a page, for example "Firefox on Linux"; `None` if it has none.
+    /// The label of the session on a page, for example "Firefox on Linux"; `None` if it has none.
     pub label: Option<String>,
-    /// When it was generated, by the database's clock.
+    /// When the session was generated, by the database's clock.
     pub created: DateTime<Utc>,
-    /// When it was last written, by the database's clock: by any operation that writes, a
-    /// [`touch`](crate::Sessions::touch) included if it wrote. Reads do not count. A session that was never written
-    /// since it was generated has the time of `created` here.
+    /// When the session was last written, by the database's clock. Every operation that writes counts, and so does a
+    /// [`touch`](crate::Sessions::touch) if it wrote. Reads do not count. If the session was not written since it was
+    /// generated, this is the same as `created`.
     pub used: DateTime<Utc>,
-    /// When it expires unless it is prolonged, by the database's clock.
+    /// When the session expires unless it is prolonged, by the database's clock.
     pub expires: DateTime<Utc>,
-    /// The rest of its period, by the database's clock: more than zero, and never more than the caller asked for.
+    /// The rest of the session's period, by the database's clock. It is more than zero, and never more than the caller
+    /// asked for.
     pub left: TimeDelta,
 }
 
@@ -130,15 +131,15 @@ impl fmt::Debug for Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
-    /// The name of the session on a page.
+    /// The public name of the session.
     pub handle: SessionHandle,
-    /// Its name on a page, for example "Firefox on Linux"; `None` if it has none.
+    /// The label of the session on a page, for example "Firefox on Linux"; `None` if it has none.
     pub label: Option<String>,
-    /// When it was generated, by the database's clock.
+    /// When the session was generated, by the database's clock.
     pub created: DateTime<Utc>,
-    /// When it was last written: see [`Session::used`].
+    /// When the session was last written: see [`Session::used`].
     pub used: DateTime<Utc>,
-    /// When it expires unless it is prolonged, by the database's clock.
+    /// When the session expires unless it is prolonged, by the database's clock.
     pub expires: DateTime<Utc>,
 }
 
@@ -169,31 +170,32 @@ pub struct NewSession<'a> {
 }
 
 impl<'a> NewSession<'a> {
-    /// A session without a value, an owner or a label, which lives for the store's default period.
+    /// Returns the properties of a session without a value, an owner or a label, which lives for the store's default
+    /// period.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value.
+    /// Sets the value.
     pub fn value(mut self, value: &'a str) -> Self {
         self.value = Some(value);
         self
     }
 
-    /// The owner: at most 255 bytes, without NUL.
+    /// Sets the owner: at most 255 bytes, without NUL.
     pub fn owner(mut self, owner: &'a str) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// What to call it on a page, for example "Firefox on Linux": at most 255 bytes, without NUL.
+    /// Sets the label of the session on a page, for example "Firefox on Linux": at most 255 bytes, without NUL.
     pub fn label(mut self, label: &'a str) -> Self {
         self.label = Some(label);
         self
     }
 
-    /// How long it lives, instead of the store's default period. A zero or negative period is legal: the session starts
-    /// expired.
+    /// Sets how long the session lives, instead of the store's default period. A zero or negative period is allowed:
+    /// the session is then expired from the start.
     pub fn period(mut self, period: TimeDelta) -> Self {
         self.period = Some(period);
         self
@@ -212,10 +214,10 @@ impl fmt::Debug for NewSession<'_> {
     }
 }
 
-/// The effect of a write on the time at which a session expires. No write carries it past the
-/// [longest life](crate::Builder::max_lifetime) that was set.
+/// The effect of a write on the time at which a session expires. No write prolongs a session past its [longest
+/// life](crate::Builder::max_lifetime), if one is set.
 ///
-/// [`Now::set`](crate::Now::set) keeps the meaning of the original: there `None` is [`Default`](Self::Default).
+/// In [`Now::set`](crate::Now::set), `None` means [`Default`](Self::Default), as in the OCaml original.
 ///
 /// # Examples
 ///
@@ -234,29 +236,29 @@ impl fmt::Debug for NewSession<'_> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// The session expires when the store's default period is over, from now.
+    /// The session expires after the store's default period, from now.
     Default,
-    /// The session expires when this period is over, from now. A zero or negative period ends it, except in a
-    /// [`touch`](crate::Sessions::touch), which never shortens.
+    /// The session expires after this period, from now. A zero or negative period ends it, except in a
+    /// [`touch`](crate::Sessions::touch), which never shortens a session.
     After(TimeDelta),
     /// The session expires when it would have expired without the write, or at the end of its longest life if that is
     /// earlier.
     Keep,
 }
 
-/// As [`Now`](crate::Now) has it: `None` is the default period.
+/// As in [`Now`](crate::Now), `None` is the default period.
 impl From<Option<TimeDelta>> for Expiry {
     fn from(period: Option<TimeDelta>) -> Self {
         period.map_or(Self::Default, Self::After)
     }
 }
 
-/// How many sessions a store holds: [`Sessions::count`](crate::Sessions::count).
+/// How many sessions a store holds, as [`Sessions::count`](crate::Sessions::count) returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionCount {
-    /// Those that can be used.
+    /// The sessions that can be used.
     pub live: u64,
-    /// Those that [`Sessions::delete_expired`](crate::Sessions::delete_expired) has not deleted yet.
+    /// The expired sessions that [`Sessions::delete_expired`](crate::Sessions::delete_expired) has not deleted yet.
     pub expired: u64,
 }

@@ -1,8 +1,8 @@
-//! Parameters that other clients know. Each has an answer that names ours.
+//! Connection parameters of other PostgreSQL clients. The error for each one says what to use instead.
 
 use crate::error::Error;
 
-/// A setting of ours, the parameters of other clients in its place, and what to do.
+/// A setting of this crate, the parameters of other clients for the same purpose, and the advice.
 type Row = (&'static str, &'static [&'static str], &'static str);
 
 const OURS: [Row; 10] = [
@@ -17,58 +17,58 @@ const OURS: [Row; 10] = [
             "statement_cache_capacity",
             "statement_cache_size",
         ],
-        "the address does not say it. Behind a pooler in transaction mode use a DieselSession with \
+        "it cannot be set in the address. Behind a pooler in transaction mode use a DieselSession with \
          Builder::pgbouncer(true). An AsyncDieselSession needs session mode, or PgBouncer 1.21 or later with \
          max_prepared_statements",
     ),
     (
         "pool_size",
         &["connection_limit", "max_pool_size", "maxPoolSize", "pool_max_conns", "pool_size"],
-        "the address does not say it: use Builder::pool_size",
+        "it cannot be set in the address: use Builder::pool_size",
     ),
     (
         "min_idle",
         &["min_pool_size", "minPoolSize", "pool_min_conns"],
-        "the address does not say it: use Builder::min_idle",
+        "it cannot be set in the address: use Builder::min_idle",
     ),
     (
         "connection_timeout",
         &["connectTimeout", "connection_timeout", "loginTimeout", "pool_timeout"],
-        "the address does not say it: use Builder::connection_timeout",
+        "it cannot be set in the address: use Builder::connection_timeout",
     ),
     (
         "statement_timeout",
         &["command_timeout", "query_timeout", "socketTimeout", "socket_timeout", "statement_timeout"],
-        "the address does not say it: use Builder::statement_timeout",
+        "it cannot be set in the address: use Builder::statement_timeout",
     ),
     (
         "schema",
         &["currentSchema", "schema", "searchpath", "search_path"],
-        "the address does not say it: use Builder::schema",
+        "it cannot be set in the address: use Builder::schema",
     ),
     (
         "sslmode",
         &["ssl", "ssl-mode", "ssl_mode", "sslMode", "sslaccept", "tls"],
-        "say in the address sslmode=require, or sslmode=verify-full to verify the server's certificate",
+        "use sslmode=require, or sslmode=verify-full to verify the server's certificate",
     ),
     (
         "sslcert",
         &["sslidentity"],
-        "say in the address sslcert and sslkey, which name files of the certificate and its key",
+        "use sslcert and sslkey, which name the files of the certificate and its key",
     ),
     (
         "target_session_attrs",
         &["targetServerType", "target_server_type"],
-        "say in the address target_session_attrs=read-write",
+        "use target_session_attrs=read-write",
     ),
     (
         "conninfo",
         &["supa", "uselibpqcompat", "workaround"],
-        "a parameter of a hosting provider for another client: leave it out",
+        "the parameter of a hosting provider is for another client: leave it out",
     ),
 ];
 
-/// What to say of a parameter that is another client's.
+/// Returns the error for a parameter of another client, or `None` if no row names it.
 pub(super) fn refusal(keyword: &str) -> Option<Error> {
     let (setting, _, reason) = OURS.iter().find(|(_, theirs, _)| theirs.contains(&keyword))?;
     Some(Error::Configuration { setting, reason: (*reason).to_owned() })
@@ -88,7 +88,7 @@ mod tests {
         assert!(OURS.iter().flat_map(|(_, theirs, _)| *theirs).all(|keyword| seen.insert(keyword)));
     }
 
-    /// None is a keyword of libpq's, which would never be refused.
+    /// No row names a keyword of libpq, because those are never refused.
     #[test]
     fn every_parameter_is_refused_wherever_it_stands() {
         for (ours, theirs, reason) in OURS {

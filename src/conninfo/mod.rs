@@ -1,4 +1,4 @@
-//! How to reach a PostgreSQL server: libpq's connection strings and their parameters.
+//! The parameters of a connection to PostgreSQL, and libpq's connection strings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,10 +27,11 @@ pub(crate) use ssl_mode::SslMode;
 #[cfg(feature = "rustls")]
 pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 
-/// How to reach a PostgreSQL server: the parameters of `connect` in OCaml's `session-postgresql`, under their
-/// names, and whatever else a URL or a connection string of PostgreSQL's manual ("Connection Strings") can say.
+/// The parameters of a connection to a PostgreSQL server. The methods have the names of the parameters of `connect` in
+/// OCaml's `session-postgresql`. A connection string or a URL can set all parameters of "Connection Strings" in
+/// PostgreSQL's manual.
 ///
-/// What is set by a method goes before what a string said. `Debug` shows no password.
+/// A parameter that a method sets replaces the one from a string. `Debug` shows no password.
 ///
 /// # TLS
 ///
@@ -40,22 +41,22 @@ pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 ///
 /// | `sslmode` | the connection is encrypted | the server can be |
 /// |---|---|---|
-/// | `disable` | never | anybody |
-/// | `allow` | only if the server refuses the client without TLS | anybody |
-/// | `prefer` | unless the server has no TLS, TLS fails, or the server refuses the client over TLS | anybody |
-/// | `require` | always | anybody; with `sslrootcert` as for `verify-ca` |
+/// | `disable` | never | anyone |
+/// | `allow` | only if the server refuses the client without TLS | anyone |
+/// | `prefer` | unless the server has no TLS, TLS fails, or the server refuses the client over TLS | anyone |
+/// | `require` | always | anyone; with `sslrootcert` as for `verify-ca` |
 /// | `verify-ca` | always | any host with a certificate of an authority in `sslrootcert` |
 /// | `verify-full` | always | the host of that name (`host`), with a certificate of such an authority |
 ///
-/// **Use `verify-full`.** With `allow` and `prefer`, an attacker on the way can switch TLS off, and then reads all
+/// **Use `verify-full`.** With `allow` and `prefer`, an attacker on the network can switch TLS off, and then read all
 /// sessions. With `require` and no `sslrootcert`, an attacker can pose as the server.
 ///
-/// Without `sslmode` a remote host gets `require`, and never a connection in clear. For `localhost`, `127.0.0.0/8` and
-/// `::1` the default is `prefer`. If `hostaddr` is given, it decides whether the host is remote. A Unix socket has no TLS.
-/// Each host of a list is judged alone.
+/// Without `sslmode`, a remote host gets `require`, and never an unencrypted connection. For `localhost`, `127.0.0.0/8`
+/// and `::1` the default is `prefer`. If `hostaddr` is given, it decides whether the host is remote. A Unix socket has
+/// no TLS. The store decides this for each host of a list separately.
 ///
-/// Without the feature `rustls` the store refuses a remote host, unless the address says `sslmode=disable` or
-/// `Builder::establish_with` sees to TLS.
+/// Without the feature `rustls`, the store refuses a remote host. It accepts one if the address contains
+/// `sslmode=disable`, or if the function of `Builder::establish_with` handles TLS.
 ///
 /// | parameter | value |
 /// |---|---|
@@ -64,18 +65,18 @@ pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 /// | `sslcrl` | the file of the authorities' lists of revoked certificates |
 /// | `sslsni` | `0` keeps the host's name out of the handshake. The default is `1` |
 /// | `ssl_min_protocol_version`, `ssl_max_protocol_version` | `TLSv1.2` or `TLSv1.3`. The default is both |
-/// | `channel_binding` | `disable`, `prefer` (the default) or `require`: the server proves with SCRAM that nobody stands between |
+/// | `channel_binding` | `disable`, `prefer` (the default) or `require`: the server proves with SCRAM that no attacker intercepts the connection |
 ///
-/// All files are PEM. The store reads them once, when you build it. It looks for no file that you do not name: nothing in
-/// `~/.postgresql`, and no environment variable but those for `system` (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
+/// All files are PEM. The store reads them once, when you build it. It reads no file that you do not name: nothing in
+/// `~/.postgresql`. It reads no environment variables except `SSL_CERT_FILE` and `SSL_CERT_DIR`, for `system`.
 ///
 /// The store returns [`Error::Configuration`] for a file that it cannot use, and for a parameter that it cannot honour:
 /// `sslpassword`, `sslcompression=1`, `sslcrldir`, `sslkeylogfile`, `sslnegotiation=direct`, `sslcertmode=require`,
-/// `requirepeer`, `gssencmode=require`. If the handshake fails, the error of the pool says why.
+/// `requirepeer`, `gssencmode=require`. If the handshake fails, the pool's error contains the reason.
 ///
-/// It is stricter than libpq in four cases. A name counts only as a subject alternative name of the certificate, not as
-/// its common name. Certificates have version 3. After the `*` of a wildcard come at least two labels. A file that is named must
-/// be there.
+/// The store is stricter than libpq in four cases. A name counts only as a subject alternative name of the certificate,
+/// not as its common name. Certificates must have version 3. At least two labels must follow the `*` of a wildcard.
+/// Every file that you name must exist.
 ///
 /// # Examples
 ///
@@ -93,7 +94,7 @@ pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 /// # Ok::<(), diesel_session::Error>(())
 /// ```
 ///
-/// A server elsewhere, which must prove that it is `db.example`:
+/// A remote server, which must prove that it is `db.example`:
 ///
 /// ```no_run
 /// # #[cfg(feature = "rustls")]
@@ -109,76 +110,79 @@ pub(crate) use tls_parameters::{Roots, TlsParameters, TlsVersion};
 #[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct ConnectOptions {
-    /// Keyword and value, each keyword once.
+    /// Pairs of keyword and value. Each keyword occurs once.
     parameters: Vec<(String, String)>,
     require_ssl: bool,
     start_only: bool,
 }
 
 impl ConnectOptions {
-    /// What libpq takes without being told, its environment variables (`PGHOST`, ...) included, but for
-    /// `PGCONNECT_TIMEOUT`. With `AsyncDieselSession` no variable counts, and a host must be named.
+    /// Returns options without parameters. `DieselSession` then uses libpq's defaults and its environment variables
+    /// (`PGHOST`, ...), except `PGCONNECT_TIMEOUT`. `AsyncDieselSession` ignores these variables, so name a host.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The server's name, or the directory of its Unix socket; several, separated by commas.
+    /// Sets the server's name, or the directory of its Unix socket. Separate several hosts with commas.
     pub fn host(self, host: &str) -> Self {
         self.with("host", host)
     }
 
-    /// The server's address, which spares the look-up of its name.
+    /// Sets the server's IP address. This saves the lookup of its name.
     pub fn hostaddr(self, address: &str) -> Self {
         self.with("hostaddr", address)
     }
 
-    /// The server's port, or the extension of its Unix socket's name; several, separated by commas.
+    /// Sets the server's port, or the extension of its Unix socket's name. Separate several ports with commas.
     pub fn port(self, port: &str) -> Self {
         self.with("port", port)
     }
 
-    /// The database's name.
+    /// Sets the name of the database.
     pub fn dbname(self, name: &str) -> Self {
         self.with("dbname", name)
     }
 
-    /// The role to connect as.
+    /// Sets the role to connect as.
     pub fn user(self, name: &str) -> Self {
         self.with("user", name)
     }
 
-    /// The role's password.
+    /// Sets the role's password.
     pub fn password(self, password: &str) -> Self {
         self.with("password", password)
     }
 
-    /// Command-line options for the server's process, for example `-c search_path=app`.
+    /// Sets command-line options for the server's process, for example `-c search_path=app`.
     pub fn options(self, options: &str) -> Self {
         self.with("options", options)
     }
 
-    /// Accepted and ignored, as libpq does.
+    /// Ignores the parameter, as libpq does.
     pub fn tty(self, tty: &str) -> Self {
         let _ = tty;
         self
     }
 
-    /// Whether the connection must be encrypted: `sslmode=require`, unless a string says `verify-ca` or `verify-full`, or
-    /// to libpq its `PGSSLMODE`, which are stricter. Defaults to `false`: what libpq or a string says.
+    /// Sets whether the connection must be encrypted. Defaults to `false`: the other parameters decide.
     ///
-    /// With a service (`service`, or to libpq `PGSERVICE`) it is refused unless a string has an `sslmode`: the service's
-    /// own may be stricter, and is known to libpq alone.
+    /// `true` means `sslmode=require`. A stricter `verify-ca` or `verify-full` in a string stays, and so does one in
+    /// `PGSSLMODE` if libpq connects.
+    ///
+    /// With a service (`service`, or `PGSERVICE` if libpq connects), `true` is an error unless a string sets `sslmode`.
+    /// The service may set a stricter one, and only libpq can read it.
     pub fn requiressl(mut self, required: bool) -> Self {
         self.require_ssl = required;
         self
     }
 
-    /// A URL or a string of `keyword=value` pairs: its parameters are taken where none is set yet.
+    /// Adds the parameters of a URL or of a string of `keyword=value` pairs. A parameter that is already set stays as
+    /// it is.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a string that is neither. The error quotes nothing of it, since a
-    /// part of a password may have strayed anywhere.
+    /// [`Error::Configuration`] for a string that is neither. The error quotes nothing from the string, because a part
+    /// of a password may be anywhere in it.
     pub fn conninfo(mut self, text: &str) -> Result<Self, Error> {
         for (keyword, value) in parse::parse(text)? {
             if self.get(&keyword).is_none() {
@@ -188,7 +192,7 @@ impl ConnectOptions {
         Ok(self)
     }
 
-    /// Whether the store is built without waiting for the server: the first call that needs a connection
+    /// Sets whether to build the store without waiting for the server. Then the first call that needs a connection
     /// waits for it. Defaults to `false`.
     pub fn startonly(mut self, start_only: bool) -> Self {
         self.start_only = start_only;
@@ -199,12 +203,12 @@ impl ConnectOptions {
         self.start_only
     }
 
-    /// The string that libpq takes, with time limits where these options have none of their own: a server
-    /// that is gone or silent then ends a connection instead of blocking it.
+    /// Returns the string for libpq. It adds time limits if these options have none: a connection to a silent or
+    /// vanished server then ends with an error instead of blocking.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a NUL, which would end the string early; for a schema that cannot be.
+    /// [`Error::Configuration`] for a NUL, because it would end the string early, and for an invalid schema.
     #[cfg(feature = "postgres")]
     pub(crate) fn address(&self, settings: &ConnectionSettings) -> Result<String, Error> {
         let environment = |name: &str| std::env::var(name).ok();
@@ -212,8 +216,9 @@ impl ConnectOptions {
         parse::format(&options.parameters)
     }
 
-    /// These options with limits where they have none, and encrypted where that is asked for: `keepalives_count` under the
-    /// name that this client gives it, `environment` what it reads besides.
+    /// Returns these options with encryption if they ask for it, and with time limits if they have none.
+    /// `keepalives_count` is the client's name for that parameter. `environment` reads a variable of the client's
+    /// environment.
     fn with_limits(
         &self,
         keepalives_count: &str,
@@ -230,7 +235,7 @@ impl ConnectOptions {
                 options.parameters.push((keyword.to_owned(), value));
             }
         };
-        // libpq takes whole seconds, and one second as two.
+        // libpq takes whole seconds, and treats one second as two.
         let connect_timeout =
             settings.time_of_each(self.hosts(&environment)).as_millis().div_ceil(1_000).max(2);
         default("connect_timeout", connect_timeout.to_string());
@@ -244,7 +249,7 @@ impl ConnectOptions {
         options.encrypted(environment)
     }
 
-    /// How many of them are named; a service's are known to libpq alone.
+    /// Returns the number of hosts in these options. Only libpq knows the hosts of a service.
     fn hosts(&self, environment: impl Fn(&str) -> Option<String>) -> usize {
         let list = |keyword, name| self.get(keyword).map(str::to_owned).or_else(|| environment(name));
         let listed = |list: Option<String>| list.map_or(0, |list| list.split(',').count());
@@ -265,7 +270,7 @@ impl ConnectOptions {
 impl FromStr for ConnectOptions {
     type Err = Error;
 
-    /// Reads a URL or a string of `keyword=value` pairs: [`conninfo`](Self::conninfo).
+    /// Reads a URL or a string of `keyword=value` pairs, as [`conninfo`](Self::conninfo) does.
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::new().conninfo(text)
     }
@@ -273,7 +278,7 @@ impl FromStr for ConnectOptions {
 
 impl fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// What may stand in a log. Of the rest, some is secret and some may be.
+        /// The parameters that a log may show. The values of the others are secret, or can be.
         const SHOWN: [&str; 7] =
             ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"];
         let mut shown = f.debug_struct("ConnectOptions");

@@ -1,15 +1,15 @@
-//! PostgreSQL's connection strings, read and written.
+//! Reads and writes PostgreSQL's connection strings.
 //!
-//! libpq reads them too, but its errors quote what it could not read, and what it could not read may be a
-//! piece of a password (an unescaped `/`, `@` or blank in it). So strings are taken apart here, errors name
-//! no more than a place, and libpq sees only what is quoted by us.
+//! libpq reads them too, but its errors quote the part that it cannot read. That part may belong to a password, for
+//! example after an unescaped `/`, `@` or blank. So this module parses the strings itself, and its errors quote
+//! nothing. libpq gets only strings that this module has quoted.
 
 use super::keywords;
 use crate::error::Error;
 
 type Parameters = Vec<(String, String)>;
 
-/// Reads a URL or a string of `keyword=value` pairs. The last of a keyword counts, as in libpq.
+/// Reads a URL or a string of `keyword=value` pairs. If a keyword occurs twice, the last one counts, as in libpq.
 pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
     let rest = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"));
     let pairs = match rest {
@@ -18,7 +18,8 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Error> {
     };
     let mut parameters = Parameters::new();
     for (keyword, value) in pairs {
-        // The original's, which libpq has had no use for since it has `sslmode`; it reads one character of it.
+        // `requiressl` is a parameter of `session-postgresql`. libpq replaced it with `sslmode`, and reads only its
+        // first character.
         let (keyword, value) = match keyword.as_str() {
             "requiressl" if value.starts_with('1') => ("sslmode".to_owned(), "require".to_owned()),
             "requiressl" => ("sslmode".to_owned(), "prefer".to_owned()),
@@ -38,7 +39,7 @@ pub(super) fn format(parameters: &[(String, String)]) -> Result<String, Error> {
     let mut text = Vec::new();
     for (keyword, value) in parameters {
         if value.contains('\0') {
-            return Err(refused("a NUL character in a value"));
+            return Err(refused("a value contains a NUL character: remove it"));
         }
         let value = value.replace('\\', r"\\").replace('\'', r"\'");
         text.push(format!("{keyword}='{value}'"));
@@ -47,20 +48,21 @@ pub(super) fn format(parameters: &[(String, String)]) -> Result<String, Error> {
 }
 
 const UNENCODED: &str =
-    "a port that is no number, or an @ after the host: percent-encode @ : / ? # and % in a URL's other parts";
+    "a port is not a number, or an @ follows the host: percent-encode @ : / ? # and % in a URL's other parts";
 
 const UNKNOWN: &str =
-    "a keyword that libpq does not know: quote values with blanks, or percent-encode them in a URL";
+    "libpq does not know one of the keywords: quote values with blanks, or percent-encode them in a URL";
 
 fn refused(reason: &str) -> Error {
     Error::Configuration { setting: "conninfo", reason: reason.to_owned() }
 }
 
-/// What separates pairs: C's `isspace`, which knows no blanks but ASCII's. Rust's `trim` would take others from a value.
+/// The characters that separate pairs, as in C's `isspace`. All are ASCII. Rust's `trim` would also remove other blanks
+/// from a value.
 const BLANKS: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
-/// `keyword = value`, with blanks around the sign, values in single quotes, and backslashes before quotes
-/// and backslashes.
+/// Reads pairs of the form `keyword = value`. Blanks may surround the sign, values may be in single quotes, and a
+/// backslash may precede quotes and backslashes.
 fn parse_pairs(text: &str) -> Result<Parameters, Error> {
     let mut pairs = Parameters::new();
     let mut rest = text.trim_start_matches(BLANKS);
@@ -75,7 +77,7 @@ fn parse_pairs(text: &str) -> Result<Parameters, Error> {
     Ok(pairs)
 }
 
-/// One value, and what follows it.
+/// Returns one value, and the text after it.
 fn parse_value(text: &str) -> Result<(String, &str), Error> {
     let (quoted, body) = text.strip_prefix('\'').map_or((false, text), |body| (true, body));
     let mut value = String::new();
@@ -88,10 +90,10 @@ fn parse_value(text: &str) -> Result<(String, &str), Error> {
             other => value.push(other),
         }
     }
-    if quoted { Err(refused("a quoted value without its closing quote")) } else { Ok((value, "")) }
+    if quoted { Err(refused("a quoted value has no closing quote: add it")) } else { Ok((value, "")) }
 }
 
-/// `[user[:password]@][host[:port],...][/dbname][?keyword=value&...]`, each part percent-encoded.
+/// Reads `[user[:password]@][host[:port],...][/dbname][?keyword=value&...]`. Each part is percent-encoded.
 fn parse_url(rest: &str) -> Result<Parameters, Error> {
     let mut pairs = Parameters::new();
     let mut push = |keyword: &str, value: &str| -> Result<(), Error> {
@@ -113,24 +115,25 @@ fn parse_url(rest: &str) -> Result<Parameters, Error> {
     let hosts: Result<(Vec<_>, Vec<_>), _> = hosts.split(',').map(split_port).collect();
     let (names, ports) = hosts?;
     push("host", &names.join(","))?;
-    // Of two hosts without a port it is a comma, by which libpq sees whether a parameter names as many.
+    // For two hosts without ports the value is a comma: libpq checks that the lists of hosts and ports are equally
+    // long.
     push("port", &ports.join(","))?;
     push("dbname", dbname)?;
 
     for pair in query.split_terminator('&') {
         let (keyword, value) =
-            pair.split_once('=').ok_or_else(|| refused("a URL's parameter without a value"))?;
+            pair.split_once('=').ok_or_else(|| refused("a parameter of the URL has no value: add it"))?;
         match (keyword, value) {
             ("ssl", "true") => pairs.push(("sslmode".to_owned(), "require".to_owned())),
-            (_, value) if value.contains('=') => return Err(refused("two = in a URL's parameter")),
-            // One without a value is set all the same: to nothing.
+            (_, value) if value.contains('=') => return Err(refused("a URL's parameter has two =")),
+            // An empty value counts: it sets the parameter to an empty text.
             _ => pairs.push((decode(keyword)?, decode(value)?)),
         }
     }
     Ok(pairs)
 }
 
-/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+/// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn split_port(host: &str) -> Result<(&str, &str), Error> {
     let (name, port) = match host.strip_prefix('[') {
         Some(bracketed) => {
@@ -147,7 +150,7 @@ fn split_port(host: &str) -> Result<(&str, &str), Error> {
     Ok((name, port))
 }
 
-/// Undoes `%XX`.
+/// Decodes `%XX`.
 fn decode(text: &str) -> Result<String, Error> {
     let broken = || refused("a % in a URL that two hexadecimal digits of UTF-8 do not follow");
     let mut parts = text.split('%');
@@ -205,7 +208,7 @@ mod tests {
             expected(&[("host", "db"), ("password", r"it's \ all"), ("user", "a b"), ("dbname", "")])
         );
         assert_eq!(pairs("host=a host=b"), expected(&[("host", "b")]));
-        // No blanks but ASCII's, and of those the vertical tab as well.
+        // Only ASCII's blanks separate pairs, and the vertical tab is one of them.
         assert_eq!(pairs("user=\u{a0}\u{b}host=b"), expected(&[("user", "\u{a0}"), ("host", "b")]));
         assert_eq!(pairs("requiressl=10"), expected(&[("sslmode", "require")]));
         assert_eq!(pairs("  "), []);

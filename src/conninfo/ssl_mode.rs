@@ -1,4 +1,5 @@
-//! Whether a connection of the asynchronous store is encrypted: by the address's `sslmode`, and by where the server is.
+//! Decides whether a connection of the asynchronous store is encrypted. That depends on `sslmode` and on where the
+//! server is.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,7 +7,7 @@ use super::ConnectOptions;
 use super::asynchronous::refuse;
 use crate::error::Error;
 
-/// `sslmode`, as libpq has it.
+/// The values of `sslmode`, as in libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SslMode {
     Disable,
@@ -17,18 +18,18 @@ pub(crate) enum SslMode {
     VerifyFull,
 }
 
-/// How far away a host is.
+/// The place of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// On this machine, behind a socket that has no TLS.
     UnixSocket,
-    /// On this machine, as far as its address says.
+    /// On this machine, according to its address.
     Loopback,
     Remote,
 }
 
 impl ConnectOptions {
-    /// The `sslmode` that counts for these options of one host. A Unix socket has no TLS, as in libpq.
+    /// Returns the effective `sslmode` of these options, which name one host. A Unix socket has no TLS, as in libpq.
     pub(super) fn ssl_mode(&self) -> Result<SslMode, Error> {
         let place = self.place();
         let from_system = self.get("sslrootcert") == Some("system");
@@ -40,41 +41,42 @@ impl ConnectOptions {
             Some("verify-ca") => SslMode::VerifyCa,
             Some("verify-full") => SslMode::VerifyFull,
             Some(_) => {
-                let reason = "disable, allow, prefer, require, verify-ca or verify-full";
+                let reason = "use disable, allow, prefer, require, verify-ca or verify-full";
                 return refuse("sslmode", reason);
             }
             None if from_system => SslMode::VerifyFull,
-            // libpq's default would send everything in clear if the server, or somebody before it, says that it has no TLS.
+            // libpq's default, `prefer`, sends everything unencrypted if the server, or an attacker before it, says
+            // that it has no TLS.
             None if place == Place::Remote => SslMode::Require,
             None => SslMode::Prefer,
         };
         if from_system && mode != SslMode::VerifyFull {
-            // Anybody can have a certificate that some authority of the system has signed.
+            // Anyone can get a certificate that some authority of the system has signed.
             let reason = "the system's certificates need `sslmode=verify-full`: without it any host could be the server";
             return refuse("sslrootcert", reason);
         }
         Ok(if place == Place::UnixSocket { SslMode::Disable } else { mode })
     }
 
-    /// Checks that a connection in clear is allowed: these options of one host ask for no TLS, and the host is this machine
-    /// or they say `disable`.
+    /// Checks that these options, which name one host, allow an unencrypted connection. They do with `sslmode=disable`,
+    /// for a Unix socket, and for a loopback address if they do not ask for TLS.
     #[cfg(any(test, not(feature = "rustls")))]
     pub(super) fn check_without_tls(&self) -> Result<(), Error> {
         match (self.ssl_mode()?, self.place()) {
             (SslMode::Disable, _) | (SslMode::Allow | SslMode::Prefer, Place::Loopback) => Ok(()),
             (_, Place::Remote) => refuse(
                 "sslmode",
-                "the host is remote, and diesel-session was built without TLS: switch on its feature `rustls`, or say \
-                 `sslmode=disable` if nobody can listen on the way",
+                "the host is remote, and diesel-session was built without TLS: enable its feature `rustls`, or set \
+                 `sslmode=disable` if nobody can listen on the network",
             ),
             _ => refuse(
                 "sslmode",
-                "diesel-session was built without TLS: switch on its feature `rustls`, or say `sslmode=disable`",
+                "diesel-session was built without TLS: enable its feature `rustls`, or set `sslmode=disable`",
             ),
         }
     }
 
-    /// `hostaddr` decides if it is there, because the connection goes there.
+    /// Returns the place of the host. `hostaddr` decides if it is given, because the connection goes there.
     fn place(&self) -> Place {
         let host = self.get("host").unwrap_or_default();
         let address = self.get("hostaddr").unwrap_or_default();

@@ -1,17 +1,18 @@
-//! Whether a connection must be encrypted.
+//! Applies `requiressl`.
 
 use super::ConnectOptions;
 use crate::error::Error;
 
 impl ConnectOptions {
-    /// These options with what [`requiressl`](Self::requiressl) asks for; `environment` is what the client reads besides.
+    /// Returns these options with the `sslmode` that [`requiressl`](Self::requiressl) asks for. `environment` reads a
+    /// variable of the client's environment.
     pub(super) fn encrypted(self, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         if !self.require_ssl {
             return Ok(self);
         }
         let said = self.get("sslmode").map(str::to_owned);
         if said.is_none() && (self.get("service").is_some() || environment("PGSERVICE").is_some()) {
-            let reason = "a service may ask for a stricter sslmode: say in a string which it is";
+            let reason = "the service may ask for a stricter sslmode: set sslmode in the connection string";
             return Err(Error::Configuration { setting: "requiressl", reason: reason.to_owned() });
         }
         match said.or_else(|| environment("PGSSLMODE")).as_deref() {
@@ -26,7 +27,7 @@ mod tests {
     use super::ConnectOptions;
     use crate::error::Error;
 
-    /// Which one a connection with `requiressl` is given, in an environment.
+    /// Returns the `sslmode` of these options with `requiressl`, in an environment.
     fn sslmode(text: &str, environment: &[(&str, &str)]) -> Result<Option<String>, Error> {
         let environment = |name: &str| {
             environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())

@@ -1,4 +1,4 @@
-//! What an error means for the next call.
+//! What an error means for a retry.
 
 use diesel::result::DatabaseErrorKind;
 use diesel::result::Error::DatabaseError;
@@ -6,18 +6,18 @@ use diesel::result::Error::DatabaseError;
 use super::{Error, MigrationError};
 
 impl Error {
-    /// Whether the same call can succeed a moment later, without a change to the program, its settings or the database. For
-    /// example: the server restarts, the pool is exhausted, another transaction was in the way.
+    /// Whether the same call can succeed a moment later without a change to the program, its settings or the database.
+    /// For example, the server restarts, the pool is exhausted, or another transaction caused a conflict.
     ///
-    /// If the call [may have taken effect](Self::may_have_taken_effect), a second call may do it twice. SQLite's "database
-    /// is locked" is not among these errors, because Diesel does not tell it from others.
+    /// If the call [may have taken effect](Self::may_have_taken_effect), a second call may apply it twice. SQLite's
+    /// "database is locked" is not among these errors, because Diesel does not distinguish it from others.
     ///
     /// # Examples
     ///
     /// ```
     /// use diesel_session::{Error, MemorySession, Now, SessionKey};
     ///
-    /// /// A logout, of which the visitor is told only if it is done.
+    /// /// Signs a visitor out. Tell the visitor only after it returns `Ok`.
     /// fn log_out(sessions: &MemorySession, key: &SessionKey) -> Result<(), Error> {
     ///     let mut cleared = sessions.clear(key);
     ///     for _ in 0..3 {
@@ -56,10 +56,10 @@ impl Error {
         }
     }
 
-    /// Whether the call may have changed something in spite of the error. If not, nothing was written.
+    /// Whether the call may have changed something despite the error. If not, nothing was written.
     ///
-    /// The answer is yes for every [`Error::Database`] and [`Error::ReadOnly`]: before such an error the call may have lost
-    /// a connection on which it had written. On a connection that you hold, the error itself can be that loss.
+    /// Returns `true` for every [`Error::Database`] and [`Error::ReadOnly`], because the call may have written on a
+    /// connection that it lost before. On a connection that you hold, the error itself can be that loss.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
         matches!(

@@ -1,24 +1,25 @@
-//! Why the session table is not as it should be.
+//! The errors of migrations and of checks of the session table.
 
 use std::time::Duration;
 
 use super::BoxedError;
 
-/// Why the session table could not be brought to this version's form. Nothing was changed.
+/// The reason why the session table could not be brought to this version's form. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
-    /// Something else is called `session` here.
+    /// Something that is not a session table has the name `session`.
     #[error("`session` is not a session table that can be adopted: {reason}; {advice}")]
     #[non_exhaustive]
     NotOurs {
-        /// What tells it apart.
+        /// The difference from a session table.
         reason: String,
-        /// What to do on this database.
+        /// What to do, depending on the database.
         advice: &'static str,
     },
 
-    /// The session table is in another schema than the one that was meant, so that queries would use other sessions.
+    /// The connection finds the session table in another schema than the expected one, so queries would use other
+    /// sessions.
     #[error(
         "this connection finds `session` in {found}, and not in schema {expected}: name the schema that you mean \
          (`Builder::schema`, or `SessionTable::schema`), or put it first in the connection's search_path"
@@ -35,9 +36,9 @@ pub enum MigrationError {
     #[error("no schema of the connection's search_path exists: create one, or name one (`Builder::schema`)")]
     NoSchema,
 
-    /// The current role may not use the schema that was named.
+    /// The current role may not use the named schema.
     #[error(
-        "the current role may not use the schema {schema}: GRANT USAGE, to migrate also CREATE, ON SCHEMA to it"
+        "the current role may not use the schema {schema}: grant it USAGE on the schema, and CREATE to migrate"
     )]
     #[non_exhaustive]
     NoUsage {
@@ -45,7 +46,8 @@ pub enum MigrationError {
         schema: String,
     },
 
-    /// The table belongs to a role that the current role is not a member of, so that it could run that role's code.
+    /// The current role is not a member of the role that owns the table. The owner's code could run in the name of the
+    /// current role.
     #[error(
         "`{table}` belongs to the role {owner}, and the current role is not a member of it: migrate as that role; \
          a program that has only grants calls `check` instead"
@@ -58,7 +60,8 @@ pub enum MigrationError {
         owner: String,
     },
 
-    /// The table belongs to a role that nothing vouches for: it could run its own code in the current role's name.
+    /// The table belongs to a role that the checks do not accept. The owner could run its own code in the current
+    /// role's name.
     #[error(
         "`{table}` belongs to the role {owner}, which owns neither its schema nor the database and is no superuser: \
          if you trust that role, name it (`Builder::table_owner`, or `SessionTable::table_owner`)"
@@ -71,7 +74,7 @@ pub enum MigrationError {
         owner: String,
     },
 
-    /// The database's encoding cannot hold every text.
+    /// The encoding of the database cannot hold every text.
     #[error(
         "the database's encoding is {encoding}, which cannot hold every text: create a database with UTF8"
     )]
@@ -81,22 +84,22 @@ pub enum MigrationError {
         encoding: String,
     },
 
-    /// The table holds keys in clear, as that of OCaml's `session-postgresql` does, and the store keeps hashed
-    /// ones.
+    /// The table holds keys in clear, as the table of OCaml's `session-postgresql` does, and the store uses hashed
+    /// keys.
     #[error(
-        "the session table holds keys in clear: share it with OCaml services by `KeyStorage::Plain`, or, on PostgreSQL, hash them once and for all by `migrations::adopt`"
+        "the session table holds keys in clear: use `KeyStorage::Plain` to share it with OCaml services, or, on PostgreSQL, hash the keys with `migrations::adopt`, which you cannot undo"
     )]
     PlainKeys,
 
-    /// The store keeps keys in clear, and the table holds hashed ones.
+    /// The store uses keys in clear, and the table holds hashed keys.
     #[error(
         "the session table holds hashed keys, which a store with `KeyStorage::Plain` would never find: use `KeyStorage::Hashed`"
     )]
     HashedKeys,
 
-    /// The migrations were run, and the table is gone since.
+    /// The migrations were run, and then the table was dropped.
     #[error(
-        "the session table was made and then dropped: `migrations::revert` until no migration is recorded, then migrate"
+        "the session table was created and then dropped: call `migrations::revert` until no migration is recorded, then migrate"
     )]
     TableDropped,
 
@@ -112,19 +115,19 @@ pub enum MigrationError {
         versions: Vec<String>,
     },
 
-    /// Other transactions held locks on the table for as long as the migration tried to lock it, 4.5 seconds. The next
-    /// start tries again.
+    /// Other transactions held locks on the table for 4.5 seconds, as long as the migration tried to lock it. The next
+    /// start of the program tries again.
     #[error(
         "the session table is in use: other transactions held locks on it for {waited:?}; end them (pg_locks and \
          pg_stat_activity show which) and migrate again"
     )]
     #[non_exhaustive]
     TableBusy {
-        /// How long the migration tried.
+        /// How long the migration tried to lock the table.
         waited: Duration,
     },
 
-    /// A statement of a migration failed, or its bookkeeping.
+    /// A statement of a migration failed, or an access to its record.
     #[error("a migration of the session table failed, and nothing was changed")]
     #[non_exhaustive]
     Failed {

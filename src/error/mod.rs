@@ -1,4 +1,4 @@
-//! What can go wrong, and what to do next. No error shows a key, a value or a password.
+//! The errors of this crate. Each says what happened and what to do. No error shows a key, a value or a password.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub use migration::MigrationError;
 
 pub(crate) type BoxedError = Box<dyn StdError + Send + Sync>;
 
-/// Why an operation did not do what was asked.
+/// The reason why an operation failed.
 ///
 /// # Examples
 ///
@@ -36,11 +36,11 @@ pub enum Error {
     #[error("there is no live session under this key")]
     NotFound,
 
-    /// The session is live but was generated without a value, and none was set since.
+    /// The session is live, but it was generated without a value, and no value has been set since.
     #[error("the session has no value yet")]
     NotSet,
 
-    /// The value is no longer the expected one, because another request has set it. Nothing was written.
+    /// The value is not the expected one, because another request has set it. Nothing was written.
     #[error("another request changed the session's value: read it again, then decide")]
     Changed,
 
@@ -55,15 +55,15 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The value holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
+    /// The value contains a NUL character, which PostgreSQL cannot store in a text. Nothing was written.
     #[error("the value has a NUL at byte {position}, which text columns cannot hold: encode the value")]
     ValueHasNul {
-        /// Where the first NUL is, in bytes from the start.
+        /// The offset of the first NUL, in bytes.
         position: usize,
     },
 
     /// The period is longer than a database can hold as a date. Nothing was written.
-    #[error("the period of {} days is out of range: at most {} days, either way", period.num_days(), limit.num_days())]
+    #[error("the period of {} days is out of range: use at most {} days, positive or negative", period.num_days(), limit.num_days())]
     PeriodOutOfRange {
         /// The period that was asked for.
         period: TimeDelta,
@@ -72,7 +72,7 @@ pub enum Error {
     },
 
     /// The owner's name is too long. Nothing was written.
-    #[error("the owner has {size} bytes, and a name has at most {limit}: use an identifier")]
+    #[error("the owner has {size} bytes, more than the limit of {limit}: use a shorter identifier")]
     OwnerTooLong {
         /// The name's size, in bytes.
         size: usize,
@@ -80,20 +80,20 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The owner's name holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
-    #[error("the owner has a NUL at byte {position}, which text columns cannot hold")]
+    /// The owner's name contains a NUL character, which PostgreSQL cannot store in a text. Nothing was written.
+    #[error("the owner has a NUL at byte {position}, which text columns cannot hold: leave it out")]
     OwnerHasNul {
-        /// Where the first NUL is, in bytes from the start.
+        /// The offset of the first NUL, in bytes.
         position: usize,
     },
 
-    /// The owner's name starts with U+0001. The store marks the owners of sessions that are being renewed with this
-    /// character. Nothing was written.
+    /// The owner's name starts with U+0001. The store uses this character to mark the owners of sessions that are being
+    /// renewed. Nothing was written.
     #[error("the owner starts with U+0001, which marks sessions that are being renewed: use an identifier")]
     OwnerReserved,
 
-    /// The owner has as many live sessions as this store allows. Nothing was written.
-    #[error("the owner has {limit} live sessions already: end one of them first")]
+    /// The owner already has as many live sessions as this store allows. Nothing was written.
+    #[error("the owner already has {limit} live sessions: end one of them first")]
     OwnerLimit {
         /// The limit: [`OwnerLimit::Refuse`](crate::OwnerLimit::Refuse).
         limit: u32,
@@ -104,11 +104,11 @@ pub enum Error {
     #[non_exhaustive]
     #[error("the field {field} holds neither text nor a number: name a field inside it, as a JSON pointer")]
     NotText {
-        /// The field, as `owner_from` or `label_from` has it.
+        /// The field, as named in `owner_from` or `label_from`.
         field: String,
     },
 
-    /// The data are nested so deeply that they could be saved, but not loaded. Nothing was written.
+    /// The data are nested so deeply that the store could save them, but not load them. Nothing was written.
     #[cfg(feature = "web")]
     #[error(
         "the session's data are nested more than {limit} levels deep, and could not be loaded again: flatten them"
@@ -119,7 +119,7 @@ pub enum Error {
     },
 
     /// The label is too long. Nothing was written.
-    #[error("the label has {size} bytes, and a label has at most {limit}: shorten it")]
+    #[error("the label has {size} bytes, more than the limit of {limit}: shorten it")]
     LabelTooLong {
         /// The label's size, in bytes.
         size: usize,
@@ -127,17 +127,17 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The label holds a NUL character, which PostgreSQL's text cannot. Nothing was written.
+    /// The label contains a NUL character, which PostgreSQL cannot store in a text. Nothing was written.
     #[error("the label has a NUL at byte {position}, which text columns cannot hold: leave it out")]
     LabelHasNul {
-        /// Where the first NUL is, in bytes from the start.
+        /// The offset of the first NUL, in bytes.
         position: usize,
     },
 
-    /// The function of an update called the store that it updates, a clone of it, or the same options on a connection. That
-    /// call did nothing.
+    /// The function of an update called the store of the update, a clone of it, or the same options on a connection.
+    /// That call did nothing.
     #[error(
-        "the function of an update called the store that it updates, and would wait for itself: call it before or after"
+        "the function of an update called the store that runs the update, which would deadlock: call it before or after"
     )]
     WithinUpdate,
 
@@ -146,7 +146,7 @@ pub enum Error {
     #[error("the value cannot be written as JSON: use strings as the keys of its maps")]
     NotJson,
 
-    /// The text is no JSON of the expected type. The session is left as it is.
+    /// The text is not JSON of the expected type. The session stays as it is.
     #[cfg(feature = "json")]
     #[non_exhaustive]
     #[error(
@@ -160,23 +160,23 @@ pub enum Error {
         column: usize,
     },
 
-    /// A setting of the builder or a parameter of the connection cannot be used.
+    /// A setting of the builder, or a parameter of the connection, cannot be used.
     #[error("{setting}: {reason}")]
     #[non_exhaustive]
     Configuration {
         /// The setting's name.
         setting: &'static str,
-        /// Why it cannot be used, and which values can.
+        /// The reason why it cannot be used, and the values that can.
         reason: String,
     },
 
-    /// No connection came free, or none could be made, within the connection timeout.
-    #[error("no database connection within {waited:?}: is the server up, and the pool large enough?")]
+    /// No connection was free, or none could be opened, within the connection timeout.
+    #[error("no database connection within {waited:?}: check the server and the size of the pool")]
     #[non_exhaustive]
     PoolTimeout {
         /// How long the call waited.
         waited: Duration,
-        /// The pool's error, with the reason of the last connection that failed.
+        /// The pool's error, with the reason why the last connection failed.
         source: BoxedError,
     },
 
@@ -188,45 +188,44 @@ pub enum Error {
     )]
     TransactionPooler,
 
-    /// The connection was lost during the call, and no other came in time. A write may have taken effect.
-    #[error("the database connection was lost, and none came in its place; a write may have taken effect")]
+    /// The connection was lost during the call, and the store got no other one in time. A write may have taken effect.
+    #[error("the database connection was lost, and no other was available; a write may have taken effect")]
     #[non_exhaustive]
     ConnectionLost {
-        /// The error that the lost connection gave.
+        /// The error of the lost connection.
         source: diesel::result::Error,
     },
 
-    /// The connection was lost during the change, which may have taken effect or not. The store did not repeat it, because
-    /// that could do it twice. Read the session again, then decide.
+    /// The connection was lost during the change, which may have taken effect or not. The store did not retry, because
+    /// a retry could apply the change twice. Read the session again, then decide.
     #[error(
         "the database connection was lost, and the change may have taken effect or not: read the session again"
     )]
     #[non_exhaustive]
     OutcomeUnknown {
-        /// The error that the lost connection gave.
+        /// The error of the lost connection.
         source: diesel::result::Error,
     },
 
-    /// The connection of an `update` was lost after its function had run, each time. Nothing was written. The function
-    /// runs three times at most, and fewer times on a pool of fewer connections.
+    /// The connection of an `update` was lost each time after its function had run. Nothing was written. The function
+    /// runs at most three times, and fewer times on a smaller pool.
     #[error(
-        "the connection was lost after the update's function had run, {runs} times, and nothing was written: if the \
-         function is slow, the server's idle_in_transaction_session_timeout or transaction_timeout ends its transaction"
+        "the connection was lost after the update's function had run {runs} times; nothing was written: if it is slow, \
+         raise the server's idle_in_transaction_session_timeout and transaction_timeout, which end its transaction"
     )]
     #[non_exhaustive]
     Interrupted {
-        /// How often the function ran.
+        /// How many times the function ran.
         runs: u32,
-        /// The error that the last lost connection gave.
+        /// The error of the connection that was lost last.
         source: diesel::result::Error,
     },
 
-    /// Every connection that the pool could give is read-only: the server is a standby, or
-    /// `default_transaction_read_only` is on, as some providers set it when a disk is full. Nothing was written, unless the
-    /// same call had lost a connection before. For a second after that a call tries one connection only, so it can fail
-    /// although another would serve.
+    /// Every connection that the pool gave is read-only. The server is a standby, or `default_transaction_read_only` is
+    /// on: some providers set it when a disk is full. Nothing was written, unless the same call had lost a connection
+    /// before. For one second after this error, a call tries only one connection, and can fail although another works.
     #[error(
-        "the database server takes no writes: wait for a failover to end, or look at default_transaction_read_only"
+        "the database server is read-only: wait for the failover to end, or check default_transaction_read_only"
     )]
     #[non_exhaustive]
     ReadOnly {
@@ -234,53 +233,54 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// `clear_owner` failed after some of its batches. The sessions that it ended stay ended: call it again for the rest.
-    #[error("{ended} sessions were ended, and then the database failed: end the rest by another call")]
+    /// `clear_owner` failed after some of its batches. The sessions that it ended stay ended. Call it again for the
+    /// rest.
+    #[error("{ended} sessions were ended, then the database failed: call `clear_owner` again for the rest")]
     #[non_exhaustive]
     PartlyCleared {
-        /// How many live sessions were ended. A batch whose answer was lost is not counted.
+        /// How many live sessions were ended, without those of a batch that got no answer.
         ended: usize,
-        /// Why the next batch failed.
+        /// The error of the next batch.
         source: Box<Error>,
     },
 
-    /// The server took the request and did not answer in time. A write may yet take effect.
-    #[error("the database server did not answer within {waited:?}; a write may yet take effect")]
+    /// The server got the request and did not answer in time. A write may still take effect.
+    #[error("the database server did not answer within {waited:?}; a write may still take effect")]
     #[non_exhaustive]
     ServerTimeout {
         /// How long the call waited.
         waited: Duration,
     },
 
-    /// The session table is not there.
-    #[error("the session table is missing: run the migrations, the store's `migrate`, at startup")]
+    /// The session table does not exist.
+    #[error("the session table is missing: run `migrate` at startup")]
     #[non_exhaustive]
     MissingTable {
         /// The database's own error.
         source: diesel::result::Error,
     },
 
-    /// The database accepted an INSERT and kept no row, several times.
+    /// The database accepted several INSERTs, but kept no row.
     #[error(
-        "the database kept none of {attempts} new sessions: look for a trigger or rule on the session table"
+        "the database accepted {attempts} INSERTs but kept no row: look for a trigger or rule on the session table"
     )]
     #[non_exhaustive]
     NotInserted {
-        /// How many INSERTs were tried, each with another key.
+        /// How many INSERTs were tried. Each had another key.
         attempts: u32,
     },
 
-    /// The database accepted a DELETE and kept the rows, several times.
+    /// The database accepted several DELETEs, but kept the rows.
     #[error(
-        "the database kept {sessions} sessions that were to end: look for a trigger, rule or policy on the session table"
+        "the database did not delete {sessions} sessions: look for a trigger, rule or policy on the session table"
     )]
     #[non_exhaustive]
     NotDeleted {
-        /// How many are left.
+        /// How many sessions are left.
         sessions: u64,
     },
 
-    /// The database failed or refused. `source` is Diesel's error.
+    /// The database failed, or refused the query. `source` is Diesel's error.
     #[error("the database failed")]
     Database(#[from] diesel::result::Error),
 
@@ -292,7 +292,7 @@ pub enum Error {
     #[error("the operating system gave no {what}")]
     #[non_exhaustive]
     System {
-        /// The thing that it refused.
+        /// The thing that it did not give.
         what: &'static str,
         /// The operating system's error.
         source: BoxedError,

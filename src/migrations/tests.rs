@@ -1,4 +1,4 @@
-//! The tables that the migrations make, against the schemas that the queries are typed by.
+//! Compares the tables that the migrations make with the schemas that type the queries.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::debug_query;
@@ -10,10 +10,10 @@ use crate::key::KeyStorage;
 use crate::postgres::table as postgres;
 use crate::sqlite::table as sqlite;
 
-/// When a session was created, expires, and was last used.
+/// When a session was created, when it expires, and when it was last used.
 type Dates<T> = (T, T, Option<T>);
 
-/// Its value, owner and label.
+/// A session's value, owner and label.
 type Texts = (Option<String>, Option<String>, Option<String>);
 
 #[derive(QueryableByName)]
@@ -22,7 +22,7 @@ struct Column {
     name: String,
 }
 
-/// The columns that a schema selects, by name, out of the SQL that Diesel makes of them.
+/// Returns the columns that a schema selects, by name. Reads them from the SQL that Diesel makes.
 fn selected(sql: &str) -> Vec<String> {
     let sql = sql.replace(['`', '"'], "");
     let (columns, _) = sql.split_once(" -- ").expect("Diesel's marker of the parameters");
@@ -47,7 +47,7 @@ fn the_postgres_schema_is_the_table() {
     let real: Vec<Column> = diesel::sql_query(real).load(&mut conn).unwrap();
     assert_eq!(selected(&debug_query::<diesel::pg::Pg, _>(&session::all_columns).to_string()), names(real));
 
-    // Each column reads as the type that the schema gives it, and is null where the schema says so.
+    // Each column has the type of the schema, and is null where the schema allows it.
     let insert =
         "INSERT INTO session (session_key, expire_date) VALUES (repeat('k', 40), '2000-01-01 10:30:00+00')";
     diesel::sql_query(insert).execute(&mut conn).unwrap();

@@ -1,4 +1,4 @@
-//! The connection of diesel-async, which does not block.
+//! Queries and transactions on diesel-async's connection, which does not block.
 
 use std::pin::pin;
 
@@ -46,8 +46,7 @@ impl RunQuery for AsyncPgConnection {
     }
 }
 
-/// The first of the rows that a connection was asked for. What was asked is written down by then, and takes no room in
-/// the future.
+/// Returns the first row of a query. The query is serialized before this call, so it takes no room in the future.
 pub(crate) fn row<R, T, W, S>(rows: impl QueryFuture<S>) -> impl QueryFuture<Option<R>>
 where
     S: Stream<Item = QueryResult<W>> + Send,
@@ -60,7 +59,7 @@ where
     }
 }
 
-/// All of them.
+/// Returns all rows of a query.
 pub(crate) fn rows<R, T, W, S>(rows: impl QueryFuture<S>) -> impl QueryFuture<Vec<R>>
 where
     S: Stream<Item = QueryResult<W>> + Send,

@@ -1,4 +1,4 @@
-//! The server process that a connection learned of at its login.
+//! The id of the server process that serves a connection, as the server sends it at the login.
 
 use std::io;
 use std::pin::Pin;
@@ -9,15 +9,15 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// The number of that process. PostgreSQL sends it for later requests to cancel. A pooler makes up a number, because any
-/// process may serve the connection.
+/// Returns the id of that process. PostgreSQL sends it for later requests to cancel. A pooler makes up an id, because
+/// any process may serve the connection.
 ///
-/// tokio-postgres does not show the number, but writes it into a request to cancel. This function has the request written
-/// into memory, and sends it to no server.
+/// tokio-postgres does not expose the id, but writes it into a request to cancel. This function lets it write the
+/// request into memory, and sends nothing to a server.
 pub(super) fn process_at_login(conn: &AsyncPgConnection) -> Option<i32> {
     let mut request = Memory(Vec::new());
     conn.cancel_token().cancel_query_raw(&mut request, InClear).now_or_never()?.ok()?;
-    // The last eight bytes are the process and the secret that came with it.
+    // The last eight bytes are the id of the process and its secret.
     let (rest, _secret) = request.0.split_last_chunk::<4>()?;
     rest.last_chunk().copied().map(i32::from_be_bytes)
 }
@@ -53,7 +53,7 @@ impl AsyncWrite for Memory {
     }
 }
 
-/// Nothing leaves the memory, so nothing is encrypted.
+/// A connection without encryption, because nothing leaves the memory.
 struct InClear;
 
 impl<'a> TlsConnect<&'a mut Memory> for InClear {

@@ -1,4 +1,4 @@
-//! What opens connections to one host.
+//! Opens connections to one host, with or without TLS.
 
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
@@ -16,7 +16,7 @@ pub(crate) struct Connector(Route);
 
 #[derive(Clone)]
 enum Route {
-    /// By a function that sees to TLS itself; with its address.
+    /// The application's function, which handles TLS itself, and the address that it gets.
     Function(Establish, String),
     InClear(String),
     #[cfg(feature = "rustls")]
@@ -24,11 +24,13 @@ enum Route {
 }
 
 impl Connector {
-    /// One for each host that the options name. `establish` is the application's own function, if it has one.
+    /// Returns one connector for each host in the options. `establish` is the application's own function, if it has
+    /// one.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for options that cannot be honoured, files of certificates included.
+    /// [`Error::Configuration`] for options that the store cannot honour, and for files of certificates that it cannot
+    /// use.
     pub(crate) fn for_each_host(
         options: &ConnectOptions,
         settings: &ConnectionSettings,
@@ -41,7 +43,7 @@ impl Connector {
         options.asynchronous_addresses(settings)?.into_iter().map(Self::to).collect()
     }
 
-    /// One that calls a function with this address.
+    /// Returns a connector that calls a function with this address.
     pub(crate) fn by(establish: Establish, address: String) -> Self {
         Self(Route::Function(establish, address))
     }
@@ -59,8 +61,8 @@ impl Connector {
         Ok(Self(connector.map_or(Route::InClear(text), |connector| Route::Tls(Box::new(connector)))))
     }
 
-    /// Cancels what a connection to any of these hosts does. Those with TLS have the same parameters, and what cancels over
-    /// TLS goes in clear to a host without it.
+    /// Returns what cancels the query of a connection to any of these hosts. All hosts with TLS have the same TLS
+    /// parameters. If one host has TLS, the result cancels over TLS, and unencrypted at a host without TLS.
     pub(crate) fn cancel_of_all(hosts: &[Self]) -> Cancel {
         let over_tls = hosts.iter().find_map(|host| match &host.0 {
             Route::Function(..) | Route::InClear(_) => None,

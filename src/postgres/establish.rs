@@ -1,4 +1,4 @@
-//! Connections of diesel-async to PostgreSQL.
+//! Opens connections of diesel-async to PostgreSQL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::connector::Connector;
 use super::pooler::Poolers;
 use crate::options::ConnectionSettings;
 
-/// Makes connections to the first host that takes one in time, and sets them up.
+/// Returns a manager that opens each connection to the first host that accepts it in time, and sets it up.
 pub(crate) fn manager(
     connectors: Vec<Connector>,
     settings: &ConnectionSettings,
@@ -23,7 +23,8 @@ pub(crate) fn manager(
     let (settings, limit) = (settings.clone(), settings.time_of_each(connectors.len()));
     let hosts = Arc::new((connectors, settings, poolers));
     let mut config = ManagerConfig::default();
-    // The store replaces a connection that broke in the pool: a test would cost a round trip for each call.
+    // The pool tests no connection, because a test costs one round trip for each call. The store replaces a connection
+    // that broke in the pool.
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let hosts = Arc::clone(&hosts);
@@ -40,11 +41,11 @@ pub(crate) fn manager(
         }
         .boxed()
     });
-    // Every address is in the closure.
+    // The URL is empty because the closure has every address.
     AsyncDieselConnectionManager::new_with_config(String::new(), config)
 }
 
 async fn in_time<T>(limit: Duration, made: impl Future<Output = ConnectionResult<T>>) -> ConnectionResult<T> {
-    let late = |_| Err(BadConnection(format!("the server did not take the connection within {limit:?}")));
+    let late = |_| Err(BadConnection(format!("the server did not accept the connection within {limit:?}")));
     timeout(limit, made).await.unwrap_or_else(late)
 }

@@ -1,4 +1,4 @@
-//! Diesel's own connection, which blocks.
+//! Queries on Diesel's own connection, which blocks.
 
 use std::future::ready;
 
@@ -43,7 +43,8 @@ struct SetUp(ConnectionSettings);
 impl CustomizeConnection<PgConnection, ConnectionError> for SetUp {
     fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), ConnectionError> {
         if self.0.pgbouncer {
-            // In transaction mode, what is prepared by name or set may be another client's by the next call.
+            // In transaction mode, another client may have this server connection by the next call, with its settings
+            // and its named prepared statements.
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         }
         let statements = set_up(&self.0);

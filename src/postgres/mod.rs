@@ -34,11 +34,12 @@ pub(crate) use run_query::RunQuery;
 
 use crate::options::ConnectionSettings;
 
-/// Under this isolation a statement sees what another transaction committed before it got its lock.
+/// At this isolation level, a statement that waited for a lock sees what the other transaction committed.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-/// The statements that set up a new connection: its statement timeout, unless the role, the environment or the caller's
-/// options have set one, and the schema of its tables.
+/// Returns the statements that set up a new connection. They set the schema of its tables, and a statement timeout
+/// unless the role, the environment or the caller's options have set one. A connection through PgBouncer gets no
+/// timeout.
 fn set_up(settings: &ConnectionSettings) -> Vec<String> {
     let milliseconds = settings.statement_timeout.as_millis();
     let timeout = format!(

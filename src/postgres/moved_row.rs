@@ -1,4 +1,5 @@
-//! A row that moves to another key, because a database may let no key be updated; and one that leaves another beside it.
+//! Statements that move a row to another key, or that write a second row beside it. A move deletes and inserts, because
+//! a database may not allow an update of the key.
 
 use diesel::backend::Backend;
 use diesel::data_types::PgInterval;
@@ -15,7 +16,7 @@ use crate::options::Period;
 diesel::table! {
     use diesel::sql_types::{Nullable, Text, Timestamptz};
 
-    /// What the DELETE returned.
+    /// The row that the DELETE returned.
     moved (created_on) {
         created_on -> Timestamptz,
         expire_date -> Timestamptz,
@@ -25,7 +26,7 @@ diesel::table! {
     }
 }
 
-/// What the DELETE returns: the columns of `moved`, in their order.
+/// The columns that the DELETE returns: those of `moved`, in their order.
 pub(super) const MOVED: (
     session::created_on,
     session::expire_date,
@@ -34,7 +35,7 @@ pub(super) const MOVED: (
     session::label,
 ) = (session::created_on, session::expire_date, session::session_data, session::owner, session::label);
 
-/// The columns of the session that goes on under another key.
+/// The columns of the session that continues under another key.
 pub(super) const CONTINUED: (
     session::session_key,
     session::created_on,
@@ -53,7 +54,7 @@ pub(super) const CONTINUED: (
     session::used_on,
 );
 
-/// When the session that moves ends at the latest, if it lives so long.
+/// The latest time at which the moved session ends, if it has this lifetime.
 #[auto_type]
 pub(super) fn end_of_moved_life(lifetime: Period) -> _ {
     let lifetime: PgInterval = interval_of_life(lifetime);
@@ -61,16 +62,17 @@ pub(super) fn end_of_moved_life(lifetime: Period) -> _ {
     timezone(UtcZone, moved::created_on.at_time_zone(UtcZone) + lifetime)
 }
 
-/// `WITH moved AS (DELETE ... RETURNING ...), first AS (INSERT ...) ...`, which Diesel's own queries lack: one statement out
-/// of three of Diesel's, all typed. PostgreSQL counts the rows of the last one. On Citus a statement of two parts would run
-/// on a worker and go by its clock. This one goes by the coordinator's clock, as every other write does.
+/// `WITH moved AS (DELETE ... RETURNING ...), first AS (INSERT ...) ...`: one statement made of three typed statements
+/// of Diesel's, which has no such query. PostgreSQL returns the row count of the last one. On Citus, a statement of two
+/// parts would run on a worker and use the worker's clock. This one uses the coordinator's clock, as every other write
+/// does.
 #[derive(Debug, QueryId)]
 pub(super) struct MovedRow<C, F, L> {
-    /// A DELETE that returns [`MOVED`], or an UPDATE that returns some of it.
+    /// A DELETE that returns [`MOVED`], or an UPDATE that returns some of these columns.
     pub(super) change: C,
     /// An INSERT that selects from `moved`.
     pub(super) first: F,
-    /// The same, or a SELECT.
+    /// An INSERT or a SELECT, also from `moved`.
     pub(super) last: L,
 }
 
@@ -93,7 +95,7 @@ where
 
 impl<C, F, L, Conn> RunQueryDsl<Conn> for MovedRow<C, F, L> {}
 
-/// An UPDATE that returns `created_on`: Diesel never caches its own.
+/// An UPDATE that returns `created_on`. Diesel never caches its own statement of this form.
 #[derive(Debug, QueryId)]
 pub(super) struct ReturningCreation<U>(pub(super) U);
 

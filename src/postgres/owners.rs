@@ -16,7 +16,7 @@ use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
 use crate::session::{OwnedSession, SessionHandle};
 
-/// A session's key and label; when it was created and last used, and when it expires.
+/// A session's key and label; then when it was created, when it was last used, and when it expires.
 type OwnedRow = ((KeyColumn, Option<String>), (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>));
 
 #[auto_type(no_type_alias)]
@@ -24,15 +24,16 @@ fn live_of<'a>(owner: &'a str) -> _ {
     session::owner.eq(owner).and(live())
 }
 
-/// The owner may have changed since the subquery of a DELETE. No index serves this form, so the rows are found by their
-/// keys, as a sweep finds its own: both lock their rows in one order, and never wait for each other in a circle.
+/// Whether the row still has this owner, which may have changed since the subquery of a DELETE. No index serves this
+/// form, so PostgreSQL finds the rows by their keys, as it does in a sweep. Then both lock rows in the same order and
+/// cannot deadlock.
 #[auto_type(no_type_alias)]
 fn is_still_of<'a>(owner: &'a str) -> _ {
     session::owner.is_not_distinct_from(owner)
 }
 
-/// The time by which DELETE judges, for reads that lead to one: on Citus a SELECT would go by a worker's clock, and
-/// count too many sessions or end the wrong ones.
+/// Returns the time that a DELETE compares with. A read that leads to a DELETE uses it, because on Citus a SELECT would
+/// use a worker's clock. Then the read could count too many sessions, and the DELETE could end the wrong ones.
 async fn clock<C: RunQuery>(conn: &mut C) -> QueryResult<DateTime<Utc>> {
     conn.only_row(select(statement_timestamp())).await
 }
@@ -93,7 +94,7 @@ impl<C: RunQuery> OwnerQueries for C {
 
     async fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> QueryResult<Vec<StoredKey>> {
         let keys: Vec<KeyParameter<'_>> = keys.iter().map(KeyParameter::from).collect();
-        // As in a sweep, so that both lock their rows in one order.
+        // The same form as in a sweep, so that both lock rows in the same order.
         let some = candidates
             .filter(candidates.field(session::session_key).eq_any(keys))
             .select(candidates.field(session::session_key));
@@ -107,7 +108,7 @@ impl<C: RunQuery> OwnerQueries for C {
     }
 
     async fn now(&mut self) -> QueryResult<DateTime<Utc>> {
-        // The column rounds up by half of that at most.
+        // The column rounds up by at most half of these 10 ms.
         Ok(clock(self).await? + TimeDelta::milliseconds(10))
     }
 
@@ -155,7 +156,7 @@ impl<C: RunQuery> OwnerQueries for C {
     }
 
     async fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {
-        // Two owners of one number wait for each other now and then, and nothing worse.
+        // Two owners may have the same number. Then they sometimes wait for each other, which is harmless.
         let digest = Sha256::new().chain_update("diesel-session owner:").chain_update(owner).finalize();
         let mut number = [0; 8];
         number.copy_from_slice(&digest[..8]);

@@ -19,7 +19,8 @@ use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
 
-/// A session's value, owner and label; when it was created and last used, when it expires, and what time it is.
+/// A session's value, owner and label; then when it was created, when it was last used, when it expires, and the
+/// current time.
 type FoundRow = (
     (Option<String>, Option<String>, Option<String>),
     (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>),
@@ -107,7 +108,8 @@ impl<C: RunQuery> Queries for C {
     async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         let rows = match renewal {
-            // The usual cases have their own statements: a lifetime that nobody set would cost a quarter more.
+            // The usual cases have their own statements. With the calculation of an endless lifetime they would cost a
+            // quarter more.
             Renewal::Keep(Period::ENDLESS) => {
                 self.execute(cached_update(session::table, (value, used_now()), live_under(key))).await?
             }
@@ -212,8 +214,8 @@ impl<C: RunQuery> Queries for C {
     }
 
     async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
-        // Only hours that are over, by the index on the hour. `expire_date` is judged again outside: on
-        // Citus the subquery reads a worker's clock, the DELETE the coordinator's.
+        // The subquery takes only hours that are over, by the index on the hour. The DELETE checks `expire_date` again:
+        // on Citus the subquery uses a worker's clock, and the DELETE uses the coordinator's.
         let this_hour = date_trunc("hour", statement_timestamp().at_time_zone(UtcZone));
         let expired = candidates
             .filter(candidates.field(session::expire_hour).lt(this_hour))

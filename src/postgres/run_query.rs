@@ -1,4 +1,4 @@
-//! How a typed query is run: the one place that tells connections which block from those which do not.
+//! Runs typed queries. Only this module distinguishes connections that block from those that do not.
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::QueryMetadata;
@@ -9,26 +9,26 @@ use crate::database::QueryFuture;
 
 /// A connection to PostgreSQL.
 pub trait RunQuery: Send {
-    /// Runs what returns no rows, and says how many it touched.
+    /// Runs a statement that returns no rows, and returns how many rows it affected.
     fn execute<Q>(&mut self, query: Q) -> impl QueryFuture<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send;
 
-    /// The first row.
+    /// Runs a query, and returns its first row.
     fn row<R, Q>(&mut self, query: Q) -> impl QueryFuture<Option<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>;
 
-    /// All rows.
+    /// Runs a query, and returns all rows.
     fn rows<R, Q>(&mut self, query: Q) -> impl QueryFuture<Vec<R>>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,
         R: FromSqlRow<Q::SqlType, Pg> + Send + 'static,
         Pg: QueryMetadata<Q::SqlType>;
 
-    /// The one row of a query that always has one.
+    /// Runs a query that always has one row, and returns that row.
     fn only_row<R, Q>(&mut self, query: Q) -> impl QueryFuture<R>
     where
         Q: Query + QueryFragment<Pg> + QueryId + Send,

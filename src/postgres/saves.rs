@@ -19,7 +19,8 @@ impl<C: RunQuery> SaveQueries for C {
         (owner, label): (&SavedText, &SavedText),
         deadline: Deadline,
     ) -> QueryResult<bool> {
-        // What is to stay is not compared, by the same statement. Nor is the value of a request that has not changed it.
+        // One statement serves all cases. It does not compare an owner or a label that the save keeps. Nor does it
+        // compare the value if the request has not changed it.
         let ((keeps_owner, owner), (keeps_label, label)) = (owner.parts(), label.parts());
         let same_owner = keeps_owner.into_sql::<Bool>().or(session::owner.is_not_distinct_from(owner));
         let same_label = keeps_label.into_sql::<Bool>().or(session::label.is_not_distinct_from(label));
@@ -27,7 +28,7 @@ impl<C: RunQuery> SaveQueries for C {
         let is_base = session::session_data.is_not_distinct_from(base);
         let endless = || session::expire_date.eq(statement_timestamp() + interval(deadline.period));
         let limited = || session::expire_date.eq(expire_date(deadline));
-        // Each has its own statement: a lifetime that nobody set would cost a quarter more.
+        // Each case has its own statement. With the calculation of an endless lifetime it would cost a quarter more.
         let rows = match (value.map(|value| session::session_data.eq(value)), deadline.is_endless()) {
             (Some(value), true) => {
                 let changes = (value, endless(), used_now());

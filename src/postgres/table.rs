@@ -37,7 +37,7 @@ diesel::table! {
         owner -> Nullable<Text>,
         expire_hour -> Timestamp,
         label -> Nullable<Text>,
-        /// When the session was last written; null if it never was since it began.
+        /// When the session was last written; null if it was never written after its creation.
         used_on -> Nullable<Timestamptz>,
     }
 }

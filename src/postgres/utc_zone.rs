@@ -1,4 +1,4 @@
-//! A time zone that never changes.
+//! The time zone UTC, as an SQL literal.
 
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::Text;
 
-/// `'UTC'`, as SQL has it. As a parameter it would be sent with every `set`, twice.
+/// The literal `'UTC'`. As a parameter, every `set` would send it twice.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(super) struct UtcZone;
 

@@ -1,4 +1,4 @@
-//! The time, by SQLite's clock.
+//! The current time by SQLite's clock.
 
 use diesel::backend::Backend;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
@@ -6,12 +6,15 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
 
-/// `julianday` counts days since noon in 4714 BC; `unixepoch('now', 'subsec')` is NULL before SQLite 3.42. SQLite's clock
-/// has whole milliseconds, and in days they come out a little less or a little more. Without the half, one instant in two
-/// was the millisecond before, and a session lived one millisecond too long.
+/// Milliseconds since 1970 in UTC. The function `unixepoch('now', 'subsec')` is NULL before SQLite 3.42. `julianday`
+/// counts days since noon in 4714 BC.
+///
+/// SQLite's clock has whole milliseconds, but in days they become slightly smaller or larger. The 0.5 corrects this.
+/// Without it, one instant in two would fall into the millisecond before, and a session would live one millisecond too
+/// long.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS BIGINT)";
 
-/// Milliseconds since 1970 in UTC, as SQL has it: a typed expression of Diesel's would bind four parameters each time.
+/// The expression [`NOW`]. A typed expression of Diesel's would bind four parameters each time.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(super) struct MillisecondsNow;
 

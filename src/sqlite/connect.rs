@@ -1,4 +1,4 @@
-//! Connections to SQLite.
+//! Opens connections to SQLite, and sets them up.
 
 use std::time::Duration;
 
@@ -12,24 +12,26 @@ use crate::database::{BlockingConnection, SessionConnection};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
-/// Milliseconds that a connection of the application's waits for another's lock, if the application has not set it.
+/// How long a connection of the application waits for another connection's lock, if the application has not set it. In
+/// milliseconds.
 const BUSY_TIMEOUT: u32 = 5_000;
 
 impl SessionConnection for SqliteConnection {}
 
 impl BlockingConnection for SqliteConnection {
-    /// A transaction that reads first is refused its first write if another one has written meanwhile.
+    /// SQLite refuses the first write of a transaction that began with a read, if another connection has written in
+    /// between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const REMOTE: bool = false;
 
-    /// Refuses addresses of other libraries and databases, which SQLite would take for the names of files.
+    /// Refuses addresses of other libraries and databases, because SQLite would treat them as names of files.
     fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
         let refuse =
             |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });
         let scheme = url.split_once(':').map_or(String::new(), |(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_str() {
             "sqlite" if !url.starts_with("sqlite://") => refuse(
-                "SQLite would make a file whose name begins with `sqlite:`: give the path alone, `:memory:`, or \
+                "SQLite would create a file with a name that begins with `sqlite:`: use the path alone, `:memory:`, or \
                  `sqlite://` and the path",
             ),
             "postgres" | "postgresql" | "mysql" | "mariadb" => {
@@ -39,7 +41,8 @@ impl BlockingConnection for SqliteConnection {
         }
     }
 
-    /// SQLite's manual, "In-Memory Databases"; an empty path is a temporary database.
+    /// Whether each connection to this address has its own database: see "In-Memory Databases" in SQLite's manual. An
+    /// empty path is a temporary database.
     fn is_private(address: &str) -> bool {
         // Diesel reads `sqlite://` as `file:`.
         let path = address.replace("sqlite://", "file:");
@@ -49,7 +52,8 @@ impl BlockingConnection for SqliteConnection {
             || (path.starts_with("file:") && path.contains("mode=memory"))
     }
 
-    /// SQLite itself fails at once if another connection writes. A pool that has set how long to wait keeps it.
+    /// Sets a busy timeout if there is none, because SQLite then fails at once if another connection writes. A timeout
+    /// that the application has set stays.
     fn prepare_borrowed(&mut self) -> QueryResult<()> {
         #[derive(QueryableByName)]
         struct BusyTimeout {
@@ -82,7 +86,7 @@ impl CustomizeConnection<SqliteConnection, ConnectionError> for SetUp {
             #[diesel(sql_type = Text)]
             journal_mode: String,
         }
-        // First the time-out: to switch to WAL takes a lock.
+        // The timeout comes first, because the switch to WAL takes a lock.
         conn.batch_execute(&format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis()))?;
         let Mode { journal_mode } = sql_query("PRAGMA journal_mode = WAL").get_result(conn)?;
         // Without WAL, NORMAL could damage the file.

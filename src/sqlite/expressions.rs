@@ -1,4 +1,4 @@
-//! What the queries on SQLite are made of.
+//! The SQL expressions in the queries on SQLite.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::auto_type;
@@ -33,7 +33,7 @@ pub(super) fn live_under<'a>(key: &'a StoredKey) -> _ {
     session::session_key.eq(key).and(live())
 }
 
-/// The expiry of a live session that is written to.
+/// The new expiry of a live session that is written.
 #[auto_type(no_type_alias)]
 pub(super) fn expire_date(deadline: Deadline) -> _ {
     let period: i64 = milliseconds(deadline.period);
@@ -41,21 +41,21 @@ pub(super) fn expire_date(deadline: Deadline) -> _ {
     least(MillisecondsNow + period, session::created_on + lifetime)
 }
 
-/// The expiry that a session has, within its life.
+/// The current expiry of a session, but not after its lifetime.
 #[auto_type(no_type_alias)]
 pub(super) fn kept(lifetime: Period) -> _ {
     let lifetime: i64 = milliseconds(lifetime);
     least(session::expire_date, session::created_on + lifetime)
 }
 
-/// An expiry that is worth a write.
+/// The earliest new expiry that is worth a write: the current one plus `gain`.
 #[auto_type(no_type_alias)]
 pub(super) fn later_by(gain: Period) -> _ {
     let gain: i64 = milliseconds(gain);
     session::expire_date + gain
 }
 
-/// Whether the last use was so long ago.
+/// Whether the last use is at least this long ago.
 #[auto_type(no_type_alias)]
 pub(super) fn not_used_for(interval: Period) -> _ {
     let interval: i64 = milliseconds(interval);
@@ -63,13 +63,13 @@ pub(super) fn not_used_for(interval: Period) -> _ {
     MillisecondsNow.ge(used + interval)
 }
 
-/// When a session was last written, or else when it began.
+/// The time when a session was last written, or created if it was never written.
 #[auto_type]
 pub(super) fn used() -> _ {
     coalesce(session::used_on, session::created_on)
 }
 
-/// What every write sets.
+/// The assignment that is part of every write.
 #[auto_type(no_type_alias)]
 pub(super) fn used_now() -> _ {
     session::used_on.eq(MillisecondsNow.nullable())
@@ -77,12 +77,12 @@ pub(super) fn used_now() -> _ {
 
 pub(super) const HOUR: i64 = 3_600_000;
 
-/// Rounded down, so that no session outlives what was asked for.
+/// Rounds down, so that no session outlives the period that was asked for.
 pub(super) fn milliseconds(period: Period) -> i64 {
     period.microseconds().div_euclid(1_000)
 }
 
-/// A date that nobody can show is taken for the nearest that somebody can.
+/// Converts a time of the table. A time outside chrono's range becomes the nearest one inside it.
 pub(super) fn date(milliseconds: i64) -> DateTime<Utc> {
     let nearest = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(milliseconds).unwrap_or(nearest)

@@ -12,12 +12,12 @@ use crate::error::MigrationError;
 use crate::key::KeyStorage;
 use crate::table::SessionTable;
 
-/// The migrations for SQLite, for hosts that run them with a harness of their own: see `POSTGRES`.
+/// The migrations for SQLite, for applications that run them with their own harness: see `POSTGRES`.
 pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 harness!([] SqliteConnection, diesel::sqlite::Sqlite);
 
-/// Everything is `main`'s: a table of that name in an attached database is another one.
+/// All statements name `main`, because a table `session` in an attached database is another table.
 impl Migrate for SqliteConnection {
     const HAS_SCHEMAS: bool = false;
 
@@ -29,7 +29,7 @@ impl Migrate for SqliteConnection {
         alone(self, |conn| {
             let made_by_us = !Recorded(conn).applied_migrations().map_err(failed)?.is_empty();
             if !made_by_us && exists(conn, "session")? {
-                let reason = "there was no such table before this crate's on SQLite".to_owned();
+                let reason = "this crate has not created it".to_owned();
                 let advice = "rename it, or give the sessions a database file of their own";
                 return Err(MigrationError::NotOurs { reason, advice });
             }
@@ -46,7 +46,7 @@ impl Migrate for SqliteConnection {
         }
     }
 
-    /// A temporary table of that name would hide it.
+    /// Checks that no temporary table hides the session table.
     fn find_table(&mut self, _table: &SessionTable) -> Result<(), MigrationError> {
         if says(self, "EXISTS (SELECT 1 FROM sqlite_temp_master WHERE name = 'session')")? {
             let reason = "a temporary table of that name hides it".to_owned();
@@ -74,7 +74,7 @@ fn missing(conn: &mut SqliteConnection) -> Result<Vec<String>, MigrationError> {
     })
 }
 
-/// Refuses a table that is gone, or that holds keys which the storage would never find.
+/// Refuses a table that was dropped, or that holds keys which the key storage would never find.
 fn check_keys(conn: &mut SqliteConnection, storage: KeyStorage) -> Result<(), MigrationError> {
     let (others, refusal) = match storage {
         KeyStorage::Plain => {
@@ -115,8 +115,8 @@ fn alone<T>(
     })
 }
 
-/// Lets `work` wait for other processes' locks, even on a connection that would not: reading too meets them
-/// where the file does not write ahead.
+/// Lets `work` wait for the locks of other processes, even on a connection that has no busy timeout. Without
+/// write-ahead logging, reads also have to wait.
 fn patiently<T>(
     conn: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, MigrationError>,
@@ -139,7 +139,7 @@ fn exists(conn: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
     says(conn, &format!("EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = '{name}')"))
 }
 
-/// The answer to a question in SQL.
+/// Returns whether a condition in SQL is true.
 fn says(conn: &mut SqliteConnection, question: &str) -> QueryResult<bool> {
     #[derive(QueryableByName)]
     struct Answer {

@@ -12,7 +12,7 @@ use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
 use crate::session::{OwnedSession, SessionHandle};
 
-/// A session's key and label; when it was created and last used, and when it expires.
+/// A session's key and label; then when it was created, when it was last used, and when it expires.
 type OwnedRow = ((KeyColumn, Option<String>), (i64, i64, i64));
 
 #[auto_type(no_type_alias)]
@@ -72,7 +72,7 @@ impl OwnerQueries for SqliteConnection {
         Ok(keys.into_iter().map(|KeyColumn(key)| key).collect())
     }
 
-    /// One by one, since `RETURNING` would ask for a newer SQLite.
+    /// Deletes one row at a time, because `RETURNING` needs a newer SQLite.
     async fn delete_owned(&mut self, keys: &[StoredKey], owner: &str) -> QueryResult<Vec<StoredKey>> {
         let mut deleted = Vec::new();
         for key in keys {
@@ -105,7 +105,7 @@ impl OwnerQueries for SqliteConnection {
         select(exists(session::table.filter(theirs.and(others)))).get_result(self)
     }
 
-    /// Nobody else writes between the look and the DELETE.
+    /// No other connection writes between the SELECT and the DELETE.
     async fn delete_until(
         &mut self,
         owner: &str,
@@ -132,7 +132,7 @@ impl OwnerQueries for SqliteConnection {
         Ok(Deleted::of(&deleted))
     }
 
-    /// The whole database is locked, by `BEGIN`.
+    /// Does nothing, because `BEGIN` has locked the whole database.
     async fn lock_owner(&mut self, _owner: &str) -> QueryResult<()> {
         Ok(())
     }

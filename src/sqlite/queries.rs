@@ -17,7 +17,8 @@ use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{Session, SessionHandle};
 
-/// A session's value, owner and label; when it was created and last used, when it expires, and what is left until then.
+/// A session's value, owner and label; then when it was created, when it was last used, when it expires, and how long
+/// until then.
 type FoundRow = ((Option<String>, Option<String>, Option<String>), (i64, i64, i64, i64));
 
 diesel::table! {
@@ -44,7 +45,7 @@ impl Queries for SqliteConnection {
         session::table.filter(live_under(key)).count().get_result::<i64>(self).map(|rows| rows == 1)
     }
 
-    /// The whole database is locked, by `BEGIN`.
+    /// Takes no lock, because `BEGIN` has locked the whole database.
     async fn lock_live(&mut self, key: &StoredKey) -> QueryResult<Option<Texts>> {
         let texts = (session::session_data, session::owner, session::label);
         session::table.filter(live_under(key)).select(texts).get_result(self).optional()
@@ -64,7 +65,7 @@ impl Queries for SqliteConnection {
                 session::expire_date.eq(MillisecondsNow + period),
                 session::session_data.eq(value),
                 session::owner.eq(owner),
-                // A trigger would do it by a second write.
+                // Otherwise a trigger would set it with a second write.
                 session::expire_hour.eq(((MillisecondsNow + period) / HOUR).nullable()),
             ))
             .on_conflict(session::session_key)
@@ -119,7 +120,8 @@ impl Queries for SqliteConnection {
     async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {
         let value = session::session_data.eq(value);
         let rows = match renewal {
-            // The usual cases have their own statements: a lifetime that nobody set would cost a quarter more.
+            // The usual cases have their own statements. With the calculation of an endless lifetime they would cost a
+            // quarter more.
             Renewal::Keep(Period::ENDLESS) => {
                 cached_update(session::table, (value, used_now()), live_under(key)).execute(self)?
             }
@@ -171,7 +173,7 @@ impl Queries for SqliteConnection {
     ) -> QueryResult<bool> {
         let gains = || expire_date(deadline).ge(later_by(gain));
         let is_worth_it = || live_under(key).and(gains().or(not_used_for(interval)));
-        // An UPDATE waits for the one writer, also where it finds nothing to write.
+        // Reads first, because an UPDATE waits for the one writer even if it finds nothing to write.
         if session::table.filter(is_worth_it()).count().get_result::<i64>(self)? == 0 {
             return Ok(false);
         }
@@ -194,7 +196,7 @@ impl Queries for SqliteConnection {
         cached_update(session::table, changes, live_under(key)).execute(self).map(|rows| rows == 1)
     }
 
-    /// An UPDATE, which PostgreSQL distributed by Citus refuses to a key; and the tombstone by a second statement.
+    /// Updates the key, which PostgreSQL with Citus does not allow. A second statement writes the tombstone.
     async fn rekey_live(&mut self, old: &StoredKey, new: &StoredKey, lifetime: Period) -> QueryResult<bool> {
         let changes = (
             session::session_key.eq(KeyParameter::from(new)),
@@ -202,7 +204,7 @@ impl Queries for SqliteConnection {
             used_now(),
         );
         let (tombstone, ledger) = (old.tombstone(), Ledger::renewed(new));
-        // It writes first, and so waits for another writer.
+        // The transaction begins with a write, so it waits for another writer instead of failing.
         self.transaction(|conn| {
             if cached_update(session::table, changes, live_under(old)).execute(conn)? == 0 {
                 return Ok(false);
@@ -237,8 +239,9 @@ impl Queries for SqliteConnection {
     }
 
     async fn delete_expired(&mut self, limit: u32) -> QueryResult<usize> {
-        // Only hours that are over, by the index on the hour. `expire_date` alone says what has expired: the
-        // hour is a column that anybody can write. SQLite runs the subquery once, and nobody writes meanwhile.
+        // The subquery takes only hours that are over, by the index on the hour. `expire_date` alone decides what has
+        // expired, because anyone can write the hour. SQLite runs the subquery once, and no other connection writes in
+        // between.
         let expired = candidates
             .filter(candidates.field(session::expire_hour).lt((MillisecondsNow / HOUR).nullable()))
             .filter(candidates.field(session::expire_date).le(MillisecondsNow))

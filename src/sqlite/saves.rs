@@ -19,7 +19,8 @@ impl SaveQueries for SqliteConnection {
         (owner, label): (&SavedText, &SavedText),
         deadline: Deadline,
     ) -> QueryResult<bool> {
-        // What is to stay is not compared, by the same statement. Nor is the value of a request that has not changed it.
+        // One statement serves all cases. It does not compare an owner or a label that the save keeps. Nor does it
+        // compare the value if the request has not changed it.
         let ((keeps_owner, owner), (keeps_label, label)) = (owner.parts(), label.parts());
         let same_owner = keeps_owner.into_sql::<Bool>().or(session::owner.is(owner));
         let same_label = keeps_label.into_sql::<Bool>().or(session::label.is(label));
@@ -27,7 +28,7 @@ impl SaveQueries for SqliteConnection {
         let is_base = session::session_data.is(base);
         let endless = || session::expire_date.eq(MillisecondsNow + milliseconds(deadline.period));
         let limited = || session::expire_date.eq(expire_date(deadline));
-        // Each has its own statement: a lifetime that nobody set would cost a quarter more.
+        // Each case has its own statement. With the calculation of an endless lifetime it would cost a quarter more.
         let rows = match (value.map(|value| session::session_data.eq(value)), deadline.is_endless()) {
             (Some(value), true) => {
                 cached_update(session::table, (value, endless(), used_now()), is_unchanged.and(is_base))

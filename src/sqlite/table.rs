@@ -1,4 +1,4 @@
-//! The session table on SQLite. Dates are milliseconds since 1970 in UTC.
+//! The session table on SQLite. Dates are in milliseconds since 1970 in UTC.
 
 use diesel::deserialize::{self, FromSql};
 use diesel::serialize::{self, Output, ToSql};
@@ -34,7 +34,7 @@ diesel::table! {
         owner -> Nullable<Text>,
         expire_hour -> Nullable<BigInt>,
         label -> Nullable<Text>,
-        /// When the session was last written; null if it never was since it began.
+        /// When the session was last written; null if it was never written after its creation.
         used_on -> Nullable<BigInt>,
     }
 }

@@ -45,7 +45,7 @@ impl TombstoneQueries for SqliteConnection {
         update.execute(self).map(|rows| rows == 1)
     }
 
-    /// In a transaction that writes first, and so waits for another writer.
+    /// Uses a transaction that begins with a write, so it waits for another writer instead of failing.
     async fn continue_parked(
         &mut self,
         key: &StoredKey,
@@ -67,7 +67,7 @@ impl TombstoneQueries for SqliteConnection {
                 return Ok(false);
             }
             let is_new = now_or_never(conn.insert_since(new, row, tombstone.created, deadline))?;
-            // The key is another session's: everything stays as it was.
+            // Another session has the key, so everything stays as it was.
             if is_new { Ok(true) } else { Err(RollbackTransaction) }
         })
     }

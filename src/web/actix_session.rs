@@ -15,48 +15,53 @@ use crate::key::SessionKey;
 use crate::operations::{Conflicts, Drawn, Nonce, Park};
 use crate::session::{Expiry, SessionHandle};
 
-/// As actix-session 0.11 has it: JSON texts by name.
+/// The type of actix-session 0.11: JSON texts by name.
 type SessionState = HashMap<String, String>;
 
 /// A store for actix-session (0.11) over this crate's table (feature `actix-session`).
 ///
-/// It adds to other stores:
+/// It has these properties, which other stores lack:
 ///
-/// - **A logout is final**, on every server. A request that outlives it cannot bring the session back under any key: neither
-///   by its changes nor by its `Session::renew`. The same holds after [`clear_owner`](crate::Sessions::clear_owner), and
-///   for a session that expires during the request.
-/// - **A login that is clicked twice works.** Of two requests that renew a session at once, the session of the later one
-///   lives. A session keeps its owner, its label and the time when it was created.
-/// - **Changes merge.** A request writes the entries that it has changed, and keeps the entries that other requests have
-///   changed since this one loaded the session. [`conflicts`](Self::conflicts) says what happens if both changed one entry.
-/// - **Keys are this crate's**: 160 bits from the operating system, and the table holds a hash of them.
-/// - **`update_ttl` costs few writes.** It is [`touch`](crate::Sessions::touch), and never shortens a session.
+/// - **A logout is final**, on every server. A request that outlives the logout cannot restore the session under any
+///   key, neither by its changes nor by its `Session::renew`. The same holds after
+///   [`clear_owner`](crate::Sessions::clear_owner), and for a session that expires during the request.
+/// - **A login that is clicked twice works.** If two requests renew a session at once, the session of the later one
+///   lives. A session keeps its owner, its label and the time of its creation.
+/// - **Changes merge.** A request writes the entries that it has changed. It keeps the entries that other requests have
+///   changed since it loaded the session. [`conflicts`](Self::conflicts) sets the result if both have changed one
+///   entry.
+/// - **Keys are those of this crate**: 160 bits from the operating system. The table holds a hash of them.
+/// - **`update_ttl` costs few writes.** It works as [`touch`](crate::Sessions::touch) does, and never shortens a
+///   session.
 /// - **Owners.** With [`owner_from`](Self::owner_from) you can list and end all sessions of a user.
 ///
 /// # How a renewal works
 ///
-/// At the end of a request, actix-session renews a session by `delete` and `save`. It logs out by the same `delete`. So
-/// `delete` parks the session, for ten minutes at most. A parked session is absent for every operation. `clear`,
-/// `clear_owner` and a logout end it, too.
+/// At the end of a request, actix-session renews a session with `delete` and then `save`. It logs out with the same
+/// `delete`. So `delete` parks the session, for at most ten minutes. For every operation, a parked session does not
+/// exist. `clear`, `clear_owner` and a logout also end it.
 ///
-/// `save` continues a parked session only if every request that deleted it has also saved it. Otherwise one of them was a
-/// logout. So if two requests have deleted a session before one of them saves it, the store refuses the first `save`, and
-/// that request ends with an internal error. If the requests follow each other, both succeed. A browser keeps the cookie that
-/// reaches it last: if that is the earlier one, the visitor is signed out. If such a request is cancelled between its `delete` and its `save`, the session ends for the other one, too. These
-/// two calls follow each other directly.
+/// `save` continues a parked session only if every request that deleted it has also saved it. Otherwise one of them was
+/// a logout. If two requests have deleted a session before one of them saves it, the store refuses the first `save`.
+/// That request ends with an internal error. If the requests follow each other, both succeed.
+///
+/// A browser keeps the cookie that reaches it last. If that is the earlier one, the visitor is signed out. If such a
+/// request is cancelled between its `delete` and its `save`, the session also ends for the other request. These two
+/// calls follow each other directly.
 ///
 /// # What to know about actix-session
 ///
-/// - The state of a loaded session has entries of this crate. Their names begin with `diesel-session.`. The table does not
-///   hold them. One is the session's key, so do not send all entries of a session to a client.
-/// - `Session::clear` discards all that the request knows of the session. The request then replaces all entries.
-///   `Session::renew` after it begins another session.
-/// - A renewal writes the state of its own request over what other requests have saved since it loaded theirs. So sign out by
+/// - The state of a loaded session has entries of this crate. Their names begin with `diesel-session.`. The table does
+///   not hold them. One is the session's key, so do not send all entries of a session to a client.
+/// - `Session::clear` discards everything that the request knows of the session. The request then replaces all entries.
+///   If `Session::renew` follows, it begins another session.
+/// - A renewal overwrites what other requests have saved since its own request loaded the session. So sign out with
 ///   `Session::purge`, not by removing an entry.
-/// - A handler must give back a connection of the store's pool before it returns. If every request holds one connection and
-///   waits for a second, none gets it.
-/// - Make one store and give each worker a clone. If the factory of `HttpServer` makes the store, each worker has a pool.
-/// - Delete expired sessions by a [`Sweeper`](crate::Sweeper).
+/// - A handler must give back a connection of the store's pool before it returns. If every request holds one connection
+///   and waits for a second, no request gets one.
+/// - Make one store and give each worker a clone. If the factory of `HttpServer` makes the store, each worker has its
+///   own pool.
+/// - Delete expired sessions with a [`Sweeper`](crate::Sweeper).
 ///
 /// # Examples
 ///
@@ -70,7 +75,7 @@ type SessionState = HashMap<String, String>;
 ///     .connect(":memory:")?;
 /// sessions.migrate()?;
 ///
-/// // On PostgreSQL an `AsyncDieselSession`, as it is, would do without blocking threads.
+/// // On PostgreSQL you can pass an `AsyncDieselSession` without `Blocking`. It blocks no threads.
 /// let store = ActixSessionStore::new(Blocking::from(sessions)).owner_from("user_id");
 /// // App::new().wrap(actix_session::SessionMiddleware::new(store.clone(), cookie_key.clone()))
 /// # }
@@ -83,18 +88,19 @@ pub struct ActixSessionStore<S> {
 }
 
 impl<S: WebStore> ActixSessionStore<S> {
-    /// The store, without owners and labels, with [`OnMissing::Error`] and [`Conflicts::LastWriterWins`].
+    /// Makes a store without owners and labels, with [`OnMissing::Error`] and [`Conflicts::LastWriterWins`].
     pub fn new(store: S) -> Self {
         Self { adapter: Adapter::new(store) }
     }
 
-    /// Sets the source of the session's owner: the name of an entry, a JSON pointer, or a function over the state. Values of
-    /// the state are texts of JSON. Each save copies it to the session's owner. Default: saves leave the owner as it is.
+    /// Sets the source of the session's owner: the name of an entry, a JSON pointer, or a function over the state. The
+    /// values of the state are JSON texts. Each save copies the owner from the source. Default: saves leave the owner
+    /// as it is.
     ///
-    /// [`clear_owner`](crate::Sessions::clear_owner) and the other operations on owners then reach these sessions, and
-    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them. Use
-    /// [`EndOldest`](crate::OwnerLimit::EndOldest) there: actix-session saves after the handler, so a login that is refused
-    /// is an internal error for the visitor.
+    /// [`clear_owner`](crate::Sessions::clear_owner) and the other operations on owners then reach these sessions.
+    /// [`Builder::owner_limit`](crate::Builder::owner_limit) counts them: use it with
+    /// [`EndOldest`](crate::OwnerLimit::EndOldest). actix-session saves after the handler, so a refused login is an
+    /// internal error for the visitor.
     ///
     /// # Examples
     ///
@@ -103,7 +109,7 @@ impl<S: WebStore> ActixSessionStore<S> {
     ///
     /// let sessions = Blocking::new(MemorySession::new(), 8);
     ///
-    /// // An entry; and the user of actix-identity.
+    /// // The name of an entry, and the user of actix-identity.
     /// let store = ActixSessionStore::new(sessions.clone()).owner_from("user_id");
     /// let store = ActixSessionStore::new(sessions).owner_from("actix_identity.user_id");
     /// ```
@@ -112,49 +118,53 @@ impl<S: WebStore> ActixSessionStore<S> {
         self
     }
 
-    /// Sets the source of the session's [label](crate::Sessions::set_label), as [`owner_from`](Self::owner_from) has it. A
-    /// label has at most 255 bytes; a longer one is an error at the save. Default: saves leave the label as it is.
+    /// Sets the source of the session's [label](crate::Sessions::set_label), in the same forms as
+    /// [`owner_from`](Self::owner_from). If the label is longer than 255 bytes, the save fails. Default: saves leave
+    /// the label as it is.
     pub fn label_from(mut self, source: impl TextSource<String>) -> Self {
         self.adapter.label_from(source.source());
         self
     }
 
-    /// Sets the effect of an `update` if its session is gone. Default: [`OnMissing::Error`].
+    /// Sets the result of an `update` if its session is gone. Default: [`OnMissing::Error`].
     pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
         self.adapter.on_missing = on_missing;
         self
     }
 
-    /// Sets the effect of an `update` if another request has changed the same entry since the load. Default:
+    /// Sets the result of an `update` if another request has changed the same entry since the load. Default:
     /// [`Conflicts::LastWriterWins`].
     pub fn conflicts(mut self, conflicts: Conflicts) -> Self {
         self.adapter.conflicts(conflicts);
         self
     }
 
-    /// The key of the request's session, for the operations of [`Sessions`](crate::Sessions). With it you can keep this
-    /// session while [all others of its owner](crate::Sessions::clear_owner) end. `None` for a session that was not in the
-    /// database when this request loaded it, and after `Session::clear` or `Session::purge`.
+    /// Returns the key of the request's session, for the operations of [`Sessions`](crate::Sessions). With it you can
+    /// keep this session while you end [all others of its owner](crate::Sessions::clear_owner).
+    ///
+    /// Returns `None` if the session was not in the database when this request loaded it, and after `Session::clear` or
+    /// `Session::purge`.
     #[must_use]
     pub fn key(&self, session: &Session) -> Option<SessionKey> {
         session.entries().get(reserved::KEY).and_then(|key| key.parse().ok())
     }
 
-    /// The handle of the request's session: what marks this device among all [of its owner](crate::Sessions::sessions_of).
-    /// `None` as for [`key`](Self::key).
+    /// Returns the handle of the request's session. It marks this device among all sessions [of its
+    /// owner](crate::Sessions::sessions_of). `None` as for [`key`](Self::key).
     #[must_use]
     pub fn handle(&self, session: &Session) -> Option<SessionHandle> {
         self.key(session).map(|key| self.adapter.store.handle(&key))
     }
 
-    /// When the request's session was created, by the database's clock. `None` as for [`key`](Self::key). Asks no database.
+    /// Returns when the request's session was created, by the database's clock. `None` as for [`key`](Self::key). Does
+    /// not query the database.
     #[must_use]
     pub fn created(&self, session: &Session) -> Option<DateTime<Utc>> {
         session.entries().get(reserved::CREATED).and_then(|text| created(text))
     }
 }
 
-/// What actix-session's cookie carries: a key.
+/// The value of actix-session's cookie: a key.
 #[derive(Clone, Copy)]
 struct CookieValue(SessionKey);
 
@@ -208,7 +218,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
         state: SessionState,
         ttl: &Duration,
     ) -> Result<CookieKey, UpdateError> {
-        // Never under another key: that would bring a session back that was logged out.
+        // Never under another key, because that would restore a session after its logout.
         let saved = match key.as_ref().parse() {
             Ok(parsed) => self.adapter.save(&[parsed], &state, expiry(ttl)).await,
             Err(_malformed) => self.adapter.missing(),
@@ -228,7 +238,7 @@ impl<S: WebStore> SessionStore for ActixSessionStore<S> {
             Err(malformed) => Err(malformed),
         };
         match touched {
-            // A session that is gone has nothing to prolong, and none is made.
+            // A session that is gone is neither prolonged nor created.
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
         }

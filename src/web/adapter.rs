@@ -1,4 +1,4 @@
-//! What the adapters have in common: the options that neither framework has.
+//! The part that the stores for web frameworks share, with the options that the frameworks do not have.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Adapter<S, V> {
     sources: Arc<Sources<V>>,
 }
 
-/// What decides over the texts of a save.
+/// The sources of a save's texts, and the rule for conflicts.
 #[derive(Debug)]
 struct Sources<V> {
     owner: Option<Source<V>>,
@@ -45,17 +45,17 @@ impl<V: Field> Sources<V> {
         Ok(Merged { value: encode(data)?, owner: read(&self.owner)?, label: read(&self.label)? })
     }
 
-    /// Merges texts of data.
+    /// Merges three texts: the loaded one, that of this request, and the current one.
     fn merge(&self, base: Option<&str>, mine: &str, theirs: Option<&str>) -> Result<Merged, Error> {
         let mine = decode(mine).unwrap_or_default();
         match (base.and_then(decode), theirs.and_then(decode)) {
             (Some(base), Some(theirs)) => self.merged(&merge(&base, &mine, &theirs, self.conflicts)?),
-            // The request has changed nothing, and others have written what is no data of this framework.
+            // The request has changed nothing, and others have written data that are not of this framework.
             (Some(base), None) if own(&base) == own(&mine) => {
                 let value = theirs.unwrap_or_default().to_owned();
                 Ok(Merged { value, owner: SavedText::Keep, label: SavedText::Keep })
             }
-            // The request has discarded what there was, or others have.
+            // The request has discarded the old data, or others have.
             _ => self.merged(&mine),
         }
     }
@@ -68,7 +68,7 @@ impl<V: Field> Sources<V> {
 )]
 pub(super) struct Begun<D> {
     pub(super) drawn: D,
-    /// When it was created, if it was continued.
+    /// When the session was created, if it was continued.
     pub(super) created: Option<DateTime<Utc>>,
     /// The text for the table.
     pub(super) value: String,
@@ -99,7 +99,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         Arc::make_mut(&mut self.sources).conflicts = conflicts;
     }
 
-    /// The data of a session that has a value, with the reserved fields; and what is left of its period.
+    /// Returns the data of a session that has a value, with the reserved fields, and the rest of its period.
     pub(super) async fn load(&self, key: &SessionKey) -> Result<Option<(Data<V>, TimeDelta)>, NotLoaded> {
         let session = match self.store.find(key).await {
             Ok(session) => session,
@@ -112,7 +112,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         Ok(Some((data, session.left)))
     }
 
-    /// Adds the reserved fields, as of a session that was just read or written.
+    /// Adds the reserved fields of a session that was just read or written.
     pub(super) fn mark(
         &self,
         data: &mut Data<V>,
@@ -128,7 +128,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         }
     }
 
-    /// The digits of a session's tombstone.
+    /// Returns the digits of a session's tombstone.
     pub(super) fn digits(&self, key: &SessionKey) -> String {
         self.store.options().stored_key(key).tombstone().digits().to_owned()
     }
@@ -138,7 +138,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         Draft::new(self.store.options(), value, (owner, label), expiry)
     }
 
-    /// Starts a session, or continues one, under a key that is drawn: never one that a client has sent.
+    /// Starts or continues a session under a newly drawn key, never under one that a client has sent.
     pub(super) async fn begin<D: Drawn>(
         &self,
         data: &Data<V>,
@@ -162,7 +162,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
             Ok((drawn, created)) => (drawn, Some(created)),
             Err(Error::NotFound) => {
                 self.missing()?;
-                // The key of no session.
+                // A key that belongs to no session.
                 (D::draw()?, None)
             }
             Err(other) => return Err(other),
@@ -191,23 +191,24 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         }
     }
 
-    /// The result of a save whose session is gone.
+    /// Returns the result of a save if its session is gone.
     pub(super) fn missing(&self) -> Result<(), Error> {
         if self.on_missing == OnMissing::Discard { Ok(()) } else { Err(Error::NotFound) }
     }
 }
 
-/// Whether the data of a session themselves were refused, so that no other store would have taken them.
+/// Whether the error refuses the data themselves. Another store would refuse them too.
 pub(super) fn are_refused_data(error: &Error) -> bool {
     matches!(error, Error::NotText { .. } | Error::TooDeep { .. })
 }
 
-/// When a session was created, by the text of its reserved field.
+/// Reads when a session was created from its reserved field.
 pub(super) fn created(text: &str) -> Option<DateTime<Utc>> {
     text.parse().ok().and_then(DateTime::from_timestamp_millis)
 }
 
-/// A framework's period, as long as a database can hold: 'never' is a very long time.
+/// Converts a framework's period, and limits it to the longest that a database can hold. For a framework, "never" is a
+/// very long time.
 pub(super) fn period(milliseconds: i128) -> TimeDelta {
     let longest = i128::from(LONGEST_PERIOD.num_milliseconds());
     let milliseconds = i64::try_from(milliseconds.clamp(-longest, longest));

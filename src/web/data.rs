@@ -1,4 +1,4 @@
-//! A session's data: fields by name, which the table holds as one text of JSON.
+//! A session's data: fields by name. The table holds them as one JSON text.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,41 +10,42 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::operations::Conflicts;
 
-/// The fields that a store adds to the data of a loaded session. They stay in this process: the table does not hold them.
+/// The fields that a store adds to the data of a loaded session. They stay in this process, and the table does not hold
+/// them.
 pub(super) mod reserved {
-    /// The text that was loaded, against which a save merges.
+    /// The text that was loaded. A save merges the changes since then.
     pub(in crate::web) const BASE: &str = "diesel-session.base";
-    /// When the session was created, in milliseconds since 1970 in UTC: for reading only.
+    /// When the session was created, in milliseconds since 1970 in UTC. Only for reading.
     pub(in crate::web) const CREATED: &str = "diesel-session.created";
-    /// The session's key, if the framework does not tell it to the application.
+    /// The session's key, if the framework does not give it to the application.
     pub(in crate::web) const KEY: &str = "diesel-session.key";
-    /// The digits of the session's tombstone: which session a renewal continues.
+    /// The digits of the session's tombstone. They show which session a renewal continues.
     pub(in crate::web) const RENEWAL: &str = "diesel-session.renewal";
 
     pub(super) const ALL: [&str; 4] = [BASE, CREATED, KEY, RENEWAL];
 }
 
-/// How deeply nested values `serde_json` reads: deeper ones could be saved, but never loaded.
+/// The deepest level of nesting that `serde_json` reads. It could write deeper values, but never read them again.
 const DEPTH_LIMIT: usize = 127;
 
 pub(super) type Data<V> = HashMap<String, V>;
 
-/// A field's value as the framework has it.
+/// A field's value, in the type that the framework uses.
 pub trait Field: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The value as JSON; `None` if it is none.
+    /// Returns the value as JSON; `None` if it is not JSON.
     fn json(&self) -> Option<Cow<'_, Value>>;
 
-    /// The value of a reserved field.
+    /// Makes the value of a reserved field.
     fn reserved(text: String) -> Self;
 
-    /// The text of a reserved field; `None` if the application has overwritten it with something else.
+    /// Returns the text of a reserved field; `None` if the application has overwritten it with something else.
     fn as_reserved(&self) -> Option<&str>;
 
-    /// Whether the value is nested no more than so many levels deep.
+    /// Whether the value has at most this many levels of nesting.
     fn fits(&self, levels: usize) -> bool;
 }
 
-/// tower-sessions has JSON.
+/// The values of tower-sessions are JSON.
 impl Field for Value {
     fn json(&self) -> Option<Cow<'_, Value>> {
         Some(Cow::Borrowed(self))
@@ -70,7 +71,7 @@ impl Field for Value {
     }
 }
 
-/// actix-session has texts of JSON.
+/// The values of actix-session are texts of JSON.
 impl Field for String {
     fn json(&self) -> Option<Cow<'_, Value>> {
         serde_json::from_str(self).ok().map(Cow::Owned)
@@ -100,34 +101,34 @@ impl Field for String {
     }
 }
 
-/// What the application has put into the data.
+/// Returns the fields of the application: all except the reserved ones.
 pub(super) fn own<V: Field>(data: &Data<V>) -> BTreeMap<&str, &V> {
     let fields = data.iter().map(|(name, value)| (name.as_str(), value));
     fields.filter(|(name, _)| !reserved::ALL.contains(name)).collect()
 }
 
-/// The text of a reserved field.
+/// Returns the text of a reserved field.
 pub(super) fn text<'a, V: Field>(data: &'a Data<V>, field: &str) -> Option<&'a str> {
     data.get(field).map(|value| value.as_reserved().unwrap_or_default())
 }
 
-/// The text for the table. Equal data have equal texts.
+/// Returns the text for the table. Equal data have equal texts.
 pub(super) fn encode<V: Field>(data: &Data<V>) -> Result<String, Error> {
     let own = own(data);
-    // The field itself is one level.
+    // The map of the fields is one level.
     if !own.values().all(|value| value.fits(DEPTH_LIMIT - 1)) {
         return Err(Error::TooDeep { limit: DEPTH_LIMIT });
     }
     Ok(serde_json::to_string(&own).expect("JSON values by name are JSON"))
 }
 
-/// The data of a text from the table; `None` if it is no data of this framework.
+/// Returns the data in a text from the table; `None` if the text holds no data of this framework.
 pub(super) fn decode<V: Field>(text: &str) -> Option<Data<V>> {
     // serde_json's own error quotes the value.
     serde_json::from_str(text).ok()
 }
 
-/// Merges field by field: what this request has changed since `base` was loaded, and what others have.
+/// Merges the changes of this request since `base` was loaded with those of others, field by field.
 pub(super) fn merge<V: Field>(
     base: &Data<V>,
     mine: &Data<V>,
@@ -138,7 +139,7 @@ pub(super) fn merge<V: Field>(
     let names: BTreeSet<&str> = base.keys().chain(mine.keys()).chain(theirs.keys()).copied().collect();
     let mut merged = Data::new();
     for name in names {
-        // A field that is missing has a value of its own.
+        // A missing field counts as a value, so the removal of a field is a change.
         let (before, mine, theirs) = (base.get(name), mine.get(name), theirs.get(name));
         let is_conflict = mine != before && theirs != before && mine != theirs;
         if is_conflict && conflicts == Conflicts::Reject {

@@ -1,4 +1,4 @@
-//! Adapters for web frameworks.
+//! Stores for the session layers of web frameworks.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ pub(crate) mod tower_sessions;
 
 pub use source::TextSource;
 
-/// The result of a save, or of a renewal, if the session was deleted, or expired, since the request loaded it.
+/// The result of a save or a renewal if the session is gone: it was deleted or has expired since the request loaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnMissing {
-    /// The save fails, and the middleware answers with an internal error. Nothing is lost in silence.
+    /// The save fails, and the middleware answers with an internal error. No change is lost silently.
     #[default]
     Error,
     /// The store discards the changes silently. The middleware still sends the cookie of a dead session, which replaces
@@ -26,8 +26,8 @@ pub enum OnMissing {
     Discard,
 }
 
-/// A store that the session layers of web frameworks can use: `AsyncDieselSession`, or [`Blocking`](crate::Blocking) over a
-/// [`DieselSession`](crate::DieselSession). Other crates cannot implement it.
+/// A store that the session layers of web frameworks can use: `AsyncDieselSession`, or a
+/// [`DieselSession`](crate::DieselSession) in [`Blocking`](crate::Blocking). Other crates cannot implement it.
 pub trait WebStore: AsyncSessions + Clone + fmt::Debug + Send + 'static {}
 
 impl<S: AsyncSessions + Clone + fmt::Debug + Send + 'static> WebStore for S {}

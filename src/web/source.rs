@@ -9,19 +9,19 @@ use super::data::{Data, Field};
 use crate::database::SavedText;
 use crate::error::Error;
 
-/// The source from which a store for web frameworks reads a session's owner, or its label: an argument of `owner_from` and `label_from`.
-/// Other crates cannot implement it.
+/// The source from which a store for web frameworks reads a session's owner, or its label: an argument of `owner_from`
+/// and `label_from`. Other crates cannot implement it.
 ///
-/// - A text is the name of a field of the session's data. If it starts with `/`, it is a JSON pointer (RFC 6901) instead:
-///   `/axum-login.data/user_id` is the field `user_id` in the field `axum-login.data`. The value is a text, or a number,
-///   which is kept as text. If there is none, or it is null, the session has no owner or no label. Any other value is
-///   [`Error::NotText`] at the save.
+/// - A text is the name of a field of the session's data. If it starts with `/`, it is a JSON pointer (RFC 6901)
+///   instead: `/axum-login.data/user_id` is the field `user_id` in the field `axum-login.data`. The value must be a
+///   text or a number, which is kept as text. If the value is missing or null, the session has no owner or no label.
+///   For any other value the save fails with [`Error::NotText`].
 /// - A function returns the owner or the label for the data, or `None`.
 pub trait TextSource<V>: Sealed<V> {}
 
 impl<V, T: Sealed<V>> TextSource<V> for T {}
 
-/// Makes a source.
+/// Converts an argument to a source.
 pub trait Sealed<V> {
     /// The source.
     fn source(self) -> Source<V>;
@@ -30,9 +30,9 @@ pub trait Sealed<V> {
 /// A function over a session's data.
 type Function<V> = Arc<dyn Fn(&Data<V>) -> Option<String> + Send + Sync>;
 
-/// A source.
+/// A field or a function that gives the text.
 pub enum Source<V> {
-    /// The name of a field, and a JSON pointer to a value in it, which is empty for the field itself.
+    /// The name of a field, and a JSON pointer to a value in it. The pointer is empty for the field itself.
     Field { path: String, name: String, pointer: String },
     /// A function.
     Function(Function<V>),

@@ -1,4 +1,4 @@
--- Drops the table of the current schema and no other, whatever else the search_path leads to.
+-- Drops only the table of the current schema, and no table of another schema in the search_path.
 
 DO $$
 DECLARE

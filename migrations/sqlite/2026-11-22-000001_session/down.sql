@@ -1,2 +1,2 @@
--- A table of that name in an attached database is another one.
+-- A table of the same name in an attached database is another table.
 DROP TABLE IF EXISTS main.session;

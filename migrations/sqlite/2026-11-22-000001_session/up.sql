@@ -1,4 +1,4 @@
--- Dates are milliseconds since 1970 in UTC.
+-- Dates are in milliseconds since 1970 in UTC.
 CREATE TABLE main.session (
   session_key  TEXT    NOT NULL CONSTRAINT session_key_idx PRIMARY KEY,
   created_on   INTEGER NOT NULL
@@ -10,5 +10,5 @@ CREATE TABLE main.session (
 );
 
 CREATE INDEX main.session_expire_date_idx ON session (expire_date);
--- In the order in which an owner's sessions are listed and end.
+-- Has the order in which an owner's sessions are listed and ended.
 CREATE INDEX main.session_owner_idx ON session (owner, created_on) WHERE owner IS NOT NULL;

@@ -1,4 +1,4 @@
--- What to call a session on a page, and when it was last written. Both are null in the rows that exist; older programs
+-- The name of a session on a page, and the time of its last write. Both are null in existing rows. Older programs
 -- neither read nor write these columns.
 ALTER TABLE main.session ADD COLUMN label TEXT;
 ALTER TABLE main.session ADD COLUMN used_on INTEGER;

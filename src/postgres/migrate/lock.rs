@@ -1,8 +1,9 @@
-//! The lock that a migration needs on a table in use.
+//! Takes the lock that a migration needs on a table in use.
 //!
-//! A statement that waits for `ACCESS EXCLUSIVE` holds up every query behind it. So an attempt waits briefly, and between
-//! two attempts the server runs the queries that waited. A long transaction of another program then costs each query one
-//! short wait, and the migration one attempt. On a partitioned table the wait counts for each partition.
+//! A statement that waits for `ACCESS EXCLUSIVE` blocks every query that comes after it. So each attempt waits only
+//! briefly, and the server runs the waiting queries between two attempts. A long transaction of another program then
+//! costs each query one short wait, and costs the migration one attempt. On a partitioned table the wait applies to
+//! each partition.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use super::BlocksOnPostgres;
 use super::settings::{says, with_setting};
 use crate::error::MigrationError;
 
-/// How long each attempt waits, in milliseconds, and the pause before the next. The last one waits for longer than
-/// `deadlock_timeout`, a second by default: only then PostgreSQL ends an autovacuum that holds the lock.
+/// How long each attempt waits, and then the pause before the next one, in milliseconds. The last attempt waits for
+/// longer than `deadlock_timeout` (default: one second). Only then does PostgreSQL cancel an autovacuum that holds the
+/// lock.
 const ATTEMPTS: [u16; 5] = [100, 200, 400, 800, 1_500];
 
-/// Locks the table against everybody until the transaction ends.
+/// Locks the table in `ACCESS EXCLUSIVE` mode until the transaction ends.
 pub(super) fn lock_table<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
     let started = Instant::now();
     let mut pause = Duration::ZERO;
@@ -32,8 +34,9 @@ pub(super) fn lock_table<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), Migrat
     Err(MigrationError::TableBusy { waited: started.elapsed() })
 }
 
-/// Returns `false` if the lock did not come in time. A block of PL/pgSQL catches that error and writes the result into a
-/// setting: Diesel does not tell this error from others, and outside of a block it would end the transaction.
+/// Tries to lock the table once. Returns `false` if the lock is not free in time. A PL/pgSQL block catches that error
+/// and writes the result into a setting. Diesel does not distinguish this error from others, and outside a block it
+/// would abort the transaction.
 fn try_to_lock<C: BlocksOnPostgres>(conn: &mut C, milliseconds: &str) -> QueryResult<bool> {
     const TRY: &str = "DO $$ BEGIN \
          LOCK TABLE session IN ACCESS EXCLUSIVE MODE; \

@@ -1,8 +1,8 @@
 //! Migrations on PostgreSQL.
 //!
 //! A role that may create functions in a schema of the `search_path` must not be able to have them called here
-//! (CVE-2018-1058). So every function is called as `pg_catalog.name`, every operator gets the types that it is declared
-//! for, and the migrations run with a `search_path` of one schema.
+//! (CVE-2018-1058). So every function is called as `pg_catalog.name`. Every operator gets exactly the types that it is
+//! declared for. The migrations run with a `search_path` of one schema.
 
 use diesel::connection::{DefaultLoadingMode, LoadConnection, TransactionManager as _};
 use diesel::migration::{MigrationConnection, MigrationSource as _};
@@ -32,14 +32,15 @@ mod owners;
 mod place;
 mod settings;
 
-/// The migrations for PostgreSQL, for hosts that run them with a harness of their own.
+/// The migrations for PostgreSQL, for applications that run them with their own harness.
 ///
-/// Then the record is the host's too, and [`migrate`](crate::migrations::migrate), [`check`](crate::migrations::check)
-/// and [`revert`](crate::migrations::revert) know nothing of it: do not mix them. Nor does anything look at an existing
-/// `session` table: it is taken for the one of OCaml's `session-postgresql`, and its keys stay in clear.
+/// Then the application also keeps the record, and [`migrate`](crate::migrations::migrate),
+/// [`check`](crate::migrations::check) and [`revert`](crate::migrations::revert) do not know it. So do not mix the two
+/// ways. The migrations do not check an existing `session` table: they treat it as that of OCaml's
+/// `session-postgresql`, and its keys stay in clear.
 pub const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// A connection to PostgreSQL that blocks, or is made to.
+/// A connection to PostgreSQL that blocks, or a wrapper that blocks around one that does not.
 pub trait BlocksOnPostgres:
     Connection<Backend = Pg> + LoadConnection<DefaultLoadingMode, Backend = Pg> + MigrationConnection + 'static
 {
@@ -53,12 +54,12 @@ impl<C: AsyncConnection<Backend = Pg> + 'static> BlocksOnPostgres for AsyncConne
 
 harness!([C: BlocksOnPostgres] C, Pg);
 
-/// Hashes the keys of a session table and brings it to this version's form: [`SessionTable::adopt`] for the table that
-/// the connection finds.
+/// Hashes the keys of the session table that the connection finds, and brings it to this version's form, as
+/// [`SessionTable::adopt`] does.
 ///
 /// # Errors
 ///
-/// The same.
+/// As for [`SessionTable::adopt`].
 ///
 /// # Examples
 ///
@@ -79,20 +80,21 @@ pub fn adopt(conn: &mut PgConnection) -> Result<usize, Error> {
 #[cfg(feature = "postgres")]
 impl SessionTable {
     /// Brings the session table of OCaml's `session-postgresql` to this version's form, as [`migrate`](Self::migrate)
-    /// does, and hashes every key in it that is not hashed yet. Returns how many keys that were.
+    /// does. Hashes every key in it that is not hashed yet, and returns how many keys that were.
     ///
-    /// This cannot be undone: afterwards no OCaml service finds a session in this table. Every visitor's cookie works
-    /// with [`KeyStorage::Hashed`]. The key storage of this value does not count. It is one transaction, which locks the
-    /// table: a million sessions took some twenty seconds. A table that was shared with [`KeyStorage::Plain`] can be
-    /// adopted in the same way. A table that Citus distributes cannot, because its keys cannot change.
+    /// You cannot undo this: afterwards no OCaml service finds a session in this table. Every visitor's cookie still
+    /// works with [`KeyStorage::Hashed`]. The method ignores the key storage of this `SessionTable`. It runs in one
+    /// transaction, which locks the table: a million sessions took about twenty seconds. You can also adopt a table
+    /// that was shared with [`KeyStorage::Plain`]. You cannot adopt a table that Citus distributes, because its keys
+    /// cannot change.
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], as for [`migrate`](Self::migrate), and then nothing was changed.
+    /// [`Error::Migration`], as for [`migrate`](Self::migrate). Nothing was changed then.
     pub fn adopt(&self, conn: &mut PgConnection) -> Result<usize, Error> {
         let table = self.clone().key_storage(KeyStorage::Hashed);
         table.check_schema::<PgConnection>()?;
-        // Hashed first: what an older table lacks is then added, and its indexes made, on clean pages.
+        // The keys are hashed first. The migrations then add columns and build indexes on clean pages.
         let hashed = alone(conn, &table, |conn, place| {
             let has_table = prepare(conn, place, &table)?;
             let hashed = if has_table {
@@ -108,13 +110,13 @@ impl SessionTable {
     }
 }
 
-/// Gives plain keys the form that `StoredKey` gives a hashed one.
+/// Brings keys in clear to the form that `StoredKey` gives a hashed key.
 #[cfg(feature = "postgres")]
 const HASH_KEYS: &str = "UPDATE session SET session_key = '$' || pg_catalog.left(pg_catalog.encode( \
        pg_catalog.sha256(pg_catalog.convert_to(session_key::text, 'UTF8'::name)), 'base64'::text), 39) \
      WHERE pg_catalog.left(session_key::text, 1) <> '$'";
 
-/// The tombstones of a table that adoption hashes name keys in clear.
+/// Deletes the tombstones of a table before its keys are hashed, because they name keys in clear.
 #[cfg(feature = "postgres")]
 const DELETE_TOMBSTONES: &str = "DELETE FROM session WHERE pg_catalog.left(session_key::text, 1) = '!'";
 
@@ -170,7 +172,7 @@ impl<C: BlocksOnPostgres> Migrate for C {
     }
 }
 
-/// "diesses" in ASCII: the advisory lock of every process that changes the session table.
+/// The number of the advisory lock of every process that changes the session table: "diesses" in ASCII.
 const LOCK: i64 = 0x0064_6965_7373_6573;
 
 fn missing<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<Vec<String>, MigrationError> {
@@ -179,7 +181,7 @@ fn missing<C: BlocksOnPostgres>(conn: &mut C, present: Present) -> Result<Vec<St
     Ok(versions(pending.map_err(failed)?))
 }
 
-/// Refuses a table that is gone, or that holds keys which the storage would never find.
+/// Refuses a table that was dropped, or that holds keys which the key storage would never find.
 fn check_keys<C: BlocksOnPostgres>(
     conn: &mut C,
     present: Present,
@@ -190,7 +192,7 @@ fn check_keys<C: BlocksOnPostgres>(
     }
     match storage {
         KeyStorage::Plain => {
-            // It reads the whole table if no key is hashed: the table's size says for how long.
+            // If no key is hashed, this reads the whole table, for a time that depends on the table's size.
             let hashed = with_setting(conn, "statement_timeout", "0", |conn| {
                 says(conn, "EXISTS (SELECT FROM session WHERE pg_catalog.left(session_key::text, 1) = '$')")
             })?;
@@ -206,16 +208,16 @@ fn check_keys<C: BlocksOnPostgres>(
     }
 }
 
-/// Runs `work` inside the table's schema in one transaction, one process at a time. A separate statement takes the lock,
-/// under READ COMMITTED, so that `work` sees what the process before it did.
+/// Runs `work` inside the table's schema in one transaction, in one process at a time. A separate statement takes the
+/// lock, under READ COMMITTED, so `work` sees what the process before it did.
 fn alone<C: BlocksOnPostgres, T>(
     conn: &mut C,
     table: &SessionTable,
     work: impl FnOnce(&mut C, &Place) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
-    // The transaction may be the caller's, and go on with the caller's settings.
+    // The transaction may be the caller's. It then continues with the caller's settings.
     let locked = |conn: &mut C| {
-        // Another process may adopt a table, which takes as long as the table is large.
+        // Another process may be adopting a table. A larger table takes longer.
         with_setting(conn, "lock_timeout", "0", |conn| {
             sql_query(format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK}::bigint)")).execute(conn)
         })?;
@@ -223,7 +225,7 @@ fn alone<C: BlocksOnPostgres, T>(
     };
     let in_any_time = |conn: &mut C| {
         with_setting(conn, "statement_timeout", "0", |conn| {
-            // Between two attempts at the table's lock the transaction is idle.
+            // The transaction is idle between two attempts to lock the table.
             with_setting(conn, "idle_in_transaction_session_timeout", "0", locked)
         })
     };
@@ -247,8 +249,8 @@ fn run_pending<C: BlocksOnPostgres>(
     Ok(Recorded(conn).run_pending_migrations(POSTGRES).map_err(failed)?.len())
 }
 
-/// Makes the schema and the record if they are missing, and locks the table against everybody, so that it stays as it
-/// was found; returns whether there is one. Nothing is read or written before its owner was looked at.
+/// Creates the schema and the record if they are missing, and returns whether the table exists. Locks an existing table
+/// in `ACCESS EXCLUSIVE` mode, so it stays as it was found. Checks the owner before it reads or writes anything.
 fn prepare<C: BlocksOnPostgres>(
     conn: &mut C,
     place: &Place,
@@ -257,19 +259,19 @@ fn prepare<C: BlocksOnPostgres>(
     let present = place.check_for_migrate(conn, table)?;
     place.make_schema(conn)?;
     if !present.record {
-        // Not `IF NOT EXISTS`: another role may make one of its own at this moment.
+        // Without `IF NOT EXISTS`, because another role may create its own record at this moment.
         sql_query(CREATE_RECORD).execute(conn)?;
     }
     if !present.table {
-        // Read by up.sql, for the same reason.
+        // up.sql reads this setting, for the same reason.
         set_local(conn, "diesel_session.table", "missing")?;
         return Ok(false);
     }
     set_local(conn, "diesel_session.table", "checked")?;
     lock_table(conn)?;
-    // It may have got another owner before the lock was had.
+    // The owner may have changed before the lock was granted.
     place.check_for_migrate(conn, table)?;
-    // A table that we did not make must be that of `session-postgresql`.
+    // A table that this crate did not create must be that of `session-postgresql`.
     if Recorded(conn).applied_migrations().map_err(failed)?.is_empty() {
         check_shape(conn)?;
     }

@@ -8,7 +8,7 @@ use super::BlocksOnPostgres;
 use super::settings::say;
 use crate::error::MigrationError;
 
-/// Refuses anything that is called `session` and is not the table of `session-postgresql`.
+/// Refuses any relation with the name `session` that is not the table of `session-postgresql`.
 pub(super) fn check_shape<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), MigrationError> {
     #[derive(QueryableByName)]
     struct Column {
@@ -29,7 +29,7 @@ pub(super) fn check_shape<C: BlocksOnPostgres>(conn: &mut C) -> Result<(), Migra
     match say(conn, kind)?.as_str() {
         "r" => {}
         "p" => return refuse("it is partitioned, which can only be done after the migrations".to_owned()),
-        _ => return refuse("it is no table".to_owned()),
+        _ => return refuse("it is not a table".to_owned()),
     }
     let columns: Vec<Column> = sql_query(
         "SELECT attname::text AS name, pg_catalog.format_type(atttypid, atttypmod) AS kind \

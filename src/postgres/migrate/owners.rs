@@ -1,5 +1,5 @@
-//! Who owns the session table and its record: that role's code, in a trigger or a default, runs in the name of each role
-//! that writes.
+//! The owners of the session table and of its record. An owner can attach code to a table, as a trigger or a default.
+//! The code runs in the name of each role that writes.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -9,22 +9,22 @@ use super::BlocksOnPostgres;
 use crate::error::MigrationError;
 use crate::table::{Schema, SessionTable};
 
-/// The owner of one of both.
+/// The owner of the table or of the record.
 #[derive(QueryableByName)]
 pub(super) struct Owner {
     #[diesel(sql_type = Text)]
     relation: String,
     #[diesel(sql_type = Text)]
     role: String,
-    /// The current role is a member of the owner. A superuser is a member of every role.
+    /// Whether the current role is a member of the owner. A superuser is a member of every role.
     #[diesel(sql_type = Bool)]
     is_mine: bool,
-    /// The owner's code may run in the name of the current role.
+    /// Whether the owner's code may run in the name of the current role.
     #[diesel(sql_type = Bool)]
     may_be_used: bool,
 }
 
-/// Which of both there are.
+/// Which of the two exist.
 #[derive(Clone, Copy)]
 pub(super) struct Present {
     pub(super) table: bool,
@@ -38,7 +38,7 @@ impl Present {
     }
 }
 
-/// `SessionTable::check` lists the owners whose table may be used.
+/// Reads the owners. The documentation of `SessionTable::check` lists those that may be used.
 const OWNERS: &str = "SELECT c.relname::text AS relation, r.rolname::text AS role, \
        pg_catalog.pg_has_role(c.relowner, 'MEMBER'::text) AS is_mine, \
        r.oid = me.oid OR r.rolsuper OR r.oid = n.nspowner OR r.oid = d.datdba \
@@ -54,7 +54,7 @@ const OWNERS: &str = "SELECT c.relname::text AS relation, r.rolname::text AS rol
      ORDER BY c.relname";
 
 impl Owner {
-    /// Of the table and its record, as far as they exist.
+    /// Reads the owners of the table and of the record, if these exist.
     pub(super) fn of_both<C: BlocksOnPostgres>(
         conn: &mut C,
         schema: &Schema,
@@ -66,13 +66,13 @@ impl Owner {
             .load(conn)
     }
 
-    /// For roles that may have grants only.
+    /// Checks an owner for a role that may have only grants.
     pub(super) fn check_for_use(self) -> Result<(), MigrationError> {
         let Self { relation: table, role: owner, may_be_used, .. } = self;
         if may_be_used { Ok(()) } else { Err(MigrationError::UntrustedOwner { table, owner }) }
     }
 
-    /// For migrations, which change the table.
+    /// Checks an owner for migrations, which change the table.
     pub(super) fn check_for_migrate(self) -> Result<(), MigrationError> {
         if !self.is_mine {
             let Self { relation: table, role: owner, .. } = self;

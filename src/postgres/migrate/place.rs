@@ -1,4 +1,4 @@
-//! The schema of the session table, the schema in which the connection finds it, and whether both are as they should be.
+//! The schema of the session table, the schema in which the connection finds it, and the checks of both.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -10,7 +10,7 @@ use super::settings::{say, set_local};
 use crate::error::MigrationError;
 use crate::table::{Schema, SessionTable};
 
-/// The schema that is meant, and what the connection finds by its own `search_path`.
+/// The schema that the caller means, and what the connection finds by its own `search_path`.
 pub(super) struct Place {
     schema: Schema,
     /// Whether the caller has named the schema.
@@ -21,7 +21,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Refuses a database whose encoding cannot hold every text.
+    /// Reads both from the connection. Refuses an encoding that cannot hold every text.
     pub(super) fn of<C: BlocksOnPostgres>(
         conn: &mut C,
         table: &SessionTable,
@@ -46,7 +46,7 @@ impl Place {
                pg_catalog.getdatabaseencoding()::text AS encoding",
         )
         .get_result(conn)?;
-        // SQL_ASCII takes any bytes, and this crate sends it UTF-8.
+        // SQL_ASCII accepts any bytes, and this crate sends UTF-8.
         if encoding != "UTF8" && encoding != "SQL_ASCII" {
             return Err(MigrationError::Encoding { encoding });
         }
@@ -57,11 +57,11 @@ impl Place {
         Ok(Self { schema, is_named, found, search_path })
     }
 
-    /// The connection finds this table and no other.
+    /// Checks that the connection finds this table and no other.
     pub(super) fn check_found(&self) -> Result<(), MigrationError> {
         match &self.found {
             Some(found) if found == self.schema.name() => Ok(()),
-            // Nothing is found where nothing was made yet.
+            // The table does not exist yet.
             None if !self.is_named => Ok(()),
             found => Err(MigrationError::OtherSchema {
                 found: found.as_ref().map_or_else(|| "no schema".to_owned(), |name| format!("schema {name}")),
@@ -70,7 +70,8 @@ impl Place {
         }
     }
 
-    /// Says what there is, so that nobody asks again: what appears later has another owner, who was not looked at.
+    /// Checks the owners for migrations. Returns what exists, so that the caller does not ask again: a table that
+    /// appears later has another owner, who was not checked.
     pub(super) fn check_for_migrate<C: BlocksOnPostgres>(
         &self,
         conn: &mut C,
@@ -80,7 +81,7 @@ impl Place {
         self.check_owners(conn, table, Owner::check_for_migrate)
     }
 
-    /// For roles that may have grants only.
+    /// Checks the owners for roles that may have only grants.
     pub(super) fn check_for_use<C: BlocksOnPostgres>(
         &self,
         conn: &mut C,
@@ -90,7 +91,7 @@ impl Place {
         self.check_owners(conn, table, Owner::check_for_use)
     }
 
-    /// A record in this schema says that it is the one that is meant.
+    /// Checks the owners for a revert. A record in this schema shows that the caller means this schema.
     pub(super) fn check_for_revert<C: BlocksOnPostgres>(
         &self,
         conn: &mut C,
@@ -103,7 +104,7 @@ impl Place {
         Ok(present)
     }
 
-    /// If no schema was named, queries must find this table: a new one would hide another.
+    /// Checks that queries find this table, unless the caller has named a schema: a new table would hide another one.
     fn check_unnamed(&self) -> Result<(), MigrationError> {
         if self.is_named { Ok(()) } else { self.check_found() }
     }
@@ -120,7 +121,8 @@ impl Place {
         Ok(present)
     }
 
-    /// Asks first, because `CREATE SCHEMA IF NOT EXISTS` needs the right to create one even if it exists.
+    /// Creates the schema if it is missing. Asks first, because `CREATE SCHEMA IF NOT EXISTS` needs the right to create
+    /// a schema even if it exists.
     pub(super) fn make_schema<C: BlocksOnPostgres>(&self, conn: &mut C) -> QueryResult<()> {
         if !self.exists(conn)? {
             sql_query(format!("CREATE SCHEMA {}", self.schema.quoted())).execute(conn)?;
@@ -139,7 +141,8 @@ impl Place {
         answer.map(|Answer { exists }| exists)
     }
 
-    /// The `search_path` leaves out a schema that the role may not use, without a word: new tables would be temporary.
+    /// Checks that the role may use the schema. PostgreSQL silently leaves other schemas out of the `search_path`, and
+    /// new tables would then be temporary.
     fn check_usage<C: BlocksOnPostgres>(&self, conn: &mut C) -> Result<(), MigrationError> {
         let schema = self.schema.name();
         if say(conn, "coalesce(pg_catalog.current_schema()::text, ''::text)")? == schema
@@ -151,7 +154,7 @@ impl Place {
     }
 }
 
-/// Runs `work` in a transaction that finds tables in the table's schema alone.
+/// Runs `work` in a transaction that finds tables only in the table's schema.
 pub(super) fn inside<C: BlocksOnPostgres, T>(
     conn: &mut C,
     table: &SessionTable,
@@ -162,7 +165,7 @@ pub(super) fn inside<C: BlocksOnPostgres, T>(
         set_local(conn, "search_path", &format!("{}, pg_temp", place.schema.quoted()))?;
         place.check_usage(conn)?;
         let done = work(conn, &place)?;
-        // The transaction may be the caller's.
+        // The transaction may be the caller's, so it gets its path back.
         set_local(conn, "search_path", &place.search_path)?;
         Ok(done)
     })

@@ -1,4 +1,4 @@
-//! Questions in SQL, and settings of a transaction.
+//! Reads SQL expressions, and changes settings of a transaction.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -6,7 +6,7 @@ use diesel::sql_types::{Bool, Text};
 
 use super::BlocksOnPostgres;
 
-/// The answer to a question in SQL.
+/// Returns whether a condition in SQL is true.
 pub(super) fn says<C: BlocksOnPostgres>(conn: &mut C, question: &str) -> QueryResult<bool> {
     #[derive(QueryableByName)]
     struct Answer {
@@ -16,7 +16,7 @@ pub(super) fn says<C: BlocksOnPostgres>(conn: &mut C, question: &str) -> QueryRe
     sql_query(format!("SELECT {question} AS yes")).get_result(conn).map(|answer: Answer| answer.yes)
 }
 
-/// The text that an SQL expression has.
+/// Returns the value of an SQL expression of type text.
 pub(super) fn say<C: BlocksOnPostgres>(conn: &mut C, expression: &str) -> QueryResult<String> {
     #[derive(QueryableByName)]
     struct Answer {
@@ -26,8 +26,8 @@ pub(super) fn say<C: BlocksOnPostgres>(conn: &mut C, expression: &str) -> QueryR
     sql_query(format!("SELECT {expression} AS text")).get_result(conn).map(|answer: Answer| answer.text)
 }
 
-/// Runs `work` with another value of a setting. After an error the caller rolls back, which restores the
-/// setting.
+/// Runs `work` with another value of a setting, and then restores the setting. After an error the caller rolls back,
+/// which also restores it.
 pub(super) fn with_setting<C: BlocksOnPostgres, T, E: From<diesel::result::Error>>(
     conn: &mut C,
     setting: &str,

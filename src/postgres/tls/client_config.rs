@@ -1,4 +1,4 @@
-//! The parameters of a connection, as rustls has them.
+//! Turns the parameters of a connection into a configuration of rustls.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::conninfo::{Roots, SslMode, TlsParameters, TlsVersion};
 use crate::error::Error;
 
 pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, Error> {
-    // Named here, so that it is the same whatever the application has made its process's default.
+    // The provider is named here, so that the application's default for its process does not change it.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let versions: Vec<_> = [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)]
@@ -22,7 +22,7 @@ pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, 
         .collect();
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
-        .map_err(|_| refused("ssl_min_protocol_version", "rustls speaks no version between these bounds"))?
+        .map_err(|_| refused("ssl_min_protocol_version", "rustls supports no version in this range"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(
             authorities(parameters)?,
@@ -35,18 +35,19 @@ pub(super) fn client_config(parameters: &TlsParameters) -> Result<ClientConfig, 
             let certificate = files::certificates("sslcert", certificate)?;
             let key = files::private_key(key)?;
             let mismatch = |_| {
-                refused("sslkey", "it is not the key of the certificate of `sslcert`, or of no known kind")
+                refused("sslkey", "it is not the key of the certificate in `sslcert`, or its type is unknown")
             };
             builder.with_client_auth_cert(certificate, key).map_err(mismatch)?
         }
     };
     config.enable_sni = parameters.sends_server_name;
-    // PostgreSQL resumes no session, and each connection is to be verified anew.
+    // PostgreSQL does not resume TLS sessions, and each connection must be verified.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
 
-/// As in libpq, the certificate is verified in every mode if there is something to verify it by.
+/// Reads the authorities and the lists of revoked certificates. As in libpq, they verify the server's certificate in
+/// every mode if `sslrootcert` is set.
 fn authorities(parameters: &TlsParameters) -> Result<Option<Authorities>, Error> {
     let certificates = match &parameters.roots {
         None => return Ok(None),
@@ -54,7 +55,7 @@ fn authorities(parameters: &TlsParameters) -> Result<Option<Authorities>, Error>
         Some(Roots::File(name)) => files::certificates("sslrootcert", name)?,
     };
     let revoked = parameters.revoked.as_deref().map(files::revocation_lists).transpose()?;
-    let reason = "one of its certificates cannot be an authority's: see that each is an X.509 certificate";
+    let reason = "one of its certificates cannot be an authority's: check that each is an X.509 certificate";
     Authorities::new(certificates, revoked.unwrap_or_default(), parameters.roots == Some(Roots::System))
         .ok_or_else(|| refused("sslrootcert", reason))
         .map(Some)

@@ -1,4 +1,4 @@
-//! A handshake that tells afterwards how it went: tokio-postgres has one error for all of it.
+//! A TLS handshake that records how it went, because tokio-postgres has one error for all failures.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Makes TLS of the connections of one attempt.
+/// Starts TLS on the connections of one attempt.
 #[derive(Clone)]
 pub(super) struct Handshake {
     rustls: MakeRustlsConnect,
@@ -56,7 +56,7 @@ impl TlsConnect<Socket> for OneHandshake {
     }
 }
 
-/// The server agreed to TLS, and then the handshake failed.
+/// The server agreed to TLS, but then the handshake failed.
 #[derive(Debug)]
 pub(super) struct HandshakeFailed(io::Error);
 

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, by rustls: what each `sslmode` tries, and in which order.
+//! TLS to PostgreSQL with rustls: what each `sslmode` tries, and in which order.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -30,7 +30,7 @@ pub(crate) struct TlsConnector {
 }
 
 impl TlsConnector {
-    /// Reads the files that the parameters name, once for all connections. There is nothing to do for a mode without TLS.
+    /// Reads the files that the parameters name, once for all connections. Returns `None` for a mode without TLS.
     ///
     /// # Errors
     ///
@@ -40,10 +40,10 @@ impl TlsConnector {
             return Ok(None);
         }
         let rustls = MakeRustlsConnect::new(client_config::client_config(parameters)?);
-        // It was read before, and its own error could quote it.
+        // The address was read before. The error of this parser could quote it.
         let config = address.parse().map_err(|_| Error::Configuration {
             setting: "connection",
-            reason: "tokio-postgres does not take the address".to_owned(),
+            reason: "tokio-postgres does not accept the address".to_owned(),
         })?;
         Ok(Some(Self { config, mode: parameters.mode, rustls }))
     }
@@ -94,14 +94,14 @@ impl TlsConnector {
 /// Why an attempt failed.
 struct Failure {
     error: tokio_postgres::Error,
-    /// Whether the server took to TLS.
+    /// Whether the server agreed to TLS.
     encrypted: bool,
     /// The attempt before this one, and its error, as text.
     before: String,
 }
 
 impl Failure {
-    /// Whether the server's rules do not let this client in, or not this way.
+    /// Whether the server's rules refuse this client, or refuse it over this kind of connection.
     fn is_refusal(&self) -> bool {
         let refusals = [&SqlState::INVALID_AUTHORIZATION_SPECIFICATION, &SqlState::INVALID_PASSWORD];
         self.error.code().is_some_and(|code| refusals.contains(&code))
@@ -116,7 +116,7 @@ impl Failure {
         Self { before: format!("{how}: {}; then ", failure.text()), ..self }
     }
 
-    /// The error and its causes: Diesel's error for a connection has no room for a source.
+    /// Returns the error and its causes as one text, because Diesel's error for a connection has no source.
     fn text(&self) -> String {
         let mut text = format!("{}{}", self.before, self.error);
         let mut source = self.error.source();

@@ -1,4 +1,4 @@
-//! The verification of a server's certificate.
+//! Verifies a server's certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-/// The authorities whose signatures count.
+/// The authorities that the store trusts, and the certificates that they have revoked.
 pub(super) struct Authorities {
-    /// Those that signed themselves. With any other OpenSSL, and so libpq, looks for who signed it.
+    /// The self-signed certificates. For any other certificate OpenSSL, and so libpq, looks for the signer.
     trusted: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
-    /// The others: a server need not show them.
+    /// The other certificates, which the server then need not send.
     between: Vec<CertificateDer<'static>>,
     revoked: Vec<CertRevocationList<'static>>,
 }
 
 impl Authorities {
-    /// Returns nothing if a certificate cannot be used. `skips_unknown` leaves such certificates out instead, because the
-    /// user has not chosen those of the system.
+    /// Returns `None` if a certificate cannot be used. With `skips_unknown` it leaves such certificates out instead,
+    /// because the user did not choose the system's certificates.
     pub(super) fn new(
         certificates: Vec<CertificateDer<'static>>,
         revoked: Vec<CertRevocationList<'static>>,
@@ -32,7 +32,7 @@ impl Authorities {
     ) -> Option<Self> {
         let mut this = Self { trusted: Vec::new(), anchors: Vec::new(), between: Vec::new(), revoked };
         for certificate in certificates {
-            // One that is too old to be read like this can only be an authority's own.
+            // A certificate that is too old for this parser can only be that of an authority.
             let signed_by_another =
                 EndEntityCert::try_from(&certificate).is_ok_and(|parsed| parsed.issuer() != parsed.subject());
             match anchor_from_trusted_cert(&certificate).map(|anchor| anchor.to_owned()) {
@@ -49,8 +49,8 @@ impl Authorities {
     }
 }
 
-/// Checks the server's certificate as far as the mode demands. It always checks that the server has the certificate's key:
-/// otherwise an attacker could show the server's own certificate, and channel binding would notice nothing.
+/// Checks the server's certificate as the mode demands. Always checks that the server has the certificate's key.
+/// Otherwise an attacker could send the server's own certificate, and channel binding would not detect it.
 pub(super) struct Verifier {
     authorities: Option<Authorities>,
     checks_host: bool,
@@ -58,7 +58,7 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Without authorities any certificate will do.
+    /// Without authorities, accepts any certificate.
     pub(super) fn new(
         authorities: Option<Authorities>,
         checks_host: bool,
@@ -76,8 +76,8 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
         let revoked: Vec<&CertRevocationList<'_>> = authorities.revoked.iter().collect();
-        // As OpenSSL does for libpq: the whole chain, and what no valid list knows of is refused. There is no list at all
-        // if none was given.
+        // As OpenSSL does for libpq, this checks the whole chain, and refuses a certificate that no valid list covers.
+        // If no lists were given, nothing is checked for revocation.
         let revocation = RevocationOptionsBuilder::new(&revoked).ok().map(|options| {
             options
                 .with_depth(RevocationCheckDepth::Chain)
@@ -101,8 +101,8 @@ impl Verifier {
         );
         match verified {
             Ok(_) => Ok(()),
-            // What PostgreSQL's manual makes: a certificate that signed itself, and calls itself an authority. Its dates
-            // were looked at before that. Trusted as an authority, it can be a server by right.
+            // PostgreSQL's manual shows how to make such a certificate: self-signed, and marked as an authority. webpki
+            // has checked its dates before this error. It is trusted as an authority, so it may also be the server.
             Err(webpki::Error::CaUsedAsEndEntity)
                 if authorities.revoked.is_empty() && authorities.trusted.contains(shown) =>
             {
@@ -155,7 +155,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Without the names in the certificate or in the address.
+/// Converts the error, without the names in the certificate or in the address.
 fn invalid(error: webpki::Error) -> rustls::Error {
     use webpki::Error as Found;
 

@@ -1,4 +1,4 @@
-//! The calls of tower-sessions, for a record of any version.
+//! Implements the calls of tower-sessions for records of any version.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -43,12 +43,12 @@ impl<S: WebStore> TowerSessionStore<S> {
         expiry_date: OffsetDateTime,
     ) -> Result<i128, Failure> {
         let begun = self.adapter.begin::<Id>(data, left(expiry_date), None).await?;
-        // From now on the request can save the session, under the id itself: a `delete` of it is a logout.
+        // From now on the request can save the session under the id itself. A `delete` of that id is a logout.
         self.adapter.mark(data, &begun.drawn.key(), begun.value, begun.created);
         Ok(begun.drawn.0)
     }
 
-    /// `id` is the session's own, or its alias.
+    /// Saves the session under `id`, which is the session's own id or its alias.
     pub(super) async fn save(
         &self,
         id: i128,
@@ -64,7 +64,7 @@ impl<S: WebStore> TowerSessionStore<S> {
         Ok(self.adapter.save(&keys, data, left(expiry_date)).await?)
     }
 
-    /// The data, and the expiry by this machine's clock. tower-sessions gets them under the alias of the id.
+    /// Returns the data under the alias of the id, and the expiry by this machine's clock.
     pub(super) async fn load(&self, id: i128) -> Result<Option<(i128, Fields, OffsetDateTime)>, Failure> {
         let loaded = self.adapter.load(&key(id)).await.map_err(|error| match error {
             NotLoaded::Failed(error) => Failure::Backend(error),
@@ -93,10 +93,10 @@ impl<S: WebStore> TowerSessionStore<S> {
     }
 }
 
-/// What turns an id into its alias, and back.
+/// XOR with this number turns an id into its alias, and back.
 const ALIAS: i128 = 0x6469_6573_656c_2d73_6573_7369_6f6e_2101;
 
-/// An id that was drawn for a session.
+/// A newly drawn id of a session.
 #[derive(Clone, Copy)]
 struct Id(i128);
 
@@ -124,7 +124,8 @@ pub(super) fn key(id: i128) -> SessionKey {
     SessionKey::of(bytes)
 }
 
-/// What is left until a record expires, by this machine's clock, which has set it.
+/// Returns how long until a record expires, by this machine's clock, because tower-sessions has set the expiry by that
+/// clock.
 fn left(expiry_date: OffsetDateTime) -> TimeDelta {
     period((expiry_date - OffsetDateTime::now_utc()).whole_milliseconds())
 }

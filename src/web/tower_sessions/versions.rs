@@ -4,22 +4,22 @@ use serde_json::Value;
 
 /// An id of tower-sessions: `tower_sessions::session::Id` of version 0.14 or 0.15. Other crates cannot implement it.
 pub trait TowerId: Sealed {
-    /// The number that is the id.
+    /// Returns the id as a number.
     #[doc(hidden)]
     fn number(&self) -> i128;
 }
 
 /// A session of tower-sessions: `tower_sessions::Session` of version 0.14 or 0.15. Other crates cannot implement it.
 pub trait TowerSession: Sealed {
-    /// What its methods return if the session cannot be loaded.
+    /// The error of its methods if the session cannot be loaded.
     type Error;
 
-    /// A field of the session's data.
+    /// Returns a field of the session's data.
     #[doc(hidden)]
     fn field(&self, name: &str) -> impl Future<Output = Result<Option<Value>, Self::Error>> + Send;
 }
 
-/// Keeps the traits to this crate.
+/// Prevents other crates from implementing the traits.
 pub trait Sealed {}
 
 /// Implements the traits of one version.
@@ -52,7 +52,7 @@ macro_rules! version {
                 }
             }
 
-            /// The errors of tower-sessions are texts.
+            /// Reports the failure, and returns the error of tower-sessions, which holds only a text.
             fn told<S>(store: &TowerSessionStore<S>, failure: Failure) -> Error {
                 match failure {
                     Failure::Decode => Error::Decode("a session holds no data of tower-sessions".to_owned()),
@@ -70,7 +70,7 @@ macro_rules! version {
             #[async_trait]
             impl<S: WebStore> SessionStore for TowerSessionStore<S> {
                 async fn create(&self, record: &mut Record) -> Result<()> {
-                    // Never the record's own id: after `Session::flush` that is what the client's cookie said.
+                    // Never the record's own id: after `Session::flush` that is the id from the client's cookie.
                     let id = self.create(&mut record.data, record.expiry_date).await;
                     record.id = Id(id.map_err(|failure| told(self, failure))?);
                     Ok(())
