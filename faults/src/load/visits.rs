@@ -127,8 +127,7 @@ impl<'a> Visits<'a> {
         }
     }
 
-    /// Logs in twice at once, as a double click does. One of the two new sessions lives. actix-session may refuse one
-    /// request.
+    /// Logs in twice at once, like a double click. One of the two sessions lives. actix-session may refuse one request.
     fn log_in_twice(&mut self, at: usize, request: Box<dyn Request + 'a>) -> Result<()> {
         let Some(another) = self.load(at)? else { return Ok(()) };
         let Visit { session, step, .. } = self.live[at];
