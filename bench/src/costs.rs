@@ -1,5 +1,5 @@
-//! Costs that are the same in every run, whatever the machine does: instructions counted by callgrind and allocations
-//! counted by memcheck. Only the client's side is counted.
+//! Costs that do not depend on the machine's load: instructions counted by callgrind and allocations counted by
+//! memcheck. Only the client's side is counted.
 //!
 //! The program runs itself under valgrind, once with few operations and once with more. The difference between the two
 //! runs is the cost of the additional operations.

@@ -1,8 +1,8 @@
 //! Tests of what diesel-session keeps when things break.
 //!
-//! Client processes load a store. They write a record of each call, before and after it. Meanwhile the test breaks
-//! something: the server, a client, the disk. Then the ledger looks for everything that was acknowledged. It knows only
-//! the record.
+//! Client processes load a store. They write a record of each call, before and after it. At the same time, the test
+//! breaks something: the server, a client, the disk. Then the ledger looks for everything that was acknowledged. It
+//! knows only the record.
 
 #![allow(clippy::missing_errors_doc, clippy::missing_panics_doc, reason = "every failure here fails a test")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]

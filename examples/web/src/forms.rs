@@ -55,7 +55,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequest<S> for Checked<T> {
         if expected.is_some_and(|expected| expected.as_bytes().ct_eq(csrf.as_bytes()).into()) {
             Ok(Self(form))
         } else {
-            Err(Failure::Refused(StatusCode::FORBIDDEN, "This page has expired. Reload it and try again."))
+            Err(Failure::Refused(StatusCode::FORBIDDEN, "This page has expired. Go back and reload it."))
         }
     }
 }

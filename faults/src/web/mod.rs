@@ -68,7 +68,7 @@ impl Refusal {
         if matches!(error, Error::NotFound) { Self::Gone } else { Self::Failed(Failure::of(error)) }
     }
 
-    /// Converts the error of a login. Its first call may have taken effect, whatever happened to the second.
+    /// Converts the error of a login. Its first call may have taken effect, even if the second one failed.
     pub(crate) fn of_a_login(self) -> Self {
         match self {
             Self::Failed(failure) => Self::Failed(Failure { effect: Effect::Unknown, ..failure }),
