@@ -1,8 +1,8 @@
-//! The page "your devices": one account on three devices, listed, and all others logged out.
+//! The page "Your devices": one account on three devices is listed, one device signs another out, and then all others.
 //!
 //! `cargo run --example devices --features sqlite-bundled`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 
 use std::error::Error as StdError;
 use std::thread::sleep;
@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn StdError>> {
         Store::builder().recommended_timeouts().owner_limit(OwnerLimit::EndOldest(5)).connect(":memory:")?;
     sessions.migrate()?;
 
-    println!("1. Alice logs in on three devices. On each the value of the visitor's session goes into a");
-    println!("   session of hers, and the visitor's key is dead.");
+    println!("1. Alice signs in on three devices. Each time, the value of the visitor's session moves to");
+    println!("   a new session of hers, and the visitor's key is dead.");
     let phone = log_in(&sessions, "phone", "Firefox on Android")?;
     let tablet = log_in(&sessions, "tablet", "Safari on iPad")?;
     let laptop = log_in(&sessions, "laptop", "Firefox on Linux")?;
@@ -29,17 +29,17 @@ fn main() -> Result<(), Box<dyn StdError>> {
     sessions.put(&phone, "cart of the phone: a book", Expiry::Default)?;
     println!("   A second later the phone puts a book into its cart.");
 
-    println!("\n2. Her page \"your devices\", seen on the laptop:");
+    println!("\n2. Her page \"Your devices\", opened on the laptop:");
     list(&sessions, &laptop)?;
 
-    println!("\n3. She logs the tablet out. The page's button sends back the handle of that session:");
+    println!("\n3. She signs the tablet out. The page's button sends back the handle of that session:");
     let from_the_page = sessions.handle(&tablet).to_string();
-    println!("   {from_the_page}. A handle is no key: it may stand in a page and its links.");
+    println!("   {from_the_page}. A handle is not a key, so a page and its links may show it.");
     let handle: SessionHandle = from_the_page.parse()?;
     assert!(sessions.clear_listed("alice", &handle)?);
     println!("   The tablet's next request: {}.", answer(&sessions, &tablet));
 
-    println!("\n4. She changes her password on the laptop: everything else is logged out.");
+    println!("\n4. She changes her password on the laptop, which signs out all other devices.");
     let ended = sessions.clear_owner("alice", Some(&laptop))?;
     println!("   Ended: {ended}.");
     println!("   The phone's next request: {}.", answer(&sessions, &phone));
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
     Ok(())
 }
 
-/// A visitor proves to be Alice. A web application makes the label from the request's `User-Agent`.
+/// Signs Alice in on a device. A web application makes the label from the request's `User-Agent`.
 fn log_in(sessions: &Store, device: &str, label: &str) -> Result<SessionKey, Error> {
     let visitor = sessions.generate(Some(&format!("cart of the {device}")), None)?;
     let (cart, _left) = sessions.get(&visitor)?;
@@ -74,6 +74,6 @@ fn list(sessions: &Store, current: &SessionKey) -> Result<(), Error> {
 fn answer(sessions: &Store, key: &SessionKey) -> String {
     match sessions.get(key) {
         Ok((value, _left)) => format!("welcome back, {value}"),
-        Err(error) => format!("{error}: log in, please"),
+        Err(error) => format!("{error}: please sign in"),
     }
 }

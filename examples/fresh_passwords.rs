@@ -1,10 +1,10 @@
-//! A pool whose connections have passwords that expire: each new connection asks for one, as IAM authentication on Amazon
-//! RDS, a proxy of Google Cloud SQL or Vault want it.
+//! A pool whose connections use passwords that expire. Each new connection gets a fresh password. IAM authentication on
+//! Amazon RDS, a proxy of Google Cloud SQL and Vault need this.
 //!
 //! `DATABASE_ADDRESS="host=... dbname=... user=..." DATABASE_PASSWORD=... cargo run --example fresh_passwords --features
 //! postgres`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 
 use std::error::Error as StdError;
 
@@ -12,13 +12,14 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Error as ConnectionError, ManageConnection, Pool};
 use diesel_session::{DieselSession, Now};
 
-/// Makes each connection with a password of its own.
+/// Opens each connection with a fresh password.
 struct FreshPasswords {
     /// `keyword='value'` pairs, without a password.
     address: String,
-    /// In your program a call to AWS or Vault. It returns in time, because the pool waits for it.
+    /// Returns a password. In your program, this calls AWS or Vault. It must return in time, because the pool waits for
+    /// it.
     password: fn() -> Result<String, ConnectionError>,
-    /// What to do with connections that exist is the same as in Diesel's own manager.
+    /// Diesel's own manager, for everything except opening connections.
     existing: ConnectionManager<PgConnection>,
 }
 
@@ -33,7 +34,7 @@ impl ManageConnection for FreshPasswords {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<PgConnection, ConnectionError> {
-        // In such a string a quote and a backslash need a backslash before them.
+        // In a quoted value, a quote and a backslash need a backslash before them.
         let password = (self.password)()?.replace('\\', "\\\\").replace('\'', "\\'");
         let address = format!("{} password='{password}'", self.address);
         PgConnection::establish(&address).map_err(ConnectionError::ConnectionError)

@@ -1,10 +1,10 @@
-//! Brings the session table up to date, as a step of a deployment; with `--check` it only looks.
+//! Brings the session table up to date, as a step of a deployment. With `--check`, it changes nothing and only checks.
 //!
 //! `DATABASE_URL=postgres://... cargo run --example migrate --features postgres -- --check`
 //!
 //! `DATABASE_URL=app.sqlite cargo run --example migrate --features sqlite-bundled`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 #![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
 
 use std::error::Error as StdError;
@@ -12,7 +12,7 @@ use std::error::Error as StdError;
 use diesel_session::{KeyStorage, SessionConnection, migrations};
 
 fn main() -> Result<(), Box<dyn StdError>> {
-    let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL names no database")?;
+    let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set: name a database")?;
     let check_only = std::env::args().any(|argument| argument == "--check");
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         on_postgres(&url, check_only)

@@ -1,8 +1,8 @@
-//! A session and the application's own data in one transaction: both are kept, or neither is.
+//! Changes a session and the application's own data in one transaction, so either both are kept or neither is.
 //!
 //! `cargo run --example one_transaction --features sqlite-bundled`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 
 use std::error::Error as StdError;
 
@@ -15,7 +15,7 @@ diesel::table! {
     orders (id) {
         /// The order's number.
         id -> Integer,
-        /// What was ordered.
+        /// The item that was ordered.
         item -> Text,
     }
 }
@@ -25,12 +25,12 @@ fn main() -> Result<(), Box<dyn StdError>> {
     sessions.migrate()?;
     let key = sessions.generate(Some("cart: a book"), None)?;
 
-    // The connection comes from the store's pool here; it may be any connection to the same database.
+    // The connection comes from the store's pool here. It can be any connection to the same database.
     let mut conn = sessions.pool().get()?;
     sql_query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)").execute(&mut conn)?;
 
     for in_stock in [false, true] {
-        // It reads before it writes: so it takes SQLite's write lock at its start.
+        // The transaction reads before it writes, so it takes SQLite's write lock at the start.
         let outcome = conn.immediate_transaction::<_, Box<dyn StdError>, _>(|conn| {
             let (cart, _left) = sessions.on(conn).get(&key)?;
             let item = cart.trim_start_matches("cart: ");

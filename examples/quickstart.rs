@@ -1,10 +1,10 @@
 //! The life of a session, step by step.
 //!
-//! On SQLite, in a file that it makes: `cargo run --example quickstart --features sqlite-bundled`
+//! On SQLite, in a file in the temporary directory: `cargo run --example quickstart --features sqlite-bundled`
 //!
 //! On PostgreSQL: `DATABASE_URL=postgres://... cargo run --example quickstart --features postgres`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 #![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
 
 use std::error::Error as StdError;
@@ -30,7 +30,7 @@ fn on_postgres(url: &str) -> Result<(), Box<dyn StdError>> {
 
 #[cfg(not(feature = "postgres"))]
 fn on_postgres(_url: &str) -> Result<(), Box<dyn StdError>> {
-    Err("DATABASE_URL is set: add --features postgres, or unset it to see SQLite".into())
+    Err("DATABASE_URL is set: add --features postgres, or unset it to use SQLite".into())
 }
 
 #[cfg(feature = "sqlite")]
@@ -51,18 +51,18 @@ fn on_sqlite() -> Result<(), Box<dyn StdError>> {
 fn life_of_a_session(sessions: &dyn Sessions) -> Result<(), Error> {
     let key = sessions.generate(None, Some(TimeDelta::minutes(30)))?;
     println!(
-        "3. Generated a session for 30 minutes. Its key, {} characters, goes into the",
+        "3. Generated a session for 30 minutes. Its key has {} characters and goes into the",
         key.as_str().len()
     );
-    println!("   visitor's cookie; the database holds a hash of it, which opens nothing.");
+    println!("   visitor's cookie. The database holds only a hash of it, which is useless as a key.");
 
     let answer = sessions.get(&key);
-    println!("4. It has no value yet, so `get` answers: {}.", answer.expect_err("nothing was set"));
+    println!("4. It has no value yet, so `get` returns: {}.", answer.expect_err("nothing was set"));
 
     sessions.set(&key, r#"{"cart":[3,5]}"#, Some(TimeDelta::minutes(30)))?;
-    println!("5. Set a value, which counts the 30 minutes anew.");
+    println!("5. Set a value, which restarts the 30 minutes.");
 
-    // A request brings text. A text that is no key means a session that is not there.
+    // A request brings text. Text that is not a key is handled like a missing session.
     let cookie: SessionKey = key.as_str().parse()?;
     let (value, left) = sessions.get(&cookie)?;
     println!("6. The next request's cookie gets {value}, with {} seconds left.", left.num_seconds());

@@ -1,10 +1,10 @@
-//! Tenants with a schema each, on one pool: every tenant has its own session table, and none sees another's sessions.
+//! Tenants with one schema each, on one pool. Every tenant has its own session table and cannot see another's sessions.
 //!
 //! `DATABASE_URL=postgres://... cargo run --example tenants --features postgres`
 //!
-//! It makes the schemas `tenant_a` and `tenant_b`, and leaves them there.
+//! The example creates the schemas `tenant_a` and `tenant_b` and does not remove them.
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 
 use std::error::Error as StdError;
 
@@ -26,8 +26,8 @@ impl Tenant {
         Ok(Self { schema, options })
     }
 
-    /// Runs `work` in a transaction that finds the tenant's tables. The path ends with the transaction, so the next
-    /// borrower of the connection does not inherit it.
+    /// Runs `work` in a transaction with the tenant's schema as the search path. The path ends with the transaction, so
+    /// the connection's next user does not inherit it.
     fn serve<T>(
         &self,
         pool: &Connections,
@@ -49,15 +49,15 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let pool = Pool::new(ConnectionManager::new(std::env::var("DATABASE_URL")?))?;
     let (a, b) = (Tenant::new("tenant_a")?, Tenant::new("tenant_b")?);
 
-    // When a tenant is set up: the schema is named, whatever the connection's path says.
+    // Done once for each tenant. The options name the schema, so the connection's search path does not matter.
     for tenant in [&a, &b] {
         tenant.options.table().migrate(&mut *pool.get()?)?;
-        // When the application starts: a path that leads to another tenant's table is refused.
+        // Done when the application starts. It fails if the path leads to another tenant's table.
         tenant.serve(&pool, Options::check)?;
-        println!("{} has a session table of its own.", tenant.schema);
+        println!("{} has its own session table.", tenant.schema);
     }
 
-    // For each request.
+    // Done for each request.
     let key = a.serve(&pool, |options, conn| options.on(conn).generate_for("alice", Some("cart=3"), None))?;
     let (value, _left) = a.serve(&pool, |options, conn| options.on(conn).get(&key))?;
     println!("{} finds {value}.", a.schema);

@@ -1,4 +1,4 @@
-//! Rounds: each contender in turn, in an order that is drawn anew each time.
+//! Runs the contenders in rounds. For each operation of a round, the contenders run in turn, in a new random order.
 
 use std::rc::Rc;
 
@@ -21,19 +21,20 @@ pub(crate) struct Round {
     pub(crate) database: Database,
     pub(crate) rows: usize,
     pub(crate) value_bytes: usize,
-    /// On PostgreSQL.
+    /// Only on PostgreSQL.
     pub(crate) synchronous_commit: Option<bool>,
     pub(crate) clients: usize,
     pub(crate) operation: Operation,
     pub(crate) contender: Name,
-    /// The group's place in the plan, and the round within it: what has the same was measured side by side.
+    /// The group's place in the plan, and the number of the round in the group. Samples with equal values were measured
+    /// side by side.
     pub(crate) group_and_number: (usize, usize),
     #[serde(flatten)]
     pub(crate) sample: Sample,
 }
 
 impl Round {
-    /// As figures and plots compare: small values, and nobody waits for the disk.
+    /// Whether figures and plots compare this round: small values, and no commit waits for the disk.
     pub(crate) fn is_at_base(&self) -> bool {
         self.value_bytes == BASE_VALUE && self.synchronous_commit != Some(true)
     }
@@ -92,9 +93,9 @@ pub(crate) fn run(
 fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
     let value = value(group.value_bytes);
     let database = || server.database(group.synchronous_commit == Some(true));
-    // Ours share a table.
+    // The contenders of this crate share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
-    // And so do those of a framework, whose sessions have other keys and values.
+    // Those of tower-sessions share another one, because their sessions have other keys and values.
     let is_tower = |name: &Name| matches!(name, Name::Tower | Name::TowerPipelined);
     let tower = if group.contenders.iter().any(is_tower) {
         Some(Table::of_tower_sessions(database()?, rows, &value)?)

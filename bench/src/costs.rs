@@ -1,8 +1,8 @@
-//! Costs that repeat, whatever else the machine does: instructions counted by callgrind, allocations by
-//! memcheck, of the client's side alone.
+//! Costs that do not depend on the machine's load: instructions counted by callgrind and allocations counted by
+//! memcheck. Only the client's side is counted.
 //!
-//! The program runs itself under valgrind, once with few operations and once with more: what the longer run
-//! has besides belongs to the operations.
+//! The program runs itself under valgrind, once with few operations and once with more. The difference between the two
+//! runs is the cost of the additional operations.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -22,14 +22,14 @@ use crate::plan::BASE_VALUE;
 use crate::report::tables::table;
 use crate::server::Postgres;
 
-/// Operations of the shorter run, and of the longer.
+/// Operations of the shorter run and of the longer run.
 const FEW: usize = 200;
 const MANY: usize = 1_200;
 
 const OPERATIONS: [Operation; 4] = [Operation::Generate, Operation::Get, Operation::Set, Operation::Clear];
 
-/// The parts of a `get` and a `generate` on SQLite, by functions that no compiler can merge into their callers: C's, and
-/// one that only some processors can run. What is left of an operation is Diesel's and ours.
+/// The parts of a `get` and a `generate` on SQLite. Each is a function that no compiler can merge into its callers: a C
+/// function, or one that only some processors can run. The rest of an operation is Diesel's code and this crate's.
 const PARTS: [(&str, Operation, &str); 3] = [
     ("SQLite", Operation::Generate, "sqlite3_step"),
     ("SQLite", Operation::Get, "sqlite3_step"),
@@ -42,7 +42,7 @@ pub(crate) struct Workload {
     store: Store,
     operation: Operation,
     count: usize,
-    /// Of PostgreSQL.
+    /// The URL of PostgreSQL.
     url: Option<String>,
 }
 
@@ -54,7 +54,7 @@ enum Store {
 }
 
 impl Store {
-    /// As `Workload` reads it.
+    /// Returns the name that `Workload` reads.
     fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -113,17 +113,17 @@ fn add_parts(parts: &mut Table, operation: Operation, few: &Counted, many: &Coun
     Ok(())
 }
 
-/// What the longer run has besides, for each operation that it has besides.
+/// Returns the cost per operation: the difference between the runs, divided by the number of additional operations.
 fn per_operation(few: u64, many: u64) -> Result<f64> {
     let besides = many.checked_sub(few).context("the longer run took less than the shorter")?;
     Ok(besides as f64 / (MANY - FEW) as f64)
 }
 
-/// What valgrind saw of one whole run.
+/// What valgrind counted in one whole run.
 struct Counted {
     instructions: u64,
     allocations: u64,
-    /// Instructions of each function and what it calls.
+    /// Instructions of each function and of the functions that it calls.
     inclusive: BTreeMap<String, u64>,
 }
 
@@ -159,7 +159,7 @@ impl Counted {
         Ok(Self { instructions, allocations, inclusive })
     }
 
-    /// Of the function with this in its name, and of what it calls.
+    /// Returns the instructions of the function whose name contains `function`, and of the functions that it calls.
     fn inclusive(&self, function: &str) -> Result<u64> {
         let named = self.inclusive.iter().filter(|(name, _)| name.contains(function));
         named.map(|(_, count)| *count).max().with_context(|| format!("callgrind saw no function {function}"))
@@ -174,7 +174,7 @@ fn said(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// A number as valgrind writes it.
+/// Parses the number after `words`, as valgrind writes it.
 fn number_after(text: &[u8], words: &str) -> Result<u64> {
     let text = String::from_utf8_lossy(text);
     let (_, rest) =
@@ -185,7 +185,7 @@ fn number_after(text: &[u8], words: &str) -> Result<u64> {
 }
 
 impl Workload {
-    /// The same preparation however many operations follow.
+    /// Runs the workload. The preparation is the same for any number of operations.
     pub(crate) fn run(&self) -> Result<()> {
         match self.store {
             Store::Memory => self.run_on(&MemorySession::new()),
@@ -195,7 +195,7 @@ impl Workload {
                 self.run_on(&store)
             }
             Store::Postgres => {
-                let url = self.url.as_deref().context("PostgreSQL is where?")?;
+                let url = self.url.as_deref().context("the URL of PostgreSQL is missing")?;
                 let builder = DieselSession::<PgConnection>::builder().pool_size(1).bounded_calls(false);
                 let store = builder.connect(url)?;
                 store.migrate()?;

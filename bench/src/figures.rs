@@ -1,4 +1,4 @@
-//! The figures that the comparison is about, each out of rounds: computed round by round, then the median.
+//! The figures of the comparison. Each is computed for every round; its value is the median.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::plan::{Database, Scale};
 use crate::upkeep::{IdleSweep, Sweep, Writes};
 use crate::wire::Traffic;
 
-/// What a figure should be.
+/// The value that a figure should have.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
@@ -31,7 +31,7 @@ impl Target {
     }
 }
 
-/// A figure, and what it is the median of.
+/// A figure and the rounds that it is the median of.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) name: String,
@@ -46,7 +46,7 @@ impl Figure {
     }
 }
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) rounds: Vec<Round>,
@@ -73,7 +73,7 @@ impl Measured {
         Ok(figures)
     }
 
-    /// Operations per second of ours by those of the others.
+    /// Returns this crate's operations per second divided by those of the other contenders.
     fn ratios(&self, scale: Scale) -> Result<Vec<Figure>> {
         use Database::{Postgres, Sqlite};
         use Name::{
@@ -149,7 +149,7 @@ impl Measured {
         for (name, database, operation, clients, ours, theirs, least) in figures {
             let of = |contender| Series { database, rows, operation, clients, contender };
             let ratio = self.ratio(of(ours), of(theirs), |sample| sample.operations_per_second);
-            // Some are of the full plan only; what has a target is of every one.
+            // Some contenders run only in the full plan. Figures with a target are in every plan.
             if least.is_some() || !ratio.is_empty() {
                 ratios.push(Figure::new(name, least.map(Target::AtLeast), ratio)?);
             }
@@ -190,7 +190,7 @@ impl Measured {
         Ok(figures)
     }
 
-    /// Round by round, at the values' and the durability's base.
+    /// Returns the ratio of each round at the base size of values and without durable commits.
     fn ratio(&self, ours: Series, theirs: Series, of: impl Fn(&Sample) -> f64) -> Vec<f64> {
         let (ours, theirs) = (self.series(ours, &of), self.series(theirs, &of));
         ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect()

@@ -1,4 +1,4 @@
-//! `diesel-session` beside its rivals and the limit, in one run on one machine.
+//! Compares `diesel-session` with other session stores and with the databases' own limits, in one run on one machine.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for the terminal")]
 #![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
@@ -26,7 +26,7 @@ use plan::Scale;
 use report::environment::Environment;
 use server::Postgres;
 
-/// Measures `diesel-session` beside other session stores and the databases' own limits.
+/// Measures `diesel-session` against other session stores and the databases' own limits.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -35,22 +35,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compares speed, round by round: three quarters of an hour, about six minutes with `--quick`.
+    /// Compares speed in rounds: takes three quarters of an hour, or about six minutes with `--quick`.
     ///
-    /// On a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names, whose role must be allowed to
-    /// create databases. Each contender gets a database of its own there, dropped afterwards, but that ours
-    /// share one.
+    /// Runs on a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names. Its role must be allowed to
+    /// create databases. Each contender gets its own database there, except that the contenders of this crate share
+    /// one. The databases are dropped afterwards.
     Compare(Compare),
-    /// Counts instructions and allocations by valgrind, in a minute or two: on the client's side, repeatably.
+    /// Counts the client's instructions and allocations with valgrind, repeatably. Takes a minute or two.
     Costs,
-    /// What `costs` runs under valgrind.
+    /// The workload that `costs` runs under valgrind.
     #[command(hide = true)]
     Workload(costs::Workload),
 }
 
 #[derive(Args)]
 struct Compare {
-    /// Only what the figures need.
+    /// Measures only what the figures need.
     #[arg(long, conflicts_with = "plots")]
     quick: bool,
     /// Writes every figure and every round to this file.
@@ -59,10 +59,10 @@ struct Compare {
     /// Draws throughput.svg and latency.svg into this directory.
     #[arg(long, value_name = "DIRECTORY")]
     plots: Option<PathBuf>,
-    /// How often each contender does everything.
+    /// How many rounds to run.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: u8,
-    /// Makes everything so many times smaller: to try the program, not for figures.
+    /// Divides all sizes by this number: to try the program, not to get figures.
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u16).range(1..=100))]
     smaller: u16,
 }
@@ -79,7 +79,7 @@ fn compare(arguments: &Compare) -> Result<()> {
     let scale =
         Scale { quick: arguments.quick, rounds: arguments.rounds.into(), divisor: arguments.smaller.into() };
     let plan = plan::groups(scale);
-    // First of all: a file that cannot be written should not be found out at the end.
+    // Created first, so that a file that cannot be written fails at the start and not at the end.
     let json = arguments.json.as_deref().map(report::create).transpose()?;
     let server = Postgres::start()?;
     let environment = Environment::look(&server, &plan)?;
@@ -120,7 +120,7 @@ fn compare(arguments: &Compare) -> Result<()> {
     Ok(())
 }
 
-/// On standard error, and only where that is a terminal.
+/// Returns a progress bar. It writes to standard error, and only if that is a terminal.
 fn progress_bar(samples: usize) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")?;
     Ok(ProgressBar::new(samples as u64).with_style(style))

@@ -1,4 +1,4 @@
-//! One sample: an operation, run by some clients at once, with a stopwatch each.
+//! One sample: some clients run an operation at the same time, each with its own stopwatch.
 
 use std::sync::Barrier;
 use std::thread;
@@ -8,16 +8,16 @@ use anyhow::{Result, anyhow};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::Serialize;
 
-/// What a client does again and again.
+/// The operation that a client repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Operation {
     Get,
     Set,
-    /// Nine `get` to one `set`.
+    /// Nine `get` for each `set`.
     Mixed,
     Generate,
-    /// Of what the last `Generate` made.
+    /// Of the sessions that the last `Generate` made.
     Clear,
 }
 
@@ -32,7 +32,7 @@ impl Operation {
         }
     }
 
-    /// What comes next: of a mix either a `get` or a `set`.
+    /// Returns the next operation. For a mix, this is either a `get` or a `set`.
     pub(crate) fn next(self, random: &mut fastrand::Rng) -> Self {
         match self {
             Self::Mixed if random.usize(..10) == 0 => Self::Set,
@@ -42,7 +42,7 @@ impl Operation {
     }
 }
 
-/// How long each client goes on.
+/// How long each client runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Amount {
     /// After a warm-up, which does not count.
@@ -50,13 +50,13 @@ pub(crate) enum Amount {
     Operations(usize),
 }
 
-/// Until threads, connections and the server's processes have come together.
+/// The time until threads, connections and the server's processes are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// One client's times.
 pub(crate) struct Stopwatch {
     amount: Amount,
-    /// What ends before that does not count.
+    /// Operations that end before this do not count.
     warm: Instant,
     /// When the first counted operation began.
     begun: Instant,
@@ -83,17 +83,17 @@ impl Stopwatch {
         }
     }
 
-    /// Counted operations so far.
+    /// Returns the number of counted operations so far.
     pub(crate) fn laps(&self) -> usize {
         self.nanoseconds.len()
     }
 
-    /// From the end of the warm-up to the end of the last operation.
+    /// Returns the time from the end of the warm-up to the end of the last operation.
     fn time(&self) -> Duration {
         self.last.saturating_duration_since(self.warm)
     }
 
-    /// How many operations ended within so much time after the warm-up.
+    /// Returns how many operations ended within `time` after the warm-up.
     fn laps_within(&self, time: Duration) -> usize {
         let end = (self.warm + time).saturating_duration_since(self.begun).as_nanos();
         let ends = self.nanoseconds.iter().scan(0, |sum, nanoseconds| {
@@ -103,7 +103,7 @@ impl Stopwatch {
         ends.take_while(|ended| *ended <= end).count()
     }
 
-    /// An operation is over.
+    /// Notes that an operation has ended.
     pub(crate) fn lap(&mut self) {
         let now = Instant::now();
         if now < self.warm {
@@ -116,18 +116,18 @@ impl Stopwatch {
     }
 }
 
-/// The lowest and the highest.
+/// Returns the lowest and the highest value.
 pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lowest, highest), value| {
         (lowest.min(*value), highest.max(*value))
     })
 }
 
-/// What one round of one contender showed.
+/// The result of one round of one contender.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
     pub(crate) operations: usize,
-    /// Of all clients together, until the first of them was done.
+    /// Of all clients together, until the first of them is done.
     pub(crate) operations_per_second: f64,
     /// Of a single operation, in microseconds.
     pub(crate) latency_p50: f64,
@@ -137,7 +137,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Out of the clients' stopwatches and the processor time that they took.
+    /// Computes a sample from the clients' stopwatches and their processor time in microseconds.
     pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
         let time = clients.iter().map(Stopwatch::time).min().unwrap_or_default();
         let together: usize = clients.iter().map(|client| client.laps_within(time)).sum();
@@ -156,13 +156,13 @@ impl Sample {
     }
 }
 
-/// Runs `client` on as many threads, from one moment on, and returns what each made besides.
+/// Runs `client` on `clients` threads that start together. Returns the sample and each call's result.
 pub(crate) fn on_threads<T: Send>(
     clients: usize,
     amount: Amount,
     client: impl Fn(usize, &mut Stopwatch) -> Result<T> + Sync,
 ) -> Result<(Sample, Vec<T>)> {
-    // First of all: whoever fails later would leave the clients waiting for the start.
+    // Before anything else: a failure after the threads start would leave them waiting at the barrier.
     let before = processor_time(UsageWho::RUSAGE_SELF)?;
     let start = Barrier::new(clients);
     thread::scope(|scope| {
@@ -185,21 +185,20 @@ pub(crate) fn on_threads<T: Send>(
     })
 }
 
-/// The processor time so far in microseconds, user's and system's: of this process, or of its children that
-/// have ended.
+/// Returns the user and system time so far in microseconds, of this process or of its children that have ended.
 pub(crate) fn processor_time(who: UsageWho) -> Result<f64> {
     let usage: Usage = getrusage(who)?;
     let times = [usage.user_time(), usage.system_time()];
     Ok(times.iter().map(|time| time.tv_sec() as f64 * 1e6 + time.tv_usec() as f64).sum())
 }
 
-/// Of sorted values, by the nearest rank.
+/// Returns a percentile of sorted values by the nearest rank.
 pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Result<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).map(|value| *value as f64).ok_or_else(|| anyhow!("nothing was measured"))
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 pub(crate) fn median(mut values: Vec<f64>) -> Result<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -230,7 +229,7 @@ mod tests {
         assert!(median(Vec::new()).is_err());
     }
 
-    /// One that waited for a lock and then ran must not count as if it had run all the time.
+    /// A client that waited for a lock and then ran must not count as if it had run all the time.
     #[test]
     fn a_client_that_waited_counts_from_the_warm_up_on() {
         let begun = Instant::now();

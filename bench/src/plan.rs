@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::contenders::Name;
 use crate::measure::{Amount, Operation};
 
-/// Every operation: `clear` ends what `generate` made just before.
+/// All operations. `clear` ends the sessions that `generate` made just before.
 const ALL: [Operation; 5] =
     [Operation::Get, Operation::Set, Operation::Mixed, Operation::Generate, Operation::Clear];
 
@@ -22,49 +22,50 @@ pub(crate) enum Database {
     Sqlite,
 }
 
-/// What is measured in the same rounds: in each, every contender on every table runs every cell.
+/// Measurements that share their rounds. In each round, every contender runs every cell on every table.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Group {
     pub(crate) database: Database,
-    /// Sessions in the table; a table for each number.
+    /// Numbers of sessions. There is one table for each number.
     pub(crate) rows: Vec<usize>,
     pub(crate) value_bytes: usize,
-    /// On PostgreSQL; SQLite has `synchronous = NORMAL`.
+    /// Only on PostgreSQL; SQLite has `synchronous = NORMAL`.
     pub(crate) synchronous_commit: Option<bool>,
-    /// What by how many clients at once. `clear` ends what `generate` by as many made just before.
+    /// Operations and the number of clients that run them at once. `clear` ends the sessions that `generate` with the
+    /// same number of clients made just before.
     pub(crate) cells: Vec<(Operation, usize)>,
     pub(crate) contenders: Vec<Name>,
     pub(crate) rounds: usize,
 }
 
 impl Group {
-    /// How many samples are taken.
+    /// Returns the number of samples.
     pub(crate) fn samples(&self) -> usize {
         self.rounds * self.rows.len() * self.cells.len() * self.contenders.len()
     }
 }
 
-/// Bytes of a value where all ratios are taken.
+/// The size of a value, in bytes, for all ratios.
 pub(crate) const BASE_VALUE: usize = 200;
 
-/// How much of everything.
+/// The size of the whole comparison.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Scale {
-    /// Only what the figures need.
+    /// Measures only what the figures need.
     pub(crate) quick: bool,
     pub(crate) rounds: usize,
-    /// Tables have so many times fewer sessions than they should, and rounds fewer operations: to see
-    /// whether the program works, not for figures.
+    /// Divides the sessions in each table and the operations in each round: to see whether the program works, not to
+    /// get figures.
     pub(crate) divisor: usize,
 }
 
 impl Scale {
-    /// How many sessions are set again and again while rows and indexes are watched.
+    /// Returns how many sessions are set repeatedly while the growth of rows and indexes is measured.
     pub(crate) fn rewritten_rows(self) -> usize {
         if self.quick { self.rows(40_000) } else { self.base_rows() }
     }
 
-    /// Where all ratios are taken: sessions in the table.
+    /// Returns the number of sessions in the table for all ratios.
     pub(crate) fn base_rows(self) -> usize {
         self.rows(200_000)
     }
@@ -73,7 +74,7 @@ impl Scale {
         rows / self.divisor
     }
 
-    /// How much a client does in a round.
+    /// Returns how much a client does in a round.
     pub(crate) fn amount(self, operation: Operation, clients: usize) -> Amount {
         match operation {
             Operation::Generate | Operation::Clear => Amount::Operations(self.rows(12_800) / clients),
@@ -84,7 +85,7 @@ impl Scale {
         }
     }
 
-    /// 200,000 sessions of 200 bytes on PostgreSQL, which does not wait for the disk.
+    /// 200,000 sessions of 200 bytes on PostgreSQL, with commits that do not wait for the disk.
     fn base(self) -> Group {
         Group {
             database: Database::Postgres,
@@ -110,7 +111,7 @@ impl Scale {
         }
     }
 
-    /// What is to whose favour: a check before each use, a pool that is shared, a thread for each client.
+    /// Shows what each difference costs: the check before each use, the shared pool, and one thread per client.
     fn variants(self) -> Group {
         Group {
             cells: cells(&[Operation::Get, Operation::Set], &[8]),
@@ -127,7 +128,7 @@ impl Scale {
         }
     }
 
-    /// The store that does not block, and the framework's over it.
+    /// The asynchronous store, directly and through tower-sessions.
     fn asynchronous(self) -> Group {
         let mut cells = cells(&[Operation::Get, Operation::Set], &[1, 8, 32]);
         cells.extend([(Operation::Generate, 8), (Operation::Clear, 8)]);
@@ -135,7 +136,7 @@ impl Scale {
         Group { cells, contenders, ..self.base() }
     }
 
-    /// Reads of more clients than there are connections to share.
+    /// Reads by more clients than there are connections to share.
     fn pipelined(self) -> Group {
         Group {
             cells: cells(&[Operation::Get], &[32]),
@@ -156,7 +157,7 @@ pub(crate) fn groups(scale: Scale) -> Vec<Group> {
     if scale.quick { quick(scale) } else { full(scale) }
 }
 
-/// What the figures with a target need.
+/// The groups that the figures with a target need.
 fn quick(scale: Scale) -> Vec<Group> {
     let reads_and_writes = [Operation::Get, Operation::Set];
     let one = Group {
@@ -176,7 +177,7 @@ fn quick(scale: Scale) -> Vec<Group> {
     vec![one, eight, scale.pipelined(), sizes, sqlite]
 }
 
-/// One dimension varied at a time, but that large values go with a smaller table.
+/// The groups vary one dimension at a time, except that large values go with a smaller table.
 fn full(scale: Scale) -> Vec<Group> {
     vec![
         scale.base(),

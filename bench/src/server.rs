@@ -1,4 +1,4 @@
-//! The PostgreSQL server that is measured on, databases of the program's own on it, and SQLite files.
+//! The PostgreSQL server of the measurements, this program's databases on it, and SQLite files.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,8 +11,8 @@ use diesel::sql_types::BigInt;
 use tempfile::TempDir;
 use throwaway_postgres::{Server, with_database};
 
-/// What a server of our own is told besides the defaults. Nothing runs that was not asked for: no checkpoint
-/// comes in between, and tables are vacuumed by the program, all at the same times.
+/// The settings of a throwaway server that differ from the defaults. They prevent background work: no checkpoint runs
+/// during a measurement, and the program vacuums all tables at the same points.
 const SETTINGS: [&str; 7] = [
     "fsync=on",
     "full_page_writes=on",
@@ -20,14 +20,14 @@ const SETTINGS: [&str; 7] = [
     "max_wal_size=16GB",
     "checkpoint_timeout=1h",
     "autovacuum=off",
-    // A parallel VACUUM takes more shared memory than a container may have.
+    // A parallel VACUUM can take more shared memory than a container has.
     "max_parallel_maintenance_workers=0",
 ];
 
 /// The server that `DATABASE_URL` names, or a throwaway one.
 pub(crate) struct Postgres {
     url: String,
-    /// Ends the server when this is dropped.
+    /// Stops the server when this is dropped.
     throwaway: Option<Server>,
 }
 
@@ -44,7 +44,7 @@ impl Postgres {
         self.throwaway.is_some()
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub(crate) fn database(&self, synchronous_commit: bool) -> Result<Database> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
@@ -52,21 +52,21 @@ impl Postgres {
         let mut conn = self.connect()?;
         sql_query(format!("CREATE DATABASE {name}")).execute(&mut conn)?;
         let database = Database {
-            url: with_database(&self.url, &name).context("DATABASE_URL is no URL")?,
+            url: with_database(&self.url, &name).context("DATABASE_URL is not a URL")?,
             server_url: self.url.clone(),
             name,
         };
         let setting = if synchronous_commit { "on" } else { "off" };
         sql_query(format!("ALTER DATABASE {} SET synchronous_commit = {setting}", database.name))
             .execute(&mut conn)?;
-        // Ours would set one on its connections, where none is: so everybody has the same.
+        // The stores of this crate set a timeout if there is none. This gives every contender the same one.
         sql_query(format!("ALTER DATABASE {} SET statement_timeout = '1h'", database.name))
             .execute(&mut conn)?;
         let stands = format!("SELECT count(*) WHERE current_setting('synchronous_commit') = '{setting}'");
         let stands = number(&mut database.connect()?, &stands)? == 1;
         ensure!(
             stands,
-            "synchronous_commit = {setting} does not reach a session: the role or the URL has another"
+            "synchronous_commit = {setting} has no effect: remove the setting from the role or the URL"
         );
         Ok(database)
     }
@@ -82,13 +82,13 @@ struct Number {
     number: i64,
 }
 
-/// What a query answers that has one whole number for an answer.
+/// Returns the result of a query that yields one whole number.
 pub(crate) fn number(conn: &mut PgConnection, query: &str) -> Result<i64> {
     let query = format!("SELECT ({query})::bigint AS number");
     Ok(sql_query(query).get_result::<Number>(conn)?.number)
 }
 
-/// A database of the program's own, dropped with this value.
+/// A database of this program. Dropping this value drops the database.
 pub(crate) struct Database {
     pub(crate) url: String,
     server_url: String,
@@ -101,9 +101,9 @@ impl Database {
     }
 }
 
-/// What a contender's table is in.
+/// The database or file that holds a contender's table.
 pub(crate) trait Tidy {
-    /// Clears away what the last operations left.
+    /// Removes what the last operations left.
     fn tidy(&self) -> Result<()>;
 }
 
@@ -113,7 +113,7 @@ impl Tidy for Database {
     }
 }
 
-/// A new SQLite file, removed with this value.
+/// A new SQLite file. Dropping this value removes it.
 pub(crate) struct File(TempDir);
 
 impl File {
@@ -125,7 +125,7 @@ impl File {
         self.0.path().join("sessions.sqlite")
     }
 
-    /// With the pragmas that `diesel-session` sets.
+    /// Opens a connection with the pragmas that `diesel-session` sets.
     pub(crate) fn connect(&self) -> Result<rusqlite::Connection> {
         let conn = rusqlite::Connection::open(self.path())?;
         conn.execute_batch(
@@ -139,7 +139,7 @@ impl Tidy for File {
     fn tidy(&self) -> Result<()> {
         let busy: bool =
             self.connect()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        ensure!(!busy, "a checkpoint of SQLite met somebody who still reads or writes");
+        ensure!(!busy, "the checkpoint of SQLite was blocked: another connection still reads or writes");
         Ok(())
     }
 }
@@ -150,7 +150,7 @@ impl Drop for Database {
             sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn)
         });
         if !matches!(dropped, Ok(Ok(_))) {
-            eprintln!("the database {} is left behind: {dropped:?}", self.name);
+            eprintln!("the database {} could not be dropped: {dropped:?}", self.name);
         }
     }
 }

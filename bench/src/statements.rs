@@ -1,4 +1,4 @@
-//! The statements that `DieselSession` sends, as Diesel makes them.
+//! The statements that `DieselSession` sends, as Diesel builds them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel_session::{DieselSession, Now as _, SessionConnection};
 
-/// With `$1`, `$2`, ... for the values on PostgreSQL, and `?` on SQLite.
+/// Statements with placeholders for the values: `$1`, `$2`, ... on PostgreSQL and `?` on SQLite.
 pub(crate) struct Statements {
     pub(crate) generate: String,
     pub(crate) get: String,
@@ -16,7 +16,7 @@ pub(crate) struct Statements {
 }
 
 impl Statements {
-    /// By running each operation once, on a session of its own.
+    /// Captures the statements by running each operation once on a new session.
     pub(crate) fn seen_on<C: SessionConnection>(store: &DieselSession<C>) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut conn = store.pool().get()?;
@@ -24,7 +24,7 @@ impl Statements {
             let seen = Arc::clone(&seen);
             move |event: InstrumentationEvent<'_>| {
                 if let InstrumentationEvent::StartQuery { query, .. } = event {
-                    // Diesel shows the values behind a marker.
+                    // Diesel appends the values after a marker.
                     let query = query.to_string();
                     let sql = query.split(" -- binds").next().unwrap_or_default().to_owned();
                     seen.lock().unwrap_or_else(PoisonError::into_inner).push(sql);
@@ -38,7 +38,7 @@ impl Statements {
         sessions.clear(&key)?;
         let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         let [generate, get, set, clear] = <[String; 4]>::try_from(seen)
-            .map_err(|seen| anyhow!("not one statement an operation: {seen:?}"))?;
+            .map_err(|seen| anyhow!("an operation sent more or less than one statement: {seen:?}"))?;
         Ok(Self { generate, get, set, clear })
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a table in use: how its rows and indexes grow, and what it costs to sweep it.
+//! How a table in use grows, in rows and indexes, and what a sweep costs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,27 +22,28 @@ const CLIENTS: usize = 8;
 /// How often each session is set.
 const SETS: usize = 5;
 
-/// Between the starts of two gets while the table is swept.
+/// The time between the starts of two gets while the table is swept.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// How long gets are watched where nothing else says when it is enough.
+/// How long gets are measured while nothing else runs.
 const PHASE: Duration = Duration::from_secs(3);
 
-/// Before each phase, so that none bears what the one before has left.
+/// The pause before each phase, so that no phase is affected by the one before.
 const REST: Duration = Duration::from_secs(1);
 
-/// Sessions to a batch and the pause after it, in times of what it took, as the documentation's example has it.
+/// Sessions per batch, and the pause after it as a multiple of the batch's duration. These are the values of the
+/// documentation's example.
 const PACED: (u32, u32) = (200, 3);
 
-/// As fast as it goes.
+/// The same, as fast as possible.
 const UNPACED: (u32, u32) = (1_000, 0);
 
-/// Every live session set five times within one hour.
+/// The result of setting every live session five times within one hour.
 #[derive(Debug, Serialize)]
 pub(crate) struct Writes {
     sessions: usize,
     updates: i64,
-    /// Those that touched no index.
+    /// Updates that touched no index.
     hot_updates: i64,
     index_bytes_before: i64,
     index_bytes_after: i64,
@@ -58,8 +59,8 @@ impl Writes {
     }
 }
 
-/// The 99th percentile of gets of one client at a fixed rate, in microseconds from when each was due: what a
-/// user waits. Alone, and while so many expired sessions are deleted.
+/// The 99th percentile of one client's gets at a fixed rate, in microseconds. Each is measured from the time when it
+/// was due, because that is how long a user waits. The gets run alone and while `deleted` expired sessions are deleted.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sweep {
     pub(crate) round: usize,
@@ -84,7 +85,7 @@ impl Sweep {
 /// A sweep that finds nothing to delete.
 #[derive(Debug, Serialize)]
 pub(crate) struct IdleSweep {
-    /// Pages that the sweep looked at, of the table and its indexes.
+    /// Pages of the table and its indexes that the sweep read.
     buffers: i64,
     /// Pages of the table.
     table_pages: i64,
@@ -96,7 +97,7 @@ impl IdleSweep {
     }
 }
 
-/// Waits for what the server's processes report when they end, and reads it.
+/// Reads a statistic repeatedly until it is complete, because the server's processes report theirs when they end.
 fn reported(conn: &mut PgConnection, query: &str, mut enough: impl FnMut(i64) -> bool) -> Result<i64> {
     for _ in 0..200 {
         let seen = number(conn, query)?;
@@ -105,14 +106,14 @@ fn reported(conn: &mut PgConnection, query: &str, mut enough: impl FnMut(i64) ->
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Err(anyhow!("the server's statistics did not come: {query}"))
+    Err(anyhow!("the server's statistics did not arrive: {query}"))
 }
 
 pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Writes> {
     bar.set_message("set every session five times");
     let value = value(BASE_VALUE);
     let mut conn = server.connect()?;
-    // A period that ends tomorrow in the middle of an hour: no set of this run moves a session to the next.
+    // A period that ends tomorrow in the middle of an hour: no set in this run moves a session to the next hour.
     let period =
         number(&mut conn, "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600")?;
     let table = Table::on_postgres(
@@ -134,10 +135,10 @@ pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     Ok(Writes { sessions: table.keys.len(), updates, hot_updates, index_bytes_before, index_bytes_after })
 }
 
-/// By eight clients, each with its share of the sessions, over and over again.
+/// Sets all sessions repeatedly with eight clients. Each client has its share of the sessions.
 fn set_all(table: &Table<Database>, value: &str, period: TimeDelta) -> Result<()> {
     let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
-    // Visitors come in no order.
+    // Visitors come in random order.
     let mut keys = table.keys.to_vec();
     fastrand::shuffle(&mut keys);
     let shares: Vec<&[SessionKey]> = keys.chunks(keys.len() / CLIENTS).collect();
@@ -162,12 +163,12 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
     let mut conn = table.database.connect()?;
     if server.is_throwaway() {
-        // So that what filling the table left to write to disk disturbs nobody later.
+        // Otherwise the writes that remain from filling the table could disturb later measurements.
         conn.batch_execute("CHECKPOINT")?;
     }
     let first = live + 1;
     let mut insert_expired = || {
-        // Two hours ago, and more.
+        // The sessions expired two hours ago or earlier.
         insert(&mut conn, &hashed(KEY), first..first + expired, &value, "-(7200 + 600 * random())")?;
         anyhow::Ok(conn.batch_execute("VACUUM ANALYZE session")?)
     };
@@ -184,7 +185,7 @@ fn idle_sweep(database: &Database) -> Result<IdleSweep> {
     const SEEN: &str = "SELECT heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit \
          FROM pg_statio_user_tables WHERE relname = 'session'";
     let mut conn = database.connect()?;
-    // What filled the table has reported when its count stands still.
+    // When the count stops changing, the processes that filled the table have reported.
     let mut last = -1;
     let before = reported(&mut conn, SEEN, |seen| std::mem::replace(&mut last, seen) == seen)?;
     let table_pages =
@@ -249,7 +250,7 @@ fn delete_all_expired(store: &DieselSession<PgConnection>, (batch, pause): (u32,
     }
 }
 
-/// The 99th percentile of gets while something else is done, and what that returned.
+/// Returns the 99th percentile of gets while `something` runs, in microseconds, and the result of `something`.
 fn p99_while<T>(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
@@ -265,7 +266,7 @@ fn p99_while<T>(
     })
 }
 
-/// The latencies in nanoseconds, sorted.
+/// Returns the latencies in nanoseconds, sorted.
 fn gets_at_a_fixed_rate(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
@@ -274,7 +275,7 @@ fn gets_at_a_fixed_rate(
     let mut random = fastrand::Rng::new();
     let mut latencies = Vec::new();
     let mut due = Instant::now();
-    // One at least, however soon the other is done.
+    // At least one get, even if the other work ends at once.
     loop {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         store.get(&keys[random.usize(..keys.len())])?;

@@ -1,4 +1,4 @@
-//! What the server sees of an operation: messages counted on their way, by a proxy in between.
+//! The messages that an operation sends to the server, counted by a proxy in between.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -22,11 +22,11 @@ use crate::measure::{Amount, Operation};
 use crate::plan::BASE_VALUE;
 use crate::server::{Database, Postgres};
 
-/// Often enough that what is done once a connection is done.
+/// Enough operations that all work once per connection is done.
 const WARM_UP: usize = 16;
 const COUNTED: usize = 100;
 
-/// Per operation, on a warm connection.
+/// Messages per operation on a warm connection.
 #[derive(Debug, Serialize)]
 pub(crate) struct Traffic {
     pub(crate) contender: Name,
@@ -38,7 +38,7 @@ pub(crate) struct Traffic {
 
 #[derive(Default)]
 struct Counts {
-    /// The server answers each `Sync` and each simple query, and the client waits for it.
+    /// The server answers each `Sync` and each simple query, and the client waits for the answer.
     round_trips: AtomicUsize,
     statements: AtomicUsize,
     parsed: AtomicUsize,
@@ -50,7 +50,7 @@ impl Counts {
     }
 }
 
-/// Of each store, through a proxy.
+/// Measures the traffic of each store through a proxy.
 pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let (value, counts) = (value(BASE_VALUE), Arc::new(Counts::default()));
     let (ours, _ours) = proxied(server.database(false)?, &counts)?;
@@ -81,7 +81,7 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     Ok(traffic)
 }
 
-/// The same database behind a proxy, whose socket is in the directory. It listens until the program ends.
+/// Puts a proxy in front of the database. Its socket is in the directory. It listens until the program ends.
 fn proxied(mut database: Database, counts: &Arc<Counts>) -> Result<(Database, TempDir)> {
     let server = Address::of(&database.url)?;
     let directory = tempfile::tempdir()?;
@@ -97,7 +97,7 @@ fn proxied(mut database: Database, counts: &Arc<Counts>) -> Result<(Database, Te
     Ok((database, directory))
 }
 
-/// Where the server listens.
+/// The server's address.
 enum Address {
     Unix(PathBuf),
     Tcp(String, u16),
@@ -113,7 +113,7 @@ impl Address {
     }
 }
 
-/// Both directions of one connection, on threads of their own.
+/// Forwards both directions of one connection, on two threads.
 fn forward(client: UnixStream, server: &Address, counts: &Arc<Counts>) -> io::Result<()> {
     match server {
         Address::Unix(path) => {
@@ -138,7 +138,7 @@ fn forward_both<S: Read + Write + Send + 'static>(
     counts: &Arc<Counts>,
     end: fn(&S) -> io::Result<()>,
 ) {
-    // A connection that ends, ends both ways; its other end sees that, too.
+    // The end of one direction ends the other too, and both ends see it.
     thread::spawn(move || {
         complain(io::copy(&mut answers, &mut answered));
         complain(answered.shutdown(Shutdown::Both));
@@ -150,7 +150,7 @@ fn forward_both<S: Read + Write + Send + 'static>(
     });
 }
 
-/// Says what went wrong, but that a connection ended, which one direction often hears of by the other.
+/// Prints an error, except the end of a connection, which one direction often sees because of the other.
 fn complain<T>(result: io::Result<T>) {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     if let Err(error) = result
@@ -160,9 +160,10 @@ fn complain<T>(result: io::Result<T>) {
     }
 }
 
-/// PostgreSQL's manual, "Message Formats": a type (but for what opens a connection), a length, the rest.
+/// Forwards and counts messages. See "Message Formats" in PostgreSQL's manual: a message is a type, a length and the
+/// rest. Only the messages that open a connection have no type.
 fn forward_messages(client: &mut impl Read, server: &mut impl Write, counts: &Counts) -> io::Result<()> {
-    // Before the version 3.x, requests for encryption may come, which have a number above it.
+    // Requests for encryption may come before the message with version 3.x. Their number is higher.
     while forward_body(client, server, &mut Vec::new())?.is_some_and(|number| number >> 16 != 3) {}
     loop {
         let mut kind = [0];
@@ -181,7 +182,7 @@ fn forward_messages(client: &mut impl Read, server: &mut impl Write, counts: &Co
     }
 }
 
-/// Forwards what was read of a message, and the rest of it; returns the number that it begins with.
+/// Forwards `message`, which was read already, and the rest of it. Returns the number that its body begins with.
 fn forward_body(
     client: &mut impl Read,
     server: &mut impl Write,
@@ -191,7 +192,7 @@ fn forward_body(
     client.read_exact(&mut length)?;
     message.extend(length);
     let start = message.len();
-    // The length counts itself.
+    // The length includes itself.
     message.resize(start + (u32::from_be_bytes(length) as usize).saturating_sub(4), 0);
     client.read_exact(&mut message[start..])?;
     server.write_all(message)?;

@@ -1,10 +1,10 @@
-//! The program itself, with everything a hundred times smaller.
+//! Tests of the program with all sizes divided by a hundred.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::process::Command;
 
-/// Every name that a script may look for.
+/// All names that a script may look for.
 const FIGURES: [&str; 26] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
@@ -34,7 +34,7 @@ const FIGURES: [&str; 26] = [
     "idle_sweep_buffers_share",
 ];
 
-/// On a server of its own.
+/// Runs the comparison on a throwaway server.
 fn compare(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_diesel-session-bench"))
         .args(["compare", "--smaller=100", "--rounds=1"])
@@ -57,7 +57,7 @@ fn a_quick_comparison_gives_every_figure() {
         assert!(figure.is_some_and(f64::is_finite), "{name}: {figure:?}");
         assert!(said.contains(name), "{name} is not in the table");
     }
-    // What no small table and no slow machine changes.
+    // These figures are the same for small tables and slow machines.
     for operation in ["get", "set", "generate", "clear"] {
         let name = format!("round_trips_{operation}");
         assert_eq!(json["figures"][&name].as_f64(), Some(1.0), "{name}");

@@ -1,4 +1,4 @@
-//! A browser that keeps the last cookie it got, and follows no redirection.
+//! A browser that keeps the last cookie that it received and follows no redirects.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ureq::{Agent, Body};
 
 use super::program::Program;
 
-/// Far more than any request takes here.
+/// A timeout that no request reaches normally.
 const LATE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
 }
 
-/// What the program answers.
+/// The program's response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
@@ -29,7 +29,7 @@ impl Browser {
         Self::named(program, "A browser")
     }
 
-    /// A browser with this name in its `User-Agent`.
+    /// Returns a browser with this name in its `User-Agent`.
     pub(crate) fn named(program: &Program, name: &str) -> Self {
         let settings = Agent::config_builder()
             .user_agent(name)
@@ -39,14 +39,14 @@ impl Browser {
         Self { agent: settings.build().into(), address: program.address.clone(), cookie: None }
     }
 
-    /// Opens the first page, and returns what it says.
+    /// Opens the home page and returns its text.
     pub(crate) fn see_home(&mut self) -> String {
         let home = self.get("/");
         assert_eq!(home.status, 200, "{}", home.body);
         home.body
     }
 
-    /// Signs in, and leaves it to the caller whether that worked.
+    /// Sends the sign-in form and returns the response. The caller checks whether that worked.
     pub(crate) fn post_sign_in(&mut self, name: &str, password: &str) -> Answer {
         self.post("/login", &[("name", name), ("password", password)])
     }

@@ -1,4 +1,4 @@
-//! What both examples of signing in promise, over HTTP: one law, one test of each program.
+//! The laws that both examples of signing in keep, over HTTP. Each law is a test of each program.
 
 mod browser;
 mod program;
@@ -9,7 +9,7 @@ use std::thread;
 use browser::Browser;
 use program::Program;
 
-/// The users of both programs.
+/// The ids of the users of both programs.
 const ADA: &str = "1";
 const BOB: &str = "2";
 
@@ -27,7 +27,7 @@ fn a_sign_in_renews_the_session() {
 }
 
 #[test]
-fn a_sign_in_keeps_what_the_visitor_had() {
+fn a_sign_in_keeps_the_visitors_data() {
     let program = Program::start();
     let mut ada = Browser::of(&program);
     ada.see_home();
@@ -49,7 +49,7 @@ fn a_wrong_name_or_password_is_refused() {
 }
 
 #[test]
-fn a_page_is_for_users_with_its_permission_only() {
+fn a_page_is_only_for_users_with_its_permission() {
     let program = Program::start();
     let mut visitor = Browser::of(&program);
     assert_eq!(visitor.get("/reports").status, 401);
@@ -123,7 +123,7 @@ fn a_sign_in_as_another_user_begins_another_session() {
 }
 
 #[test]
-fn of_two_sign_ins_at_once_with_one_cookie_one_works() {
+fn of_two_concurrent_sign_ins_with_one_cookie_at_least_one_works() {
     let program = Program::start();
     let mut working = 0;
     for round in 1..=20 {
@@ -145,5 +145,5 @@ fn of_two_sign_ins_at_once_with_one_cookie_one_works() {
         working += signed_in.into_iter().filter(|is| *is).count();
         assert!(visitor.see_home().contains("You are a visitor. Visit number 1."), "round {round}");
     }
-    assert_eq!(program.labels_of(ADA).len(), working, "a session is left that no browser has");
+    assert_eq!(program.labels_of(ADA).len(), working, "the table has a session that no browser has");
 }

@@ -1,4 +1,4 @@
-//! A program as its users run it, in a directory of a test's own.
+//! The program as users run it, in a temporary directory for one test.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{DATABASE, PROGRAM};
 
-/// The program, until it is dropped.
+/// The program. It runs until this is dropped.
 pub(crate) struct Program {
     pub(crate) address: String,
     process: Child,
@@ -31,7 +31,7 @@ impl Program {
         Self { address, process, directory }
     }
 
-    /// The labels of a user's live sessions in the table, sorted.
+    /// Returns the labels of a user's live sessions in the table, sorted.
     pub(crate) fn labels_of(&self, user: &str) -> Vec<String> {
         let file = self.directory.path().join(DATABASE);
         let sessions = DieselSession::<SqliteConnection>::connect(file.to_str().unwrap()).unwrap();

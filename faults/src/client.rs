@@ -1,4 +1,4 @@
-//! A client: a store, and threads that call it without a pause.
+//! A client process: a store, and threads that call it without a pause.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,36 +16,37 @@ use crate::store::Store;
 use crate::target::Target;
 use crate::web::Site;
 
-/// What a client does, in a process of its own.
+/// The instructions for a client process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Orders {
     pub(crate) store: Store,
-    /// The size of its values, in bytes.
+    /// The size of a value, in bytes.
     pub(crate) value_size: usize,
-    /// The number of its first session: no other client has the next 2^32.
+    /// The number of the client's first session. The next 2^32 numbers belong to this client alone.
     pub(crate) first_session: u64,
 }
 
-/// What the threads share.
+/// The state that the client's threads share.
 struct Client {
     orders: Orders,
     target: Box<dyn Target>,
-    /// The framework's store over the target, if the visitors come through one.
+    /// The framework's store over the target, if the load comes through a framework.
     site: Option<Box<dyn Site>>,
     record: Record,
-    /// A thread with this number, or a higher one, stops.
+    /// How many threads should run. Threads with this number or a higher one stop.
     wanted: AtomicUsize,
 }
 
 enum Message {
-    /// So many threads are wanted from now on.
+    /// From now on, this many threads should run.
     Wanted(usize),
     /// A thread has stopped.
     Stopped(Result<()>),
 }
 
 impl Orders {
-    /// Each line of standard input says how many threads there are to be, and its end that there are none.
+    /// Runs the client. Each line of standard input is the number of threads to run. The end of the input stops all
+    /// threads.
     pub fn run(self) -> Result<()> {
         let store = self.store.connect()?;
         let target = store.target();
@@ -55,7 +56,7 @@ impl Orders {
         let client = Arc::new(Client { orders: self, target, site, record, wanted: AtomicUsize::new(0) });
         let (tell, messages) = channel();
         let listen = tell.clone();
-        // Left behind where a thread fails: the process ends then.
+        // If a thread of the client fails, this one is left behind, because the process then ends.
         thread::spawn(move || read_orders(&listen));
 
         let mut running = 0;
@@ -77,7 +78,7 @@ impl Orders {
                 break;
             }
         }
-        // It works on the store's runtime.
+        // The sweeper works on the store's runtime.
         drop(sweeper);
         client.record.finish()
     }
@@ -86,7 +87,7 @@ impl Orders {
 fn read_orders(tell: &Sender<Message>) {
     for line in io::stdin().lines() {
         let threads = line.context("standard input").and_then(|line| line.parse().context("a number"));
-        // Nobody listens to a client that is done.
+        // The receiver is gone if the client is done.
         let _ = tell.send(threads.map_or_else(|error| Message::Stopped(Err(error)), Message::Wanted));
     }
     let _ = tell.send(Message::Wanted(0));

@@ -1,4 +1,4 @@
-//! Clients in processes of their own, which a test can kill, and the ledger that they all write to.
+//! Client processes, which a test can kill, and the ledger of all their calls.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::report::Report;
 use crate::store::Store;
 use crate::target::Target;
 
-/// How long a test waits for what it waits for: far longer than a call may take.
+/// How long a test waits for an event. This is much longer than a call may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Clients, and their ledger.
+/// The running clients and their ledger.
 #[derive(Debug)]
 pub struct Clients {
     program: PathBuf,
@@ -38,7 +38,8 @@ struct Running {
 }
 
 impl Clients {
-    /// None yet. `program` is this crate's own; their values have `value_size` bytes and a few more.
+    /// Starts with no clients. `program` is the path of this crate's program. The clients' values have `value_size`
+    /// bytes and a few more.
     #[must_use]
     pub fn new(program: &Path, value_size: usize) -> Self {
         Self {
@@ -50,12 +51,12 @@ impl Clients {
         }
     }
 
-    /// Clients that start from now on run another program: an earlier version's, whose record is the same.
+    /// Makes clients that start from now on run another program: one of an earlier version with the same record format.
     pub fn run_program(&mut self, program: &Path) {
         program.clone_into(&mut self.program);
     }
 
-    /// Starts one more, with so many threads.
+    /// Starts another client with `threads` threads.
     pub fn start(&mut self, store: &Store, threads: usize) -> Result<()> {
         let number = self.started;
         let orders =
@@ -76,27 +77,27 @@ impl Clients {
         self.set_threads(threads)
     }
 
-    /// So many threads from now on, in the client that was started last.
+    /// Sets the number of threads of the client that was started last.
     pub fn set_threads(&mut self, threads: usize) -> Result<()> {
         let client = self.running.last_mut().context("no client runs")?;
-        let input = client.input.as_mut().context("the client is to end")?;
-        writeln!(input, "{threads}").context("the client reads no orders")
+        let input = client.input.as_mut().context("the client is being stopped")?;
+        writeln!(input, "{threads}").context("the client does not read its input")
     }
 
-    /// Waits until each client has had so many more calls acknowledged.
+    /// Waits until `calls` more calls of each client have been acknowledged.
     pub fn wait_for(&mut self, calls: u64) -> Result<()> {
         let numbers: Vec<_> = self.running.iter().map(|client| client.number).collect();
         let before: Vec<_> =
             numbers.iter().map(|number| (*number, self.ledger().acknowledged(*number))).collect();
-        self.wait_until(&format!("{calls} more calls acknowledged, each client's"), move |ledger| {
+        self.wait_until(&format!("{calls} more calls of each client acknowledged"), move |ledger| {
             before.iter().all(|(number, before)| ledger.acknowledged(*number) >= before + calls)
         })
     }
 
-    /// Waits until so many more calls have failed.
+    /// Waits until `calls` more calls have failed.
     pub fn wait_for_errors(&mut self, calls: u64) -> Result<()> {
         let enough = self.ledger().report().failed() + calls;
-        self.wait_until(&format!("{calls} more calls refused"), |ledger| ledger.report().failed() >= enough)
+        self.wait_until(&format!("{calls} more calls failed"), |ledger| ledger.report().failed() >= enough)
     }
 
     fn wait_until(&mut self, what: &str, is_so: impl Fn(&Ledger) -> bool) -> Result<()> {
@@ -108,7 +109,7 @@ impl Clients {
             for client in &mut self.running {
                 if let Some(status) = client.child.try_wait()? {
                     client.finish_reading()?;
-                    bail!("a client has ended by itself: {status}");
+                    bail!("a client has ended on its own: {status}");
                 }
             }
             thread::sleep(Duration::from_millis(5));
@@ -116,23 +117,23 @@ impl Clients {
         Ok(())
     }
 
-    /// From now on, a call that the database refused has not taken effect, and the ledger holds it to that: for faults
-    /// that lose no connection, so that no call is made twice.
+    /// From now on, the ledger assumes that a call has no effect if the database refuses it. This holds for faults that
+    /// lose no connection, because then no call is retried.
     pub fn refusals_are_final(&mut self) {
         self.ledger().refusals_are_final();
     }
 
-    /// Notes that something is about to be broken.
+    /// Counts a fault that is about to be injected.
     pub fn note_fault(&mut self) {
         self.ledger().note_fault();
     }
 
-    /// The ids of the clients' processes.
+    /// Returns the ids of the clients' processes.
     pub fn processes(&self) -> impl Iterator<Item = u32> {
         self.running.iter().map(|client| client.child.id())
     }
 
-    /// Kills the client that was started first, in the middle of whatever it does, and reads what it has written.
+    /// Kills the client that was started first, at any point of its work, and reads the rest of its record.
     pub fn kill_one(&mut self) -> Result<()> {
         ensure!(!self.running.is_empty(), "no client runs");
         self.note_fault();
@@ -144,7 +145,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Lets every client end, with all its calls.
+    /// Stops every client and waits until its last calls have ended.
     pub fn stop(&mut self) -> Result<()> {
         for client in &mut self.running {
             client.input = None;
@@ -161,7 +162,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Lets every client end, and looks for everything that was acknowledged.
+    /// Stops every client and looks for everything that was acknowledged.
     pub fn settle(mut self, target: &dyn Target) -> Result<Report> {
         self.stop()?;
         let ledger = std::mem::replace(&mut *self.ledger(), Ledger::new(self.value_size));
@@ -174,7 +175,7 @@ impl Clients {
 }
 
 impl Running {
-    /// Waits for the end of its last calls.
+    /// Waits until the client has ended its last calls and its process.
     fn wait(&mut self) -> Result<ExitStatus> {
         let started = Instant::now();
         loop {
@@ -203,7 +204,7 @@ impl Drop for Clients {
     }
 }
 
-/// Reads a client's record to its end, which a kill may have put into the middle of a line.
+/// Reads a client's record to its end. If the client was killed, the last line may be incomplete.
 fn read(client: u64, mut record: impl BufRead, ledger: &Mutex<Ledger>) -> Result<()> {
     let mut line = Vec::new();
     while record.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {

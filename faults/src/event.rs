@@ -1,65 +1,66 @@
-//! What a client writes down, before and after each call.
+//! The events that a client writes down before and after each call.
 
 use diesel_session::Error;
 use serde::{Deserialize, Serialize};
 
-/// A line of the record. Sessions are numbered by whoever began them.
+/// A line of the record. The client that begins a session gives it its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// A call that changes a session is about to be made.
+    /// The client is about to make a call that changes a session.
     Begun { session: u64, call: Call },
-    /// The call was acknowledged, with a key where it gave the session one.
+    /// The call was acknowledged. If it gave the session a key, `key` has it.
     Acknowledged { session: u64, key: Option<String> },
-    /// The call failed. Nobody writes this session again, but it may be cleared.
+    /// The call failed. The client does not write this session again, but it may clear it.
     Failed { session: u64, failure: Failure },
-    /// The session's time is over, which nobody had to be asked for.
+    /// The session has expired. This needs no call.
     Over { session: u64 },
-    /// A session is there whose value every thread of a client counts up, from 0.
+    /// A session exists whose value all threads of a client increment, from 0.
     Counter { session: u64, key: String },
-    /// A thread is about to count.
+    /// A thread is about to increment that value.
     Counting { session: u64 },
-    /// That was acknowledged.
+    /// The increment was acknowledged.
     Counted { session: u64 },
-    /// That failed.
+    /// The increment failed.
     Uncounted { session: u64, failure: Failure },
-    /// A call that changes nothing showed what it must.
+    /// A call that changes nothing returned the expected result.
     Read,
     /// A call that changes nothing failed.
     Unread { failure: Failure },
-    /// What was acknowledged is not there: the session is not found, or has another value.
+    /// Acknowledged state is missing: the session is not found or has another value.
     Lost { session: u64 },
-    /// A dead session took a write.
+    /// A dead session accepted a write.
     Revived,
     /// A dead session was read.
     ServedDead,
-    /// The client is done. Its longest call took so many milliseconds, and it had so many KiB of memory at most.
+    /// The client is done. Its longest call took `longest_call` milliseconds, and its peak memory was `peak_memory`
+    /// KiB.
     Finished { longest_call: u64, peak_memory: u64 },
 }
 
 /// A call that changes a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Call {
-    /// It begins, with the value of step 0; a short-lived one ends by itself within [`SHORT`] milliseconds.
+    /// Begins the session with the value of step 0. A short-lived session expires within [`SHORT`] milliseconds.
     Generate { short_lived: bool },
-    /// Its value becomes that of this step, by `set`, `update` or `replace`.
+    /// Changes the value to that of this step by `set`, `update` or `replace`.
     Write { step: u32 },
-    /// It gets another key.
+    /// Gives the session another key.
     Rotate,
-    /// It gets another key, and the value of this step, by two calls of a web framework: a login.
+    /// Logs in: gives the session another key and the value of this step, by two calls of a web framework.
     LogIn { step: u32 },
-    /// It lives so many more days, at least.
+    /// Makes the session live for at least this many more days.
     Touch { days: u16 },
-    /// It ends.
+    /// Ends the session.
     Clear,
 }
 
-/// What a short-lived session has, in milliseconds.
+/// How long a short-lived session lives, in milliseconds.
 pub(crate) const SHORT: u16 = 300;
 
-/// What a session has that is written without a period: the crate's default, in days.
+/// How long a session lives if it is written without a period: the crate's default, in days.
 pub(crate) const WEEK: u16 = 7;
 
-/// A call that failed: the kind of error, without anything of the session in it, and what that says.
+/// A call that failed: the kind of error, without any data of the session, and the possible effect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) kind: String,
@@ -69,11 +70,11 @@ pub(crate) struct Failure {
 /// Whether a call that failed took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Effect {
-    /// It was never sent, or never committed.
+    /// It has not: the call was never sent or never committed.
     None,
-    /// The database refused it, but it may have been sent before, on a connection that was lost.
+    /// The database refused it. An earlier attempt may have been sent on a connection that was lost.
     Refused,
-    /// It may have.
+    /// It may have taken effect.
     Unknown,
 }
 
@@ -81,7 +82,7 @@ impl Failure {
     pub(crate) fn of(error: &Error) -> Self {
         let (kind, effect) = match error {
             Error::PoolTimeout { .. } => ("PoolTimeout", Effect::None),
-            // Before COMMIT.
+            // The connection was lost before COMMIT.
             Error::Interrupted { .. } => ("Interrupted", Effect::None),
             Error::ConnectionLost { .. } => ("ConnectionLost", Effect::Unknown),
             Error::OutcomeUnknown { .. } => ("OutcomeUnknown", Effect::Unknown),
@@ -95,10 +96,10 @@ impl Failure {
     }
 }
 
-/// The value of a session at a step: told apart from every other by its beginning, and as long as is asked for.
+/// Returns the value of a session at a step. Its beginning is unique, and `size` random characters follow.
 pub(crate) fn value(session: u64, step: u32, size: usize) -> String {
     let mut value = format!("{session}:{step}:");
-    // Compression takes nothing away from this.
+    // Random characters cannot be compressed.
     let mut random = fastrand::Rng::with_seed(session ^ u64::from(step).rotate_left(32));
     value.extend(std::iter::repeat_with(|| random.alphanumeric()).take(size));
     value

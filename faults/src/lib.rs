@@ -1,10 +1,10 @@
-//! What diesel-session keeps when things break.
+//! Tests of what diesel-session keeps when things break.
 //!
-//! Clients in processes of their own load a store and write a record of each call, before and after it. Something is
-//! broken meanwhile: the server, a client, the disk. Then the ledger, which knows the record and nothing else, looks for
-//! everything that was acknowledged.
+//! Client processes load a store. They write a record of each call, before and after it. At the same time, the test
+//! breaks something: the server, a client, the disk. Then the ledger looks for everything that was acknowledged. It
+//! knows only the record.
 
-#![allow(clippy::missing_errors_doc, clippy::missing_panics_doc, reason = "whatever fails here fails a test")]
+#![allow(clippy::missing_errors_doc, clippy::missing_panics_doc, reason = "every failure here fails a test")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
 
 mod client;

@@ -1,4 +1,4 @@
-//! The clients of the fault tests, and the soak.
+//! Runs a client of the fault tests, or the soak test.
 
 use anyhow::Result;
 use clap::Parser;
@@ -6,12 +6,12 @@ use diesel_session_faults::{Orders, Soak};
 
 #[derive(Debug, Parser)]
 enum Command {
-    /// Loads a store until standard input ends; for tests.
+    /// Loads a store until standard input ends. For tests.
     Client {
-        /// In JSON.
+        /// The orders, in JSON.
         orders: String,
     },
-    /// Loads every store for a while and breaks things meanwhile; fails where anything acknowledged is not there.
+    /// Loads every store and breaks things at the same time. Fails if anything acknowledged is missing at the end.
     Soak(Soak),
 }
 

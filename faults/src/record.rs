@@ -1,4 +1,4 @@
-//! What a client writes, a line an event.
+//! The record that a client writes, with one event per line.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::memory;
 use crate::target::Target;
 
-/// The record of one client: each line is written whole, or, where the process is killed, cut off.
+/// The record of one client. Each line is complete, except that a kill can cut off the last one.
 pub(crate) struct Record {
     out: Mutex<Box<dyn Write + Send>>,
     next_session: AtomicU64,
@@ -21,13 +21,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins with a session that all threads count in, which has the first number.
+    /// Begins the record and creates the session that all threads increment. It has the first number.
     pub(crate) fn begin(
         target: &dyn Target,
         first_session: u64,
         out: impl Write + Send + 'static,
     ) -> Result<Self> {
-        let key = target.generate("0", None).context("a session to count in")?;
+        let key = target.generate("0", None).context("creating the counter session")?;
         let record = Self {
             out: Mutex::new(Box::new(out)),
             next_session: AtomicU64::new(first_session + 1),
@@ -42,7 +42,7 @@ impl Record {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        out.write_all(&line).context("nobody reads the record")
+        out.write_all(&line).context("the reader of the record is gone")
     }
 
     pub(crate) fn next_session(&self) -> u64 {
@@ -53,7 +53,7 @@ impl Record {
         self.counter
     }
 
-    /// Makes a call, and remembers the longest.
+    /// Makes a call and keeps the longest duration.
     pub(crate) fn timed<T>(&self, call: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let answer = call();

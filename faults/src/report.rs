@@ -1,4 +1,4 @@
-//! What came of it all.
+//! The report on a run.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -9,51 +9,51 @@ use std::time::Duration;
 pub struct Report {
     /// Calls that succeeded.
     pub acknowledged: u64,
-    /// How often something was broken.
+    /// How many faults were injected.
     pub faults: u32,
     /// Calls that failed, by the kind of error.
     pub errors: BTreeMap<String, u64>,
-    /// Sessions that were looked for in the end, because they live, or may.
+    /// Sessions that the ledger looked for at the end, because they live or may live.
     pub settled: usize,
-    /// Keys that were tried in the end, because they are dead.
+    /// Keys that the ledger tried at the end, because they are dead.
     pub dead: usize,
-    /// Logins through a framework that failed, so that no visitor knew what had become of them.
+    /// Logins through a framework that failed, so that the visitor did not know the outcome.
     pub failed_logins: u64,
-    /// Logins that a client's end has cut off between their halves.
+    /// Logins that were cut off between their two calls because their client ended.
     pub parked: u64,
-    /// Acknowledged states that were not there.
+    /// Acknowledged states that were missing.
     pub lost: u64,
-    /// Dead sessions that took a write, or were there in the end.
+    /// Dead sessions that accepted a write or were there at the end.
     pub revived: u64,
     /// Dead sessions that were read.
     pub served_dead: u64,
-    /// Counts in the sessions that many count in, beyond those that were asked for.
+    /// Increments of the counter sessions beyond those that were requested.
     pub counted_twice: u64,
-    /// Sessions in the table that no call can have left there, or that a rotation took away.
+    /// Sessions in the table that no call can have left there, and sessions that a rotation lost.
     pub half_written: u64,
-    /// The longest time in which no call of one of the clients succeeded.
+    /// The longest time in which no call of one client succeeded.
     pub longest_outage: Duration,
-    /// The longest that a call took, of clients that ended by themselves.
+    /// The duration of the longest call, of clients that were not killed.
     pub longest_call: Duration,
-    /// The most memory that one of those had, in KiB.
+    /// The highest peak memory of one of these clients, in KiB.
     pub peak_memory: u64,
 }
 
 impl Report {
-    /// Whether every acknowledged state was kept, and no call failed in a way that no fault explains.
+    /// Whether every acknowledged state was kept and every failed call is explained by a fault.
     #[must_use]
     pub fn holds(&self) -> bool {
         [self.lost, self.revived, self.served_dead, self.counted_twice, self.half_written] == [0; 5]
             && !self.errors.keys().any(|kind| kind.starts_with("unexpected"))
     }
 
-    /// Calls that failed.
+    /// Returns how many calls failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
 
-    /// This run and another at the same time, on another database.
+    /// Combines this report with that of a run on another database at the same time.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
@@ -90,7 +90,7 @@ impl Display for Report {
         if self.parked + self.failed_logins > 0 {
             writeln!(
                 f,
-                "logins failed {}, cut off between their halves {}",
+                "logins failed {}, cut off between their two calls {}",
                 self.failed_logins, self.parked
             )?;
         }

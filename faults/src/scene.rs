@@ -1,4 +1,4 @@
-//! Databases, clients of each store, and what can happen to them.
+//! The databases, the clients of each store, and the faults.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -20,7 +20,7 @@ use crate::memory;
 use crate::report::Report;
 use crate::store::{Kind, Store};
 
-/// Something that is broken.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     ServerKilled,
@@ -39,28 +39,28 @@ impl Fault {
         Self::ServerShutDown,
     ];
 
-    /// Those that leave the server alone.
+    /// The faults that do not affect the server.
     pub(crate) const OF_CLIENTS: &[Self] = &[Self::ConnectionsEnded, Self::ClientsKilled];
 }
 
-/// On PostgreSQL, each a process.
+/// The stores on PostgreSQL. Each one gets a process.
 const KINDS: [Kind; 3] = [Kind::Blocking, Kind::Asynchronous, Kind::Pipelined];
 
 const THREADS: usize = 4;
-/// Connections of a client's pool.
+/// The size of a client's connection pool.
 const POOL: u32 = 5;
 const VALUE_SIZE: usize = 200;
 
-/// How long a server stands still: less than a call may take.
+/// How long the server is paused. This is less than a call may take.
 const STANDSTILL: Duration = Duration::from_secs(2);
 
-/// What tells that a database serves again.
+/// After this many acknowledged calls of each client, the database is considered available again.
 const CALLS: u64 = 200;
 
-/// A server that keeps what it has acknowledged, other than those of most tests.
+/// Settings of a server that keeps acknowledged writes when it crashes. Most tests use a server that does not.
 pub const DURABLE: [&str; 3] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on"];
 
-/// A lock that does not come is asked for again, as the migrations of the crate do.
+/// How long to retry if a lock is not available, like the crate's migrations.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
@@ -70,21 +70,21 @@ pub(crate) struct Scene {
     on_sqlite: Option<(Store, Clients, TempDir)>,
     growth: Growth,
     url: String,
-    /// Ends after its clients.
+    /// The last field, so that the server is dropped after its clients.
     server: Option<Server>,
 }
 
 impl Scene {
-    /// Everybody is there, and at work.
+    /// Starts the servers and the clients.
     pub(crate) fn new(url: Option<&str>, program: &Path) -> Result<Self> {
         let server = match url {
             Some(_) => None,
             None => Some(Server::start(&DURABLE)?),
         };
         let url = url.map(str::to_owned).or(server.as_ref().map(|server| server.url("postgres")));
-        let url = url.context("one of the two")?;
+        let url = url.context("the URL of the server is missing")?;
         let stores: Vec<_> = KINDS.iter().map(|kind| Store::new(*kind, &url).pool_size(POOL)).collect();
-        ensure!(stores[0].open()?.live()? == 0, "there are sessions of somebody else in this database");
+        ensure!(stores[0].open()?.live()? == 0, "the database has live sessions: use one without any");
         let mut clients = Clients::new(program, VALUE_SIZE);
         for store in &stores {
             clients.start(store, THREADS)?;
@@ -102,7 +102,7 @@ impl Scene {
         Ok(Self { server, url, on_postgres: (stores, clients), on_sqlite, growth: Growth::default() })
     }
 
-    /// Breaks something, and waits until every client is served again.
+    /// Injects a fault and waits until every client is served again.
     pub(crate) fn inject(&mut self, fault: Fault) -> Result<()> {
         let (stores, clients) = &mut self.on_postgres;
         if fault != Fault::ClientsKilled {
@@ -128,7 +128,7 @@ impl Scene {
                 watcher(&self.url)?.batch_execute(&end)?;
             }
             (Fault::ClientsKilled, _) => {
-                // The one that has run longest; another like it takes its place.
+                // The client that has run longest is killed, and a new one for the same store takes its place.
                 clients.kill_one()?;
                 stores.rotate_left(1);
                 clients.start(stores.last().context("no store")?, THREADS)?;
@@ -137,7 +137,7 @@ impl Scene {
                     clients.start(store, THREADS)?;
                 }
             }
-            (other, None) => bail!("{other:?}: there is no server of our own"),
+            (other, None) => bail!("{other:?} needs a throwaway server: leave out --url"),
         }
         self.wait()
     }
@@ -150,8 +150,8 @@ impl Scene {
         }
     }
 
-    /// The tables become others, while starting processes ask for their migrations: on PostgreSQL partitioned, as an
-    /// operator does it; on SQLite of an earlier version, and of this one again.
+    /// Changes the tables while starting processes ask for their migrations. The PostgreSQL table becomes partitioned,
+    /// as an operator would do it. The SQLite table goes back to an earlier version and then to this one.
     pub(crate) fn migrate(&mut self) -> Result<()> {
         let (url, is_ours) = (&self.url, self.server.is_some());
         let sqlite = self.on_sqlite.as_ref().map(|(store, ..)| &store.address);
@@ -163,7 +163,7 @@ impl Scene {
             let migrated = scope.spawn(|| sqlite.map_or(Ok(()), |file| revert_and_migrate(file)));
             for start in starting {
                 let ran = start.join().expect("migrating does not panic")?;
-                ensure!(ran == 0, "{ran} migrations were run again");
+                ensure!(ran == 0, "{ran} migrations ran again");
             }
             migrated.join().expect("migrating does not panic").context("SQLite")?;
             partitioned.join().expect("partitioning does not panic")
@@ -171,7 +171,7 @@ impl Scene {
         self.wait()
     }
 
-    /// Measures the clients and their connections.
+    /// Measures the clients' memory and connections.
     pub(crate) fn look(&mut self) -> Result<()> {
         let sqlite = self.on_sqlite.as_ref().map(|(_, clients, _)| clients);
         for process in [Some(&self.on_postgres.1), sqlite].into_iter().flatten().flat_map(Clients::processes)
@@ -188,7 +188,7 @@ impl Scene {
         self.growth.clone()
     }
 
-    /// Everybody goes home, and what they were told is looked for.
+    /// Stops all clients and looks for everything that was acknowledged.
     pub(crate) fn end(self) -> Result<Report> {
         let (stores, clients) = self.on_postgres;
         let report = clients.settle(&*stores[0].open()?)?;
@@ -199,7 +199,7 @@ impl Scene {
     }
 }
 
-/// The clients' connections, but neither an observer's nor those that Citus makes to itself.
+/// The clients' connections, without those of the watcher and those that Citus makes to itself.
 const OF_CLIENTS: &str = "backend_type = 'client backend' AND datname = current_database() \
      AND application_name <> 'watcher' AND application_name NOT LIKE 'citus_internal%'";
 
@@ -222,32 +222,33 @@ fn revert_and_migrate(file: &str) -> Result<()> {
     conn.batch_execute("PRAGMA busy_timeout = 60000")?;
     migrations::revert(&mut conn)?;
     let ran = migrations::migrate(&mut conn, KeyStorage::Hashed)?;
-    ensure!(ran == 1, "{ran} migrations were run, not the one that was reverted");
+    ensure!(ran == 1, "{ran} migrations ran instead of the one that was reverted");
     Ok(())
 }
 
-/// What the clients had at each look: memory by process, in KiB, and connections to PostgreSQL in all.
+/// Each measurement of the clients: memory by process, in KiB, and the total number of connections to PostgreSQL.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Growth {
     memory: BTreeMap<u32, Vec<u64>>,
     connections: Vec<i64>,
 }
 
-/// From then on a client has all its connections and sessions.
+/// After this many measurements, a client has all its connections and sessions.
 const WARM: usize = 10;
 
 impl Growth {
-    /// Memory when warm and at the most, of each client that was warm.
+    /// Returns, for each client with enough measurements, the memory when warm and the most after that.
     fn memory(&self) -> impl Iterator<Item = (u64, u64)> {
         self.memory.values().filter_map(|looks| Some((*looks.get(WARM)?, *looks[WARM..].iter().max()?)))
     }
 
-    /// Whether so many clients were there long enough to tell.
+    /// Whether enough clients ran long enough to judge.
     pub(crate) fn is_known(&self) -> bool {
         self.memory().count() >= KINDS.len()
     }
 
-    /// A quarter more memory is the allocator's; a connection more is one too many.
+    /// Whether memory and connections stayed flat. A quarter more memory is due to the allocator. One connection more
+    /// than the pools have is a leak.
     pub(crate) fn is_flat(&self) -> bool {
         let pools: i64 = KINDS.iter().map(|_| i64::from(POOL)).sum();
         self.memory().all(|(warm, most)| most <= warm + warm / 4)

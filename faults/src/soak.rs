@@ -1,4 +1,4 @@
-//! A long run: every store under load at once, and something broken again and again.
+//! The soak test: a long run with every store under load and repeated faults.
 
 use std::path::Path;
 use std::thread;
@@ -9,28 +9,28 @@ use clap::Args;
 
 use crate::scene::{Fault, Scene};
 
-/// How long, and on what.
+/// The options of the soak test.
 #[derive(Debug, Clone, Args)]
 pub struct Soak {
-    /// How long the load falls, in seconds.
+    /// The length of the run, in seconds.
     #[arg(long, default_value_t = 600)]
     pub seconds: u64,
-    /// A PostgreSQL database of nobody else's, as its superuser, instead of a throwaway server and an SQLite file: its
-    /// server is not broken, but connections and clients are.
+    /// The URL of a PostgreSQL database that nothing else uses, as a superuser. The test then uses no throwaway server
+    /// and no SQLite file. It ends connections and kills clients, but leaves the server alone.
     #[arg(long)]
     pub url: Option<String>,
 }
 
-/// Something is broken as often.
+/// The time between two faults.
 const BETWEEN_FAULTS: Duration = Duration::from_secs(30);
 
-/// In a short run, so often in all.
+/// The number of faults in a short run.
 const FEWEST_FAULTS: u32 = 6;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl Soak {
-    /// Runs it, and prints what came of it.
+    /// Runs the test and prints its report.
     #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
     pub fn run(&self, program: &Path) -> Result<()> {
         let mut scene = Scene::new(self.url.as_deref(), program)?;
@@ -60,10 +60,10 @@ impl Soak {
         let growth = scene.growth();
         let report = scene.end()?;
         println!("{growth}\n{report}");
-        ensure!(migrated, "too short for a migration in the middle");
-        ensure!(growth.is_known(), "too short, or the machine too slow, to see memory grow");
-        ensure!(growth.is_flat(), "memory or connections have grown");
-        ensure!(report.holds(), "not everything was kept");
+        ensure!(migrated, "the run was too short for a migration in the middle: increase --seconds");
+        ensure!(growth.is_known(), "too short, or the machine too slow, to see memory grow: run it longer");
+        ensure!(growth.is_flat(), "memory or the number of connections has grown");
+        ensure!(report.holds(), "not every acknowledged state was kept: see the report above");
         Ok(())
     }
 }

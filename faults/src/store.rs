@@ -14,20 +14,20 @@ use tokio::runtime::Runtime;
 use crate::target::{Target, Waited};
 use crate::web::{Framework, Site};
 
-/// Which store a client has, and on what.
+/// Which store a client uses, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Store {
-    /// Which one.
+    /// The kind of store.
     pub kind: Kind,
-    /// The database's address: what the store's own `connect` takes.
+    /// The address of the database, as the store's `connect` takes it.
     pub address: String,
-    /// Connections of its pool.
+    /// The size of the pool.
     pub pool_size: u32,
-    /// The wait for a connection; on SQLite the crate's default.
+    /// How long a call waits for a connection. On SQLite, the crate's default applies.
     pub connection_timeout: Duration,
-    /// The wait for a statement; over the application's pool the pool's own.
+    /// The statement timeout. Over the application's pool, the pool's own setting applies.
     pub statement_timeout: Duration,
-    /// What stands between the visitors and the store.
+    /// The framework between the visitors and the store, if any.
     #[serde(default)]
     pub framework: Option<Framework>,
 }
@@ -41,16 +41,16 @@ pub enum Kind {
     BehindPgBouncer,
     /// `AsyncDieselSession`.
     Asynchronous,
-    /// The same, whose reads share two connections.
+    /// The same, with two connections that reads share.
     Pipelined,
     /// `DieselSession` on SQLite.
     Sqlite,
-    /// The same, over a pool of the application's, whose file may have 100 pages.
+    /// The same, over a pool of the application that limits the file to 100 pages.
     SqliteOfFewPages,
 }
 
 impl Store {
-    /// A store with the crate's default settings.
+    /// Creates a store with the crate's default settings.
     #[must_use]
     pub fn new(kind: Kind, address: &str) -> Self {
         let default = Duration::from_secs(5);
@@ -64,21 +64,21 @@ impl Store {
         }
     }
 
-    /// The clients' visitors come through this framework's store.
+    /// Makes the load come through this framework's store. Default: none.
     #[must_use]
     pub fn through(mut self, framework: Framework) -> Self {
         self.framework = Some(framework);
         self
     }
 
-    /// With as many connections.
+    /// Sets the size of the pool. Default: 8.
     #[must_use]
     pub fn pool_size(mut self, connections: u32) -> Self {
         self.pool_size = connections;
         self
     }
 
-    /// With these timeouts: for a connection, and for a statement.
+    /// Sets the timeout for a connection and the one for a statement. Default: 5 seconds each.
     #[must_use]
     pub fn timeouts(mut self, connection: Duration, statement: Duration) -> Self {
         self.connection_timeout = connection;
@@ -86,7 +86,7 @@ impl Store {
         self
     }
 
-    /// The store itself, migrated.
+    /// Opens the store and migrates its table.
     pub fn open(&self) -> Result<Box<dyn Target>> {
         Ok(self.connect()?.target())
     }
@@ -132,7 +132,7 @@ impl Store {
     }
 }
 
-/// A store that is open.
+/// An open store.
 pub(crate) enum Connected {
     Postgres(DieselSession<PgConnection>),
     Sqlite(DieselSession<SqliteConnection>),
@@ -148,7 +148,7 @@ impl Connected {
         }
     }
 
-    /// The framework's store over this one.
+    /// Returns the framework's store over this one.
     pub(crate) fn site(&self, framework: Framework) -> Result<Box<dyn Site>> {
         Ok(match self {
             Self::Postgres(store) => framework.site(Blocking::from(store.clone()), runtime()?),

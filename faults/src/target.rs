@@ -1,4 +1,4 @@
-//! The stores that the load falls on.
+//! The stores that the load uses.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use diesel_session::{
 };
 use tokio::runtime::Runtime;
 
-/// What the load asks of a store; each call is the crate's of the same name.
+/// The calls that the load makes. Each one is the crate's method of the same name.
 pub trait Target: Send + Sync {
     /// [`Now::generate`].
     fn generate(&self, value: &str, expiry: Option<TimeDelta>) -> Result<SessionKey, Error>;
@@ -15,9 +15,9 @@ pub trait Target: Send + Sync {
     fn get(&self, key: &SessionKey) -> Result<(String, TimeDelta), Error>;
     /// [`Now::set`].
     fn set(&self, key: &SessionKey, value: &str) -> Result<(), Error>;
-    /// [`Sessions::update`] to a value, whatever the old one is.
+    /// [`Sessions::update`] to a value that does not depend on the old one.
     fn update(&self, key: &SessionKey, value: &str) -> Result<(), Error>;
-    /// [`Sessions::update`] of a number to the next.
+    /// [`Sessions::update`] of a number to the next number.
     fn count(&self, key: &SessionKey) -> Result<(), Error>;
     /// [`Sessions::replace`].
     fn replace(&self, key: &SessionKey, expected: &str, value: &str) -> Result<(), Error>;
@@ -27,13 +27,13 @@ pub trait Target: Send + Sync {
     fn rotate(&self, key: &SessionKey) -> Result<SessionKey, Error>;
     /// [`Now::clear`].
     fn clear(&self, key: &SessionKey) -> Result<(), Error>;
-    /// [`Sessions::count`] of those that live.
+    /// [`Sessions::count`], only of live sessions.
     fn live(&self) -> Result<u64, Error>;
-    /// A sweeper over this store, several times a second.
+    /// Starts a sweeper over this store that sweeps several times a second.
     fn sweeper(&self) -> Result<Sweeper, Error>;
 }
 
-/// A value that is no number begins anew, which the ledger notices.
+/// Returns the next number. A value that is not a number starts again at 0, which the ledger notices.
 fn next(number: Option<String>) -> String {
     let number: u64 = number.and_then(|number| number.parse().ok()).unwrap_or(0);
     (number + 1).to_string()
@@ -90,7 +90,7 @@ where
     }
 }
 
-/// An asynchronous store, waited for by the threads of the load.
+/// An asynchronous store. The load's threads block until its calls have ended.
 #[derive(Clone)]
 pub(crate) struct Waited {
     pub(crate) store: AsyncDieselSession,

@@ -1,7 +1,7 @@
-//! Whatever is killed: the server, or the client.
+//! Crashes: the test kills the server or a client.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod support;
 
@@ -14,18 +14,19 @@ use throwaway_postgres::Server;
 use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
-    a_kill_of_the_server_loses_nothing_acknowledged
-    a_kill_of_all_the_servers_processes_loses_nothing_acknowledged
+    killing_the_server_loses_nothing_acknowledged
+    killing_all_server_processes_loses_nothing_acknowledged
     an_immediate_shutdown_loses_nothing_acknowledged
-    a_kill_of_the_client_loses_nothing_acknowledged
+    killing_a_client_loses_nothing_acknowledged
 }
 
-fn a_kill_of_the_server_loses_nothing_acknowledged(kind: Kind) {
+fn killing_the_server_loses_nothing_acknowledged(kind: Kind) {
     the_server_goes(kind, |server| server.kill().unwrap());
 }
 
-/// Who waits for a COMMIT is not answered, where the other processes of a killed server answer before they notice.
-fn a_kill_of_all_the_servers_processes_loses_nothing_acknowledged(kind: Kind) {
+/// A client that waits for a COMMIT gets no answer. If only the main process is killed, the others answer before they
+/// notice.
+fn killing_all_server_processes_loses_nothing_acknowledged(kind: Kind) {
     the_server_goes(kind, |server| server.kill_all().unwrap());
 }
 
@@ -46,7 +47,7 @@ fn the_server_goes(kind: Kind, go: impl Fn(&mut Server)) {
     }
     clients.wait_for(500).unwrap();
     let report = holds(clients, &store);
-    // Where it was back long before a call had to end, every call that could be was made again.
+    // If the server is back well before a call's deadline, the store retries every call that it can.
     let is_back_in_time = report.longest_outage < store.connection_timeout / 2;
     let kinds = if is_back_in_time {
         &["OutcomeUnknown"][..]
@@ -56,13 +57,13 @@ fn the_server_goes(kind: Kind, go: impl Fn(&mut Server)) {
     assert!(report.errors.keys().all(|kind| kinds.contains(&&**kind)), "{report}");
 }
 
-fn a_kill_of_the_client_loses_nothing_acknowledged(kind: Kind) {
+fn killing_a_client_loses_nothing_acknowledged(kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
     clients_go(&Store::new(kind, &server.url("postgres")));
 }
 
 #[test]
-fn a_kill_of_the_client_loses_nothing_acknowledged_on_sqlite() {
+fn killing_a_client_loses_nothing_acknowledged_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("sessions.sqlite");
     let file = file.to_str().unwrap();
@@ -71,7 +72,7 @@ fn a_kill_of_the_client_loses_nothing_acknowledged_on_sqlite() {
     assert_eq!(dsl::sql::<Text>("PRAGMA integrity_check").get_result(&mut conn), Ok("ok".to_owned()));
 }
 
-/// One client is killed, the other goes on.
+/// One client is killed, and the other goes on.
 fn clients_go(store: &Store) {
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     for _ in 0..3 {
@@ -86,7 +87,7 @@ fn clients_go(store: &Store) {
     assert!(report.errors.is_empty(), "{report}");
 }
 
-/// That the ledger sees a loss: this server acknowledges what it has not written yet.
+/// Tests that the ledger sees a loss: this server acknowledges writes before they are on disk.
 #[test]
 fn a_server_that_acknowledges_too_early_is_found_out() {
     let early = ["fsync=on", "synchronous_commit=off", "wal_writer_delay=10s", "autovacuum=off"];
@@ -94,7 +95,7 @@ fn a_server_that_acknowledges_too_early_is_found_out() {
     let store = Store::new(Kind::Blocking, &server.url("postgres"));
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 8).unwrap();
-    // Each time the last page of its log is gone, which may be all but empty.
+    // Each kill loses the last page of the server's log, which may be almost empty.
     for _ in 0..5 {
         clients.wait_for(500).unwrap();
         clients.note_fault();

@@ -1,7 +1,7 @@
-//! A primary that is gone, and the standby in its place.
+//! Failover: the primary is gone, and the standby takes its place.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod support;
 
@@ -20,8 +20,8 @@ use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
     a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds
-    a_host_that_is_silent_leaves_time_for_the_next
-    a_primary_that_stops_answering_is_left_for_the_promoted_standby
+    a_silent_host_leaves_time_to_connect_to_the_next_one
+    clients_leave_a_silent_primary_for_the_promoted_standby
     writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections
 }
 
@@ -29,7 +29,7 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     let Pair { mut primary, mut standby, address } = Pair::new();
     let (store, mut clients) = under_load(kind, &address);
     primary.kill_all().unwrap();
-    // The clients notice, and find nobody who takes their writes.
+    // The clients notice, and find no server that accepts writes.
     clients.wait_for_errors(1).unwrap();
     standby.promote().unwrap();
     let promoted = Instant::now();
@@ -43,10 +43,10 @@ fn a_promoted_standby_has_every_acknowledged_write_and_serves_in_five_seconds(ki
     assert!(outage < Duration::from_secs(5), "{outage:?}");
 }
 
-/// Its connections stay open, and its kernel acknowledges what it is sent. A call to it takes as long as a call may, and a
-/// new connection has to find the standby behind it.
-fn a_primary_that_stops_answering_is_left_for_the_promoted_standby(kind: Kind) {
-    /// What `docs/reliability.md` says: the longest call, two seconds to cancel it, and a connection.
+/// The primary's connections stay open, and its kernel acknowledges what the clients send. A call to it takes as long
+/// as a call may take. New connections have to find the standby, which is the next host.
+fn clients_leave_a_silent_primary_for_the_promoted_standby(kind: Kind) {
+    /// The bound in `docs/reliability.md`: the longest call, two seconds to cancel it, and a new connection.
     const BOUND: Duration = Duration::from_secs(17);
 
     let Pair { mut primary, mut standby, address } = Pair::new();
@@ -60,12 +60,12 @@ fn a_primary_that_stops_answering_is_left_for_the_promoted_standby(kind: Kind) {
     let report = holds(clients, &store);
     let silent = ["ConnectionLost", "Interrupted", "OutcomeUnknown", "PoolTimeout", "ServerTimeout"];
     assert!(report.errors.keys().all(|kind| silent.contains(&&**kind)), "{report}");
-    println!("100 calls served {:.1} s after the standstill; {report}", outage.as_secs_f32());
+    println!("100 calls served {:.1} s after the pause; {report}", outage.as_secs_f32());
     assert!(outage < BOUND, "{outage:?}");
 }
 
-/// Each write waits for a standby that never comes. No setting of the server ends that, and a server process that waits
-/// does not notice that its client has left.
+/// Each write waits for a standby that never answers. No setting of the server limits this wait. A server process that
+/// waits does not notice that its client has left.
 fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kind: Kind) {
     const POOL: u32 = 4;
     const SECOND: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kin
         for _ in 0..8 {
             scope.spawn(|| {
                 while Instant::now() < ends {
-                    // The first may come before the server has read its new setting.
+                    // The first call may come before the server has read its new setting.
                     drop(target.generate("x", None));
                 }
             });
@@ -96,19 +96,19 @@ fn writes_that_wait_for_a_lost_standby_do_not_use_up_the_servers_connections(kin
         }
         most
     });
-    println!("at most {most} server processes wait, of a pool of {POOL}");
-    // The blocking store cannot cancel a statement: a second pool takes the place of the first.
+    println!("at most {most} server processes wait, with a pool of {POOL}");
+    // The blocking store cannot cancel a statement. A second pool replaces the first, whose statements still wait.
     let pools = if kind == Kind::Blocking { 2 } else { 1 };
     assert!(
         (i64::from(POOL)..=pools * i64::from(POOL)).contains(&most),
-        "{most} server processes wait, of a pool of {POOL}"
+        "{most} server processes wait, with a pool of {POOL}"
     );
     synchronous_standby_names(&mut admin, "");
     let key = target.generate("x", None).unwrap();
     assert_eq!(target.get(&key).unwrap().0, "x");
 }
 
-/// A store and clients at work on it, which are about to meet a fault.
+/// Starts clients on a store, waits until they work, and notes that a fault follows.
 fn under_load(kind: Kind, address: &str) -> (Store, Clients) {
     let store = Store::new(kind, address);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
@@ -118,7 +118,7 @@ fn under_load(kind: Kind, address: &str) -> (Store, Clients) {
     (store, clients)
 }
 
-/// A primary, a standby whose disk has each write before it is acknowledged, and the address of both.
+/// A primary and its standby, and the address of both. A write is on the standby's disk before it is acknowledged.
 struct Pair {
     primary: Server,
     standby: Server,
@@ -128,7 +128,8 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let primary = Server::start(&DURABLE).unwrap();
-        // A promotion may come while the standby waits to ask its primary again, for five seconds by default.
+        // Otherwise a promotion may have to wait for the standby's next attempt to reach its primary. By default, that
+        // comes after five seconds.
         let settings = [&DURABLE[..], &["wal_retrieve_retry_interval=200ms"]].concat();
         let standby = primary.standby(&settings).unwrap();
         let mut admin = PgConnection::establish(&primary.url("postgres")).unwrap();
@@ -141,7 +142,7 @@ impl Pair {
     }
 }
 
-/// From then on a commit is acknowledged when one of these standbys has it on its disk.
+/// From then on, a commit is acknowledged only when one of these standbys has it on disk.
 fn synchronous_standby_names(admin: &mut PgConnection, names: &str) {
     admin.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
@@ -151,8 +152,8 @@ fn number(conn: &mut PgConnection, query: &str) -> i64 {
     dsl::sql::<BigInt>(query).get_result(conn).unwrap()
 }
 
-/// A primary whose machine hangs refuses nobody: it takes a connection and says nothing.
-fn a_host_that_is_silent_leaves_time_for_the_next(kind: Kind) {
+/// A primary whose machine hangs refuses no connection: it accepts it and never answers.
+fn a_silent_host_leaves_time_to_connect_to_the_next_one(kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
     let silent = tempfile::tempdir().unwrap();
     let _listener = UnixListener::bind(silent.path().join(".s.PGSQL.5432")).unwrap();

@@ -1,7 +1,7 @@
-//! A table that is brought to this version's form while programs of an earlier version work on it.
+//! Migration of a table to this version while programs of an earlier version use it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod older;
 mod support;
@@ -22,27 +22,27 @@ use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 const THREADS: usize = 4;
 
-/// Calls that show that a client is at work.
+/// After this many acknowledged calls, a client counts as running.
 const CALLS: u64 = 1_000;
 
-/// What a call may take beyond the wait for a lock, where many threads share two processors.
+/// How much longer than the wait for a lock a call may take, because many threads share two processors.
 const TURN: Duration = Duration::from_secs(2);
 
 on_each_store! {
     programs_of_two_versions_work_on_one_postgres_table_while_it_is_migrated
-    a_lock_that_does_not_come_ends_the_migration_and_no_call
+    a_migration_that_cannot_lock_the_table_gives_up_and_fails_no_call
 }
 
-/// A client of the earlier version, at work on a table that it has made.
+/// Starts a client of the earlier version, which creates its own table.
 fn older_clients(url: &str, store: &Store) -> Clients {
     let mut clients = Clients::new(&older::PROGRAM, VALUE_SIZE);
     clients.start(store, THREADS).unwrap();
     clients.wait_for(CALLS).unwrap();
-    assert!(!columns(url).contains("label"), "it has not made its own table");
+    assert!(!columns(url).contains("label"), "the earlier version did not create its own table");
     clients
 }
 
-/// The columns of the table, by name.
+/// Returns the names of the table's columns.
 fn columns(url: &str) -> String {
     let mut conn = PgConnection::establish(url).unwrap();
     let columns = "string_agg(attname::text, ' ' ORDER BY attnum) FROM pg_attribute \
@@ -50,7 +50,7 @@ fn columns(url: &str) -> String {
     diesel::select(dsl::sql::<Text>(columns)).get_result(&mut conn).unwrap()
 }
 
-/// Old and new programs on one PostgreSQL table, before, during and after the migration: no call fails, and nothing that was
+/// Old and new programs use one PostgreSQL table before, during and after the migration. No call fails, and nothing
 /// acknowledged is lost.
 fn programs_of_two_versions_work_on_one_postgres_table_while_it_is_migrated(kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
@@ -75,9 +75,9 @@ fn programs_of_two_versions_work_on_one_postgres_table_while_it_is_migrated(kind
     assert!(report.longest_call < TURN, "{report}");
 }
 
-/// A transaction of somebody else, who looked at the table and went away, keeps the migration from it.
-fn a_lock_that_does_not_come_ends_the_migration_and_no_call(kind: Kind) {
-    /// The longest wait of an attempt, behind which calls wait.
+/// Another transaction has read the table and stays open, so the migration cannot lock the table.
+fn a_migration_that_cannot_lock_the_table_gives_up_and_fails_no_call(kind: Kind) {
+    /// The longest wait of one attempt of the migration. Calls wait behind it.
     const ATTEMPT: Duration = Duration::from_millis(1_500);
     let server = Server::start(&DURABLE).unwrap();
     let url = server.url("postgres");
@@ -106,7 +106,7 @@ fn a_lock_that_does_not_come_ends_the_migration_and_no_call(kind: Kind) {
     assert_eq!(dsl::sql::<BigInt>(rewritten).get_result::<i64>(&mut conn).unwrap(), 0, "by older programs");
 }
 
-/// The same on SQLite, where a migration takes the one write lock.
+/// The same on SQLite, where a migration takes the only write lock.
 #[test]
 fn programs_of_two_versions_work_on_one_sqlite_file_while_it_is_migrated() {
     let directory = tempfile::tempdir().unwrap();

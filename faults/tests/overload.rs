@@ -1,7 +1,7 @@
-//! More callers than the store can serve, and a server that does not.
+//! Overload: more callers than the store can serve, and a server that does not answer.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod support;
 
@@ -19,28 +19,28 @@ use throwaway_postgres::Server;
 use crate::support::{PROGRAM, VALUE_SIZE, holds, on_each_store};
 
 on_each_store! {
-    five_hundred_threads_on_eight_connections_end_in_time
-    five_hundred_threads_that_nobody_can_serve_are_refused_in_time
-    a_server_that_stands_still_is_left_in_time_and_serves_again
-    a_read_is_answered_although_every_connection_waits_for_a_lock
+    calls_of_500_threads_on_8_connections_end_in_time
+    calls_of_500_threads_fail_in_time_while_the_table_is_locked
+    calls_fail_in_time_while_the_server_hangs_and_succeed_afterwards
+    a_read_succeeds_although_every_connection_waits_for_a_lock
 }
 
-/// Waits until so many others wait for a lock.
+/// Waits until `waiters` other connections wait for a lock.
 fn wait_for_waiters(watcher: &mut PgConnection, waiters: usize) {
     let count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     let started = Instant::now();
     while dsl::sql::<BigInt>(count).get_result::<i64>(watcher).unwrap() < i64::try_from(waiters).unwrap() {
-        assert!(started.elapsed() < Duration::from_secs(60), "nobody waits for a lock");
+        assert!(started.elapsed() < Duration::from_secs(60), "no connection waits for a lock");
         thread::yield_now();
     }
 }
 
 const SHORT: Duration = Duration::from_secs(1);
 
-/// What a call may take beyond its bound where 500 threads wait for two processors.
+/// How much longer than its deadline a call may take, because 500 threads wait for two processors.
 const TURN: Duration = Duration::from_secs(5);
 
-fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
+fn calls_of_500_threads_on_8_connections_end_in_time(kind: Kind) {
     const FEW: usize = 8;
     let server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres"));
@@ -54,25 +54,25 @@ fn five_hundred_threads_on_eight_connections_end_in_time(kind: Kind) {
     clients.wait_for(1_000).unwrap();
     let overloaded = calls_a_second(&mut clients);
     clients.set_threads(FEW).unwrap();
-    // The same store, and what else the machine does comes and goes.
+    // Waits until the same store is as fast as before, because other work of the machine comes and goes.
     let mut after = calls_a_second(&mut clients);
     let started = Instant::now();
     while after < 0.8 * before {
         assert!(
             started.elapsed() < Duration::from_secs(60),
-            "{before:.0} calls a second, and then {after:.0}"
+            "{before:.0} calls per second before, and {after:.0} after"
         );
         after = calls_a_second(&mut clients);
     }
     let report = holds(clients, &store);
-    println!("calls a second: before {before:.0}, overloaded {overloaded:.0}, after {after:.0}");
+    println!("calls per second: before {before:.0}, overloaded {overloaded:.0}, after {after:.0}");
     assert!(report.errors.keys().all(|kind| kind == "PoolTimeout"), "{report}");
     assert!(report.longest_call < bound + TURN, "{report}");
     assert!(report.peak_memory < 200 * 1024, "{report}");
 }
 
-/// Somebody else has locked the table: eight wait for that, and the others for a connection.
-fn five_hundred_threads_that_nobody_can_serve_are_refused_in_time(kind: Kind) {
+/// Another transaction has locked the table. Eight calls wait for its lock, and the others wait for a connection.
+fn calls_of_500_threads_fail_in_time_while_the_table_is_locked(kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
@@ -99,7 +99,7 @@ fn calls_a_second(clients: &mut Clients) -> f64 {
     f64::from(CALLS) / started.elapsed().as_secs_f64()
 }
 
-fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
+fn calls_fail_in_time_while_the_server_hangs_and_succeed_afterwards(kind: Kind) {
     let mut server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
@@ -108,7 +108,7 @@ fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
         clients.wait_for(500).unwrap();
         clients.note_fault();
         server.pause().unwrap();
-        // In the middle of a call, or without a connection.
+        // Calls fail either while they run or while they wait for a connection.
         clients.wait_for_errors(64).unwrap();
         server.resume().unwrap();
     }
@@ -118,7 +118,7 @@ fn a_server_that_stands_still_is_left_in_time_and_serves_again(kind: Kind) {
     assert!(report.longest_call < 3 * SHORT, "{report}");
 }
 
-fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
+fn a_read_succeeds_although_every_connection_waits_for_a_lock(kind: Kind) {
     const WRITERS: usize = 4;
     let server = Server::start(&DURABLE).unwrap();
     let connection = Duration::from_secs(4);
@@ -127,7 +127,7 @@ fn a_read_is_answered_although_every_connection_waits_for_a_lock(kind: Kind) {
     let locked = target.generate("locked", None).unwrap();
     let read = target.generate("read", None).unwrap();
 
-    // Those that reads share wait for no lock.
+    // The connections that reads share wait for no lock.
     let shared = if kind == Kind::Pipelined { 2 } else { 0 };
     for _ in 0..WRITERS {
         target.get(&read).unwrap();

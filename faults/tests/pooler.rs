@@ -1,7 +1,7 @@
 //! A real PgBouncer between many clients and few connections.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod support;
 
@@ -43,7 +43,7 @@ fn in_transaction_mode_200_clients_share_5_connections_and_leave_nothing_on_them
     assert_eq!(number(of_clients), 5);
     let report = holds(clients, &store);
     assert!(report.errors.is_empty(), "{report}");
-    // Each connection in turn.
+    // Looks at each connection in turn.
     let mut left_on = BTreeMap::new();
     for _ in 0..50 {
         let left = "SELECT pg_backend_pid() * 1000::bigint + (SELECT count(*) FROM pg_prepared_statements) \
@@ -64,7 +64,7 @@ fn in_session_mode_no_call_fails(kind: Kind) {
     let bouncer = PgBouncer::start(&server, &["pool_mode = session", "default_pool_size = 20"]).unwrap();
     let store = Store::new(kind, &bouncer.url("postgres")).pool_size(9);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
-    // Two after one another: the second has the connections that the first had, emptied.
+    // Runs two clients, one after the other. The second gets the connections of the first, reset.
     for _ in 0..2 {
         clients.start(&store, 20).unwrap();
         clients.wait_for(2_000).unwrap();

@@ -1,7 +1,7 @@
-//! Web applications whose visitors log in and out, whatever is killed: the server, or the client.
+//! Web applications whose visitors log in and out while the test kills the server or a client.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
 
 mod support;
 
@@ -12,7 +12,7 @@ use throwaway_postgres::Server;
 
 use crate::support::{PROGRAM, VALUE_SIZE, holds};
 
-/// Makes a test of each law with each framework, on the blocking store and on the asynchronous one.
+/// Generates a test of each law for each framework, on the blocking store and on the asynchronous one.
 macro_rules! on_each_framework {
     ($($law:ident)*) => {
         on_each_framework! { @framework tower_sessions TowerSessions $($law)* }
@@ -22,7 +22,7 @@ macro_rules! on_each_framework {
         mod $module {
             use diesel_session_faults::{Framework, Kind};
 
-            // Reads that share connections are no different here.
+            // Reads that share connections make no difference here.
             crate::support::on_each_store! { @store blocking Blocking $($law)* }
             crate::support::on_each_store! { @store asynchronous Asynchronous $($law)* }
 
@@ -33,7 +33,7 @@ macro_rules! on_each_framework {
             )*
 
             #[test]
-            fn a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing_on_sqlite() {
+            fn killing_a_client_during_logins_loses_and_revives_nothing_on_sqlite() {
                 crate::the_client_goes_on_sqlite(Framework::$framework);
             }
         }
@@ -41,12 +41,12 @@ macro_rules! on_each_framework {
 }
 
 on_each_framework! {
-    a_kill_of_the_server_amid_logins_loses_and_revives_nothing
-    a_logout_after_a_login_that_failed_is_final
-    a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing
+    killing_the_server_during_logins_loses_and_revives_nothing
+    a_logout_after_a_failed_login_is_final
+    killing_a_client_during_logins_loses_and_revives_nothing
 }
 
-fn a_kill_of_the_server_amid_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
+fn killing_the_server_during_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
     let mut server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres")).through(framework);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
@@ -59,14 +59,14 @@ fn a_kill_of_the_server_amid_logins_loses_and_revives_nothing(framework: Framewo
     }
     clients.wait_for(200).unwrap();
     let report = holds(clients, &store);
-    // If the server is back long before a call must end, the store repeats every call.
+    // If the server is back well before a call's deadline, the store retries every call.
     let is_back_in_time = report.longest_outage < store.connection_timeout / 2;
     assert!(report.errors.is_empty() || !is_back_in_time, "{report}");
 }
 
-/// The server is away for longer than a call may take: it stands still, or it is killed. No visitor knows what became of a
-/// login then, and each logs out until that is acknowledged.
-fn a_logout_after_a_login_that_failed_is_final(framework: Framework, kind: Kind) {
+/// The server is away for longer than a call may take: it is paused, or it is killed. A visitor then does not know the
+/// outcome of a login, and logs out until that is acknowledged.
+fn a_logout_after_a_failed_login_is_final(framework: Framework, kind: Kind) {
     const SHORT: Duration = Duration::from_millis(300);
     let mut server = Server::start(&DURABLE).unwrap();
     let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT).through(framework);
@@ -87,10 +87,7 @@ fn a_logout_after_a_login_that_failed_is_final(framework: Framework, kind: Kind)
     assert!(report.failed_logins > 0, "no login failed: {report}");
 }
 
-fn a_kill_of_the_client_between_the_halves_of_logins_loses_and_revives_nothing(
-    framework: Framework,
-    kind: Kind,
-) {
+fn killing_a_client_during_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
     let server = Server::start(&DURABLE).unwrap();
     the_client_goes(&Store::new(kind, &server.url("postgres")).through(framework));
 }
@@ -101,7 +98,7 @@ fn the_client_goes_on_sqlite(framework: Framework) {
     the_client_goes(&Store::new(Kind::Sqlite, file.to_str().unwrap()).through(framework));
 }
 
-/// One client is killed, the other goes on.
+/// One client is killed, and the other goes on.
 fn the_client_goes(store: &Store) {
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     for _ in 0..3 {

@@ -1,7 +1,8 @@
-//! A PostgreSQL server of a test's own: a temporary directory, a Unix socket, gone with its owner.
+//! A PostgreSQL server for one test, in a temporary directory and on a Unix socket. It ends with the test's process.
 //!
-//! The server runs from the installed binaries, as the user `postgres` where the test runs as root (which
-//! the server refuses). A shell supervises it and ends it when the owner is gone, however that ended.
+//! The server runs from the installed binaries. PostgreSQL refuses to run as root, so a test that runs as root starts
+//! it as the user `postgres`. A shell supervises the server and stops it when the test's process ends, even if that was
+//! killed.
 
 mod pgbouncer;
 
@@ -16,11 +17,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
-/// Settings of every server: fast, for what it holds is thrown away.
+/// Settings of every server. They favour speed over durability, because the data is thrown away.
 const SETTINGS: [&str; 4] =
     ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"];
 
-/// A running server. It ends, and its directory goes, when this is dropped or its process dies.
+/// A running server. Dropping it stops the server and removes its directory. So does the end of its process.
 #[derive(Debug)]
 pub struct Server {
     directory: PathBuf,
@@ -30,20 +31,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with further settings, each as `name=value`.
+    /// Starts a server with additional settings, each written as `name=value`.
     ///
     /// # Errors
     ///
-    /// Where there are no server binaries, or the server does not start; its log goes to standard error.
+    /// Fails if there are no server binaries or the server does not start. The server's log then goes to standard
+    /// error.
     pub fn start(settings: &[&str]) -> io::Result<Self> {
         Self::begin(Path::new(""), settings)
     }
 
-    /// Starts a standby that follows this server, from a copy of its data, by streaming replication.
+    /// Starts a standby of this server: it copies the data and follows by streaming replication.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// See [`start`](Self::start).
     pub fn standby(&self, settings: &[&str]) -> io::Result<Self> {
         Self::begin(&self.directory, settings)
     }
@@ -73,92 +75,93 @@ impl Server {
         &self.directory
     }
 
-    /// The URL of one of the server's databases, as its superuser. Its `host` is the one that counts;
-    /// some clients refuse a URL without another before it.
+    /// Returns the URL of one of the server's databases, for the superuser. The `host` in its query is the one that
+    /// counts. The other one is there because some clients refuse a URL without it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@localhost/{database}?host={}", self.directory.display())
     }
 
-    /// What the server has logged so far.
+    /// Returns everything that the server has logged so far.
     ///
     /// # Errors
     ///
-    /// Where the log cannot be read.
+    /// Fails if the log cannot be read.
     pub fn log(&self) -> io::Result<String> {
         std::fs::read_to_string(self.directory.join("log"))
     }
 
-    /// Ends the server at once, with every connection: PostgreSQL's immediate shutdown.
+    /// Stops the server at once and ends every connection (PostgreSQL's immediate shutdown).
     ///
     /// # Errors
     ///
-    /// Where the supervisor is gone.
+    /// Fails if the supervisor has ended.
     pub fn stop(&mut self) -> io::Result<()> {
         self.tell("stop")
     }
 
-    /// Kills the server's first process by a signal that it cannot catch, and waits until its others have
-    /// noticed and are gone.
+    /// Kills the server's main process with a signal that it cannot catch. Waits until the other processes have noticed
+    /// and ended.
     ///
     /// # Errors
     ///
-    /// Where the supervisor is gone.
+    /// Fails if the supervisor has ended.
     pub fn kill(&mut self) -> io::Result<()> {
         self.tell("kill")
     }
 
-    /// Kills all processes of the server at once: who waits for an answer gets none, and the end of the connection instead.
+    /// Kills all processes of the server at once. A client that waits for an answer gets none: its connection ends
+    /// instead.
     ///
     /// # Errors
     ///
-    /// Where the supervisor is gone.
+    /// Fails if the supervisor has ended.
     pub fn kill_all(&mut self) -> io::Result<()> {
         self.tell("kill all")
     }
 
-    /// Starts the server again, with the data it had.
+    /// Starts the server again with the data that it had.
     ///
     /// # Errors
     ///
-    /// Where it does not start.
+    /// Fails if the server does not start.
     pub fn start_again(&mut self) -> io::Result<()> {
         self.tell("start unlimited")
     }
 
-    /// Starts the server again, which from now on can write no file beyond this size: its disk is full for
-    /// whatever has grown so far. A segment of its log alone has 16 MiB.
+    /// Starts the server again with a limit on the size of each file that it writes, in MiB. Any file that has grown to
+    /// the limit behaves as on a full disk. One segment of the write-ahead log already has 16 MiB.
     ///
     /// # Errors
     ///
-    /// Where it does not start.
+    /// Fails if the server does not start.
     pub fn start_again_with_files_up_to(&mut self, mebibytes: u32) -> io::Result<()> {
         self.tell(&format!("start {}", mebibytes * 2048))
     }
 
-    /// Makes a standby take writes, and returns when it does.
+    /// Promotes a standby to a primary, and returns when it accepts writes.
     ///
     /// # Errors
     ///
-    /// Where this is no standby.
+    /// Fails if this server is not a standby.
     pub fn promote(&mut self) -> io::Result<()> {
         self.tell("promote")
     }
 
-    /// Stops every process of the server, as they are: connections stay, and nothing answers.
+    /// Stops every process of the server without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
     ///
     /// # Errors
     ///
-    /// Where the supervisor is gone.
+    /// Fails if the supervisor has ended.
     pub fn pause(&mut self) -> io::Result<()> {
         self.tell("pause")
     }
 
-    /// Lets a paused server go on.
+    /// Continues a paused server.
     ///
     /// # Errors
     ///
-    /// Where the supervisor is gone.
+    /// Fails if the supervisor has ended.
     pub fn resume(&mut self) -> io::Result<()> {
         self.tell("resume")
     }
@@ -178,13 +181,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The supervisor ends with its standard input, after the server and its directory.
+        // The end of its standard input makes the supervisor stop the server, remove the directory and end.
         self.commands = None;
         let _ = self.supervisor.wait();
     }
 }
 
-/// The URL of another database on the same server; `None` for what is no URL.
+/// Returns the URL of another database on the same server, or `None` if `url` is not a URL.
 #[must_use]
 pub fn with_database(url: &str, name: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -193,11 +196,11 @@ pub fn with_database(url: &str, name: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}/{name}?{query}"))
 }
 
-/// The directory of the newest installed server's binaries; `PG_BIN` names another.
+/// Returns the directory of the newest installed server's binaries, or the one that `PG_BIN` names.
 ///
 /// # Errors
 ///
-/// Where there are none.
+/// Fails if there are none.
 pub fn binaries() -> io::Result<PathBuf> {
     if let Some(named) = std::env::var_os("PG_BIN") {
         return Ok(named.into());
@@ -212,14 +215,15 @@ pub fn binaries() -> io::Result<PathBuf> {
         .into_iter()
         .chain(std::env::split_paths(&path))
         .find(|directory| directory.join("initdb").exists())
-        .ok_or_else(|| io::Error::other("no PostgreSQL server is installed: `apt install postgresql`, or name its binaries' directory in PG_BIN"))
+        .ok_or_else(|| io::Error::other("no PostgreSQL server is installed: `apt install postgresql`, or set PG_BIN to the directory of its binaries"))
 }
 
-/// Makes a file the server's, and readable by nobody else: PostgreSQL refuses to use a key that others can read.
+/// Makes the server's user the owner of a file and the only one who can read it. PostgreSQL refuses a key that others
+/// can read.
 ///
 /// # Errors
 ///
-/// Where its owner or its rights cannot be changed.
+/// Fails if the owner or the permissions cannot be changed.
 pub fn give_to_server(file: &Path) -> io::Result<()> {
     if std::fs::metadata("/proc/self")?.uid() == 0 {
         let (user, group) = user("postgres")?;
@@ -228,8 +232,8 @@ pub fn give_to_server(file: &Path) -> io::Result<()> {
     std::fs::set_permissions(file, Permissions::from_mode(0o600))
 }
 
-/// Neither PostgreSQL nor PgBouncer runs as root. A process group of its own spares the child the
-/// terminal's signals: it ends with its standard input.
+/// Makes a command run as `postgres` if the test runs as root, because PostgreSQL and PgBouncer refuse root. The
+/// command gets its own process group, so that the terminal's signals do not reach it. It ends with its standard input.
 fn run_as_postgres(command: &mut Command) -> io::Result<()> {
     command.current_dir("/").process_group(0);
     if std::fs::metadata("/proc/self")?.uid() == 0 {
@@ -246,5 +250,5 @@ fn user(name: &str) -> io::Result<(u32, u32)> {
         let (user, id, group) = (fields.next()?, fields.nth(1)?, fields.next()?);
         (user == name).then(|| Some((id.parse().ok()?, group.parse().ok()?)))?
     });
-    found.ok_or_else(|| io::Error::other(format!("PostgreSQL refuses root, and there is no user {name}")))
+    found.ok_or_else(|| io::Error::other(format!("PostgreSQL does not run as root: create the user {name}")))
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::{Server, run_as_postgres};
 
-/// Ends the pooler when standard input does.
+/// Ends the pooler when standard input ends.
 const SUPERVISOR: &str = r#""$1" -q "$2" & cat >/dev/null; kill -INT $!; wait $!"#;
 
-/// A running pooler. It ends when this is dropped or its process dies; its files are in the server's
-/// directory.
+/// A running pooler. It ends when this is dropped or its process dies. Its files are in the server's directory.
 #[derive(Debug)]
 pub struct PgBouncer {
     directory: PathBuf,
@@ -21,21 +20,21 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts the installed pooler for every database of the server, with settings of `pgbouncer.ini`.
+    /// Starts the installed pooler for every database of the server. `settings` are lines of `pgbouncer.ini`.
     ///
     /// # Errors
     ///
-    /// Where PgBouncer is not installed or does not start.
+    /// Fails if PgBouncer is not installed or does not start.
     pub fn start(server: &Server, settings: &[&str]) -> io::Result<Self> {
         Self::begin(Path::new("pgbouncer"), server, settings)
     }
 
-    /// Starts another program than the installed one. It runs as a copy in the server's directory, because the server's user
-    /// may not enter the directory that the program is in.
+    /// Starts the given program instead of the installed one. It runs a copy in the server's directory, because the
+    /// server's user may not have access to the program's own directory.
     ///
     /// # Errors
     ///
-    /// If the program is missing or does not start.
+    /// Fails if the program is missing or does not start.
     pub fn start_program(program: &Path, server: &Server, settings: &[&str]) -> io::Result<Self> {
         let copy = server.directory().join("pgbouncer");
         if !copy.exists() {
@@ -66,7 +65,7 @@ impl PgBouncer {
         let input = supervisor.stdin.take();
         let bouncer = Self { directory: directory.clone(), input, supervisor };
         let started = Instant::now();
-        // The socket of an earlier pooler may still be there: nobody listens on it.
+        // An earlier pooler may have left its socket. No process listens on that.
         while UnixStream::connect(directory.join(".s.PGSQL.6432")).is_err() {
             if started.elapsed() > Duration::from_secs(20) {
                 return Err(io::Error::other("PgBouncer did not start: is it installed?"));
@@ -76,7 +75,7 @@ impl PgBouncer {
         Ok(bouncer)
     }
 
-    /// The URL of one of the server's databases, through the pooler, as the server's superuser.
+    /// Returns the URL of one of the server's databases through the pooler, for the server's superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@/{database}?host={}&port=6432", self.directory.display())

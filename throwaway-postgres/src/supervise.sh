@@ -1,7 +1,7 @@
-# Runs one PostgreSQL in a directory of its own and obeys the commands on standard input. When that ends,
-# because its owner is done or was killed, the server ends and the directory goes.
-# $1: the directory of the server's binaries; $2: the directory of the primary that this one is to follow, or
-# nothing. The other arguments go to the server.
+# Runs one PostgreSQL server in a temporary directory and obeys the commands on standard input. When standard input
+# ends, because the owner is done or was killed, the script stops the server and removes the directory. $1 is the
+# directory of the server's binaries. $2 is the directory of the primary that this server follows, or empty. The other
+# arguments go to the server.
 set -u
 trap '' PIPE
 bin=$1
@@ -15,22 +15,22 @@ children() {
   cat "/proc/$server/task/$server/children"
 }
 
-# Sends a signal to the server and its children, which have sessions of their own. The server first: it makes
-# no more of them then.
+# Sends a signal to the server and its children, which have their own sessions. The server is first, so that it starts
+# no more children.
 signal_all() {
   kill "-$1" "$server"
   kill "-$1" $(children)
 }
 
-# The server's processes, by their working directory. The kernel's list of children misses some while others end.
+# Lists the server's processes by their working directory. The kernel's list of children misses some while others end.
 processes() {
   for process in /proc/[0-9]*; do
     [ ! "$process/cwd" -ef "$dir/data" ] || echo "${process#/proc/}"
   done
 }
 
-# What a crash leaves: its children notice that the server is gone, and end one by one. With `all` they are killed, too.
-# Returns when the last one is gone: the next server refuses to start before that.
+# Kills the server as a crash does: its children notice that it is gone and end one by one. With `all`, it kills the
+# children too. It returns after the last one has ended, because the next server refuses to start before that.
 kill_server() {
   kill -KILL "$server"
   [ "$1" != all ] || kill -KILL $(processes)
@@ -56,7 +56,7 @@ end() {
 trap 'end; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# $1: the largest file that the server may write, in blocks of 512 bytes, or `unlimited`.
+# $1 is the size of the largest file that the server may write, in blocks of 512 bytes, or `unlimited`.
 start() {
   limit=$1
   shift

@@ -1,4 +1,4 @@
-//! `AsyncDieselSession`, called from tasks: through `AsyncNow`, and through tower-sessions' trait.
+//! `AsyncDieselSession`, called from tasks through `AsyncNow` and through tower-sessions' trait.
 
 use std::rc::Rc;
 
@@ -13,10 +13,10 @@ use super::tower_sessions::Recorded;
 use super::{Name, PERIOD, POOL};
 use crate::server::Database;
 
-/// Of the pool's connections, those that reads share.
+/// How many of the pool's connections reads share.
 pub(crate) const PIPELINED: u32 = 4;
 
-/// `AsyncNow`, with the value that it writes.
+/// `AsyncNow` and the value that it writes.
 #[derive(Clone)]
 pub(crate) struct Native {
     store: AsyncDieselSession,
@@ -54,7 +54,7 @@ impl Tasks<Native, Database> {
     }
 }
 
-/// What `TowerSessionStore` is called with.
+/// `TowerSessionStore` and the record that it writes.
 pub(crate) type Tower = Recorded<TowerSessionStore<AsyncDieselSession>, Record>;
 
 impl Tasks<Tower, Database> {
@@ -67,12 +67,12 @@ impl Tasks<Tower, Database> {
 }
 
 impl Table<Database, Id> {
-    /// A new table with so many live sessions, as `TowerSessionStore` keeps them.
+    /// Creates a table with `rows` live sessions, as `TowerSessionStore` stores them.
     pub(crate) fn of_tower_sessions(database: Database, rows: usize, value: &str) -> Result<Rc<Self>> {
         let ids: Vec<Id> = (0..rows).map(|_| Id::default()).collect();
         let record = Tower::record(value)?;
         let data = serde_json::to_string(&record.data)?;
-        // Keys follow from ids alone.
+        // A key depends only on its id.
         let runtime = Runtime::new()?;
         let keys = runtime.block_on(async {
             let store = TowerSessionStore::new(connect(&database, false).await?);

@@ -1,4 +1,4 @@
-//! `DieselSession`, through `Now`, called from threads.
+//! `DieselSession`, called from threads through `Now`.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -16,24 +16,24 @@ use super::{Contender, Name, PERIOD, POOL};
 use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{Database, File, Tidy};
 
-/// A filled table, and its sessions' keys.
+/// A filled table and its sessions' keys.
 pub(crate) struct Table<D, K = SessionKey> {
     pub(crate) database: D,
     pub(crate) keys: Arc<[K]>,
 }
 
-/// The store over a table that others may share.
+/// A store over a table that other contenders may share.
 pub(crate) struct Threads<C: SessionConnection, D> {
     name: Name,
     store: DieselSession<C>,
     table: Rc<Table<D>>,
     value: String,
-    /// What each client has generated.
+    /// The keys that each client has generated.
     fresh: Vec<Vec<SessionKey>>,
 }
 
 impl Table<Database> {
-    /// A new table with so many live sessions.
+    /// Creates a table with `rows` live sessions.
     pub(crate) fn on_postgres(
         database: Database,
         rows: usize,
@@ -46,19 +46,19 @@ impl Table<Database> {
     }
 }
 
-/// A key's hash as the stored key, in SQL.
+/// Returns the SQL for the stored form of a key: its hash.
 pub(crate) fn hashed(key: &str) -> String {
     format!("'$' || left(translate(encode(sha256(convert_to({key}, 'UTF8')), 'base64'), E'\\n', ''), 39)")
 }
 
-/// A number as a key, in SQL: the hashes of such keys are in no order.
+/// The SQL for a key made from a number. The hashes of such keys are in random order.
 pub(crate) const KEY: &str = "lpad(n::text, 40, '0')";
 
 fn keys(numbers: Range<usize>) -> Result<Vec<SessionKey>> {
     numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
 }
 
-/// Makes the session table, with the sessions that `insert` inserts.
+/// Creates the session table with the sessions that `insert` inserts.
 pub(crate) fn fill(database: &Database, insert: impl FnOnce(&mut PgConnection) -> Result<()>) -> Result<()> {
     DieselSession::<PgConnection>::connect(&database.url)?.migrate()?;
     let mut conn = database.connect()?;
@@ -67,7 +67,7 @@ pub(crate) fn fill(database: &Database, insert: impl FnOnce(&mut PgConnection) -
     Ok(conn.batch_execute("VACUUM ANALYZE session")?)
 }
 
-/// Inserts a session for each number, in no order, by one statement. `key` and `period`, in seconds, are SQL.
+/// Inserts a session for each number, in random order, with one statement. `key` and `period` (in seconds) are SQL.
 pub(crate) fn insert(
     conn: &mut PgConnection,
     key: &str,
@@ -87,7 +87,7 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Inserts a session under each key, in no order, by one statement.
+/// Inserts a session for each key, in random order, with one statement.
 pub(crate) fn insert_keys(conn: &mut PgConnection, keys: &[SessionKey], value: &str) -> Result<()> {
     let keys: Vec<&str> = keys.iter().map(SessionKey::as_str).collect();
     sql_query(format!(
@@ -102,7 +102,7 @@ pub(crate) fn insert_keys(conn: &mut PgConnection, keys: &[SessionKey], value: &
     Ok(())
 }
 
-/// Makes the session table in a new file, with so many live sessions, all in one transaction.
+/// Creates the session table with `rows` live sessions in a new file, in one transaction.
 pub(crate) fn fill_file(
     file: &File,
     rows: usize,

@@ -1,4 +1,4 @@
-//! Who is measured: each over a table of its own, through its own interface.
+//! The contenders: the stores that are measured. Each has its own table and is called through its own interface.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,46 +15,47 @@ pub(crate) mod prepared_sqlite;
 pub(crate) mod tasks;
 pub(crate) mod tower_sessions;
 
-/// The most connections of a contender's pool.
+/// The maximum number of connections in a contender's pool.
 pub(crate) const POOL: u32 = 8;
 
-/// What is left of every session: no session ends while it is measured.
+/// How long every session lives. No session expires during a measurement.
 pub(crate) const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Who is compared.
+/// The contenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(into = "&'static str")]
 pub(crate) enum Name {
-    /// Without the helper threads that only the default has: neither pgbench nor sqlx bounds a call either.
+    /// `DieselSession` without deadlines for calls. Only the default settings add helper threads for these; neither
+    /// pgbench nor sqlx has deadlines.
     Unbounded,
-    /// With the default settings on PostgreSQL: every call ends in time.
+    /// `DieselSession` with the default settings on PostgreSQL: every call has a deadline.
     Bounded,
-    /// On a connection that each thread holds, as pgbench's clients do: what a shared pool costs is left out.
+    /// Each thread keeps one connection, as pgbench's clients do. This leaves out the cost of a shared pool.
     Held,
     /// `AsyncDieselSession` through `AsyncNow`.
     Async,
-    /// With a few connections that reads share.
+    /// The same, with a few connections that reads share.
     AsyncPipelined,
-    /// `AsyncDieselSession` through tower-sessions, as the store of `tower-sessions-sqlx-store` is called.
+    /// `AsyncDieselSession` through tower-sessions, the interface of `tower-sessions-sqlx-store`.
     Tower,
-    /// With a few connections that reads share.
+    /// The same, with a few connections that reads share.
     TowerPipelined,
     /// The store of `tower-sessions-sqlx-store`.
     Sqlx,
-    /// Without asking each connection whether it lives before it is used, which is a pool's default.
+    /// The same, without the check before each use that the connection is alive. The check is the pool's default.
     SqlxUnchecked,
-    /// A thread for each client, as the stores that block have.
+    /// One thread per client, as the blocking stores have.
     PgBench,
-    /// All clients on two threads, which wait for several connections at once.
+    /// All clients on two threads. Each thread waits for several connections at once.
     PgBenchTwoThreads,
-    /// Several gets to each of pgbench's own pipelines, on as many connections as ours share.
+    /// Several gets in each of pgbench's own pipelines, on as many connections as the reads of this crate share.
     PgBenchPipelined,
     /// The limit on SQLite.
     Prepared,
 }
 
 impl Name {
-    /// As tables, plots and figures call it.
+    /// Returns the name in tables, plots and figures.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unbounded => "diesel-session",
@@ -86,18 +87,18 @@ impl fmt::Display for Name {
     }
 }
 
-/// One of those who are compared.
+/// A contender.
 pub(crate) trait Contender {
     fn name(&self) -> Name;
 
-    /// Runs an operation by so many clients at once, on sessions drawn at random.
+    /// Runs an operation with `clients` clients at once, on sessions drawn at random.
     fn run(&mut self, operation: Operation, clients: usize, amount: Amount) -> Result<Sample>;
 
-    /// Clears away what the last operations left in the table, outside of any measurement.
+    /// Removes what the last operations left in the table. This is not measured.
     fn tidy(&mut self) -> Result<()>;
 }
 
-/// A session's value: no pattern in it that a database could compress.
+/// Returns a session value of random characters, which a database cannot compress.
 pub(crate) fn value(bytes: usize) -> String {
     let mut random = fastrand::Rng::with_seed(7);
     (0..bytes).map(|_| random.alphanumeric()).collect()

@@ -1,8 +1,9 @@
-//! The limit: `pgbench -M prepared`, PostgreSQL's own benchmark in C on libpq, runs the statements that
-//! `DieselSession` sends.
+//! The limit on PostgreSQL: `pgbench -M prepared`, PostgreSQL's own benchmark in C on libpq. It runs the statements
+//! that `DieselSession` sends.
 //!
-//! It has no pool: each client has its connection, but where several gets share one by a pipeline. Its sessions'
-//! keys are numbers, which is all that pgbench can draw: 19 characters in the same `char(40)`, of the same table.
+//! pgbench has no pool. Each client has its own connection, except when several gets share one in a pipeline. The
+//! session keys are numbers, because pgbench can draw nothing else. They have 19 characters, in the same `char(40)`
+//! column of the same table.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,14 +24,14 @@ use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
 use crate::server::Database;
 use crate::statements::Statements;
 
-/// Keys are this and the session's number.
+/// A key is the sum of this and the session's number.
 const KEYS: u64 = 1_000_000_000_000_000_000;
 
-/// Of the operations of a timed run, so many are written to the log of latencies: all would slow it down.
+/// The share of operations that a timed run writes to the latency log. To log all of them would slow the run down.
 const SAMPLED: &str = "0.2";
 
-/// Of what a client logs, so much is before the measurement: its connection is new each time, and the server
-/// has to look up and plan everything once more. A timed run takes twice the time therefore.
+/// Returns how many of a client's logged operations are warm-up. Each run uses new connections, and the server first
+/// has to look up and plan everything. A timed run therefore takes twice the time.
 fn warm_up(amount: Amount, logged: usize) -> usize {
     match amount {
         Amount::Time(_) => logged / 2,
@@ -38,9 +39,9 @@ fn warm_up(amount: Amount, logged: usize) -> usize {
     }
 }
 
-/// An operation in pgbench's log, in microseconds.
+/// An operation in pgbench's log. Times are in microseconds.
 struct Logged {
-    /// How many of this client's came before, those that are not logged included.
+    /// How many operations of this client came before, including those that are not logged.
     number: u64,
     latency: u64,
     /// Since 1970.
@@ -72,7 +73,7 @@ impl PgBench {
         })
     }
 
-    /// Of so many operations at once: connections, operations to each one's transaction, and threads.
+    /// Divides `clients` operations at once into connections, operations per transaction, and threads.
     fn shares(&self, clients: usize) -> (usize, usize, usize) {
         match self.name {
             Name::PgBenchTwoThreads => (clients, 1, clients.min(2)),
@@ -84,8 +85,8 @@ impl PgBench {
         }
     }
 
-    /// A script with the key to use and one statement, whose values are named in their order; so many times in one
-    /// pipeline, where that is more than once.
+    /// Writes a script that sets the key and runs one statement. `values` replace the statement's parameters in order.
+    /// If `times` is more than one, the script repeats this in one pipeline.
     fn script(
         &self,
         name: &str,
@@ -108,11 +109,11 @@ impl PgBench {
         Ok(path)
     }
 
-    /// The scripts of an operation, and of ten runs how many are each one's.
+    /// Returns the scripts of an operation, and how many of ten runs each one gets.
     fn scripts(&self, operation: Operation, times: usize) -> Result<Vec<(PathBuf, u32)>> {
         let Statements { generate, get, set, clear } = &self.statements;
         let any = format!("\\set key {KEYS} + random(1, {})", self.rows);
-        // Each client counts in a range of its own. `permute` puts the numbers out of order.
+        // Each client counts in its own range. `permute` puts the numbers out of order.
         let next = format!(
             "\\set count :count + 1\n\\set key {KEYS} * 2 + permute(:client_id * 1000000000 + :count, {KEYS}, 1)"
         );
@@ -123,7 +124,7 @@ impl PgBench {
             Operation::Set => vec![(set()?, 10)],
             Operation::Mixed => vec![(get()?, 9), (set()?, 1)],
             Operation::Generate => {
-                // Without an owner.
+                // NULL: no owner.
                 let values = [":key", ":period", ":value", "NULL"];
                 vec![(self.script("generate", times, generate, &next, &values)?, 10)]
             }
@@ -131,7 +132,7 @@ impl PgBench {
         })
     }
 
-    /// What each client logged.
+    /// Reads and removes the clients' logs.
     fn logs(&self) -> Result<BTreeMap<u64, Vec<Logged>>> {
         let mut clients = BTreeMap::<u64, Vec<Logged>>::new();
         for file in std::fs::read_dir(self.scripts.path())? {
@@ -143,7 +144,7 @@ impl PgBench {
                 // client_id transaction_no time script_no time_epoch time_us
                 let numbers = line.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
                 let &[client, number, latency, _, seconds, microseconds] = numbers.as_slice() else {
-                    bail!("in pgbench's log: {line}");
+                    bail!("pgbench's log has an unexpected line: {line}");
                 };
                 let end = seconds * 1_000_000 + microseconds;
                 clients.entry(client).or_default().push(Logged { number, latency, end });
@@ -191,16 +192,16 @@ impl Contender for PgBench {
             .lines()
             .find_map(|line| line.strip_prefix("number of transactions actually processed: "))
             .and_then(|line| line.split('/').next())
-            .ok_or_else(|| anyhow!("pgbench does not say what it did:\n{said}"))?;
+            .ok_or_else(|| anyhow!("pgbench does not report how many transactions it processed:\n{said}"))?;
         let logs = self.logs()?;
         let measured = logs
             .values()
             .map(|logged| match &logged[warm_up(amount, logged.len())..] {
                 measured @ [_, .., _] => Ok(measured),
-                _ => bail!("a client of pgbench logged {} operations only", logged.len()),
+                _ => bail!("a client of pgbench logged only {} operations", logged.len()),
             })
             .collect::<Result<Vec<_>>>()?;
-        // While all were at it: of each the first that was measured only says since when.
+        // The time in which all clients ran. Each client's first measured operation only marks the start.
         let begin = measured.iter().map(|logged| logged[0].end).max().unwrap_or(0);
         let end = measured.iter().map(|logged| logged[logged.len() - 1].end).min().unwrap_or(0);
         let during = |logged: &&Logged| logged.end > begin && logged.end <= end;
@@ -212,7 +213,8 @@ impl Contender for PgBench {
                 Amount::Operations(_) if end > begin => {
                     logged.iter().filter(during).count() as f64 * 1e6 / (end - begin) as f64
                 }
-                // Each client's own, where they end together; or never were at it together, in a very small run.
+                // The client's own rate: for timed runs, whose clients end together, and for tiny runs in which clients
+                // never overlap.
                 _ => counted(logged) as f64 * 1e6 / (logged[logged.len() - 1].end - logged[0].end) as f64,
             };
             latencies.extend(logged[1..].iter().map(|logged| logged.latency));
@@ -223,7 +225,7 @@ impl Contender for PgBench {
             operations_per_second: transactions_per_second * times as f64,
             latency_p50: percentile(&latencies, 50)?,
             latency_p99: percentile(&latencies, 99)?,
-            // Of the whole run: pgbench's start is in it.
+            // For the whole run, including pgbench's start.
             client_cpu: cpu / (processed.parse::<f64>()? * times as f64),
         })
     }
@@ -246,7 +248,8 @@ mod tests {
     fn a_pipeline_counts_for_as_many_operations_as_it_has() -> Result<()> {
         let server = Postgres::start()?;
         let mut pgbench = PgBench::new(Name::PgBenchPipelined, server.database(false)?, 100, "before")?;
-        // Four connections with two to a pipeline; each one's first pipeline only says when the second began.
+        // Four connections with two gets per pipeline. Each connection's first pipeline only marks the start of the
+        // second.
         assert_eq!(pgbench.run(Operation::Get, 8, Amount::Operations(5))?.operations, 4 * 4 * 2);
         pgbench.run(Operation::Generate, 8, Amount::Operations(5))?;
         assert_eq!(count(&pgbench.database, "true")?, 100 + 8 * 5);
@@ -258,14 +261,14 @@ mod tests {
         let server = Postgres::start()?;
         let mut pgbench = PgBench::new(Name::PgBench, server.database(false)?, 100, "before")?;
         "after".clone_into(&mut pgbench.value);
-        // Of each client's five none is warm-up, and the first only says when the second began.
+        // None of each client's five operations is warm-up. The first only marks the start of the second.
         assert_eq!(pgbench.run(Operation::Get, 2, Amount::Operations(5))?.operations, 8);
         pgbench.run(Operation::Generate, 2, Amount::Operations(5))?;
         assert_eq!(count(&pgbench.database, "session_data = 'after'")?, 10);
         pgbench.run(Operation::Clear, 2, Amount::Operations(5))?;
         assert_eq!(count(&pgbench.database, "true")?, 100);
         pgbench.run(Operation::Set, 1, Amount::Operations(2))?;
-        // By chance the same session twice.
+        // Both sets may hit the same session.
         assert!((1..=2).contains(&count(&pgbench.database, "session_data = 'after'")?));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The limit on SQLite: the statements that `DieselSession` sends, prepared once, called directly.
+//! The limit on SQLite: the statements that `DieselSession` sends, prepared once and called directly.
 
 use std::sync::Mutex;
 
@@ -13,11 +13,11 @@ use crate::statements::Statements;
 
 const HOUR: i64 = 3_600_000;
 
-/// A connection of its own for each thread, over a file with the same table.
+/// A contender with one connection per thread, on a file with the same table.
 pub(crate) struct Prepared {
     file: File,
     statements: Statements,
-    /// One a client, of as many clients as there were at most.
+    /// One per client, up to the highest number of clients so far.
     connections: Vec<Mutex<Connection>>,
     keys: Vec<String>,
     value: String,
@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     pub(crate) fn new(file: File, rows: usize, value: &str) -> Result<Self> {
-        // As ours, but that the keys are as they are stored.
+        // Filled like the file of `DieselSession`, but the keys are used as they are stored.
         let (store, _) = fill_file(&file, rows, value)?;
         let statements = Statements::seen_on(&store)?;
         let keys = file
@@ -105,7 +105,7 @@ mod tests {
         let mut prepared = Prepared::new(File::new()?, 10, "before")?;
         "after".clone_into(&mut prepared.value);
         let count = |prepared: &Prepared| -> Result<[i64; 2]> {
-            // Those that end a period from now, within a minute.
+            // Sessions that end one period from now, give or take a minute.
             let query = "SELECT count(*), count(*) FILTER (WHERE session_data = 'after' \
                 AND abs(expire_date - (unixepoch() + ?1) * 1000) < 60000 AND expire_hour = expire_date / 3600000) \
                 FROM session";

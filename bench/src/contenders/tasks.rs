@@ -13,7 +13,7 @@ use super::{Contender, Name};
 use crate::measure::{Amount, Operation, Sample, Stopwatch, processor_time};
 use crate::server::Tidy;
 
-/// What a task calls: a store, with what it writes at hand already, as after a request's work.
+/// A store and the value that it writes, which is ready before the call, as after a request's work.
 pub(crate) trait Store: Clone + Send + 'static {
     type Key: Clone + Send + Sync + 'static;
 
@@ -26,14 +26,14 @@ pub(crate) trait Store: Clone + Send + 'static {
     fn clear(&self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// A store over a table that others may share.
+/// A store over a table that other contenders may share.
 pub(crate) struct Tasks<S: Store, D> {
     name: Name,
     store: S,
     table: Rc<Table<D, S::Key>>,
-    /// What each client has generated.
+    /// The keys that each client has generated.
     fresh: Vec<Vec<S::Key>>,
-    /// The one that the store's connections were made in.
+    /// The runtime in which the store made its connections.
     runtime: Runtime,
 }
 

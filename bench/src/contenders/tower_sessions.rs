@@ -1,5 +1,5 @@
-//! Stores through tower-sessions' `SessionStore`, each through its own version of it; and those of
-//! `tower-sessions-sqlx-store`.
+//! Stores called through tower-sessions' `SessionStore`, each through its own version of the trait. Also the two stores
+//! of `tower-sessions-sqlx-store`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,21 +20,21 @@ use super::tasks::{Store, Tasks};
 use super::{Name, PERIOD, POOL};
 use crate::server::{Database, File};
 
-/// Sessions to an INSERT while a table is filled.
+/// Sessions per INSERT while a table is filled.
 const BATCH: usize = 5_000;
 
-/// A store of tower-sessions, and the record that it writes.
+/// A tower-sessions store and the record that it writes.
 #[derive(Clone)]
 pub(crate) struct Recorded<S, R> {
     pub(crate) store: S,
     pub(crate) record: R,
 }
 
-/// The same code for each version of tower-sessions-core.
+/// Generates the same code for each version of tower-sessions-core.
 macro_rules! through {
     ($core:ident) => {
         impl<S> Recorded<S, $core::session::Record> {
-            /// With a value in its data.
+            /// Returns a record with `value` in its data.
             pub(crate) fn record(value: &str) -> Result<$core::session::Record> {
                 let expiry_date = OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?;
                 let data = HashMap::from([("value".to_owned(), value.into())]);
@@ -55,7 +55,7 @@ macro_rules! through {
             }
 
             async fn generate(&self) -> Result<Self::Key> {
-                // The store writes into it.
+                // The store changes the record.
                 let mut record = self.record.clone();
                 record.id = Self::Key::default();
                 self.store.create(&mut record).await?;
@@ -98,7 +98,7 @@ impl Tasks<Recorded<PostgresStore, Record>, Database> {
 }
 
 impl Tasks<Recorded<SqliteStore, Record>, File> {
-    /// With the pragmas that `diesel-session` sets.
+    /// Uses the pragmas that `diesel-session` sets.
     pub(crate) fn on_sqlite(name: Name, file: File, rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let record = Recorded::<SqliteStore, Record>::record(value)?;
@@ -124,7 +124,7 @@ impl Tasks<Recorded<SqliteStore, Record>, File> {
     }
 }
 
-/// New sessions as the store would write them: ids, data, and the one expiry.
+/// Yields new sessions as the store would write them: ids and data. All have the same expiry.
 fn batches(template: &Record, rows: usize) -> impl Iterator<Item = Result<Vec<(Id, Vec<u8>)>>> {
     let mut record = template.clone();
     (0..rows).step_by(BATCH).map(move |first| {

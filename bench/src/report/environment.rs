@@ -1,4 +1,4 @@
-//! Where it was measured: the machine, the versions, the settings.
+//! The environment of the measurement: the machine, the versions, the settings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Environment {
     pub(crate) machine: BTreeMap<&'static str, String>,
     pub(crate) versions: BTreeMap<&'static str, String>,
     pub(crate) settings: BTreeMap<String, String>,
-    /// What each contender is, and by which interface it is called.
+    /// Each contender and the interface that it is called through.
     pub(crate) contenders: BTreeMap<&'static str, &'static str>,
 }
 
@@ -31,12 +31,12 @@ struct Setting {
     value: String,
 }
 
-/// Settings of the server that decide how fast and how durable it is.
+/// The server settings that affect its speed and durability.
 const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name IN \
     ('server_version', 'fsync', 'full_page_writes', 'wal_level', 'shared_buffers', 'max_wal_size', \
      'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing', 'lc_collate')";
 
-/// Packages whose versions matter, as the lock file has them.
+/// Packages whose versions matter. The versions come from the lock file.
 const PACKAGES: [&str; 13] = [
     "diesel-session",
     "diesel",
@@ -58,19 +58,19 @@ impl Environment {
         let settings: Vec<Setting> = sql_query(SETTINGS).load(&mut server.connect()?)?;
         let mut settings: BTreeMap<String, String> =
             settings.into_iter().map(|setting| (setting.name, setting.value)).collect();
-        let whose = if server.is_throwaway() { "our own, throwaway" } else { "DATABASE_URL's" };
+        let whose = if server.is_throwaway() { "throwaway" } else { "named by DATABASE_URL" };
         settings.insert("server".to_owned(), whose.to_owned());
-        settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one a client"));
+        settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one per client"));
         settings.insert(
             "warm-up".to_owned(),
-            "half a second before each second that counts; pgbench, see there".to_owned(),
+            "half a second before each second that counts; pgbench differs, see its entry".to_owned(),
         );
         settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
         Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders(plan) })
     }
 }
 
-/// By its name.
+/// Describes the contenders, by name.
 fn contenders(plan: &[Group]) -> BTreeMap<&'static str, &'static str> {
     let names = plan.iter().flat_map(|group| &group.contenders);
     names.map(|name| (name.as_str(), what(*name))).collect()
@@ -79,43 +79,43 @@ fn contenders(plan: &[Group]) -> BTreeMap<&'static str, &'static str> {
 fn what(name: Name) -> &'static str {
     match name {
         Name::Unbounded => {
-            "DieselSession through Now, from threads; on PostgreSQL bounded_calls(false), since neither pgbench nor \
-            tower-sessions-sqlx-store bounds a call either"
+            "DieselSession through Now, from threads; on PostgreSQL with bounded_calls(false), because neither pgbench \
+            nor tower-sessions-sqlx-store has deadlines for calls"
         }
-        Name::Bounded => "the same with the default settings, under which every call ends in time",
+        Name::Bounded => "the same with the default settings, under which every call has a deadline",
         Name::Held => "the same operations through DieselSession::on, on a connection that each thread holds",
         Name::Async => {
-            "AsyncDieselSession through AsyncNow, from tasks on a thread for each processor, a pool of as many \
-            connections, with the default settings, under which every call ends in time"
+            "AsyncDieselSession through AsyncNow, from tasks on one thread per processor, with a pool of the same \
+            size and the default settings, under which every call has a deadline"
         }
         Name::AsyncPipelined => {
-            "the same with .pipelined(4): gets share four of the pool's connections, and travel together"
+            "the same with .pipelined(4): gets share four of the pool's connections and are sent together"
         }
         Name::Tower => {
-            "AsyncDieselSession as TowerSessionStore, through SessionStore of tower-sessions-core 0.15, from tasks \
-            likewise: load, save, create, delete of records like those of tower-sessions-sqlx-store"
+            "AsyncDieselSession as TowerSessionStore, through SessionStore of tower-sessions-core 0.15, from tasks on \
+            one thread per processor: load, save, create, delete of records like those of tower-sessions-sqlx-store"
         }
         Name::TowerPipelined => "the same with .pipelined(4)",
         Name::Sqlx => {
             "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
-            tasks on a thread for each processor: load, save, create, delete; its pool asks each connection whether it \
-            lives before it is used, the default, which is a round trip that ours does not make"
+            tasks on one thread per processor: load, save, create, delete; by default its pool checks before each \
+            use that the connection is alive, which costs a round trip that diesel-session does not make"
         }
-        Name::SqlxUnchecked => "the same with a pool that does not ask, which is not the default",
+        Name::SqlxUnchecked => "the same with a pool that does not check, which is not the default",
         Name::PgBench => {
-            "pgbench -M prepared with the statements that DieselSession sends, a thread a client; \
-            connections are new in each sample, of which the first half (of counted operations the first tenth) does \
-            not count, but that processor time is of all; latencies are of one operation in five"
+            "pgbench -M prepared with the statements that DieselSession sends, one thread per client; \
+            connections are new in each sample; the first half of a timed sample, or the first tenth of counted \
+            operations, does not count, except for processor time; latencies are of one operation in five"
         }
         Name::PgBenchTwoThreads => "the same with all clients on two threads",
         Name::PgBenchPipelined => {
-            "pgbench -M prepared on four connections with as many gets between \\startpipeline and \\endpipeline \
-            as make the clients' number; gets are counted, and a latency is that of a pipeline; it sends one Sync for \
-            a whole pipeline, so that the server begins a transaction once for several gets, which strangers' \
-            requests cannot share"
+            "pgbench -M prepared on four connections; each sends its share of the clients' gets between \
+            \\startpipeline and \\endpipeline; gets are counted, and a latency is that of a pipeline; it sends one \
+            Sync for a whole pipeline, so that the server begins one transaction for several gets; requests of \
+            different visitors cannot share a transaction"
         }
         Name::Prepared => {
-            "rusqlite with the same table and statements of the same meaning, a connection a client"
+            "rusqlite with the same table and statements with the same meaning, one connection per client"
         }
     }
 }
@@ -135,7 +135,7 @@ fn machine() -> Result<BTreeMap<&'static str, String>> {
         ("processors", std::thread::available_parallelism()?.to_string()),
         ("memory", field(&memory, "MemTotal")),
         ("kernel", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned()),
-        // Whether each server process counts as much as all threads of the clients together.
+        // Whether each server process gets as much processor time as all the clients' threads together.
         (
             "sched_autogroup",
             fs::read_to_string(AUTOGROUP).map_or_else(|_| "none".to_owned(), |on| on.trim().to_owned()),
@@ -148,7 +148,7 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
     let mut versions: BTreeMap<&str, String> = PACKAGES
         .iter()
         .filter_map(|package| {
-            // Of one there are two: each store has its own.
+            // tower-sessions-core has two versions, because each store has its own.
             let entry = format!("name = \"{package}\"\nversion = \"");
             let entries = lock.split(&entry).skip(1);
             let versions: Vec<&str> = entries.filter_map(|entry| entry.split('"').next()).collect();
@@ -161,7 +161,7 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
     let commit = commit.map_or_else(|_| Vec::new(), |said| said.stdout);
     versions.insert("commit", String::from_utf8(commit)?.trim().to_owned());
     versions.insert("SQLite", rusqlite::version().to_owned());
-    let profile = if cfg!(debug_assertions) { "debug: no figures to go by" } else { "release" };
+    let profile = if cfg!(debug_assertions) { "debug: not for figures" } else { "release" };
     versions.insert("build", profile.to_owned());
     Ok(versions)
 }

@@ -1,4 +1,4 @@
-//! What was seen: as JSON, as tables, as plots.
+//! Reports the results as JSON, tables and plots.
 
 pub(crate) mod environment;
 pub(crate) mod plots;
@@ -17,11 +17,11 @@ use crate::figures::{Figure, Measured};
 use crate::plan::{Group, Scale};
 use environment::Environment;
 
-/// Everything, for a script to check.
+/// The whole result, for scripts.
 #[derive(Serialize)]
 struct Json<'a> {
     figures: BTreeMap<&'a str, f64>,
-    /// What each figure should be, and the rounds that it is the median of.
+    /// The target of each figure, and the rounds that it is the median of.
     by_round: &'a [Figure],
     environment: &'a Environment,
     elapsed_seconds: u64,

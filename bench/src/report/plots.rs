@@ -1,4 +1,4 @@
-//! Two plots, as SVG: operations per second by contender and clients, latency by the table's size.
+//! Two plots as SVG: operations per second by contender and clients, and latency by the size of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(crate) fn write(directory: &Path, rounds: &[Round], base_rows: usize) -> Res
     )
 }
 
-/// A half for `get`, a half for `set`. `point` says where a round belongs, and how high.
+/// Draws `get` on one half and `set` on the other. `point` returns a round's place on the axis and its height.
 fn plot(
     path: &Path,
     rounds: &[Round],
@@ -53,7 +53,7 @@ fn plot(
     Ok(area.present()?)
 }
 
-/// A contender's medians, by place on the plot's axis.
+/// A contender's medians by place on the plot's axis.
 struct Line {
     contender: Name,
     color: RGBColor,
@@ -77,7 +77,7 @@ fn lines(rounds: &[Round], point: impl Fn(&Round) -> Option<(usize, f64)>) -> Re
         .collect()
 }
 
-/// The places stand at equal distances, in their order.
+/// Draws the lines. The places on the axis are in order and at equal distances.
 fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, lines: &[Line]) -> Result<()> {
     let places: Vec<usize> = lines
         .iter()

@@ -20,7 +20,7 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table
 }
 
-/// What one contender did, over the rounds.
+/// Returns the results of each contender over the rounds.
 pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
     let mut table = table(&[
         "contender",
@@ -66,7 +66,7 @@ pub(crate) fn samples(group: &Group, rounds: &[Round]) -> Result<Table> {
     Ok(table)
 }
 
-/// What went over the wire.
+/// Returns the traffic between client and server.
 pub(crate) fn traffic(traffic: &[Traffic]) -> Table {
     let mut table = table(&["contender", "operation", "round trips", "statements", "parsed"]);
     for seen in traffic {
@@ -81,7 +81,7 @@ pub(crate) fn traffic(traffic: &[Traffic]) -> Table {
     table
 }
 
-/// The figures by their targets.
+/// Returns the figures with their targets.
 pub(crate) fn figures(figures: &[Figure]) -> Table {
     let mut table = table(&["figure", "median", "lowest", "highest", "target", "met"]);
     for figure in figures {
@@ -109,7 +109,7 @@ pub(crate) fn figures(figures: &[Figure]) -> Table {
     table
 }
 
-/// Who was measured, where, and with which settings.
+/// Returns the contenders, the machine and the settings, as text.
 pub(crate) fn environment(environment: &Environment) -> String {
     let contenders = environment.contenders.iter().map(|(name, what)| format!("{name}: {what}"));
     let facts = environment.machine.iter().chain(&environment.versions);

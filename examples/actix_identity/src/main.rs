@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p actix_identity_example`, then open the address that it prints. `users.rs` has the names and passwords.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it says where it listens and what fails")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its address and its errors")]
 
 mod users;
 
@@ -21,7 +21,7 @@ use users::{Credentials, User};
 type Sessions = Blocking<DieselSession<SqliteConnection>>;
 type Store = ActixSessionStore<Sessions>;
 
-/// The entry of a session that says on which device it is: its label in the table.
+/// The entry of a session that names the device. The store saves it as the session's label.
 const DEVICE: &str = "device";
 
 async fn who_am_i(identity: Option<Identity>, session: Session) -> Result<Html> {
@@ -74,7 +74,7 @@ async fn sign_out(identity: Option<Identity>) -> Redirect {
 
 async fn sign_out_everywhere(sessions: Data<Sessions>, identity: Identity) -> Result<Redirect> {
     sessions.clear_owner(user_of(&identity)?.id, None).await.map_err(internal)?;
-    // This session has ended with the others. Its cookie remains to be removed.
+    // This session has ended with the others. The logout also removes its cookie.
     identity.logout();
     Ok(Redirect::to("/").see_other())
 }
@@ -103,12 +103,12 @@ async fn reports(identity: Identity) -> Result<&'static str> {
     }
 }
 
-/// The user of a session.
+/// Returns the user of a session.
 fn user_of(identity: &Identity) -> Result<&'static User> {
-    User::with_id(&identity.id()?).ok_or_else(|| ErrorUnauthorized("There is no such user any more.\n"))
+    User::with_id(&identity.id()?).ok_or_else(|| ErrorUnauthorized("This user no longer exists.\n"))
 }
 
-/// An internal error. The log has its cause, and the visitor learns nothing of it.
+/// Returns an internal error. Its cause goes to the log, and the visitor does not see it.
 fn internal(error: diesel_session::Error) -> actix_web::Error {
     eprintln!("{error}");
     ErrorInternalServerError("")
@@ -123,15 +123,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sessions = Blocking::from(sessions);
     let store =
         ActixSessionStore::new(sessions.clone()).owner_from("actix_identity.user_id").label_from(DEVICE);
-    // It signs cookies: keep one in your configuration, or every restart ends all sessions.
+    // The key that signs cookies. Keep one in your configuration, because a new key ends all sessions.
     let key = Key::generate();
     let app = move || {
-        // `HttpOnly` and `SameSite` are defaults. For this example alone, which has no TLS, `Secure` is off.
+        // `HttpOnly` and `SameSite` are on by default. `Secure` is off only because this example has no TLS.
         let layer = SessionMiddleware::builder(store.clone(), key.clone()).cookie_secure(false).build();
         App::new()
             .app_data(Data::new(sessions.clone()))
             .app_data(Data::new(store.clone()))
-            // The last middleware is the first to see a request: the identity is in the session.
+            // The last middleware sees a request first. It must be the session's, because the session has the identity.
             .wrap(IdentityMiddleware::default())
             .wrap(layer)
             .route("/", web::get().to(who_am_i))

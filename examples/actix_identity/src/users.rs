@@ -1,10 +1,10 @@
-//! Who may sign in, and what they may do there.
+//! The users and their permissions.
 
 use serde::Deserialize;
 
 /// A user of the demo.
 pub(crate) struct User {
-    /// What actix-identity keeps in the session: a text.
+    /// The id that actix-identity saves in the session. It must be text.
     pub(crate) id: &'static str,
     pub(crate) name: &'static str,
     /// A real application stores a hash of the password instead, for example with argon2.
@@ -17,7 +17,7 @@ static USERS: [User; 2] = [
     User { id: "2", name: "bob", password: "builder", permissions: &[] },
 ];
 
-/// The form of the sign-in.
+/// The sign-in form.
 #[derive(Deserialize)]
 pub(crate) struct Credentials {
     name: String,
@@ -25,7 +25,7 @@ pub(crate) struct Credentials {
 }
 
 impl User {
-    /// The user with this name and password.
+    /// Returns the user with this name and password.
     pub(crate) fn authenticate(given: &Credentials) -> Option<&'static Self> {
         USERS.iter().find(|user| user.name == given.name && user.password == given.password)
     }

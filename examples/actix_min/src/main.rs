@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p actix_min`
 
-#![allow(clippy::print_stderr, reason = "it says where it is")]
+#![allow(clippy::print_stderr, reason = "it prints its address")]
 
 use actix_session::{Session, SessionMiddleware};
 use actix_web::{App, HttpServer, Result, cookie::Key, web};
@@ -21,10 +21,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     sessions.migrate()?;
     let _sweeper = Sweeper::builder(sessions.clone()).start()?;
     let store = ActixSessionStore::new(Blocking::from(sessions));
-    // It signs cookies: keep one in your configuration, or every restart ends all sessions.
+    // The key that signs cookies. Keep one in your configuration, because a new key ends all sessions.
     let key = Key::generate();
     let app = move || {
-        // Without TLS, for this example alone, the cookie must not be `Secure`.
+        // The cookie is not `Secure` only because this example has no TLS.
         let session = SessionMiddleware::builder(store.clone(), key.clone()).cookie_secure(false).build();
         App::new().wrap(session).route("/", web::get().to(count))
     };

@@ -1,29 +1,30 @@
-//! An application that reaches SQLite through diesel-async signs a user up. The account and the session are written in one
-//! transaction, so both are kept, or neither is.
+//! Signs a user up in an application that uses SQLite through diesel-async. The account and the session are written in
+//! one transaction, so either both are kept or neither is.
 //!
-//! diesel-async runs SQLite on tokio's blocking threads, in a [`SyncConnectionWrapper`]. Its `spawn_blocking` lends the
-//! connection beneath, inside the transaction that is open on it. There the blocking interface works: see [`on_sessions`].
+//! diesel-async runs SQLite on tokio's blocking threads, in a [`SyncConnectionWrapper`]. Its `spawn_blocking` lends out
+//! the inner connection, with the transaction that is open on it. The blocking interface works there: see
+//! [`on_sessions`].
 
 use diesel::prelude::*;
 use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection as _, RunQueryDsl, SimpleAsyncConnection as _};
 use diesel_session::{Error, Now as _, OnConnection, Options, SessionKey, Sessions as _};
 
-/// A connection of the application's.
+/// A connection of the application.
 pub type Connection = SyncConnectionWrapper<SqliteConnection>;
 
 diesel::table! {
-    /// Who has signed up.
+    /// The users who have signed up.
     accounts (email) {
-        /// Where to write to.
+        /// The user's email address.
         email -> Text,
     }
 }
 
 diesel::table! {
-    /// Who may sign up, once.
+    /// The invitations. Each one allows one sign-up.
     invitations (code) {
-        /// The text of the invitation.
+        /// The code of the invitation.
         code -> Text,
     }
 }
@@ -33,25 +34,25 @@ diesel::allow_tables_to_appear_in_same_query!(accounts, invitations);
 /// Why a sign-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignUpError {
-    /// There is no such invitation, or it was used.
-    #[error("there is no such invitation")]
+    /// The invitation does not exist or was used.
+    #[error("the invitation does not exist or was used")]
     NotInvited,
-    /// The database refused, for example a second account of the same address.
-    #[error("the account could not be written")]
+    /// A database error, for example because the address already has an account.
+    #[error("the account could not be saved")]
     Database(#[from] diesel::result::Error),
     /// The session could not be generated.
     #[error("the session could not be generated")]
     Session(#[from] Error),
 }
 
-/// Opens the database, and brings the application's tables and the session table up to date.
+/// Opens the database and brings the application's tables and the session table up to date.
 ///
 /// # Errors
 ///
-/// If the file cannot be opened, or a migration fails.
+/// Fails if the file cannot be opened or a migration fails.
 pub async fn open(file: &str, options: &Options) -> Result<Connection, Box<dyn std::error::Error>> {
     let mut conn = Connection::establish(file).await?;
-    // Without a timeout, a write fails at once while another connection writes.
+    // Without a timeout, a write fails at once if another connection is writing.
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000;
          CREATE TABLE IF NOT EXISTS accounts (email TEXT NOT NULL PRIMARY KEY);
@@ -63,18 +64,18 @@ pub async fn open(file: &str, options: &Options) -> Result<Connection, Box<dyn s
     Ok(conn)
 }
 
-/// Signs a user up who has an invitation, and returns the key for the visitor's cookie.
+/// Signs up a user who has an invitation. Returns the key for the visitor's cookie.
 ///
 /// # Errors
 ///
-/// [`SignUpError`]. Then there is no account and no session, and the invitation can still be used.
+/// Returns a [`SignUpError`]. In that case there is no account and no session, and the invitation can still be used.
 pub async fn sign_up(
     conn: &mut Connection,
     options: &Options,
     email: &str,
     invitation: &str,
 ) -> Result<SessionKey, SignUpError> {
-    // It takes SQLite's write lock at its start, so that no other writer comes in between.
+    // Takes SQLite's write lock at the start, so that no other write comes in between.
     conn.immediate_transaction(async |conn| {
         diesel::insert_into(accounts::table).values(accounts::email.eq(email)).execute(conn).await?;
         let owner = email.to_owned();
@@ -91,19 +92,19 @@ pub async fn sign_up(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] if there is none.
+/// Returns [`Error::NotFound`] if there is none.
 pub async fn session(conn: &mut Connection, options: &Options, key: SessionKey) -> Result<String, Error> {
     on_sessions(conn, options, move |sessions| sessions.get(&key)).await.map(|(value, _left)| value)
 }
 
-/// Runs session operations on a connection of diesel-async's, inside its open transaction, if there is one.
+/// Runs session operations on a connection of diesel-async, in its open transaction if there is one.
 ///
-/// The work runs on another thread, so it owns all that it uses: copy a key, and clone options and text. `spawn_blocking`
-/// knows only Diesel's errors. So it returns a result inside a result, and `?` unwraps the outer one.
+/// The work runs on another thread and must own everything that it uses: copy a key, and clone options and text.
+/// `spawn_blocking` knows only Diesel's errors, so it returns a result inside a result. `?` unwraps the outer one.
 ///
 /// # Errors
 ///
-/// Those of the work; [`Error::Database`] if the work panicked.
+/// Returns the errors of the work, or [`Error::Database`] if the work panicked.
 pub async fn on_sessions<T: Send + 'static>(
     conn: &mut Connection,
     options: &Options,

@@ -1,8 +1,8 @@
-//! A user signs up with an invitation, and another one without.
+//! A user signs up with an invitation. Another one tries to use the same invitation.
 //!
 //! `cargo run -p async_sqlite_example`
 
-#![allow(clippy::print_stdout, reason = "it is there to be read")]
+#![allow(clippy::print_stdout, reason = "the example prints what it does")]
 
 use async_sqlite_example::{invitations, open, session, sign_up};
 use diesel::prelude::*;

@@ -1,4 +1,4 @@
-//! What the example promises, on a file.
+//! Tests of the example, on a database file.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const ALICE: &str = "alice@example.org";
 
-/// A database with one invitation.
+/// Creates a database with one invitation.
 async fn invited(directory: &TempDir) -> (Connection, Options) {
     let options = Options::default();
     let file = directory.path().join("shop.db");
@@ -25,7 +25,7 @@ async fn invited(directory: &TempDir) -> (Connection, Options) {
     (conn, options)
 }
 
-/// How many accounts, sessions of Alice's, and invitations there are.
+/// Returns the numbers of accounts, of Alice's sessions, and of invitations.
 async fn counts(conn: &mut Connection, options: &Options) -> (i64, usize, i64) {
     let accounts = accounts::table.count().get_result(conn).await.unwrap();
     let sessions = on_sessions(conn, options, |sessions| sessions.sessions_of(ALICE, 10)).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_sign_up_keeps_the_account_and_the_session() {
     let (mut conn, options) = invited(&directory).await;
     let key = sign_up(&mut conn, &options, ALICE, "welcome").await.unwrap();
     assert_eq!(counts(&mut conn, &options).await, (1, 1, 0));
-    // Another connection sees it: it was committed.
+    // Another connection sees the session, so it was committed.
     let file = directory.path().join("shop.db");
     let mut other = open(file.to_str().unwrap(), &options).await.unwrap();
     assert_eq!(session(&mut other, &options, key).await.unwrap(), "new");
@@ -56,9 +56,9 @@ async fn a_rollback_undoes_the_account_and_the_session() {
     assert_eq!(counts(&mut conn, &options).await, (1, 1, 0));
 }
 
-/// A session that is not there is no error of the database, so the transaction goes on.
+/// A missing session is not a database error, so the transaction continues.
 #[tokio::test]
-async fn a_transaction_goes_on_after_a_session_was_not_found() {
+async fn a_transaction_continues_after_a_session_was_not_found() {
     let directory = TempDir::new().unwrap();
     let (mut conn, options) = invited(&directory).await;
     let key = sign_up(&mut conn, &options, ALICE, "welcome").await.unwrap();
@@ -73,7 +73,7 @@ async fn a_transaction_goes_on_after_a_session_was_not_found() {
 }
 
 #[tokio::test]
-async fn work_that_panics_ends_in_an_error_and_not_in_a_commit() {
+async fn work_that_panics_returns_an_error_and_commits_nothing() {
     let directory = TempDir::new().unwrap();
     let (mut conn, options) = invited(&directory).await;
     let failed = conn

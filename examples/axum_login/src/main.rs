@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p axum_login_example`, then open the address that it prints. `users.rs` has the names and passwords.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it says where it listens and what fails")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its address and its errors")]
 
 mod users;
 
@@ -22,13 +22,13 @@ use users::{Credentials, Users};
 type Auth = AuthSession<Users>;
 type Sessions = Blocking<DieselSession<SqliteConnection>>;
 
-/// The field of a session that says on which device it is: its label in the table.
+/// The field of a session that names the device. The store saves it as the session's label.
 const DEVICE: &str = "device";
 
-/// What every request shares.
+/// The state that all requests share.
 #[derive(Clone)]
 struct App {
-    /// The sessions, for what axum-login cannot do.
+    /// The sessions, for operations that axum-login does not have.
     sessions: Sessions,
     /// The same sessions as axum-login sees them.
     store: TowerSessionStore<Sessions>,
@@ -82,7 +82,7 @@ async fn sign_out_everywhere(State(app): State<App>, mut auth: Auth) -> Result<R
     if let Some(user) = &auth.user {
         app.sessions.clear_owner(&user.id().to_string(), None).await?;
     }
-    // This session has ended with the others. Its cookie remains to be removed.
+    // This session has ended with the others. The logout also removes its cookie.
     auth.logout().await?;
     Ok(Redirect::to("/"))
 }
@@ -99,7 +99,7 @@ async fn devices(State(app): State<App>, auth: Auth) -> Result<Response, Failure
     Ok(lines.collect::<Vec<_>>().concat().into_response())
 }
 
-/// An internal error. The log has its cause, and the visitor learns nothing of it.
+/// An internal error. Its cause goes to the log, and the visitor does not see it.
 struct Failure;
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -126,11 +126,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .owner_from("/axum-login.data/user_id")
         .label_from(DEVICE)
         .on_error(|error| eprintln!("{error}"));
-    // `HttpOnly` and `SameSite` are defaults. For this example alone, which has no TLS, `Secure` is off.
+    // `HttpOnly` and `SameSite` are on by default. `Secure` is off only because this example has no TLS.
     let layer = SessionManagerLayer::new(store.clone()).with_secure(false);
     let app = Router::new()
         .route("/reports", get("Nothing to report.\n"))
-        // The last layer is the first to see a request: 401 without a user, 403 without the permission.
+        // The last layer sees a request first. It answers 401 without a user, and 403 without the permission.
         .route_layer(permission_required!(Users, "read reports"))
         .route_layer(login_required!(Users))
         .route("/", get(who_am_i))

@@ -1,4 +1,4 @@
-//! Who may sign in, and what they may do there.
+//! The users and their permissions.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ pub(crate) struct User {
     pub(crate) name: &'static str,
     /// A real application stores a hash of the password instead, for example with argon2.
     password: &'static str,
-    /// Changes with the password.
+    /// The date of the last change of the password.
     password_since: &'static str,
     permissions: &'static [&'static str],
 }
@@ -30,7 +30,7 @@ const USERS: [User; 2] = [
     User { id: 2, name: "bob", password: "builder", password_since: "2026-02-10", permissions: &[] },
 ];
 
-/// axum-login logs users by this at its level "debug". So it shows no password.
+/// axum-login logs users with this at the level "debug", so it does not show the password.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -44,14 +44,14 @@ impl AuthUser for User {
         self.id
     }
 
-    /// axum-login keeps this in the session, and signs the user out when it has changed. So a new password ends all
+    /// axum-login saves this in the session and signs the user out if it has changed. A new password therefore ends all
     /// sessions of the user.
     fn session_auth_hash(&self) -> &[u8] {
         self.password_since.as_bytes()
     }
 }
 
-/// The form of the sign-in.
+/// The sign-in form.
 #[derive(Deserialize)]
 pub(crate) struct Credentials {
     name: String,

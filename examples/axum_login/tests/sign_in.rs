@@ -1,4 +1,4 @@
-//! What signing in promises, on the program with axum-login.
+//! Tests of signing in, on the program with axum-login.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p axum_min`
 
-#![allow(clippy::print_stderr, reason = "it says where it is")]
+#![allow(clippy::print_stderr, reason = "it prints its address")]
 
 use axum::{Router, http::StatusCode, routing::get};
 use diesel::SqliteConnection;
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sessions = DieselSession::<SqliteConnection>::connect("visits.db")?;
     sessions.migrate()?;
     let _sweeper = Sweeper::builder(sessions.clone()).start()?;
-    // Without TLS, for this example alone, the cookie must not be `Secure`.
+    // The cookie is not `Secure` only because this example has no TLS.
     let store = TowerSessionStore::new(Blocking::from(sessions));
     let layer = SessionManagerLayer::new(store).with_secure(false);
     let visit = async |session| count(session).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,10 +1,10 @@
-//! The answers to requests that are not served.
+//! The responses to requests that fail.
 
 use diesel_session::Error;
 use rocket::Responder;
 use rocket::response::Debug;
 
-/// Why a request is not served.
+/// Why a request fails.
 #[derive(Responder)]
 pub(crate) enum Failure {
     /// The visitor has no live session with an owner.
@@ -13,17 +13,18 @@ pub(crate) enum Failure {
     /// The request names something that does not exist.
     #[response(status = 404)]
     Missing(&'static str),
-    /// The request is in order, but cannot be served now.
+    /// The request is valid but cannot be served now.
     #[response(status = 409)]
     Refused(&'static str),
-    /// We are at fault. The log gets the error, the visitor only the status 500. The error shows no key and no value.
+    /// An internal error. The log gets the error, which shows no key and no value. The visitor gets only the status
+    /// 500.
     Internal(Debug<Error>),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => Self::SignedOut("Sign in, please.\n"),
+            Error::NotFound => Self::SignedOut("Please sign in.\n"),
             Error::ValueTooLarge { .. } => Self::Refused("Your cart is full.\n"),
             error => Self::Internal(Debug(error)),
         }

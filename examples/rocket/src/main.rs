@@ -1,4 +1,5 @@
-//! A small shop on Rocket: its sessions lie beside its orders, and both use the connections of Rocket's own pool.
+//! A small shop on Rocket. Its sessions are in the same database as its orders, and both use the connections of
+//! Rocket's own pool.
 //!
 //! `cargo run -p rocket_sessions` needs no configuration. It keeps everything in `rocket_sessions.db` in the working
 //! directory. Then, from another terminal:
@@ -36,7 +37,7 @@ use rocket::{Build, Rocket, error};
 
 use session::Db;
 
-/// The longest value of a session, in bytes: a cart of some hundred products.
+/// The maximum size of a session's value, in bytes. A cart of some hundred products fits.
 const LARGEST_CART: usize = 400;
 
 #[rocket::main]
@@ -53,15 +54,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .mount("/", routes::all())
         .ignite()
         .await?;
-    // It deletes expired sessions until it is dropped. It needs a store, and so it has a connection of its own.
+    // Deletes expired sessions until it is dropped. It needs a store, which has one connection of its own.
     let _sweeper = Sweeper::builder(sessions.pool_size(1).connect(&url)?)
-        .on_error(|error| error!("expired sessions stay for now: {error:?}"))
+        .on_error(|error| error!("expired sessions were not deleted: {error:?}"))
         .start()?;
     shop.launch().await?;
     Ok(())
 }
 
-/// Makes the tables that are missing: that of the sessions, and the shop's own.
+/// Creates the missing tables: the session table and the shop's own.
 async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
     let (Some(options), Some(db)) =
         (rocket.state::<Arc<Options>>().map(Arc::clone), Db::get_one(&rocket).await)
@@ -75,7 +76,7 @@ async fn make_tables(rocket: Rocket<Build>) -> fairing::Result {
     match made.await {
         Ok(()) => Ok(rocket),
         Err(error) => {
-            error!("the tables cannot be made: {error:?}");
+            error!("the tables cannot be created: {error:?}");
             Err(rocket)
         }
     }

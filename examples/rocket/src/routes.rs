@@ -1,8 +1,8 @@
-//! What each request does.
+//! The handlers of the requests.
 //!
-//! Requests that change something are POST requests, which other sites cannot send with our cookie. A sign-in needs no
-//! cookie, so another site can sign a visitor in under a name of its own. Forms with tokens prevent that: see
-//! `examples/web`.
+//! Requests that change something are POST requests. Other sites cannot send them with this site's cookie. A sign-in
+//! needs no cookie, so another site can sign a visitor in under a name that it chose. Forms with tokens prevent that:
+//! see `examples/web`.
 
 use diesel_session::{
     Error, Expiry, NewSession, Now as _, Session, SessionHandle, SessionKey, Sessions, json,
@@ -44,7 +44,7 @@ struct SignIn<'r> {
     password: &'r str,
 }
 
-/// The name of the browser, which becomes the session's label.
+/// The name of the browser. It becomes the session's label.
 struct Browser(String);
 
 #[rocket::async_trait]
@@ -53,7 +53,7 @@ impl<'r> FromRequest<'r> for Browser {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
         let name = request.headers().get_one("User-Agent").unwrap_or("an unknown device");
-        // A label has at most 255 bytes, and a character at most four.
+        // A label has at most 255 bytes, and a character has at most four.
         Outcome::Success(Self(name.chars().take(60).collect()))
     }
 }
@@ -75,9 +75,9 @@ async fn sign_in(
     Ok("Welcome.\n")
 }
 
-/// Gives a user the visitor's last session under a new key, or another session, and returns the key. A key that somebody
-/// saw or planted before the sign-in is dead afterwards. The absolute timeout of a session that goes on is not started
-/// again.
+/// Gives a user a session and returns its key. This is the visitor's last session under a new key, or a new session. A
+/// key that somebody saw or planted before the sign-in is dead afterwards. The absolute timeout of a continued session
+/// does not start again.
 fn begin_session(
     sessions: &impl Sessions,
     last: Option<(SessionKey, Session)>,
@@ -92,12 +92,12 @@ fn begin_session(
                     sessions.set_label(&key, Some(label))?;
                     return Ok(key);
                 }
-                // Another sign-in has renewed it in between, for example the other half of a double click.
+                // Another sign-in has renewed the session in between, for example the second click of a double click.
                 Err(Error::NotFound) => {}
                 Err(other) => return Err(other),
             }
         } else {
-            // Nothing in another user's session is for this one.
+            // The session of another user has nothing for this one.
             sessions.clear(&key)?;
         }
     }
@@ -111,10 +111,10 @@ async fn sign_out(visitor: Visitor<'_>) -> Result<&'static str, Failure> {
         visitor.run(move |conn, options| options.on(conn).clear(&key)).await?;
     }
     visitor.remove_cookie();
-    Ok("Good bye.\n")
+    Ok("Goodbye.\n")
 }
 
-/// The numbers of the products in a session's cart.
+/// Returns the numbers of the products in a session's cart.
 fn cart(session: &Session) -> Result<Vec<i32>, Error> {
     session.value.as_deref().map_or(Ok(Vec::new()), json::decode)
 }
@@ -125,7 +125,7 @@ fn show_cart(visitor: Visitor<'_>) -> Result<Json<Vec<i32>>, Failure> {
     Ok(Json(products.unwrap_or_default()))
 }
 
-/// Puts a product into the cart. The first one begins a visitor's session.
+/// Puts a product into the cart. For a visitor without a session, this begins one.
 #[post("/cart/<product>")]
 async fn add_to_cart(visitor: Visitor<'_>, product: i32) -> Result<&'static str, Failure> {
     let key = visitor.session.as_ref().map(|(key, _session)| *key);
@@ -134,7 +134,7 @@ async fn add_to_cart(visitor: Visitor<'_>, product: i32) -> Result<&'static str,
         let Some(key) = key else {
             return sessions.generate(Some(&json::encode(&[product])?), None).map(Some);
         };
-        // If two requests add a product at once, both are kept.
+        // If two requests add a product at the same time, both products are kept.
         let add = json::change(|products: Option<Vec<i32>>| {
             let mut products = products.unwrap_or_default();
             products.push(product);
@@ -143,11 +143,11 @@ async fn add_to_cart(visitor: Visitor<'_>, product: i32) -> Result<&'static str,
         sessions.update(&key, Expiry::Default, add)?;
         Ok(None)
     });
-    // An old key is not set again, because it could replace a newer one that another request has just set.
+    // The cookie is set only for a new key. An old key could replace a newer one that another request has just set.
     if let Some(key) = begun.await? {
         visitor.set_cookie(&key);
     }
-    Ok("It is in your cart.\n")
+    Ok("Added to your cart.\n")
 }
 
 #[get("/orders")]
@@ -156,7 +156,7 @@ async fn show_orders(visitor: Visitor<'_>) -> Result<Json<Vec<i32>>, Failure> {
     Ok(Json(visitor.run(move |conn, _options| shop::orders_of(conn, &owner)).await?))
 }
 
-/// Orders what is in the cart. Orders, stock and session change in one transaction: all of them, or none.
+/// Orders the products in the cart. Orders, stock and session change in one transaction: all of them or none.
 #[post("/orders")]
 async fn order(visitor: Visitor<'_>) -> Result<&'static str, Failure> {
     let (key, owner) = visitor.signed_in()?;
@@ -174,7 +174,7 @@ async fn order(visitor: Visitor<'_>) -> Result<&'static str, Failure> {
 #[derive(Serialize)]
 #[serde(crate = "rocket::serde")]
 struct Device {
-    /// It names the session, but is no key.
+    /// Names the session. A handle is not a key.
     handle: String,
     label: Option<String>,
     this_one: bool,
@@ -199,15 +199,15 @@ async fn devices(visitor: Visitor<'_>) -> Result<Json<Vec<Device>>, Failure> {
 #[post("/devices/<handle>/end")]
 async fn end_device(visitor: Visitor<'_>, handle: &str) -> Result<&'static str, Failure> {
     let (_key, owner) = visitor.signed_in()?;
-    let missing = || Failure::Missing("You have no such device.\n");
+    let missing = || Failure::Missing("This is not one of your devices.\n");
     let handle: SessionHandle = handle.parse().map_err(|_| missing())?;
     let ended = visitor.run(move |conn, options| options.on(conn).clear_listed(&owner, &handle));
-    if ended.await? { Ok("That device is signed out.\n") } else { Err(missing()) }
+    if ended.await? { Ok("The device is signed out.\n") } else { Err(missing()) }
 }
 
 #[post("/devices/end-others")]
 async fn end_others(visitor: Visitor<'_>) -> Result<String, Failure> {
     let (key, owner) = visitor.signed_in()?;
     let ended = visitor.run(move |conn, options| options.on(conn).clear_owner(&owner, Some(&key)));
-    Ok(format!("Signed out elsewhere: {}.\n", ended.await?))
+    Ok(format!("Devices signed out: {}.\n", ended.await?))
 }

@@ -19,12 +19,12 @@ const COOKIE: &str = "session";
 #[database("shop")]
 pub(crate) struct Db(SqliteConnection);
 
-/// The visitor of a request, with a live session or without one.
+/// The visitor of a request, with or without a live session.
 ///
-/// The guard holds a connection until the request ends. A route with this guard must not have the guard `Db` as well,
-/// because requests that hold one connection and wait for a second one block each other.
+/// The guard holds a connection until the request ends. A route with this guard must not also have the guard `Db`.
+/// Requests that hold one connection and wait for a second one can deadlock.
 pub(crate) struct Visitor<'r> {
-    /// The live session of the cookie's key, as it was when the request arrived.
+    /// The live session for the cookie's key, as it was when the request arrived.
     pub(crate) session: Option<(SessionKey, Session)>,
     cookies: &'r CookieJar<'r>,
     db: Db,
@@ -40,20 +40,20 @@ impl<'r> FromRequest<'r> for Visitor<'r> {
         let options = Arc::clone(try_outcome!(request.guard::<&State<Arc<Options>>>().await));
         let db = try_outcome!(request.guard::<Db>().await);
         let mut visitor = Self { session: None, cookies, db, options };
-        // A cookie that is no key names no session. It costs no query.
+        // A cookie that is not a key names no session. It costs no query.
         let Some(Ok(key)) = cookies.get(COOKIE).map(|cookie| cookie.value().parse::<SessionKey>()) else {
             return Outcome::Success(visitor);
         };
         let found = visitor.run(move |conn, options| {
             let sessions = options.on(conn);
             let session = sessions.find(&key)?;
-            // Each request counts for the idle timeout. At most one request per minute writes.
+            // Each request restarts the idle timeout. At most one request per minute writes to the database.
             sessions.touch(&key, Expiry::Default)?;
             Ok(session)
         });
         match found.await {
             Ok(session) => visitor.session = Some((key, session)),
-            // The cookie stays, because another request may just have set a newer one.
+            // The cookie is kept, because another request may just have set a newer one.
             Err(Error::NotFound) => {}
             Err(error) => {
                 error!("the session cannot be read: {error:?}");
@@ -65,7 +65,7 @@ impl<'r> FromRequest<'r> for Visitor<'r> {
 }
 
 impl Visitor<'_> {
-    /// The session's key and its owner, or the answer 401 for a visitor who has not signed in.
+    /// Returns the session's key and owner, or the response 401 if the visitor has not signed in.
     pub(crate) fn signed_in(&self) -> Result<(SessionKey, String), Failure> {
         let (key, session) = self.session.as_ref().ok_or(Error::NotFound)?;
         Ok((*key, session.owner.clone().ok_or(Error::NotFound)?))
@@ -80,25 +80,25 @@ impl Visitor<'_> {
         self.db.run(move |conn| work(conn, &options)).await
     }
 
-    /// Gives the visitor the key of a session.
+    /// Sets the cookie to the key of a session.
     pub(crate) fn set_cookie(&self, key: &SessionKey) {
         self.cookies.add(cookie(key.as_str()));
     }
 
-    /// Takes the key from the visitor.
+    /// Removes the cookie.
     pub(crate) fn remove_cookie(&self) {
         self.cookies.remove(cookie(""));
     }
 }
 
-/// The cookie of this key. No script can read it, and no form of another site sends it. It has no expiry of its own,
-/// because the server's timeouts decide.
+/// Returns the cookie for this key. No script can read it, and no form of another site sends it. It has no expiry,
+/// because the server's timeouts apply.
 fn cookie(key: &str) -> Cookie<'static> {
     Cookie::build((COOKIE, key.to_owned()))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        // A debug build serves plain HTTP, over which browsers take no secure cookie.
+        // A debug build serves plain HTTP, over which browsers accept no secure cookie.
         .secure(!cfg!(debug_assertions))
         .build()
 }

@@ -1,4 +1,4 @@
-//! The shop's own tables, beside that of the sessions.
+//! The shop's own tables, in the same database as the session table.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -7,7 +7,7 @@ use diesel_session::Error;
 use crate::failure::Failure;
 
 diesel::table! {
-    /// How many pieces of each product are left.
+    /// The stock of each product.
     stock (product) {
         product -> Integer,
         pieces -> Integer,
@@ -15,7 +15,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// What was ordered, and by whom.
+    /// The orders and the users who placed them.
     orders (id) {
         id -> Integer,
         owner -> Text,
@@ -23,7 +23,7 @@ diesel::table! {
     }
 }
 
-/// Makes the tables that are missing. A larger application has migrations of its own for that.
+/// Creates the missing tables. A larger application uses migrations for that.
 pub(crate) fn make_tables(conn: &mut SqliteConnection) -> Result<(), Error> {
     conn.batch_execute(
         "CREATE TABLE IF NOT EXISTS stock (product INTEGER PRIMARY KEY, pieces INTEGER NOT NULL);
@@ -35,13 +35,13 @@ pub(crate) fn make_tables(conn: &mut SqliteConnection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether this is a user's password. Two demonstration users stand here for your own table of users, with hashed
-/// passwords: `examples/web` has one.
+/// Whether this is a user's password. These two demo users stand for your own table of users with hashed passwords:
+/// `examples/web` has one.
 pub(crate) fn is_user(name: &str, password: &str) -> bool {
     [("alice", "wonderland"), ("bob", "builder")].contains(&(name, password))
 }
 
-/// Takes the products from the stock, and records an order of each. Fails at the first one of which nothing is left.
+/// Takes the products from the stock and records an order for each. Fails at the first product that is sold out.
 pub(crate) fn order(conn: &mut SqliteConnection, owner: &str, products: &[i32]) -> Result<(), Failure> {
     for product in products {
         let taken = diesel::update(stock::table.find(product).filter(stock::pieces.gt(0)))
@@ -56,7 +56,7 @@ pub(crate) fn order(conn: &mut SqliteConnection, owner: &str, products: &[i32]) 
     Ok(())
 }
 
-/// The products that a user has ordered, the oldest order first.
+/// Returns the products that a user has ordered, oldest first.
 pub(crate) fn orders_of(conn: &mut SqliteConnection, owner: &str) -> QueryResult<Vec<i32>> {
     orders::table.filter(orders::owner.eq(owner)).order(orders::id).select(orders::product).load(conn)
 }

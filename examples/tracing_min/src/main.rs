@@ -1,5 +1,5 @@
-//! What an application's log shows of its sessions: each operation with its database, outcome and time, and
-//! what a sweeper could not do. Never a key, a value or an owner.
+//! Shows what an application's log says about its sessions: each operation with its database, outcome and duration, and
+//! the errors of a sweeper. It never shows a key, a value or an owner.
 //!
 //! `cargo run -p tracing_min`
 
@@ -24,13 +24,13 @@ fn main() -> Result<(), Box<dyn StdError>> {
     assert!(matches!(sessions.get(&visitor), Err(Error::NotFound)));
     assert!(matches!(sessions.set(&key, "\0", None), Err(Error::ValueHasNul { .. })));
 
-    // A table that is gone, and a sweeper that meets that.
+    // Drop the table, so that the sweeper fails.
     sessions.pool().get()?.batch_execute("DROP TABLE session")?;
     let (failed, failure) = channel();
     let sweeper = Sweeper::builder(sessions)
         .jitter(TimeDelta::zero())
         .on_error(move |_| {
-            // Nobody waits for a second one.
+            // Only the first failure has a receiver.
             let _ = failed.send(());
         })
         .start()?;

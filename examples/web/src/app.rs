@@ -1,4 +1,4 @@
-//! The application: its database, its sessions, and which page is where.
+//! The application: its database, its sessions, and its routes.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use crate::passwords::Passwords;
 use crate::settings::Settings;
 use crate::{headers, pages, visitor};
 
-/// Far more than any form of ours.
+/// The maximum size of a form, in bytes. Every form of the application is much smaller.
 const LARGEST_FORM: usize = 64 * 1024;
 
-/// What every request shares.
+/// The state that all requests share.
 pub(crate) struct App<C: Database> {
-    /// For the application's own tables.
+    /// The pool for the application's own tables.
     pool: Pool<C>,
-    /// The sessions, for what tower-sessions cannot do.
+    /// The sessions, for operations that tower-sessions does not have.
     pub(crate) sessions: C::Sessions,
     /// The same sessions as tower-sessions sees them.
     pub(crate) store: TowerSessionStore<C::Sessions>,
@@ -38,7 +38,7 @@ pub(crate) struct App<C: Database> {
 }
 
 impl<C: Database> App<C> {
-    /// Opens the database, and makes the tables that are missing: those of the sessions and our own.
+    /// Opens the database and creates the missing tables: those of the sessions and the application's own.
     pub(crate) async fn open(url: &str, settings: &Settings) -> anyhow::Result<Self> {
         let (pool, sessions) = C::open(url, settings).await?;
         pool.get()?.migrate()?;
@@ -53,7 +53,7 @@ impl<C: Database> App<C> {
         })
     }
 
-    /// Runs queries on one of the pool's connections, where they may block.
+    /// Runs queries on a connection of the pool, on a thread that may block.
     pub(crate) async fn query<T: Send + 'static>(
         &self,
         queries: impl FnOnce(&mut C) -> QueryResult<T> + Send + 'static,
@@ -63,9 +63,9 @@ impl<C: Database> App<C> {
     }
 }
 
-/// The pages, behind the session layer and the headers.
+/// Returns the routes, behind the session layer and the headers.
 pub(crate) fn router<C: Database>(app: Arc<App<C>>, settings: &Settings) -> Router {
-    // What begins with `__Host-` a browser takes only from this host, and only by a secure connection.
+    // A browser accepts a cookie with the prefix `__Host-` only from this host, and only over a secure connection.
     let name = if settings.insecure_cookies { "id" } else { "__Host-id" };
     let sessions = SessionManagerLayer::new(app.store.clone())
         .with_name(name)

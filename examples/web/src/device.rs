@@ -1,10 +1,9 @@
-//! What a user calls a device: its browser and its system.
+//! The name of a device: its browser and its system.
 
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 
-/// What stands in the header, and what it means. The first one that fits counts, because many browsers also name those
-/// below them.
+/// Text in the header, and what it means. The first match counts, because many browsers also name those further down.
 const BROWSERS: [(&str, &str); 8] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -26,8 +25,9 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
-/// A short name by the `User-Agent` header, for example "Firefox on Linux". `None` if the header names no browser or no
-/// system that is known here. It is a help for the user and no proof: a client can send any header.
+/// Returns a short name from the `User-Agent` header, for example "Firefox on Linux". Returns `None` if the header
+/// names no known browser or no known system. The name only helps the user and proves nothing, because a client can
+/// send any header.
 pub(crate) fn name(headers: &HeaderMap) -> Option<String> {
     let agent = headers.get(USER_AGENT)?.to_str().ok()?;
     let known = |names: &[(&str, &'static str)]| {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_says_too_little_has_no_name() {
+    fn an_unknown_user_agent_gives_no_name() {
         for agent in ["", "curl/8.14.1", "Firefox/140.0", "<b>Linux</b>"] {
             assert_eq!(name_of(agent), None, "{agent}");
         }

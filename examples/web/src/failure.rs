@@ -1,4 +1,4 @@
-//! What a request gets that cannot be served.
+//! The responses to requests that fail.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::pages;
 
-/// Why a request is not served.
+/// Why a request fails.
 pub(crate) enum Failure {
-    /// There is no session, or no longer: to the login.
+    /// There is no session, or it has ended. The response redirects to the login.
     LoggedOut,
-    /// The request is at fault, and this tells the visitor how.
+    /// The request is wrong, and the message tells the visitor why.
     Refused(StatusCode, &'static str),
-    /// We are: the log gets the error, and the visitor no word of it.
+    /// An internal error. It goes to the log, and the visitor does not see it.
     Internal(anyhow::Error),
 }
 

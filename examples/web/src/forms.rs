@@ -1,4 +1,4 @@
-//! Forms that no other site can send in a visitor's name.
+//! Forms that other sites cannot send in a visitor's name.
 
 use anyhow::Context as _;
 use axum::Form;
@@ -11,10 +11,10 @@ use tower_sessions::Session;
 
 use crate::failure::Failure;
 
-/// Where the session keeps its token.
+/// The session's field with the token.
 const TOKEN: &str = "csrf";
 
-/// The token that this session's forms carry, drawn when it is first asked for.
+/// Returns the token for this session's forms. Generates it on first use.
 pub(crate) async fn token(session: &Session) -> Result<String, Failure> {
     if let Some(token) = session.get(TOKEN).await? {
         return Ok(token);
@@ -22,7 +22,7 @@ pub(crate) async fn token(session: &Session) -> Result<String, Failure> {
     renew_token(session).await
 }
 
-/// Draws another token: forms that carry the old one are refused.
+/// Generates a new token. Forms with the old one are then refused.
 pub(crate) async fn renew_token(session: &Session) -> Result<String, Failure> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
@@ -31,7 +31,7 @@ pub(crate) async fn renew_token(session: &Session) -> Result<String, Failure> {
     Ok(token)
 }
 
-/// A form that came with its session's token.
+/// A form that carried its session's token.
 pub(crate) struct Checked<T>(pub(crate) T);
 
 #[derive(Deserialize)]
@@ -48,14 +48,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequest<S> for Checked<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let session: Session = request.extensions().get().cloned().context("no session layer")?;
         let Ok(Form(WithToken { csrf, form })) = Form::from_request(request, state).await else {
-            return Err(Failure::Refused(StatusCode::BAD_REQUEST, "This form is incomplete, or too long."));
+            return Err(Failure::Refused(StatusCode::BAD_REQUEST, "The form is incomplete or too long."));
         };
         let expected: Option<String> = session.get(TOKEN).await?;
-        // Without a token there is none that fits.
+        // If the session has no token, none is accepted.
         if expected.is_some_and(|expected| expected.as_bytes().ct_eq(csrf.as_bytes()).into()) {
             Ok(Self(form))
         } else {
-            Err(Failure::Refused(StatusCode::FORBIDDEN, "This page was open for too long. Load it again."))
+            Err(Failure::Refused(StatusCode::FORBIDDEN, "This page has expired. Go back and reload it."))
         }
     }
 }

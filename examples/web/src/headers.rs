@@ -1,4 +1,4 @@
-//! What every answer tells the browser.
+//! The headers of every response.
 
 use axum::http::HeaderMap;
 use axum::http::header::{
@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::response::Response;
 
-/// No scripts, nothing from elsewhere, no frames, forms to ourselves only.
+/// No scripts, no resources from other sites, no frames, and forms only to this site.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -16,8 +16,8 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
 ];
 
-/// Adds the headers. What says nothing else of itself is kept nowhere, so that the back button shows nothing after a
-/// logout.
+/// Adds the headers. A response without its own `Cache-Control` is stored nowhere, so that the back button shows
+/// nothing after a logout.
 pub(crate) async fn harden(mut response: Response) -> Response {
     let headers: &mut HeaderMap = response.headers_mut();
     headers.extend(HEADERS);

@@ -1,8 +1,8 @@
-//! A small web application whose sessions are rows beside its own: axum, Diesel, diesel-session.
+//! A small web application with its sessions in its own database: axum, Diesel, diesel-session.
 //!
-//! `cargo run -p diesel-session-web`; the README beside this says the rest.
+//! Run it with `cargo run -p diesel-session-web`. The README in this directory explains it.
 
-#![allow(clippy::print_stdout, reason = "it says where it listens")]
+#![allow(clippy::print_stdout, reason = "it prints its address")]
 
 mod app;
 mod database;
@@ -40,9 +40,9 @@ async fn main() -> anyhow::Result<()> {
 
 async fn serve<C: Database>(url: &str, settings: &Settings) -> anyhow::Result<()> {
     let app = Arc::new(App::<C>::open(url, settings).await?);
-    // Expired sessions go in the background, until this is dropped.
+    // Deletes expired sessions in the background until this is dropped.
     let _sweeper = Sweeper::builder_async(app.sessions.clone())
-        .on_error(|error| tracing::warn!(%error, "expired sessions stay for now"))
+        .on_error(|error| tracing::warn!(%error, "expired sessions were not deleted"))
         .start()?;
     let listener = TcpListener::bind(("127.0.0.1", settings.port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
@@ -50,7 +50,7 @@ async fn serve<C: Database>(url: &str, settings: &Settings) -> anyhow::Result<()
     Ok(())
 }
 
-/// Until Ctrl-C; for ever where that cannot be heard.
+/// Waits for Ctrl-C. If that signal is not available, waits forever.
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;

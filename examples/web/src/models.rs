@@ -1,4 +1,4 @@
-//! The application's own tables, and their rows.
+//! The application's own tables and their rows.
 
 use diesel::prelude::*;
 
@@ -18,7 +18,7 @@ diesel::table! {
     }
 }
 
-/// Somebody who registered.
+/// A registered user.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub(crate) struct User {
@@ -27,7 +27,7 @@ pub(crate) struct User {
     pub(crate) password_hash: String,
 }
 
-/// A note of a user's.
+/// A note of a user.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notes)]
 pub(crate) struct Note {

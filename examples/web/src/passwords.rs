@@ -1,4 +1,4 @@
-//! Passwords, kept as Argon2id hashes with the parameters that OWASP asks for, which are the crate's defaults.
+//! Passwords, stored as Argon2id hashes. The parameters are the crate's defaults, which OWASP recommends.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -10,9 +10,9 @@ use tokio::task::spawn_blocking;
 
 use crate::failure::Failure;
 
-/// Hashes passwords and compares them, as many at once as there are processors: each takes 19 MiB and a while.
+/// Hashes and checks passwords. At most one runs per processor, because each takes 19 MiB and noticeable time.
 pub(crate) struct Passwords {
-    /// A hash whose password nobody knows.
+    /// A hash of a random password that is not kept.
     nobody: String,
     permits: Arc<Semaphore>,
 }
@@ -27,13 +27,13 @@ impl Passwords {
         })
     }
 
-    /// The hash to keep of a password, with a salt of its own.
+    /// Returns the hash to store for a password, with a random salt.
     pub(crate) async fn hash(&self, password: String) -> Result<String, Failure> {
         Ok(self.run(move || hash(password.as_bytes())).await??)
     }
 
-    /// Whether a password is the one of this hash. Without a hash it takes as long, so that nobody learns from the
-    /// time which names are registered.
+    /// Whether the password matches the hash. Without a hash, this takes as long, so that the time does not reveal
+    /// which names are registered.
     pub(crate) async fn is_right(&self, password: String, hash: Option<&str>) -> Result<bool, Failure> {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.nobody).to_owned();

@@ -1,4 +1,4 @@
-//! What the environment says.
+//! The settings, from the environment.
 
 use std::env;
 use std::str::FromStr;
@@ -6,17 +6,18 @@ use std::str::FromStr;
 use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
 
-/// The application's settings; each has a default.
+/// The application's settings. Each one has a default.
 pub(crate) struct Settings {
-    /// Where it listens, on loopback: a proxy before it speaks TLS. Zero takes any free port.
+    /// The port, on the loopback interface. A proxy in front of it has TLS. 0 means any free port.
     pub(crate) port: u16,
     /// A PostgreSQL database instead of the SQLite file.
     pub(crate) database_url: Option<String>,
     /// How long a session lives without a request.
     pub(crate) idle: TimeDelta,
-    /// How long a session lives at all, from the first page on.
+    /// The maximum lifetime of a session, from its first page.
     pub(crate) longest: TimeDelta,
-    /// For plain HTTP to another host than `localhost`, where browsers keep no secure cookie.
+    /// Whether cookies lack `Secure`. This is for plain HTTP to hosts other than `localhost`, where browsers accept no
+    /// secure cookie.
     pub(crate) insecure_cookies: bool,
 }
 
@@ -34,7 +35,7 @@ impl Settings {
 
 fn seconds(variable: &str, default: u32) -> anyhow::Result<TimeDelta> {
     let seconds: u32 = number(variable, default)?;
-    ensure!(seconds > 0, "{variable} is at least one second");
+    ensure!(seconds > 0, "{variable} must be at least one second");
     Ok(TimeDelta::seconds(seconds.into()))
 }
 
@@ -43,5 +44,5 @@ where
     N::Err: std::error::Error + Send + Sync + 'static,
 {
     let Ok(value) = env::var(variable) else { return Ok(default) };
-    value.parse().with_context(|| format!("{variable} is a number, and not {value:?}"))
+    value.parse().with_context(|| format!("{variable} must be a whole number, not {value:?}"))
 }

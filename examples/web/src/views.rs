@@ -1,9 +1,9 @@
-//! How often a session has seen its notes: a count that two requests at once do not spoil.
+//! A counter of how often a session has seen its notes. It stays correct under concurrent requests.
 //!
-//! tower-sessions reads a session's data at the beginning of a request and saves them at its end. So two requests at once
-//! that count one field up read the same number, and one count is lost. The count is therefore a separate session, and
-//! the visitor's session holds its key. `update` locks it from reading to writing. That key opens no page, because cookies
-//! hold ids of tower-sessions.
+//! tower-sessions reads a session's data at the beginning of a request and saves it at the end. If two requests at once
+//! increment a field, both read the same number, and one increment is lost. The counter is therefore a separate
+//! session, and the visitor's session holds its key. `update` locks the counter from reading to writing. The key opens
+//! no page, because cookies hold ids of tower-sessions.
 
 use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, Expiry, SessionKey};
 use tower_sessions::Session;
@@ -12,17 +12,18 @@ use crate::app::App;
 use crate::database::Database;
 use crate::failure::Failure;
 
-/// Where the visitor's session keeps the key of its count.
+/// The field of the visitor's session with the counter's key.
 const KEY: &str = "views";
 
-/// Begins a count, which lives as long as a session may: where the session ends elsewhere, it waits for the sweeper.
+/// Begins a counter. It lives for the maximum lifetime of a session. If the session ends without a logout, the counter
+/// remains until the sweeper deletes it.
 pub(crate) async fn begin<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
     let key = app.sessions.generate(Some("0"), Some(app.longest)).await?;
     session.insert(KEY, key.as_str()).await?;
     Ok(())
 }
 
-/// Counts one more; `None` where there is no count.
+/// Increments the counter and returns it. Returns `None` if there is no counter.
 pub(crate) async fn count<C: Database>(app: &App<C>, session: &Session) -> Result<Option<u64>, Failure> {
     let Some(key) = key(session).await? else { return Ok(None) };
     let one_more = |views: Option<String>| {
@@ -36,7 +37,7 @@ pub(crate) async fn count<C: Database>(app: &App<C>, session: &Session) -> Resul
     }
 }
 
-/// Ends a count.
+/// Ends a counter.
 pub(crate) async fn end<C: Database>(app: &App<C>, key: Option<SessionKey>) -> Result<(), Failure> {
     if let Some(key) = key {
         app.sessions.clear(&key).await?;
@@ -44,7 +45,7 @@ pub(crate) async fn end<C: Database>(app: &App<C>, key: Option<SessionKey>) -> R
     Ok(())
 }
 
-/// The key of the session's count.
+/// Returns the key of the session's counter.
 pub(crate) async fn key(session: &Session) -> Result<Option<SessionKey>, Failure> {
     let key: Option<String> = session.get(KEY).await?;
     Ok(key.and_then(|key| key.parse().ok()))
@@ -58,9 +59,9 @@ mod tests {
     use diesel_session::{Blocking, DieselSession, TowerSessionStore};
     use tower_sessions::Session;
 
-    /// What tower-sessions allows, with any store: the reason for this module.
+    /// Shows why this module exists: tower-sessions loses an update with any store.
     #[tokio::test]
-    async fn of_two_requests_at_once_plain_tower_sessions_loses_one() {
+    async fn plain_tower_sessions_loses_one_of_two_concurrent_updates() {
         let sessions = DieselSession::<SqliteConnection>::connect(":memory:").unwrap();
         sessions.migrate().unwrap();
         let store = Arc::new(TowerSessionStore::new(Blocking::from(sessions)));
@@ -77,6 +78,6 @@ mod tests {
             request.save().await.unwrap();
         }
         let views: Option<u64> = Session::new(first.id(), store, None).get("views").await.unwrap();
-        assert_eq!(views, Some(1), "two were counted");
+        assert_eq!(views, Some(1), "both updates were counted");
     }
 }

@@ -1,4 +1,4 @@
-//! Who the visitor is: what a session of ours holds, from login to logout.
+//! The visitor: what the application keeps in a session, from login to logout.
 
 use std::sync::Arc;
 
@@ -15,33 +15,34 @@ use crate::failure::Failure;
 use crate::models::User;
 use crate::{forms, views};
 
-/// Whose session it is: the store makes this its owner.
+/// The field with the user's id. The store makes it the session's owner.
 pub(crate) const USER: &str = "user_id";
 
-/// What the device is called: the store makes this the session's label.
+/// The field with the device's name. The store makes it the session's label.
 pub(crate) const DEVICE: &str = "device";
 
-/// When the session was last prolonged, in milliseconds since 1970.
+/// The field with the time when the session was last extended, in milliseconds since 1970.
 const PROLONGED: &str = "prolonged";
 
-/// A request of somebody who is logged in. Without a session there is no such request: it leads to the login.
+/// A request of a user who is logged in. Without such a session, the request is redirected to the login.
 pub(crate) struct LoggedIn {
     pub(crate) user: User,
     pub(crate) session: Session,
 }
 
-/// What every page shows to somebody who is logged in.
+/// What every page shows to a user who is logged in.
 pub(crate) struct Frame {
     pub(crate) name: String,
     pub(crate) csrf: String,
-    /// What is left without another request.
+    /// The time until the session ends if no request comes.
     pub(crate) idle: String,
-    /// What is left at all.
+    /// The time until the session ends in any case.
     pub(crate) longest: String,
 }
 
-/// Makes the visitor's session the user's, under another id and with another token for its forms. So somebody who planted
-/// or saw the old ones cannot use it. The idle timeout begins now. The longest lifetime runs from the visitor's first page.
+/// Makes the visitor's session the user's. It gets another id, and its forms get another token, so an id or a token
+/// that somebody planted or saw before is useless. The idle timeout starts now. The maximum lifetime runs from the
+/// visitor's first page.
 ///
 /// If the session was logged out since this request began, on this server or another one, the store refuses to save it.
 pub(crate) async fn log_in<C: Database>(
@@ -53,29 +54,29 @@ pub(crate) async fn log_in<C: Database>(
     session.insert(USER, user.id).await?;
     session.insert(DEVICE, device).await?;
     session.insert(PROLONGED, Utc::now().timestamp_millis()).await?;
-    // Not by the first page: two that open at once would draw a token each, and one of the two would be lost.
+    // Not on the first page: two pages that open at once would each generate a token, and one token would be lost.
     forms::renew_token(session).await?;
     views::begin(app, session).await?;
-    // Last: if the request failed or were cancelled after this, the visitor would have no session.
+    // Last, because if the request failed or were cancelled after this, the visitor would have no session.
     session.cycle_id().await?;
     Ok(())
 }
 
-/// Ends the session: no request brings it back, not even one that is under way.
+/// Ends the session. No request brings it back, not even one that is in progress.
 pub(crate) async fn log_out<C: Database>(app: &App<C>, session: &Session) -> Result<(), Failure> {
     let count = views::key(session).await?;
-    // First what matters.
+    // The session ends first, because it matters more than the counter.
     session.flush().await?;
     views::end(app, count).await
 }
 
 impl LoggedIn {
-    /// The user as the owner of sessions.
+    /// Returns the user as the owner of sessions.
     pub(crate) fn owner(&self) -> String {
         self.user.id.to_string()
     }
 
-    /// The key under which this session lies in the database.
+    /// Returns the session's key in the database.
     pub(crate) fn key<C: Database>(&self, app: &App<C>) -> Result<SessionKey, Failure> {
         let id = self.session.id().context("a session that was loaded has an id")?;
         Ok(app.store.key(&id))
@@ -107,8 +108,8 @@ impl<C: Database> FromRequestParts<Arc<App<C>>> for LoggedIn {
     }
 }
 
-/// Begins the idle timeout anew. tower-sessions does so where a request has changed the session's data, which this
-/// does, but no more often than every tenth of the timeout: what is read needs no write.
+/// Restarts the idle timeout. tower-sessions does that only if a request has changed the session's data, so this
+/// changes it. To save writes, it does so at most once in every tenth of the timeout.
 async fn prolong(session: &Session, idle: TimeDelta) -> Result<(), Failure> {
     let now = Utc::now().timestamp_millis();
     let last: i64 = session.get(PROLONGED).await?.unwrap_or(0);
@@ -118,7 +119,7 @@ async fn prolong(session: &Session, idle: TimeDelta) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is left of a period, in its largest units.
+/// Returns the rest of a period in its largest units.
 fn left_of(period: TimeDelta, since: Option<DateTime<Utc>>) -> String {
     let now = Utc::now();
     let seconds = (since.unwrap_or(now) + period - now).num_seconds().max(0);

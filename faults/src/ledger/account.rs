@@ -1,4 +1,4 @@
-//! What is known of one session.
+//! What is known about one session.
 
 use std::ops::RangeInclusive;
 
@@ -12,25 +12,25 @@ use crate::web::value_of;
 /// A session that one thread uses.
 #[derive(Debug)]
 pub(super) struct Account {
-    /// Of the last key that anybody was told, if the session was not ended under it.
+    /// The last key that the client received, unless the session has ended under it.
     key: Option<SessionKey>,
     step: u32,
-    /// So many days it was to live when it was last written or prolonged.
+    /// How many days the session was to live when it was last written or touched.
     days: u16,
     short_lived: bool,
-    /// The calls that failed and may have taken effect; the last may be under way.
+    /// The calls that failed and may have taken effect. The last one may still be running.
     open: Vec<Call>,
-    /// It was missed already.
+    /// The session was already reported as lost.
     pub(super) is_lost: bool,
 }
 
-/// What a look showed.
+/// The result of looking for a session.
 pub(super) struct Found {
-    /// How many rows of the table are this session's.
+    /// How many rows of the table can belong to this session.
     pub(super) rows: RangeInclusive<u64>,
     pub(super) lost: u64,
     pub(super) revived: u64,
-    /// A login was cut off between its halves.
+    /// A login was cut off between its two calls.
     pub(super) parked: bool,
 }
 
@@ -48,7 +48,7 @@ impl Account {
         self.open.last().copied()
     }
 
-    /// The last call took effect. Returns the key that is dead now.
+    /// Notes that the last call took effect. Returns the key that is dead now, if any.
     pub(super) fn acknowledge(&mut self, call: Call, key: Option<SessionKey>) -> Option<SessionKey> {
         self.open.pop();
         match call {
@@ -70,24 +70,24 @@ impl Account {
                 std::mem::replace(&mut self.key, key)
             }
             Call::Clear => {
-                // It ends whatever calls that failed may have left, too: under any key.
+                // This also ends whatever failed calls may have left under any key.
                 self.open.clear();
                 self.end()
             }
         }
     }
 
-    /// The last call has not taken effect.
+    /// Notes that the last call has not taken effect.
     pub(super) fn withdraw(&mut self) {
         self.open.pop();
     }
 
-    /// The session is dead under its key, which this returns.
+    /// Notes that the session is dead under its key, and returns this key.
     pub(super) fn end(&mut self) -> Option<SessionKey> {
         self.key.take()
     }
 
-    /// Whether it can have left nothing.
+    /// Whether the session can have left nothing in the table.
     pub(super) fn is_over(&self) -> bool {
         self.key.is_none() && self.open.is_empty()
     }
@@ -96,7 +96,7 @@ impl Account {
         let is_open = |call: Call| self.open.contains(&call);
         let found = |rows, lost, revived| Found { rows, lost, revived, parked: false };
         let Some(key) = &self.key else {
-            // Never told of.
+            // The client never received a key.
             let untold = is_open(Call::Generate { short_lived: false });
             return Ok(found(0..=u64::from(untold), 0, 0));
         };
@@ -113,22 +113,22 @@ impl Account {
         match target.get(key) {
             Ok((read, left)) => {
                 let is_lost = !self.may_be(number, size, &read, left);
-                // The end that was asked for may come yet.
+                // A pending `clear` may still take effect.
                 let fewest = u64::from(!is_open(Call::Clear));
                 Ok(found(fewest..=1, u64::from(is_lost), 0))
             }
-            // Under a key that nobody was told, and maybe cleared before it had that.
+            // The session may have a key that the client never received. It may also have been cleared before that.
             Err(Error::NotFound) if is_open(Call::Rotate) => {
                 Ok(found(u64::from(!is_open(Call::Clear))..=1, 0, 0))
             }
             Err(Error::NotFound) if is_open(Call::Clear) => Ok(found(0..=0, 0, 0)),
             Err(Error::NotFound | Error::NotSet) => Ok(found(0..=1, 1, 0)),
-            Err(other) => Err(other).context("settling: a session that lives"),
+            Err(other) => Err(other).context("settling: a live session"),
         }
     }
 
-    /// A login that failed leaves the old session, or the new one under a key that nobody was told, or none. It does what
-    /// its visitor would do, and logs out with the old key: then nothing is left.
+    /// A failed login leaves one of three things: the old session, the new one under a key that the client never
+    /// received, or no session. This method logs out with the old key, as a visitor would. Nothing may be left then.
     fn look_after_login(
         &self,
         number: u64,
@@ -136,7 +136,7 @@ impl Account {
         key: &SessionKey,
         target: &dyn Target,
     ) -> Result<Found> {
-        const WHERE: &str = "settling: a login that failed";
+        const WHERE: &str = "settling: a failed login";
         let is_lost = match target.get(key) {
             Ok((read, left)) => !self.may_be(number, size, &read, left),
             Err(Error::NotFound) => false,
@@ -150,21 +150,21 @@ impl Account {
         Ok(Found { rows: 0..=0, lost: u64::from(is_lost), revived, parked })
     }
 
-    /// Whether this is what was acknowledged, or what a call that failed has made of it.
+    /// Whether this is the acknowledged state, or the state after a failed call that took effect.
     fn may_be(&self, number: u64, size: usize, read: &str, left: TimeDelta) -> bool {
         let written = self.open.iter().filter_map(|call| match call {
             Call::Write { step } => Some(*step),
             _ => None,
         });
         let days = if written.clone().next().is_some() { WEEK } else { self.days };
-        // A day more than any run takes, and than a touch may find not worth a write.
+        // One day covers the length of a run, and the part of a period that a touch may skip to save a write.
         let is_long = left >= TimeDelta::days(i64::from(days) - 1);
         let read = value_of(read).unwrap_or_else(|| read.to_owned());
         is_long && written.chain([self.step]).any(|step| read == value(number, step, size))
     }
 }
 
-/// A session that many count in at once.
+/// A session that many threads increment at the same time.
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) key: SessionKey,
@@ -173,12 +173,12 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// What it says; a value that is no number says nothing.
+    /// Returns the number in the session. A value that is not a number counts as 0.
     pub(super) fn look(&self, target: &dyn Target) -> Result<u64> {
         match target.get(&self.key) {
             Ok((read, _left)) => Ok(read.parse().unwrap_or(0)),
             Err(Error::NotFound | Error::NotSet) => Ok(0),
-            Err(other) => Err(other).context("settling: a session to count in"),
+            Err(other) => Err(other).context("settling: a counter session"),
         }
     }
 }
@@ -187,6 +187,6 @@ pub(super) fn is_live(key: &SessionKey, target: &dyn Target) -> Result<bool> {
     match target.get(key) {
         Ok(_) | Err(Error::NotSet) => Ok(true),
         Err(Error::NotFound) => Ok(false),
-        Err(other) => Err(other).context("settling: a session that is dead"),
+        Err(other) => Err(other).context("settling: a dead session"),
     }
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged, and whether it is still there.
+//! The ledger: which calls were acknowledged, and whether their effect is still there.
 
 mod account;
 #[cfg(test)]
@@ -15,7 +15,8 @@ use crate::event::{Call, Effect, Event, Failure, SHORT};
 use crate::report::Report;
 use crate::target::Target;
 
-/// Every session that clients told of. It judges by nothing but their record and what the store says afterwards.
+/// Every session in the clients' records. The ledger judges only by these records and by what the store returns
+/// afterwards.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     value_size: usize,
@@ -34,7 +35,7 @@ struct Client {
 }
 
 impl Ledger {
-    /// A ledger of clients whose values have this size, in bytes.
+    /// Creates a ledger for clients whose values have `value_size` bytes.
     pub(crate) fn new(value_size: usize) -> Self {
         Self {
             value_size,
@@ -47,37 +48,37 @@ impl Ledger {
         }
     }
 
-    /// How many calls of this client were acknowledged so far.
+    /// Returns how many calls of this client have been acknowledged so far.
     pub(crate) fn acknowledged(&self, client: u64) -> u64 {
         self.clients.get(&client).map_or(0, |client| client.acknowledged)
     }
 
-    /// What is known so far.
+    /// Returns the report so far.
     pub(crate) fn report(&self) -> &Report {
         &self.report
     }
 
-    /// Something is about to be broken.
+    /// Counts a fault that is about to be injected.
     pub(crate) fn note_fault(&mut self) {
         self.report.faults += 1;
     }
 
-    /// From now on, whatever the database refused has not taken effect: true where no connection is lost, so
-    /// that no call is made twice.
+    /// From now on, the ledger assumes that a call has no effect if the database refuses it. This holds if no
+    /// connection is lost, because then no call is retried.
     pub(crate) fn refusals_are_final(&mut self) {
         self.refusals_are_final = true;
     }
 
-    /// This client calls no more, and its silence is none of the database's.
+    /// Notes that this client makes no more calls. Its silence is then not an outage.
     pub(crate) fn forget_client(&mut self, client: u64) {
         self.clients.remove(&client);
     }
 
-    /// Takes one line of a client's record.
+    /// Applies one line of a client's record.
     ///
     /// # Errors
     ///
-    /// Where the record contradicts itself.
+    /// Fails if the record contradicts itself.
     pub(crate) fn apply(&mut self, client: u64, event: Event) -> Result<()> {
         match event {
             Event::Begun { session, call: Call::Generate { short_lived } } => {
@@ -89,7 +90,7 @@ impl Ledger {
                 let key =
                     key.map(|key| key.parse::<SessionKey>()).transpose().context("a key of the record")?;
                 let account = self.account(session)?;
-                let call = account.open().context("acknowledged without being asked for")?;
+                let call = account.open().context("the record acknowledges a call that never began")?;
                 let died = account.acknowledge(call, key);
                 self.dead.extend(died);
                 self.forget_if_over(session);
@@ -171,21 +172,22 @@ impl Ledger {
     }
 
     fn account(&mut self, number: u64) -> Result<&mut Account> {
-        self.accounts.get_mut(&number).with_context(|| format!("session {number} was never begun"))
+        self.accounts.get_mut(&number).with_context(|| format!("session {number} has not begun"))
     }
 
     fn counter(&mut self, number: u64) -> Result<&mut Counter> {
-        self.counters.get_mut(&number).with_context(|| format!("session {number} is no counter"))
+        self.counters.get_mut(&number).with_context(|| format!("session {number} is not a counter"))
     }
 
-    /// Looks for everything that was acknowledged, when the clients are gone: what must live has its value, what is
-    /// dead is not found, and the table holds as many sessions as that leaves. Visitors whose login failed log out.
+    /// Looks for everything that was acknowledged, after the clients have stopped. A live session must have its value.
+    /// A dead key must not be found. The table must hold the resulting number of sessions. After a failed login, the
+    /// ledger logs out first.
     ///
     /// # Errors
     ///
-    /// Where the store does not answer.
+    /// Fails if the store does not answer.
     pub(crate) fn settle(mut self, target: &dyn Target) -> Result<Report> {
-        // By then every short-lived session is over.
+        // By then, every short-lived session has expired.
         std::thread::sleep(Duration::from_millis(SHORT.into()));
         let (mut fewest, mut most) = (0, 0);
         for (number, account) in &self.accounts {

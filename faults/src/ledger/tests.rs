@@ -1,4 +1,4 @@
-//! That the ledger sees what it is there for.
+//! Tests that the ledger detects what it should.
 
 mod logins;
 
@@ -7,7 +7,7 @@ use diesel_session::{Expiry, MemorySession, TimeDelta};
 use super::*;
 use crate::event::value;
 
-/// A session that was acknowledged up to its second write, as the store and the ledger have it.
+/// A session whose writes were acknowledged up to the second one, in the store and in the ledger.
 struct Kept {
     store: Box<dyn Target>,
     key: SessionKey,
@@ -46,7 +46,7 @@ impl Kept {
         self.apply(Event::Failed { session: SESSION, failure: failure(effect) });
     }
 
-    /// Another session in the store.
+    /// Creates another session in the store.
     fn another(&self) -> SessionKey {
         self.store.generate(&value(SESSION, 2, 0), None).unwrap()
     }
@@ -213,7 +213,7 @@ fn what_the_clients_see_themselves_is_counted() {
     kept.apply(Event::ServedDead);
     kept.apply(Event::ServedDead);
     kept.apply(Event::Lost { session: SESSION });
-    // And not a second time, when it is looked for.
+    // It must not be counted again when the ledger looks for it.
     kept.store.clear(&kept.key).unwrap();
     let report = kept.settle();
     assert_eq!((report.revived, report.served_dead, report.lost, report.half_written), (1, 2, 1, 0));
@@ -237,7 +237,7 @@ fn an_outage_is_what_lies_between_two_calls_of_one_client_that_was_not_killed() 
     }
 }
 
-/// Two counts were begun and one was acknowledged.
+/// Two increments began and one was acknowledged.
 #[test]
 fn a_counter_has_all_that_was_acknowledged_and_no_more_than_may_be() {
     for (effect, counted, lost, twice) in [

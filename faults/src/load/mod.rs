@@ -1,4 +1,4 @@
-//! The load: threads that begin, use and end sessions of their own, and say so.
+//! The load: each thread begins, uses and ends its own sessions, and records every call.
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +17,13 @@ use crate::target::Target;
 
 pub(crate) use visits::Visits;
 
-/// Live sessions to a thread.
+/// The maximum number of live sessions per thread.
 const KEPT: usize = 16;
 
-/// Born dead, and for the next sweep.
+/// An expiry in the past: the session is dead at once, and the next sweep deletes it.
 const LONG_AGO: TimeDelta = TimeDelta::hours(-2);
 
-/// The visitors of one thread.
+/// The visitors that one thread simulates.
 pub(crate) struct Visitors<'a> {
     target: &'a dyn Target,
     record: &'a Record,
@@ -53,7 +53,7 @@ impl<'a> Visitors<'a> {
         Self { target, record, value_size, random, live: Vec::new(), dying: VecDeque::new() }
     }
 
-    /// Uses the store until it is told to stop.
+    /// Uses the store until `stop` returns true.
     pub(crate) fn run(mut self, stop: impl Fn() -> bool) -> Result<()> {
         while !stop() {
             if let Some(dying) = self.dying.front().copied().filter(|dying| dying.over <= Instant::now()) {
@@ -94,7 +94,7 @@ impl<'a> Visitors<'a> {
 
     fn generate_short_lived(&mut self) -> Result<()> {
         if let Some((session, key)) = self.begin(Some(TimeDelta::milliseconds(SHORT.into())))? {
-            // Its time began before the answer came.
+            // The session's period began before the answer arrived, so it has ended by this time.
             let over = Instant::now() + Duration::from_millis(SHORT.into());
             self.dying.push_back(Dying { session, key, over });
         }
@@ -128,7 +128,7 @@ impl<'a> Visitors<'a> {
         }
     }
 
-    /// With the period that it has, and so mostly without a write, or with a longer one.
+    /// Touches the session, either with its current period, which mostly writes nothing, or with a longer one.
     fn touch(&mut self, at: usize) -> Result<()> {
         let Live { session, key, .. } = self.live[at];
         if self.random.bool() {
@@ -147,7 +147,7 @@ impl<'a> Visitors<'a> {
         }
     }
 
-    /// Days, more than the default period has.
+    /// Returns a number of days longer than the default period.
     fn longer(&mut self) -> u16 {
         self.random.u16(WEEK + 1..100)
     }
@@ -170,7 +170,8 @@ impl<'a> Visitors<'a> {
         }
     }
 
-    /// All threads in one session, each by a transaction that locks it; at times one prolongs it by a statement alone.
+    /// Increments the session that all threads share, in a transaction that locks it. Sometimes it only touches that
+    /// session, with a single statement.
     fn count(&mut self) -> Result<()> {
         let (session, key) = self.record.counter();
         if self.random.u8(0..4) == 0 {
@@ -203,7 +204,7 @@ impl<'a> Visitors<'a> {
         }
     }
 
-    /// After a call that failed, the visitor leaves or logs out.
+    /// Leaves or logs out, as a visitor does after a failed call.
     fn give_up(&mut self, at: usize) -> Result<()> {
         if self.random.bool() {
             return self.clear(at);
@@ -245,7 +246,7 @@ impl<'a> Visitors<'a> {
         self.record.say(&written)
     }
 
-    /// Makes a call that changes a session, and says what came of it; `None` where it failed.
+    /// Makes a call that changes a session, and records its outcome. Returns `None` if the call failed.
     fn acknowledged<T>(
         &self,
         session: u64,

@@ -1,4 +1,4 @@
-//! That the clients see what a store should not do.
+//! Tests that the clients detect what a store must not do.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use super::*;
 use crate::ledger::Ledger;
 use crate::report::Report;
 
-/// A store that does one thing wrong.
+/// A store with one defect.
 struct Lying {
     store: MemorySession,
     lie: Lie,
@@ -86,12 +86,12 @@ impl Target for Lying {
     }
 }
 
-/// A record that its reader keeps.
+/// A record that the test can read.
 #[derive(Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
-    /// What the ledger makes of it.
+    /// Returns the ledger's report on the record.
     pub(super) fn settle(&self, target: &dyn Target) -> Report {
         let mut ledger = Ledger::new(0);
         for line in self.0.lock().unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -111,8 +111,8 @@ impl Write for Kept {
     }
 }
 
-/// What the ledger finds after some thousand calls of several threads, one after another: of each, what is there in the end
-/// depends on its last calls.
+/// Returns the ledger's report after some thousand calls of several threads, which run one after another. The last
+/// calls of each thread decide what is there at the end.
 fn report(lie: Lie) -> Report {
     let target = Lying { store: MemorySession::new(), lie };
     let written = Kept::default();

@@ -1,4 +1,4 @@
-//! The load of a web application: visitors who come, log in, and log out, at times by two requests at once.
+//! The load of a web application: visitors come, log in and log out. Some do so with two requests at once.
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +14,10 @@ use crate::event::{Call, Event, value};
 use crate::record::Record;
 use crate::web::{Framework, Refusal, Request, Site};
 
-/// The longest time between the halves of a login, in microseconds: time enough for another request, and for a fault.
+/// The longest time between the two calls of a login, in microseconds. It leaves time for another request or a fault.
 const HANDLER: u64 = if cfg!(test) { 500 } else { 8_000 };
 
-/// The visitors of one thread.
+/// The visitors that one thread simulates.
 pub(crate) struct Visits<'a> {
     site: &'a dyn Site,
     record: &'a Record,
@@ -30,13 +30,13 @@ pub(crate) struct Visits<'a> {
 struct Visit {
     session: u64,
     cookie: String,
-    /// The cookie before the last login, which another window of the browser may have yet.
+    /// The cookie before the last login. Another window of the browser may still have it.
     older: Option<String>,
     step: u32,
 }
 
 impl Visit {
-    /// The browser keeps another cookie.
+    /// Notes that the browser has received another cookie.
     fn renew(&mut self, cookie: String) {
         self.older = Some(std::mem::replace(&mut self.cookie, cookie));
     }
@@ -47,7 +47,7 @@ impl<'a> Visits<'a> {
         Self { site, record, value_size, random: Rng::with_seed(seed), live: Vec::new() }
     }
 
-    /// Uses the site until it is told to stop.
+    /// Uses the site until `stop` returns true.
     pub(crate) fn run(mut self, stop: impl Fn() -> bool) -> Result<()> {
         while !stop() {
             let chance = self.random.u8(0..100);
@@ -83,7 +83,7 @@ impl<'a> Visits<'a> {
         }
     }
 
-    /// A request begins: it must see what was acknowledged.
+    /// Begins a request, which must see the acknowledged state.
     fn load(&mut self, at: usize) -> Result<Option<Box<dyn Request + 'a>>> {
         let Visit { session, cookie, step, .. } = &self.live[at];
         match self.record.timed(|| self.site.load(cookie)) {
@@ -127,7 +127,7 @@ impl<'a> Visits<'a> {
         }
     }
 
-    /// A double click. Of the two new sessions one lives; actix-session may refuse one of the requests.
+    /// Logs in twice at once, like a double click. One of the two sessions lives. actix-session may refuse one request.
     fn log_in_twice(&mut self, at: usize, request: Box<dyn Request + 'a>) -> Result<()> {
         let Some(another) = self.load(at)? else { return Ok(()) };
         let Visit { session, step, .. } = self.live[at];
@@ -164,7 +164,7 @@ impl<'a> Visits<'a> {
         self.log_out(at)
     }
 
-    /// As if the one that lives had come after the other.
+    /// Records the two logins as if the one that lives came second.
     fn logged_in_twice(&mut self, at: usize, dead: String, live: String) -> Result<()> {
         let Visit { session, step, .. } = self.live[at];
         self.say_begun(session, Call::LogIn { step: step + 1 })?;
@@ -182,14 +182,14 @@ impl<'a> Visits<'a> {
         visit.older.as_ref().map_or(Ok(()), |old| self.try_dead(old))
     }
 
-    /// The visitor logs out with the last cookie or the one before, until that is acknowledged.
+    /// Logs out with the current cookie or the one before, until the logout is acknowledged.
     fn log_out(&mut self, at: usize) -> Result<()> {
         let visit = self.live.swap_remove(at);
         let cookie = self.any_cookie(&visit);
         self.end(&visit, || self.site.log_out(&cookie))
     }
 
-    /// Of two requests one logs out, and the other ends after it: in vain.
+    /// Logs out while another request is open. That request ends later and must have no effect.
     fn log_out_before(&mut self, at: usize, late: Box<dyn Request + 'a>) -> Result<()> {
         let Visit { session, step, .. } = self.live[at];
         self.log_out(at)?;
@@ -203,7 +203,7 @@ impl<'a> Visits<'a> {
         self.record.say(&event)
     }
 
-    /// A logout, and another request at the same time: whichever comes first, nothing lives after both.
+    /// Logs out at the same time as another request. In either order, nothing may live after both.
     fn log_out_amid(&mut self, at: usize, other: Box<dyn Request + 'a>) -> Result<()> {
         let visit = self.live.swap_remove(at);
         let cookie = self.any_cookie(&visit);
@@ -281,7 +281,7 @@ impl<'a> Visits<'a> {
     }
 }
 
-/// Returns the new cookie of a login.
+/// Ends a request. Returns the new cookie if the request is a login.
 fn finish(
     request: Box<dyn Request + '_>,
     is_login: bool,

@@ -1,4 +1,4 @@
-//! actix-session.
+//! The load through actix-session.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{FIELD, Framework, LIFE, Refusal, Request, Site};
 
-/// JSON by name.
+/// The state of a session: JSON values by name.
 type State = HashMap<String, String>;
 
 const TTL: time::Duration = time::Duration::days(LIFE.num_days());
@@ -39,7 +39,7 @@ impl<S: WebStore> Actix<S> {
     }
 }
 
-/// What the middleware has between two calls.
+/// The middleware's state between two calls.
 struct Loaded<'a, S> {
     site: &'a Actix<S>,
     key: CookieKey,
@@ -74,7 +74,7 @@ impl<S: WebStore + Sync> Site for Actix<S> {
         Ok(Box::new(Loaded { site: self, key, state }))
     }
 
-    /// As the middleware after `Session::purge`.
+    /// Does what the middleware does after `Session::purge`.
     fn log_out(&self, cookie: &str) -> Result<(), Refusal> {
         self.delete(&cookie_key(cookie)?)
     }
@@ -90,7 +90,7 @@ impl<S: WebStore + Sync> Request for Loaded<'_, S> {
         site.wait(async { Ok(site.store.update(key, change(state, value), &TTL).await?) }).map(drop)
     }
 
-    /// As the middleware after `Session::renew`, but with the handler in between: that leaves time for what breaks.
+    /// Does what the middleware does after `Session::renew`, with the handler in between, which leaves time for faults.
     fn log_in(self: Box<Self>, value: &str, handler: Duration) -> Result<String, Refusal> {
         self.site.delete(&self.key)?;
         sleep(handler);

@@ -1,4 +1,4 @@
-//! The stores for web frameworks, called as the frameworks themselves call them.
+//! The stores for web frameworks, called as the frameworks call them.
 
 mod actix;
 mod tower;
@@ -15,7 +15,7 @@ use self::actix::Actix;
 use self::tower::Tower;
 use crate::event::{Effect, Failure, WEEK};
 
-/// The frameworks.
+/// The supported frameworks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Framework {
     /// `TowerSessionStore`.
@@ -33,10 +33,10 @@ impl Framework {
     }
 }
 
-/// What visitors ask of a framework. A cookie is the text that their browser keeps.
+/// The requests that visitors make. A cookie is the text that the browser keeps.
 pub(crate) trait Site: Send + Sync {
     fn framework(&self) -> Framework;
-    /// The key of the session with this cookie.
+    /// Returns the key of the session with this cookie.
     fn key(&self, cookie: &str) -> Result<SessionKey, Refusal>;
     /// Begins a session with a value, and returns its cookie.
     fn begin(&self, value: &str) -> Result<String, Refusal>;
@@ -45,21 +45,20 @@ pub(crate) trait Site: Send + Sync {
     fn log_out(&self, cookie: &str) -> Result<(), Refusal>;
 }
 
-/// A request that has loaded its session, and ends with one of these calls.
+/// A request that has loaded its session. It ends with `save` or `log_in`.
 pub(crate) trait Request: Send {
-    /// The value that was loaded.
+    /// Returns the value that was loaded.
     fn value(&self) -> Option<String>;
     /// Changes the value.
     fn save(self: Box<Self>, value: &str) -> Result<(), Refusal>;
-    /// Renews the session with another value, and returns its new cookie. So long does the handler take between the two
-    /// halves.
+    /// Renews the session with another value and returns its new cookie. `handler` is the time between the two calls.
     fn log_in(self: Box<Self>, value: &str, handler: Duration) -> Result<String, Refusal>;
 }
 
-/// Why the store did not do what a framework asked.
+/// Why a call of the framework failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// There is no such session.
+    /// The session does not exist.
     Gone,
     Failed(Failure),
 }
@@ -69,7 +68,7 @@ impl Refusal {
         if matches!(error, Error::NotFound) { Self::Gone } else { Self::Failed(Failure::of(error)) }
     }
 
-    /// Of a login, whose first half may have taken effect whatever became of the second.
+    /// Converts the error of a login. Its first call may have taken effect, even if the second one failed.
     pub(crate) fn of_a_login(self) -> Self {
         match self {
             Self::Failed(failure) => Self::Failed(Failure { effect: Effect::Unknown, ..failure }),
@@ -77,23 +76,23 @@ impl Refusal {
         }
     }
 
-    /// For what is no error of the store.
+    /// An error that does not come from the store.
     fn unexpected(error: impl ToString) -> Self {
         let kind = format!("unexpected: {}", error.to_string());
         Self::Failed(Failure { kind, effect: Effect::Unknown })
     }
 }
 
-/// The name of the visitor's value in the session's data.
+/// The name of the visitor's value in the session data.
 const FIELD: &str = "visit";
 
 /// How long a session lives after a save.
 const LIFE: TimeDelta = TimeDelta::days(WEEK as i64);
 
-/// The visitor's value in what the table holds.
+/// Returns the visitor's value from the stored session data.
 pub(crate) fn value_of(text: &str) -> Option<String> {
     let mut fields: HashMap<String, String> = serde_json::from_str(text).ok()?;
     let value = fields.remove(FIELD)?;
-    // actix-session has JSON in its JSON.
+    // actix-session stores each value as JSON inside its JSON.
     Some(serde_json::from_str(&value).unwrap_or(value))
 }

@@ -1,4 +1,4 @@
-//! tower-sessions.
+//! The load through tower-sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(super) struct Tower<S> {
 }
 
 impl<S: WebStore> Tower<S> {
-    /// Waits for a call. tower-sessions keeps only the text of its error.
+    /// Waits for a call. tower-sessions keeps only the text of an error, so this takes the error from `on_error`.
     fn wait<T>(&self, call: impl AsyncFnOnce(TowerSessionStore<S>) -> StoreResult<T>) -> Result<T, Refusal> {
         let told = Arc::new(Mutex::new(None));
         let listener = told.clone();
@@ -40,7 +40,7 @@ impl<S: WebStore> Tower<S> {
     }
 }
 
-/// What the layer has between two calls: the record has an id of its own, by which the store knows what was loaded.
+/// The layer's state between two calls. The record has its own id, by which the store knows what was loaded.
 struct Loaded<'a, S> {
     site: &'a Tower<S>,
     record: Record,
@@ -50,7 +50,7 @@ fn id(cookie: &str) -> Result<Id, Refusal> {
     cookie.parse().map_err(Refusal::unexpected)
 }
 
-/// A handler changes the value, and the layer the expiry.
+/// Changes the value, as a handler does, and the expiry, as the layer does.
 fn change(record: &mut Record, value: &str) {
     record.data.insert(FIELD.to_owned(), Value::String(value.to_owned()));
     record.expiry_date = OffsetDateTime::now_utc() + time::Duration::days(LIFE.num_days());
@@ -78,7 +78,7 @@ impl<S: WebStore + Sync> Site for Tower<S> {
         Ok(Box::new(Loaded { site: self, record }))
     }
 
-    /// As `Session::flush`.
+    /// Does what `Session::flush` does.
     fn log_out(&self, cookie: &str) -> Result<(), Refusal> {
         let id = id(cookie)?;
         self.wait(async |store| store.delete(&id).await)
@@ -95,7 +95,7 @@ impl<S: WebStore + Sync> Request for Loaded<'_, S> {
         self.site.wait(async |store| store.save(&self.record).await)
     }
 
-    /// As `Session::cycle_id`, and the layer after the handler.
+    /// Does what `Session::cycle_id` does, and what the layer does after the handler.
     fn log_in(mut self: Box<Self>, value: &str, handler: Duration) -> Result<String, Refusal> {
         self.site.wait(async |store| store.delete(&self.record.id).await)?;
         sleep(handler);

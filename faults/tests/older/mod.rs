@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// The last version whose table had neither labels nor the time of the last use. Its clients take the same orders and write
-/// the same record as ours.
+/// The last version whose table had neither labels nor the time of the last use. Its clients take the same orders and
+/// write the same record as those of this version.
 const VERSION: &str = "bb585bc";
 
-/// The program of those clients.
+/// The path of these clients' program.
 ///
 /// # Panics
 ///
-/// If it cannot be built, above all without the history: then nobody would know whether older programs go on working.
+/// Panics if the program cannot be built. In particular, the build needs the repository's history. It must not be
+/// skipped, because only these tests show that older programs still work.
 pub(crate) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(VERSION);
@@ -27,7 +28,7 @@ pub(crate) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let unpacked = Command::new("tar").arg("-x").current_dir(&directory).stdin(tree).status();
     assert!(
         archive.wait().is_ok_and(|status| status.success()) && unpacked.is_ok_and(|status| status.success()),
-        "{VERSION} is not in the history of this repository: fetch all of it, `git fetch --unshallow`"
+        "{VERSION} is not in the history of this repository: run `git fetch --unshallow`"
     );
     let target = directory.join("target");
     let built = Command::new(env!("CARGO"))

@@ -1,14 +1,14 @@
-//! What the fault tests share.
+//! Shared code of the fault tests.
 
 use diesel_session_faults::{Clients, Report, Store};
 
-/// This crate's program, whose clients run in processes of their own.
+/// This crate's program, which runs the clients.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_diesel-session-faults");
 
-/// Bytes of a value besides its number.
+/// The size of a value in bytes, without its number.
 pub(crate) const VALUE_SIZE: usize = 100;
 
-/// Lets the clients end, and sees that everything acknowledged is there, and nothing else.
+/// Stops the clients and checks that everything acknowledged is there, and nothing else.
 pub(crate) fn holds(clients: Clients, store: &Store) -> Report {
     let report = clients.settle(&*store.open().unwrap()).unwrap();
     println!("{report}");
@@ -16,7 +16,7 @@ pub(crate) fn holds(clients: Clients, store: &Store) -> Report {
     report
 }
 
-/// Makes a test of each law on each store for PostgreSQL.
+/// Generates a test of each law for each store on PostgreSQL.
 macro_rules! on_each_store {
     ($($law:ident)*) => {
         $crate::support::on_each_store! { @store blocking Blocking $($law)* }

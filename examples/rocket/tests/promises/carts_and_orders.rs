@@ -1,18 +1,18 @@
-//! The session's value and the shop's own rows, in one transaction.
+//! Tests of carts and orders: the session's value and the shop's own rows change in one transaction.
 
 use std::sync::Barrier;
 use std::thread;
 
 use crate::support::{Browser, Shop};
 
-/// Nothing was ever left of it.
+/// A product that was never in stock.
 const SOLD_OUT: i32 = 3;
 
-/// One piece is left of it.
+/// A product with one piece in stock.
 const LAST_PIECE: i32 = 2;
 
 #[test]
-fn an_order_keeps_the_orders_and_the_empty_cart() {
+fn an_order_saves_the_orders_and_the_empty_cart() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "laptop");
     browser.add_to_cart(&[1, LAST_PIECE]);
@@ -25,7 +25,7 @@ fn an_order_keeps_the_orders_and_the_empty_cart() {
 }
 
 #[test]
-fn a_failed_order_keeps_neither_the_orders_nor_the_empty_cart() {
+fn a_failed_order_saves_neither_the_orders_nor_the_empty_cart() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "laptop");
     browser.add_to_cart(&[LAST_PIECE, SOLD_OUT]);
@@ -42,7 +42,7 @@ fn a_failed_order_keeps_neither_the_orders_nor_the_empty_cart() {
 }
 
 #[test]
-fn a_visitor_orders_nothing_before_signing_in() {
+fn a_visitor_cannot_order_before_signing_in() {
     let shop = Shop::open();
     let mut browser = Browser::of(&shop, "laptop");
     browser.add_to_cart(&[1]);
@@ -53,7 +53,7 @@ fn a_visitor_orders_nothing_before_signing_in() {
 }
 
 #[test]
-fn of_products_that_are_added_at_once_none_is_lost() {
+fn products_added_concurrently_are_all_kept() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "laptop");
     let together = Barrier::new(4);
@@ -72,7 +72,7 @@ fn of_products_that_are_added_at_once_none_is_lost() {
 }
 
 #[test]
-fn a_full_cart_is_refused_and_stays() {
+fn a_full_cart_refuses_more_products_and_is_kept() {
     let shop = Shop::open();
     let mut browser = Browser::of(&shop, "laptop");
     let mut added = 0;
@@ -86,7 +86,7 @@ fn a_full_cart_is_refused_and_stays() {
     assert_eq!(browser.products("/cart").len(), added);
 }
 
-/// A request that asks for a second connection would wait for the one that it holds, and fail.
+/// A request that needed a second connection would wait for the one that it holds, and fail.
 #[test]
 fn one_connection_serves_every_request() {
     let shop = Shop::open_with("{shop={pool_size=1}}");

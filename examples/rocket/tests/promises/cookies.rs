@@ -1,4 +1,4 @@
-//! What the cookie says to a browser, and what the server makes of any cookie.
+//! Tests of the cookie: its attributes, and how the server handles any value.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -6,7 +6,7 @@ use diesel::sql_query;
 use crate::support::{Browser, Shop};
 
 #[test]
-fn the_cookie_is_for_no_script_and_for_no_other_site() {
+fn scripts_and_other_sites_cannot_use_the_cookie() {
     let shop = Shop::open();
     let mut browser = Browser::of(&shop, "laptop");
     let begun = browser.post("/cart/1", &[]).set_cookie.unwrap();
@@ -16,7 +16,7 @@ fn the_cookie_is_for_no_script_and_for_no_other_site() {
         for expected in ["HttpOnly", "SameSite=Lax", "Path=/"] {
             assert!(attributes.contains(&expected), "{expected}: {cookie}");
         }
-        // The tests and the server are of one build.
+        // The tests and the server have the same build profile.
         assert_eq!(attributes.contains(&"Secure"), !cfg!(debug_assertions), "{cookie}");
     }
 }
@@ -31,7 +31,7 @@ fn a_key_goes_into_the_cookie_only_when_it_is_new() {
 }
 
 #[test]
-fn a_malformed_cookie_is_a_visitor_without_a_session_and_costs_no_query() {
+fn a_malformed_cookie_counts_as_no_session_and_costs_no_query() {
     let shop = Shop::open();
     let unknown = format!("session={}", "0".repeat(40));
     let malformed = [
@@ -51,7 +51,7 @@ fn a_malformed_cookie_is_a_visitor_without_a_session_and_costs_no_query() {
     };
     assert_eq!(status(&unknown), 401);
 
-    // Now each query of a session fails.
+    // From here on, every query on sessions fails.
     sql_query("DROP TABLE session").execute(&mut shop.database()).unwrap();
     assert_eq!(status(&unknown), 500);
     for cookie in &malformed {
@@ -72,7 +72,7 @@ fn a_visitor_with_a_dead_cookie_gets_a_new_session() {
 }
 
 #[test]
-fn a_link_changes_nothing() {
+fn a_get_request_changes_nothing() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "laptop");
     browser.add_to_cart(&[1]);

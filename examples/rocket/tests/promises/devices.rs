@@ -1,4 +1,4 @@
-//! Your devices, and how they end.
+//! Tests of the list of devices and of signing them out.
 
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ fn devices(browser: &mut Browser) -> Vec<Device> {
     browser.get("/devices").json()
 }
 
-/// The handle under which a browser lists itself.
+/// Returns the handle under which a browser lists itself.
 fn own_handle(browser: &mut Browser) -> String {
     devices(browser).into_iter().find(|device| device.this_one).unwrap().handle
 }
@@ -24,7 +24,7 @@ fn own_handle(browser: &mut Browser) -> String {
 fn devices_are_listed_by_their_labels_and_without_keys() {
     let shop = Shop::open();
     let mut laptop = Browser::of_alice(&shop, "laptop");
-    // This one was a visitor before, with a session that went on.
+    // The phone had a visitor's session before, which the sign-in continues.
     let mut phone = Browser::of(&shop, "phone");
     phone.add_to_cart(&[1]);
     phone.sign_in("alice", "wonderland");
@@ -43,7 +43,7 @@ fn devices_are_listed_by_their_labels_and_without_keys() {
 }
 
 #[test]
-fn one_device_ends_another_by_its_handle() {
+fn a_device_can_end_another_one_by_its_handle() {
     let shop = Shop::open();
     let mut laptop = Browser::of_alice(&shop, "laptop");
     let mut phone = Browser::of_alice(&shop, "phone");
@@ -74,7 +74,7 @@ fn ending_all_others_keeps_this_device_and_other_users() {
 }
 
 #[test]
-fn nobody_ends_or_sees_the_device_of_another_user() {
+fn a_user_cannot_see_or_end_devices_of_another_user() {
     let shop = Shop::open();
     let mut alice = Browser::of_alice(&shop, "alice's");
     let mut bob = Browser::of(&shop, "bob's");

@@ -1,4 +1,4 @@
-//! What the shop promises, on a server that runs, over HTTP.
+//! Tests of the shop: they run the server and send requests over HTTP.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,4 @@
-//! What happens to a session when its visitor signs in or out, comes back or stays away.
+//! Tests of what happens to a session when its visitor signs in or out, comes back or stays away.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use crate::support::{Browser, Shop};
 
 #[test]
-fn signing_in_gives_a_visitor_without_a_session_one() {
+fn signing_in_without_a_session_begins_one() {
     let shop = Shop::open();
     let mut browser = Browser::of(&shop, "laptop");
     assert!(!browser.is_signed_in());
@@ -19,7 +19,7 @@ fn signing_in_gives_a_visitor_without_a_session_one() {
 }
 
 #[test]
-fn signing_in_keeps_the_cart_under_a_new_key_and_the_old_key_is_dead() {
+fn signing_in_keeps_the_cart_under_a_new_key_and_ends_the_old_key() {
     let shop = Shop::open();
     let mut browser = Browser::of(&shop, "laptop");
     browser.add_to_cart(&[1, 2]);
@@ -44,9 +44,9 @@ fn signing_in_again_changes_the_key_again() {
     assert_eq!(browser.get("/devices").json::<Vec<serde_json::Value>>().len(), 1);
 }
 
-/// A double click: both requests have the cookie of one visitor.
+/// A double click: both requests have the cookie of the same visitor.
 #[test]
-fn of_two_sign_ins_at_once_both_are_welcome() {
+fn two_concurrent_sign_ins_both_succeed() {
     let shop = Shop::open();
     for _ in 0..10 {
         let mut visitor = Browser::of(&shop, "laptop");
@@ -62,7 +62,7 @@ fn of_two_sign_ins_at_once_both_are_welcome() {
 }
 
 #[test]
-fn another_user_of_the_browser_gets_nothing_of_the_last_ones_session() {
+fn another_user_of_the_browser_gets_nothing_from_the_last_users_session() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "the browser of both");
     browser.add_to_cart(&[1]);
@@ -104,7 +104,7 @@ fn signing_out_is_final_for_a_copy_of_the_cookie_too() {
 }
 
 #[test]
-fn each_request_begins_the_idle_timeout_again() {
+fn each_request_restarts_the_idle_timeout() {
     let shop = Shop::open();
     let mut browser = Browser::of_alice(&shop, "laptop");
     let mut conn = shop.database();
@@ -127,7 +127,7 @@ fn a_user_who_stays_away_is_signed_out() {
     assert!(!browser.is_signed_in());
 }
 
-/// Moves the expiry of each session earlier, as if no request had come for so many minutes.
+/// Makes each session expire earlier, as if no request had come for `minutes` minutes.
 fn stay_away(shop: &Shop, minutes: u32) {
     let earlier = format!("UPDATE session SET expire_date = expire_date - {minutes} * 60000");
     sql_query(earlier).execute(&mut shop.database()).unwrap();

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
-/// The server, with a directory of its own, until it is dropped.
+/// The server, with its own directory. It runs until this is dropped.
 pub(crate) struct Shop {
     process: Running,
     address: String,
     directory: TempDir,
-    /// It reads the log, so that the server never waits for a reader.
+    /// The thread that reads the log, so that the server never waits for a reader.
     log: JoinHandle<String>,
 }
 
@@ -32,12 +32,12 @@ impl Drop for Running {
 }
 
 impl Shop {
-    /// A server as anybody starts it, except that it takes a free port.
+    /// Starts a server with the default settings, except for a free port.
     pub(crate) fn open() -> Self {
         Self::open_with("{}")
     }
 
-    /// A server with these settings of its databases.
+    /// Starts a server with these settings of its databases.
     pub(crate) fn open_with(databases: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Running(
@@ -63,7 +63,7 @@ impl Shop {
         Self { process, address, directory, log }
     }
 
-    /// A connection to the server's database.
+    /// Opens a connection to the server's database.
     pub(crate) fn database(&self) -> SqliteConnection {
         let file = self.directory.path().join("rocket_sessions.db");
         let mut conn = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
@@ -71,14 +71,14 @@ impl Shop {
         conn
     }
 
-    /// Ends the server, and returns what it has logged since it began to listen.
+    /// Stops the server and returns everything that it has logged since it began to listen.
     pub(crate) fn close(self) -> String {
         drop(self.process);
         self.log.join().unwrap()
     }
 }
 
-/// Reads what the server says until it listens, and returns where.
+/// Reads the server's output until it listens, and returns its address.
 fn address(output: &mut BufReader<ChildStdout>) -> String {
     let mut said = String::new();
     while output.read_line(&mut said).unwrap() > 0 {
@@ -89,18 +89,18 @@ fn address(output: &mut BufReader<ChildStdout>) -> String {
     panic!("the server did not start: {said}");
 }
 
-/// A browser, with a cookie or with none yet.
+/// A browser, with or without a cookie.
 #[derive(Clone)]
 pub(crate) struct Browser {
     agent: Agent,
     address: String,
-    /// What it calls itself.
+    /// The value of the `User-Agent` header.
     name: String,
     /// The whole header: `name=value`.
     pub(crate) cookie: Option<String>,
 }
 
-/// What the server answers.
+/// The server's response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -128,7 +128,7 @@ impl Browser {
         }
     }
 
-    /// The browser of Alice, who has signed in.
+    /// Returns a browser in which Alice has signed in.
     pub(crate) fn of_alice(shop: &Shop, name: &str) -> Self {
         let mut browser = Self::of(shop, name);
         assert_eq!(browser.sign_in("alice", "wonderland").status, 200);
@@ -139,7 +139,7 @@ impl Browser {
         self.post("/sign-in", &[("name", name), ("password", password)])
     }
 
-    /// Whether the server knows this browser's user.
+    /// Whether the server considers this browser signed in.
     pub(crate) fn is_signed_in(&mut self) -> bool {
         match self.get("/").status {
             200 => true,
@@ -148,12 +148,12 @@ impl Browser {
         }
     }
 
-    /// The session's key.
+    /// Returns the session's key.
     pub(crate) fn key(&self) -> &str {
         self.cookie.as_ref().unwrap().strip_prefix("session=").unwrap()
     }
 
-    /// The products that the server lists there.
+    /// Returns the products that the server lists at `path`.
     pub(crate) fn products(&mut self, path: &str) -> Vec<i32> {
         self.get(path).json()
     }

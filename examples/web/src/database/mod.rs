@@ -1,4 +1,4 @@
-//! The queries on the application's own tables, on either database.
+//! The queries on the application's own tables, for both databases.
 
 use anyhow::anyhow;
 use diesel::pg::PgConnection;
@@ -12,29 +12,29 @@ pub(crate) mod sessions;
 
 use sessions::WithSessions;
 
-/// A connection to the application's database: its own tables lie beside those of its sessions.
+/// A connection to the application's database, which has its own tables and the session table.
 pub(crate) trait Database: WithSessions {
-    /// Makes the application's tables where they are missing.
+    /// Creates the application's tables if they are missing.
     fn migrate(&mut self) -> anyhow::Result<()>;
 
-    /// Registers a user; `false` where the name is taken.
+    /// Adds a user. Returns `false` if the name is taken.
     fn add_user(&mut self, name: &str, password_hash: &str) -> QueryResult<bool>;
 
     fn user(&mut self, id: i64) -> QueryResult<Option<User>>;
 
     fn user_of_name(&mut self, name: &str) -> QueryResult<Option<User>>;
 
-    /// A user's notes, the newest first.
+    /// Returns a user's notes, newest first.
     fn notes_of(&mut self, user: i64) -> QueryResult<Vec<Note>>;
 
     fn add_note(&mut self, user: i64, body: &str) -> QueryResult<()>;
 
-    /// Deletes a note, if it is this user's.
+    /// Deletes a note if it belongs to this user.
     fn delete_note(&mut self, user: i64, note: i64) -> QueryResult<()>;
 }
 
-/// The queries, written once. Diesel compiles them for each connection by itself; for any connection, a
-/// function would have to name each trait that each of their parts needs.
+/// Generates the queries for a connection type. A generic function would have to name every trait that each part of
+/// each query needs.
 macro_rules! database {
     ($connection:ty, $migrations:literal) => {
         impl Database for $connection {

@@ -1,4 +1,4 @@
-//! The sessions' store, which each database has in its own form.
+//! The session store of each database.
 
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ConnectionManager, R2D2Connection};
@@ -7,22 +7,23 @@ use diesel_session::{AsyncDieselSession, Blocking, Builder, DieselSession, Owner
 
 use crate::settings::Settings;
 
-/// A user can be logged in on so many devices at once. One more login ends the oldest session.
+/// The maximum number of devices on which a user can be logged in. One more login ends the oldest session.
 const MOST_DEVICES: u32 = 20;
 
 pub(crate) type Pool<C> = r2d2::Pool<ConnectionManager<C>>;
 
-/// A connection to a database that holds sessions beside the application's own tables.
+/// A connection to a database that has the session table and the application's own tables.
 pub(crate) trait WithSessions: R2D2Connection + 'static {
     /// The store of the sessions.
     type Sessions: WebStore;
 
-    /// Opens the database: a pool for the application's own queries, and the store of the sessions. Makes the tables of
-    /// the sessions if they are missing.
+    /// Opens the database: a pool for the application's own queries, and the session store. Creates the tables of the
+    /// sessions if they are missing.
     async fn open(url: &str, settings: &Settings) -> anyhow::Result<(Pool<Self>, Self::Sessions)>;
 }
 
-/// The sessions have their own connections, which do not block. The application's queries block, so they keep their pool.
+/// The sessions have their own connections, which do not block. The application's queries block, so they have a
+/// separate pool.
 impl WithSessions for PgConnection {
     type Sessions = AsyncDieselSession;
 
@@ -35,7 +36,7 @@ impl WithSessions for PgConnection {
     }
 }
 
-/// One pool serves both: the store has set up its connections.
+/// One pool serves both. The store has configured its connections.
 impl WithSessions for SqliteConnection {
     type Sessions = Blocking<DieselSession<Self>>;
 

@@ -1,4 +1,4 @@
-//! Your devices: the user's live sessions, and how to end them.
+//! Your devices: the user's live sessions, and how to sign them out.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ struct Page {
 }
 
 struct Device {
-    /// What names the session on this page; it is no key.
+    /// Names the session on this page. A handle is not a key.
     handle: SessionHandle,
-    /// What it was called at its login.
+    /// The name at the login.
     name: String,
     since: String,
-    /// At most a tenth of the idle timeout before the last request, because not every request writes.
+    /// Up to a tenth of the idle timeout before the last request, because not every request writes.
     used: String,
     until: String,
     is_this: bool,
@@ -47,7 +47,7 @@ pub(crate) async fn show<C: Database>(
         handle: session.handle,
         name: session.label.unwrap_or_else(|| "Unknown device".to_owned()),
         since: time(session.created),
-        used: time(session.used),
+        used: ago(session.used),
         until: time(session.expires),
         is_this: session.handle == this,
     });
@@ -55,6 +55,17 @@ pub(crate) async fn show<C: Database>(
     devices.sort_by_key(|device| !device.is_this);
     let page = Page { frame: visitor.frame(&app).await?, devices };
     Ok(html(&page)?.into_response())
+}
+
+/// Says how long ago this was, in the largest unit.
+fn ago(time: DateTime<Utc>) -> String {
+    match (Utc::now() - time).num_minutes() {
+        ..1 => "just now".to_owned(),
+        1 => "1 minute ago".to_owned(),
+        minutes @ 2..60 => format!("{minutes} minutes ago"),
+        60..120 => "1 hour ago".to_owned(),
+        minutes => format!("{} hours ago", minutes / 60),
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,7 +78,7 @@ pub(crate) async fn end<C: Database>(
     visitor: LoggedIn,
     Checked(Chosen { device }): Checked<Chosen>,
 ) -> Result<Redirect, Failure> {
-    // What is no handle names no device.
+    // Text that is not a handle names no device.
     if let Ok(handle) = device.parse::<SessionHandle>() {
         if handle == app.sessions.handle(&visitor.key(&app)?) {
             visitor::log_out(&app, &visitor.session).await?;

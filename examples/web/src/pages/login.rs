@@ -1,4 +1,4 @@
-//! Logging in, and out.
+//! Logging in and out.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ pub(crate) async fn submit<C: Database>(
         visitor::log_in(&app, &session, &user, device::name(&headers)).await?;
         return Ok(Redirect::to("/notes").into_response());
     }
-    // Not which of both.
-    let problem = Some("Name or password is wrong.");
+    // Does not reveal which of the two is wrong.
+    let problem = Some("The name or password is incorrect.");
     let page = Page { csrf: token(&session).await?, name: account.name, problem };
     Ok((StatusCode::UNPROCESSABLE_ENTITY, html(&page)?).into_response())
 }

@@ -1,4 +1,4 @@
-//! The pages, a file each: what they show and what their forms do.
+//! The pages, one file each: their content and their forms.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -12,18 +12,18 @@ pub(crate) mod login;
 pub(crate) mod notes;
 pub(crate) mod register;
 
-/// A template as an answer. What a template shows is escaped.
+/// Renders a template as a response. The template escapes all values.
 pub(crate) fn html(template: &impl Template) -> Result<Html<String>, Failure> {
     Ok(Html(template.render()?))
 }
 
-/// The style sheet, the one thing that browsers may keep.
+/// Returns the style sheet, the only response that browsers may cache.
 pub(crate) async fn style() -> impl IntoResponse {
     let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=3600")];
     (headers, include_str!("../../templates/style.css"))
 }
 
-/// Where there is nothing.
+/// Answers a request for a page that does not exist.
 pub(crate) async fn missing() -> Failure {
-    Failure::Refused(StatusCode::NOT_FOUND, "There is no such page.")
+    Failure::Refused(StatusCode::NOT_FOUND, "We could not find this page.")
 }

@@ -50,9 +50,9 @@ pub(crate) async fn add<C: Database>(
     visitor: LoggedIn,
     Checked(Written { body }): Checked<Written>,
 ) -> Result<Redirect, Failure> {
-    // PostgreSQL holds no NUL in a text.
+    // PostgreSQL's text cannot contain NUL.
     if body.trim().is_empty() || body.chars().count() > LONGEST_NOTE || body.contains('\0') {
-        let problem = "A note has 1 to 2000 characters.";
+        let problem = "Write a note of 1 to 2000 characters.";
         return Err(Failure::Refused(StatusCode::UNPROCESSABLE_ENTITY, problem));
     }
     let user = visitor.user.id;
@@ -62,7 +62,7 @@ pub(crate) async fn add<C: Database>(
 
 #[derive(Deserialize)]
 pub(crate) struct Chosen {
-    /// A number, as forms have them.
+    /// The number of the note, as text from the form.
     note: String,
 }
 

@@ -1,4 +1,4 @@
-//! Registering.
+//! Creating an account.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The name as it is kept and looked for; `None` for what is no name.
+    /// Returns the name in the form in which it is stored and looked up. Returns `None` if the name is not valid.
     pub(crate) fn checked_name(&self) -> Option<String> {
         let name = self.name.trim().to_ascii_lowercase();
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -52,16 +52,16 @@ pub(crate) async fn submit<C: Database>(
     Checked(account): Checked<Account>,
 ) -> Result<Response, Failure> {
     let problem = match account.checked_name() {
-        None => "A name has 1 to 32 letters, digits, dots, dashes or underscores.",
+        None => "Choose a name of 1 to 32 letters, digits, dots, dashes or underscores.",
         Some(_) if account.password.chars().count() < SHORTEST_PASSWORD => {
-            "A password has at least 8 characters."
+            "Choose a password of at least 8 characters."
         }
         Some(name) => {
             let hash = app.passwords.hash(account.password).await?;
             if app.query(move |conn| conn.add_user(&name, &hash)).await? {
                 return Ok(Redirect::to("/login").into_response());
             }
-            "This name is taken."
+            "This name is already taken."
         }
     };
     let page = Page { csrf: token(&session).await?, name: account.name, problem: Some(problem) };

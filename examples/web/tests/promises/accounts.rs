@@ -1,11 +1,11 @@
-//! Whose a name is, and what belongs to it.
+//! Tests of names and of what belongs to a user.
 
 use crate::support::visitor::{PASSWORD, Visitor};
 use crate::support::{Application, Start, laws_on_both_databases};
 
 laws_on_both_databases! {
     a_name_is_registered_once
-    a_user_reaches_only_what_is_theirs
+    a_user_can_reach_only_their_own_notes_and_devices
 }
 
 fn a_name_is_registered_once(start: Start) {
@@ -17,7 +17,7 @@ fn a_name_is_registered_once(start: Start) {
     for name in ["ada", "Ada", " ada "] {
         let refused = other.register(name, "another password");
         assert_eq!(refused.status, 422);
-        assert!(refused.body.contains("This name is taken."));
+        assert!(refused.body.contains("This name is already taken."));
     }
     assert_eq!(other.log_in("ada", "another password").status, 422);
     assert!(other.get("/notes").is_logged_out());
@@ -25,7 +25,7 @@ fn a_name_is_registered_once(start: Start) {
     assert!(other.get("/notes").body.contains("private"));
 }
 
-fn a_user_reaches_only_what_is_theirs(start: Start) {
+fn a_user_can_reach_only_their_own_notes_and_devices(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     let mut eve = Visitor::logged_in(&application, "eve");

@@ -1,10 +1,10 @@
-//! What every answer tells the browser, and what stays on disk.
+//! Tests of the headers of every response, and of the files on disk.
 
 use crate::support::Application;
 use crate::support::visitor::Visitor;
 
 #[test]
-fn a_page_is_kept_nowhere_and_runs_no_script() {
+fn pages_are_not_cached_and_run_no_scripts() {
     let application = Application::on_sqlite(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     for path in ["/login", "/register", "/notes", "/devices", "/nowhere"] {
@@ -17,7 +17,7 @@ fn a_page_is_kept_nowhere_and_runs_no_script() {
 }
 
 #[test]
-fn the_cookie_is_insecure_only_where_that_was_asked_for() {
+fn the_cookie_is_insecure_only_if_the_setting_says_so() {
     for (setting, name, secure) in [("1", "id", false), ("0", "__Host-id", true), ("", "__Host-id", true)] {
         let application = Application::on_sqlite(&[("INSECURE_COOKIES", setting)]);
         let page = Visitor::of(&application).get("/login");
@@ -30,7 +30,7 @@ fn the_cookie_is_insecure_only_where_that_was_asked_for() {
 }
 
 #[test]
-fn everything_lies_in_one_sqlite_file_by_default() {
+fn everything_is_in_one_sqlite_file_by_default() {
     let application = Application::on_sqlite(&[]);
     Visitor::logged_in(&application, "ada");
     assert!(application.files().contains(&"diesel-session-web.db".to_owned()));

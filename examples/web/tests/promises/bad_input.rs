@@ -1,17 +1,17 @@
-//! What no browser sends: no cookie, form or text of it is our failure, and none does anything.
+//! Tests of input that no browser sends: cookies, forms and text. None may cause an internal error or have an effect.
 
 use crate::support::visitor::{COOKIE, PASSWORD, Visitor};
 use crate::support::{Start, laws_on_both_databases};
 
 laws_on_both_databases! {
-    a_cookie_that_names_no_session_begins_an_anonymous_one
-    a_form_without_its_own_sessions_token_is_refused
-    no_input_is_our_failure
+    a_cookie_without_a_session_begins_a_new_anonymous_session
+    a_form_without_the_token_of_its_session_is_refused
+    no_input_causes_an_internal_error
 }
 
-fn a_cookie_that_names_no_session_begins_an_anonymous_one(start: Start) {
+fn a_cookie_without_a_session_begins_a_new_anonymous_session(start: Start) {
     let application = start(&[]);
-    // A session of each form's, that is over.
+    // A session in the form of each store, which has ended.
     let mut visitor = Visitor::logged_in(&application, "ada");
     let dead = visitor.cookie.clone().unwrap();
     visitor.submit("/notes", "/logout", &[]);
@@ -37,13 +37,13 @@ fn a_cookie_that_names_no_session_begins_an_anonymous_one(start: Start) {
         assert_eq!(page.status, 200, "{bad}");
         let fresh = visitor.cookie.clone().unwrap();
         assert!(!bad.contains(&fresh), "{bad}");
-        // It is a session like any other.
+        // The new session is like any other.
         assert_eq!(visitor.get("/login").token(), page.token(), "{bad}");
         assert_eq!(visitor.cookie, Some(fresh));
     }
 }
 
-fn a_form_without_its_own_sessions_token_is_refused(start: Start) {
+fn a_form_without_the_token_of_its_session_is_refused(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     let mut eve = Visitor::logged_in(&application, "eve");
@@ -67,12 +67,12 @@ fn a_form_without_its_own_sessions_token_is_refused(start: Start) {
     }
     assert!(!ada.get("/notes").body.contains("forged"));
 
-    // Nor does the absence of a session pass for a token.
+    // An empty token is not accepted without a session either.
     let mut nobody = Visitor::of(&application);
     assert_eq!(nobody.post("/login", &[account[0], account[1], ("csrf", "")]).status, 403);
 }
 
-fn no_input_is_our_failure(start: Start) {
+fn no_input_causes_an_internal_error(start: Start) {
     let application = start(&[]);
     let long = "x".repeat(10_000);
     let mut visitor = Visitor::of(&application);

@@ -1,4 +1,4 @@
-//! What the application promises to whoever uses it in a browser.
+//! Tests of the application in a browser.
 
 use std::future::Future;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn a_user_registers_logs_in_keeps_a_note_and_logs_out(start: Start) {
         browser.press("add", "/notes").await;
         let page = browser.text().await;
         assert!(page.contains("buy milk"), "{page}");
-        assert!(page.contains("Logged in as ada."), "{page}");
+        assert!(page.contains("Signed in as ada."), "{page}");
         browser.press("log-out", "/login").await;
         browser.open("/notes").await;
         assert_eq!(browser.path().await, "/login");
@@ -34,7 +34,7 @@ fn a_user_registers_logs_in_keeps_a_note_and_logs_out(start: Start) {
 }
 
 #[tokio::test]
-async fn login_changes_the_cookie_and_kills_the_old_one() {
+async fn a_login_changes_the_cookie_and_invalidates_the_old_one() {
     let application = Application::on_sqlite(&[]);
     let browser = Browser::of(&application).await;
     browser.register("ada").await;
@@ -42,17 +42,17 @@ async fn login_changes_the_cookie_and_kills_the_old_one() {
     let mut replayed = Visitor::of(&application);
     replayed.cookie = Some(format!("{COOKIE}={before}"));
     replayed.get("/login");
-    assert_eq!(replayed.cookie, Some(format!("{COOKIE}={before}")), "it is a session before the login");
+    assert_eq!(replayed.cookie, Some(format!("{COOKIE}={before}")), "it is a live session before the login");
 
     browser.log_in("ada").await;
     assert_ne!(browser.cookie().await.value, before);
     assert!(replayed.get("/notes").is_logged_out());
     replayed.get("/login");
-    assert_ne!(replayed.cookie, Some(format!("{COOKIE}={before}")), "nor is it a session after it");
+    assert_ne!(replayed.cookie, Some(format!("{COOKIE}={before}")), "it is dead after the login");
 }
 
 #[tokio::test]
-async fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
+async fn scripts_and_other_sites_cannot_use_the_cookie() {
     let application = Application::on_sqlite(&[]);
     let browser = Browser::of(&application).await;
     browser.register("ada").await;
@@ -65,7 +65,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
 }
 
 #[tokio::test]
-async fn two_browsers_see_each_other_as_devices_and_one_ends_the_other() {
+async fn two_browsers_list_each_other_and_one_signs_the_other_out() {
     let application = Application::on_sqlite(&[]);
     let (phone, laptop) = (Browser::of(&application).await, Browser::of(&application).await);
     phone.register("ada").await;
@@ -86,22 +86,22 @@ async fn two_browsers_see_each_other_as_devices_and_one_ends_the_other() {
 }
 
 #[tokio::test]
-async fn the_idle_timeout_logs_out_whoever_does_nothing() {
+async fn the_idle_timeout_logs_out_an_inactive_user() {
     let application = Application::on_sqlite(&[("IDLE_SECONDS", "8")]);
     let (idle, busy) = (Browser::of(&application).await, Browser::of(&application).await);
     idle.register("ada").await;
     idle.log_in("ada").await;
     busy.log_in("ada").await;
 
-    // The busy one goes on, and sees the idle one go.
+    // The busy browser goes on until it sees the idle one disappear.
     let began = Instant::now();
     loop {
         busy.open("/devices").await;
-        assert_eq!(busy.path().await, "/devices", "the busy one was logged out");
+        assert_eq!(busy.path().await, "/devices", "the busy browser was signed out");
         if !busy.text().await.contains("Another device") {
             break;
         }
-        assert!(began.elapsed() < LATE, "the idle one lives on");
+        assert!(began.elapsed() < LATE, "the idle session lives on");
     }
     idle.open("/notes").await;
     assert_eq!(idle.path().await, "/login");
@@ -126,7 +126,7 @@ async fn the_back_button_after_a_logout_shows_nothing_private() {
     }
 }
 
-/// With `SCREENSHOTS=1` it keeps what it sees, for the README.
+/// With `SCREENSHOTS=1`, this also saves the pictures for the README.
 #[tokio::test]
 async fn no_page_is_wider_than_a_phone() {
     let application = Application::on_sqlite(&[]);

@@ -1,16 +1,16 @@
-//! Your devices, and how they end.
+//! Tests of the list of devices and of signing them out.
 
 use crate::support::visitor::{PASSWORD, Visitor};
 use crate::support::{Application, Start, laws_on_both_databases};
 
 laws_on_both_databases! {
-    log_out_of_one_device_ends_that_one_alone
-    log_out_everywhere_else_keeps_this_device_alone
-    a_login_on_one_device_too_many_ends_the_oldest
-    each_device_is_called_what_its_browser_says_at_the_login
+    signing_out_one_device_ends_only_its_session
+    signing_out_of_all_other_sessions_keeps_only_this_device
+    a_login_beyond_the_device_limit_ends_the_oldest_session
+    each_device_is_named_after_its_browser_at_the_login
 }
 
-/// Three sessions of one user.
+/// Logs one user in on three devices.
 fn devices(application: &Application) -> [Visitor; 3] {
     let mut first = Visitor::logged_in(application, "ada");
     let mut others = [Visitor::of(application), Visitor::of(application)];
@@ -22,7 +22,7 @@ fn devices(application: &Application) -> [Visitor; 3] {
     [first, second, third]
 }
 
-fn log_out_of_one_device_ends_that_one_alone(start: Start) {
+fn signing_out_one_device_ends_only_its_session(start: Start) {
     let application = start(&[]);
     let [mut first, mut second, mut third] = devices(&application);
     let page = second.get("/devices");
@@ -35,7 +35,7 @@ fn log_out_of_one_device_ends_that_one_alone(start: Start) {
     assert_eq!(third.get("/notes").status, 200);
 }
 
-fn log_out_everywhere_else_keeps_this_device_alone(start: Start) {
+fn signing_out_of_all_other_sessions_keeps_only_this_device(start: Start) {
     let application = start(&[]);
     let [mut first, mut second, mut third] = devices(&application);
     let mut eve = Visitor::logged_in(&application, "eve");
@@ -47,7 +47,7 @@ fn log_out_everywhere_else_keeps_this_device_alone(start: Start) {
     assert_eq!(eve.get("/notes").status, 200);
 }
 
-fn a_login_on_one_device_too_many_ends_the_oldest(start: Start) {
+fn a_login_beyond_the_device_limit_ends_the_oldest_session(start: Start) {
     let application = start(&[]);
     let mut first = Visitor::logged_in(&application, "ada");
     let mut later: Vec<_> = (0..20).map(|_| Visitor::of(&application)).collect();
@@ -60,7 +60,7 @@ fn a_login_on_one_device_too_many_ends_the_oldest(start: Start) {
     assert_eq!(later[0].get("/devices").body.matches("Another device").count(), 19);
 }
 
-fn each_device_is_called_what_its_browser_says_at_the_login(start: Start) {
+fn each_device_is_named_after_its_browser_at_the_login(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     let agents = [

@@ -1,11 +1,11 @@
-//! Two logins at once, and a logout in the middle of a login, in browsers.
+//! Tests of two logins at once, and of a logout in the middle of a login, in browsers.
 
 use crate::support::browser::Browser;
 use crate::support::stalled::LockedUsers;
 use crate::support::visitor::{COOKIE, PASSWORD, Visitor};
 use crate::support::{Application, empty_database};
 
-/// That the user is logged in, on this device alone.
+/// Asserts that the user is logged in only on this device.
 async fn assert_only_device(browser: &Browser) {
     browser.open("/devices").await;
     let page = browser.text().await;
@@ -14,7 +14,7 @@ async fn assert_only_device(browser: &Browser) {
 }
 
 #[tokio::test]
-async fn a_login_that_is_clicked_twice_logs_in_once() {
+async fn a_double_click_on_the_login_button_logs_in_once() {
     let url = empty_database();
     let application = Application::on(&url);
     let browser = Browser::of(&application).await;
@@ -29,9 +29,9 @@ async fn a_login_that_is_clicked_twice_logs_in_once() {
     assert_only_device(&browser).await;
 }
 
-/// As if the browser had ignored the answer to the first of two clicks, whose login is done before the second one's.
+/// The browser ignores the answer to the first of two clicks. That login ends before the second one.
 #[tokio::test]
-async fn of_two_logins_of_one_session_the_later_one_lives() {
+async fn of_two_logins_with_one_session_only_the_later_one_lives() {
     let url = empty_database();
     let (slow, quick) = (Application::on(&url), Application::on(&url));
     let browser = Browser::of(&slow).await;
@@ -53,7 +53,7 @@ async fn of_two_logins_of_one_session_the_later_one_lives() {
 }
 
 #[tokio::test]
-async fn a_logout_in_another_browser_ends_a_login_that_is_under_way() {
+async fn a_logout_in_another_browser_ends_a_login_in_progress() {
     let url = empty_database();
     let (slow, quick) = (Application::on(&url), Application::on(&url));
     let (browser, other) = (Browser::of(&slow).await, Browser::of(&quick).await);
@@ -71,7 +71,7 @@ async fn a_logout_in_another_browser_ends_a_login_that_is_under_way() {
     });
     browser.open("/notes").await;
     assert_eq!(browser.path().await, "/login");
-    // Nor is there a session that no browser has.
+    // There is also no session that no browser has.
     other.log_in("ada").await;
     assert_only_device(&other).await;
 }

@@ -1,4 +1,4 @@
-//! What the application promises, on a program that runs: over HTTP, and in a browser.
+//! Tests of the application: they run the program and use it over HTTP and in a browser.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

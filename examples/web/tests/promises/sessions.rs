@@ -1,4 +1,4 @@
-//! From a login to a logout, or to what ends a session else.
+//! Tests of a session from the login to its end.
 
 use std::sync::Barrier;
 use std::thread;
@@ -9,11 +9,11 @@ use crate::support::{LATE, Start, laws_on_both_databases};
 
 laws_on_both_databases! {
     a_user_registers_logs_in_keeps_notes_and_logs_out
-    a_login_changes_the_cookie_and_the_token_and_kills_the_old_ones
-    of_logins_at_once_with_one_cookie_one_lives
-    of_many_views_at_once_none_is_lost
+    a_login_changes_cookie_and_token_and_invalidates_the_old_ones
+    of_concurrent_logins_with_one_cookie_only_one_lives
+    concurrent_views_are_all_counted
     the_idle_timeout_ends_no_session_in_use
-    the_longest_lifetime_ends_a_session_in_use
+    the_maximum_lifetime_also_ends_a_session_in_use
 }
 
 fn a_user_registers_logs_in_keeps_notes_and_logs_out(start: Start) {
@@ -37,10 +37,10 @@ fn a_user_registers_logs_in_keeps_notes_and_logs_out(start: Start) {
     assert!(ada.submit("/notes", "/logout", &[]).is_logged_out());
     assert!(ada.get("/notes").is_logged_out());
     ada.cookie = cookie;
-    assert!(ada.get("/notes").is_logged_out(), "the cookie was replayed");
+    assert!(ada.get("/notes").is_logged_out(), "the old cookie still works");
 }
 
-fn a_login_changes_the_cookie_and_the_token_and_kills_the_old_ones(start: Start) {
+fn a_login_changes_cookie_and_token_and_invalidates_the_old_ones(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     ada.submit("/notes", "/logout", &[]);
@@ -54,7 +54,7 @@ fn a_login_changes_the_cookie_and_the_token_and_kills_the_old_ones(start: Start)
     assert_ne!(planted.get("/login").token(), token);
 }
 
-fn of_logins_at_once_with_one_cookie_one_lives(start: Start) {
+fn of_concurrent_logins_with_one_cookie_only_one_lives(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::of(&application);
     ada.register("ada", PASSWORD);
@@ -67,7 +67,7 @@ fn of_logins_at_once_with_one_cookie_one_lives(start: Start) {
         for twin in &mut twins {
             scope.spawn(|| {
                 together.wait();
-                // A form that arrives after another login is too late: its token is no longer the session's.
+                // A form that arrives after another login is refused, because the session has another token by then.
                 assert!([303, 403].contains(&twin.post("/login", &login).status));
             });
         }
@@ -80,11 +80,11 @@ fn of_logins_at_once_with_one_cookie_one_lives(start: Start) {
         })
         .collect();
     let page = live.pop().expect("one is logged in");
-    assert!(live.is_empty(), "two are logged in");
+    assert!(live.is_empty(), "more than one is logged in");
     assert!(!page.body.contains("Another device"), "{}", page.body);
 }
 
-fn of_many_views_at_once_none_is_lost(start: Start) {
+fn concurrent_views_are_all_counted(start: Start) {
     let application = start(&[]);
     let mut ada = Visitor::logged_in(&application, "ada");
     let views = |ada: &mut Visitor| -> usize {
@@ -116,12 +116,12 @@ fn the_idle_timeout_ends_no_session_in_use(start: Start) {
     }
 }
 
-fn the_longest_lifetime_ends_a_session_in_use(start: Start) {
+fn the_maximum_lifetime_also_ends_a_session_in_use(start: Start) {
     let application = start(&[("MAX_SECONDS", "3")]);
     let mut ada = Visitor::logged_in(&application, "ada");
     let began = Instant::now();
     while ada.get("/notes").status == 200 {
-        assert!(began.elapsed() < LATE, "it lives on");
+        assert!(began.elapsed() < LATE, "the session lives on");
     }
     assert!(ada.get("/notes").is_logged_out());
 }

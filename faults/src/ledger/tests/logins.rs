@@ -1,4 +1,4 @@
-//! The same for logins through a web framework, which are of two calls.
+//! Tests of logins through a web framework, which consist of two calls.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn an_acknowledged_login_has_the_new_session_with_its_value_and_no_old_one() {
     }
 }
 
-/// The visitor logs out in the end, with the only key that the ledger has.
+/// At the end, the ledger logs out with the only key that it has.
 #[test]
 fn a_login_that_failed_leaves_no_two_sessions_and_none_that_a_logout_does_not_end() {
     for (is_old, is_new, parked, half_written) in

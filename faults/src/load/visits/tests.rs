@@ -1,4 +1,4 @@
-//! That the visitors see what a framework's store should not do.
+//! Tests that the visitors detect what a framework's store must not do.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ use crate::load::tests::Kept;
 use crate::report::Report;
 use crate::store::runtime;
 
-/// A framework's store that does one thing wrong.
+/// A framework's store with one defect.
 struct Lying {
     site: Box<dyn Site>,
     lie: Lie,
@@ -86,7 +86,7 @@ impl Request for LyingRequest<'_> {
                 site.begin(value)?;
                 request.log_in(value, handler)
             }
-            // As a store that knows nothing of renewals.
+            // Like a store that does not recognize renewals.
             Lie::RevivesByALateLogin => {
                 site.log_out(&cookie)?;
                 site.begin(value)
@@ -100,7 +100,7 @@ impl Request for LyingRequest<'_> {
     }
 }
 
-/// What the ledger finds after the visits of several threads, one after another.
+/// Returns the ledger's report after the visits of several threads, which run one after another.
 fn report(framework: Framework, lie: Lie) -> Report {
     let target = MemorySession::new();
     let site = Lying { site: framework.site(Blocking::new(target.clone(), 8), runtime().unwrap()), lie };
@@ -137,6 +137,6 @@ fn each_lie_is_found_out() {
         assert!(report(Lie::RevivesByALateLogin).revived > 0);
         assert!(report(Lie::TakesLateSaves).revived > 0);
     }
-    // actix-session may refuse one of the two.
+    // actix-session may refuse one of the two requests.
     assert!(report(Framework::TowerSessions, Lie::RefusesDoubleClicks).lost > 0);
 }

@@ -1,4 +1,4 @@
-//! A Chromium as a phone has it, driven by `chromedriver`.
+//! A Chromium browser that emulates a phone, controlled through `chromedriver`.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,12 +11,12 @@ use serde_json::json;
 use super::visitor::{COOKIE, PASSWORD};
 use super::{Application, LATE};
 
-const MISSING: &str = "Chromium and its driver are needed: `apt install chromium chromium-driver`";
+const MISSING: &str = "Chromium or its driver is missing: `apt install chromium chromium-driver`";
 
-/// Marks the page, so that the next one is known by its lack of the mark.
+/// Marks the current page. The next page is recognized by the missing mark.
 const LAST_PAGE: &str = "document.documentElement.id = 'last-page'";
 
-/// A browser without a past, until it is dropped.
+/// A browser with an empty profile. It runs until this is dropped.
 pub(crate) struct Browser {
     client: Client,
     address: String,
@@ -24,12 +24,12 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// One that visits this application.
+    /// Starts a browser that visits this application.
     pub(crate) async fn of(application: &Application) -> Self {
         let driver = Driver::start();
         let mut arguments = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
         if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-            // Chromium's sandbox refuses root.
+            // Chromium's sandbox does not run as root.
             arguments.push("--no-sandbox");
         }
         let phone = json!({ "deviceMetrics": { "width": 390, "height": 800, "pixelRatio": 1.0 } });
@@ -40,7 +40,7 @@ impl Browser {
             .connect(&driver.address())
             .await
             .expect(MISSING);
-        // The name for which browsers take a secure cookie without TLS.
+        // Browsers accept a secure cookie without TLS only from this name.
         let address = format!("http://localhost:{}", application.port);
         Self { client, address, _driver: driver }
     }
@@ -49,7 +49,7 @@ impl Browser {
         self.client.goto(&format!("{}{path}", self.address)).await.unwrap();
     }
 
-    /// Goes back, as by the browser's button.
+    /// Goes back, like the browser's back button.
     pub(crate) async fn back(&self) {
         self.client.back().await.unwrap();
     }
@@ -59,21 +59,21 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Presses a button, and waits for the page to which it leads, which may be the same again.
+    /// Presses a button and waits for the page to which it leads, which may be the same page again.
     pub(crate) async fn press(&self, button: &str, path: &str) {
         self.press_for_any_page(button).await;
         self.arrive(path).await;
     }
 
-    /// Presses a button, and waits for another page, also for one that reports an error.
+    /// Presses a button and waits for any other page, including an error page.
     pub(crate) async fn press_for_any_page(&self, button: &str) {
         self.script(LAST_PAGE).await;
         self.client.find(Locator::Id(button)).await.unwrap().click().await.unwrap();
         self.next_page().await;
     }
 
-    /// Presses a button twice, as slowly as a double click may be, and waits for the page to which it leads. A script does
-    /// it, because the driver waits for the page of the first press before the second one.
+    /// Presses a button twice, as slowly as a double click may be, and waits for the page to which it leads. A script
+    /// does this, because the driver would wait for the page of the first press before the second press.
     pub(crate) async fn press_twice(&self, button: &str, path: &str) {
         let press = format!("document.getElementById('{button}').click()");
         self.script(&format!("{LAST_PAGE}; {press}; setTimeout(() => {press}, 500)")).await;
@@ -103,24 +103,24 @@ impl Browser {
         self.press("log-in", "/notes").await;
     }
 
-    /// What `log_in` does before the button.
+    /// Does everything that `log_in` does before the button.
     pub(crate) async fn fill_in_login(&self, name: &str) {
         self.open("/login").await;
         self.write("name", name).await;
         self.write("password", PASSWORD).await;
     }
 
-    /// The path of the page that it shows.
+    /// Returns the path of the current page.
     pub(crate) async fn path(&self) -> String {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
-    /// What the page says.
+    /// Returns the text of the page.
     pub(crate) async fn text(&self) -> String {
         self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
     }
 
-    /// The cookie of its session.
+    /// Returns the cookie of the browser's session.
     pub(crate) async fn cookie(&self) -> Cookie {
         let cookie = self.client.get_named_cookie(COOKIE).await.unwrap();
         Cookie {
@@ -131,7 +131,8 @@ impl Browser {
         }
     }
 
-    /// Gives it another browser's session, before it has one of its own: no script replaces a cookie that scripts cannot read.
+    /// Gives the browser another browser's session. This must come before it has its own session, because a script
+    /// cannot replace a cookie that scripts cannot read.
     pub(crate) async fn share_session_of(&self, other: &Self) {
         self.open("/nowhere").await;
         let session = other.cookie().await.value;
@@ -139,18 +140,18 @@ impl Browser {
         assert_eq!(self.cookie().await.value, session);
     }
 
-    /// What a script in the page is answered.
+    /// Runs a script in the page and returns its result.
     pub(crate) async fn script(&self, script: &str) -> serde_json::Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// What it shows, as a PNG.
+    /// Returns a screenshot of the page, as a PNG.
     pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
     }
 }
 
-/// A cookie as a browser keeps it.
+/// A cookie as the browser stores it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Cookie {
     pub(crate) value: String,
@@ -166,9 +167,10 @@ struct Driver {
 }
 
 impl Driver {
-    /// The driver takes a free port of IPv4, then wants the same of IPv6, and ends if another program was faster.
+    /// Starts the driver. It takes a free port on IPv4 and then the same port on IPv6. It ends if another program
+    /// already has that port, so this tries again.
     fn start() -> Self {
-        (0..5).find_map(|_| Self::try_start()).expect("a driver that says its port: see its log above")
+        (0..5).find_map(|_| Self::try_start()).expect("chromedriver did not report a port: see its log above")
     }
 
     fn try_start() -> Option<Self> {
@@ -195,7 +197,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // It ends its browser before itself, whatever became of the test.
+        // The driver ends its browser first, whether the test passed or failed.
         if ureq::get(format!("{}/shutdown", self.address())).call().is_err() {
             let _gone_already = self.process.kill();
         }

@@ -1,4 +1,4 @@
-//! The application, as its users run it, on a database of a test's own.
+//! The application as users run it, on a database for one test.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -18,14 +18,14 @@ pub(crate) mod visitor;
 
 use stalled::Stopped;
 
-/// Far more than anything takes here, and far less than for ever.
+/// A long timeout. Everything in these tests takes much less.
 pub(crate) const LATE: Duration = Duration::from_secs(60);
 
 /// The server that the tests share. It ends with this process.
 static SERVER: LazyLock<Server> =
     LazyLock::new(|| Server::start(&[]).expect("a PostgreSQL server for the tests"));
 
-/// The URL of an empty PostgreSQL database.
+/// Creates an empty PostgreSQL database and returns its URL.
 pub(crate) fn empty_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("web_{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -34,7 +34,7 @@ pub(crate) fn empty_database() -> String {
     SERVER.url(&name)
 }
 
-/// The application, until it is dropped.
+/// The running application. Dropping this stops it.
 pub(crate) struct Application {
     pub(crate) port: u16,
     process: Child,
@@ -42,18 +42,18 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// On SQLite, as without any setting.
+    /// Starts the application on SQLite, which is the default.
     pub(crate) fn on_sqlite(settings: &[(&str, &str)]) -> Self {
         Self::start(settings)
     }
 
-    /// On an empty PostgreSQL database.
+    /// Starts the application on an empty PostgreSQL database.
     pub(crate) fn on_postgres(settings: &[(&str, &str)]) -> Self {
         let url = empty_database();
         Self::start(&[&[("DATABASE_URL", url.as_str())], settings].concat())
     }
 
-    /// On this PostgreSQL database, which other servers can use too.
+    /// Starts the application on this PostgreSQL database, which other servers can use too.
     pub(crate) fn on(url: &str) -> Self {
         Self::start(&[("DATABASE_URL", url)])
     }
@@ -75,21 +75,21 @@ impl Application {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let port = said.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
         let mut application = Self { port: 0, process, directory };
-        application.port = port.unwrap_or_else(|| panic!("it did not start: {}", application.log()));
+        application.port = port.unwrap_or_else(|| panic!("the server did not start: {}", application.log()));
         application
     }
 
-    /// Stops the program where it is, as on a machine that hangs.
+    /// Pauses the program, as on a machine that hangs.
     pub(crate) fn stop(&self) -> Stopped {
         Stopped::process(self.process.id())
     }
 
-    /// What it has logged so far.
+    /// Returns everything that the application has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// The files in its working directory.
+    /// Returns the names of the files in its working directory.
     pub(crate) fn files(&self) -> Vec<String> {
         let files = fs::read_dir(self.directory.path()).unwrap();
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
@@ -107,7 +107,7 @@ impl Drop for Application {
     }
 }
 
-/// Makes a test on each database of each law, which takes a function that starts the application there.
+/// Generates a test of each law on each database. A law takes a function that starts the application on that database.
 macro_rules! laws_on_both_databases {
     ($($law:ident)*) => {
         mod sqlite {

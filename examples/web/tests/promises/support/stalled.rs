@@ -1,4 +1,4 @@
-//! A server that stands still in the middle of a login.
+//! A server that pauses in the middle of a login.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use diesel::sql_types::BigInt;
 
 use super::LATE;
 
-/// The users, locked until this is dropped: a login that has read its session waits here for the user.
+/// A lock on the table of users, held until this is dropped. A login that has read its session waits here for the user.
 pub(crate) struct LockedUsers(PgConnection);
 
 impl LockedUsers {
@@ -20,7 +20,7 @@ impl LockedUsers {
         Self(conn)
     }
 
-    /// Returns as soon as so many logins wait.
+    /// Returns when `logins` logins wait for the lock.
     pub(crate) async fn wait_for(&mut self, logins: i64) {
         let waiting = "(SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted)";
         let began = Instant::now();
@@ -31,7 +31,7 @@ impl LockedUsers {
     }
 }
 
-/// A process that stands still until this is dropped.
+/// A process that is paused until this is dropped.
 pub(crate) struct Stopped(u32);
 
 impl Stopped {

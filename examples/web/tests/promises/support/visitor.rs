@@ -1,27 +1,27 @@
-//! Somebody who sends requests by hand.
+//! A visitor who sends requests without a browser.
 
 use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
 use super::{Application, LATE};
 
-/// The cookie's name, where it is secure.
+/// The name of the cookie if it is secure.
 pub(crate) const COOKIE: &str = "__Host-id";
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// A visitor with a cookie, or none yet. Follows no redirection.
+/// A visitor with or without a cookie. Follows no redirects.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     agent: Agent,
     address: String,
     /// The whole header: `name=value`.
     pub(crate) cookie: Option<String>,
-    /// What its requests say of its browser.
+    /// The value of the `User-Agent` header.
     pub(crate) user_agent: &'static str,
 }
 
-/// What the application answers.
+/// The application's response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -34,12 +34,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Whether it leads to the login.
+    /// Whether the response redirects to the login.
     pub(crate) fn is_logged_out(&self) -> bool {
         self.status == 303 && self.header("location") == "/login"
     }
 
-    /// What stands in the page between `before` and `after`.
+    /// Returns the text of the page between `before` and `after`.
     pub(crate) fn between(&self, before: &str, after: &str) -> Option<&str> {
         let (_, rest) = self.body.split_once(before)?;
         Some(rest.split_once(after)?.0)
@@ -58,7 +58,7 @@ impl Visitor {
         Self { agent: settings.build().into(), address, cookie: None, user_agent: "tests" }
     }
 
-    /// One who has registered and logged in.
+    /// Returns a visitor who has registered and logged in.
     pub(crate) fn logged_in(application: &Application, name: &str) -> Self {
         let mut visitor = Self::of(application);
         assert_eq!(visitor.register(name, PASSWORD).status, 303);
