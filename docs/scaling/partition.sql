@@ -1,16 +1,23 @@
--- Turns a migrated session table into one of 16 hash partitions: psql -v ON_ERROR_STOP=1 -f partition.sql
--- In one transaction. Without ON_ERROR_STOP psql ends with status 0 when nothing was done.
--- As the table's owner, who needs CREATE on its schema, and on its tablespace where that is not the database's own. Nobody
--- else may, since what is in the table, such as a check, would run with that one's rights. Where the owner cannot log in, a
--- member of it, but no superuser, runs SET ROLE first.
--- The table is looked for along the search_path: for a schema of its own, SET search_path first.
+-- Turns a migrated session table into one with 16 hash partitions, in one transaction:
 --
--- Meanwhile nobody reads or writes a session, and whoever waits goes on with the new table, by a prepared statement
--- too. Only a transaction that is stricter than READ COMMITTED and began earlier finds no session until it ends.
+--     psql -v ON_ERROR_STOP=1 -f partition.sql
+--
+-- Without ON_ERROR_STOP psql ends with status 0 even if the script did nothing.
+--
+-- Run it as the table's owner: the script refuses every other role. The owner needs CREATE on the schema, and on the
+-- table's tablespace if that is not the database's own. If the owner cannot log in, a member of that role runs SET ROLE
+-- first. The member must not be a superuser. The table can contain code, such as a check, and that code runs with the rights
+-- of the role that runs this script. After SET ROLE it could switch back to the role that logged in.
+--
+-- The script finds the table along the search_path. If the table has its own schema, SET search_path first.
+--
+-- While the script runs, calls of programs wait. They then go on with the new table, also by a prepared statement. Only a
+-- transaction that is stricter than READ COMMITTED and began earlier finds no session until it ends.
 
 BEGIN;
 
--- Whoever waits for this lock holds up everybody who comes after: rather give up, and be run again.
+-- While this statement waits for its lock, every later query on the table waits behind it. So it gives up soon: run the
+-- script again.
 SET LOCAL lock_timeout = '2s';
 SET LOCAL statement_timeout = 0;
 LOCK TABLE session IN ACCESS EXCLUSIVE MODE;
@@ -29,7 +36,7 @@ DECLARE
   relation regclass;
   depth integer;
 BEGIN
-  -- From here on only PostgreSQL's own functions and operators are found.
+  -- From here on names mean PostgreSQL's own functions and operators only.
   PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   SELECT * INTO STRICT its FROM pg_class WHERE oid = old;
   schema := its.relnamespace::regnamespace;
@@ -42,8 +49,9 @@ BEGIN
   IF current_user <> (SELECT rolname FROM pg_roles WHERE oid = its.relowner) THEN
     RAISE EXCEPTION 'session belongs to %', its.relowner::regrole USING HINT = 'Connect as that role, or as a member of it who is no superuser and has run SET ROLE.';
   END IF;
-  -- Carried over are columns with defaults, checks, storage and comments; indexes and constraints with comments;
-  -- storage parameters, tablespace, comment, owner and grants. Of what else a table can have nothing may get lost.
+  -- The new table gets the columns with their defaults, checks, storage and comments. It gets the indexes and constraints
+  -- with their comments. It gets the storage parameters, tablespace, comment, owner and grants. If the old table has anything
+  -- else, the script stops here, so that nothing gets lost.
   SELECT string_agg(what, ', ') INTO lost FROM (VALUES
     ('a trigger', EXISTS (SELECT FROM pg_trigger WHERE tgrelid = old)),
     ('a rule', EXISTS (SELECT FROM pg_rewrite WHERE ev_class = old)),
@@ -85,7 +93,7 @@ BEGIN
       USING HINT = 'Drop it, run this again, and make it anew on the partitioned table.';
   END IF;
 
-  -- What is made anew once the old table is gone, under the names that it had.
+  -- These statements run after the old table is dropped, because they use its names again.
   SELECT array_agg(line ORDER BY line LIKE 'COMMENT ON %') INTO statements FROM (
     SELECT format('ALTER TABLE %s.session ADD CONSTRAINT %I %s', schema, conname, pg_get_constraintdef(oid)) AS line
     FROM pg_constraint WHERE conrelid = old AND contype IN ('p', 'u', 'x')
@@ -107,7 +115,7 @@ BEGIN
   FROM pg_attribute WHERE attrelid = old AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
 
   options := 'WITH (' || array_to_string(its.reloptions, ', ') || ')';
-  -- Empty for the database's own.
+  -- Empty means the database's own tablespace.
   PERFORM set_config('default_tablespace',
     coalesce((SELECT spcname FROM pg_tablespace WHERE oid = its.reltablespace), ''), true);
 
@@ -124,8 +132,8 @@ BEGIN
     EXECUTE statement;
   END LOOP;
 
-  -- Default privileges may have given others rights on what is new, and the owner those that were revoked. On the
-  -- partitions the owner alone has any: with others', REVOKE on session would not be enough.
+  -- Default privileges may have granted rights on the new tables: to other roles, and to the owner those that were revoked
+  -- on the old table. On the partitions only the owner has rights. Otherwise REVOKE on session would not be enough.
   FOR relation, depth IN SELECT relid, level FROM pg_partition_tree(format('%s.session', schema)::regclass) LOOP
     FOR statement IN
       SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', relation,
@@ -149,5 +157,5 @@ $$;
 
 COMMIT;
 
--- Of a partitioned table as a whole autovacuum gathers no statistics.
+-- Autovacuum gathers no statistics of a partitioned table as a whole.
 ANALYZE session;
