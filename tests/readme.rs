@@ -1,4 +1,5 @@
-//! The README's code, compiled and run as documentation tests of this package, which has what that code needs.
+//! Compiles and runs the README's code as documentation tests of this package. The package has the dependencies that
+//! the code needs.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

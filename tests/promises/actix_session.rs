@@ -1,4 +1,4 @@
-//! The store behind actix-session: what that crate's own acceptance tests ask, and what they do not.
+//! The store behind actix-session: the cases of that crate's own acceptance tests, and others.
 
 use std::collections::HashMap;
 
@@ -33,12 +33,12 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> ActixSessionStore
     ActixSessionStore::new(Blocking::from(store.clone()))
 }
 
-/// A state as the middleware has it: JSON texts by name.
+/// Makes a state as the middleware holds it: JSON texts by field name.
 fn state(entries: &[(&str, &str)]) -> HashMap<String, String> {
     entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
-/// What the application has put there, without what the adapter adds.
+/// Returns the application's own fields, without those that the adapter adds.
 fn kept(state: Option<HashMap<String, String>>) -> HashMap<String, String> {
     let mut state = state.unwrap();
     for field in
@@ -53,7 +53,7 @@ fn cookie_key(text: &str) -> CookieKey {
     text.to_owned().try_into().unwrap()
 }
 
-/// Another of the same text: the crate's own cannot be cloned.
+/// Copies the key, because actix-session's own type cannot be cloned.
 fn again(key: &CookieKey) -> CookieKey {
     cookie_key(key.as_ref())
 }
@@ -112,7 +112,7 @@ async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
         let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
         store.delete(&key).await.unwrap();
         store.delete(&key).await.unwrap();
-        // A request that had loaded it before the logout ends only now.
+        // A request that loaded the session before the logout ends only now.
         let late = store.update(again(&key), state(&[("user", "1"), ("seen", "1")]), &HOUR).await;
         match vanished {
             OnMissing::Discard => assert_eq!(late.unwrap(), key),
@@ -132,7 +132,8 @@ async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-/// What the middleware does for `Session::renew`, in its task; `between` is what others do meanwhile.
+/// Renews a session as the middleware does for `Session::renew`, in its own task. `between` is what other requests do
+/// between the two steps.
 async fn renewed<S: WebStore>(
     store: ActixSessionStore<S>,
     key: CookieKey,
@@ -147,7 +148,7 @@ async fn renewed<S: WebStore>(
     LocalSet::new().run_until(async { spawn_local(renewal).await.unwrap() }).await
 }
 
-/// Whichever of both deletes first.
+/// No session is left, whether the renewal or the logout deletes first.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -195,7 +196,7 @@ async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
     assert_eq!(store.load(&key).await.unwrap().unwrap()["user"], "1");
 }
 
-/// `Session::renew` deletes, and saves what it had.
+/// `Session::renew` deletes the session, and saves its state again.
 async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
     let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
     let host = H::limited(limits).await;
@@ -252,7 +253,7 @@ async fn keys_are_this_crates_and_no_two_are_alike<H: Host>() {
     assert_eq!(one.as_ref().len(), SessionKey::LENGTH);
 }
 
-/// What is malformed costs no query: seen from the server.
+/// The server's log shows this.
 #[test]
 fn a_malformed_key_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
@@ -288,7 +289,7 @@ async fn log_out(session: Session) -> String {
     "bye".to_owned()
 }
 
-/// A browser's visit: the status, what it says, and the cookie afterwards.
+/// Visits a path as a browser does. Returns the status and the body, and updates the cookie.
 async fn visit<B: actix_web::body::MessageBody>(
     app: &impl Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
     path: &str,
@@ -339,7 +340,7 @@ fn a_visit_from_the_first_page_to_the_logout() {
     });
 }
 
-/// What went wrong inside is no client's business.
+/// The client sees no detail of the failure.
 #[test]
 fn a_database_that_fails_is_an_error_that_shows_nothing() {
     let file = File::new();
@@ -366,7 +367,8 @@ fn a_database_that_fails_is_an_error_that_shows_nothing() {
     });
 }
 
-/// A request that outlives a logout is an internal error, and sends no cookie; or nothing happens.
+/// A request that outlives a logout ends with an internal error and sends no cookie. With `OnMissing::Discard` it
+/// succeeds and changes nothing.
 #[test]
 fn a_request_that_outlives_the_logout_revives_nothing() {
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -376,7 +378,7 @@ fn a_request_that_outlives_the_logout_revives_nothing() {
         let leaving = sessions.clone();
         actix_web::rt::System::new().block_on(async {
             let middleware = SessionMiddleware::builder(store, Key::from(&[7; 64])).build();
-            // While it is under way, the visitor logs out everywhere.
+            // The visitor logs out everywhere while the request is under way.
             let slow = move |session: Session| {
                 leaving.clear_owner("alice", None).unwrap();
                 count(session)
@@ -402,7 +404,7 @@ fn a_request_that_outlives_the_logout_revives_nothing() {
     }
 }
 
-/// With `TtlExtensionPolicy::OnEveryRequest` a visit that changes nothing prolongs the session.
+/// With `TtlExtensionPolicy::OnEveryRequest`, a visit that changes nothing extends the session.
 #[test]
 fn a_visit_that_changes_nothing_prolongs_the_session() {
     let file = File::new();
@@ -429,7 +431,8 @@ fn a_visit_that_changes_nothing_prolongs_the_session() {
     });
 }
 
-/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+/// Fifty concurrent requests meet a database that is down. Each is answered in time. Requests are served again when the
+/// database is back.
 #[test]
 fn a_database_that_is_down_is_answered_for_in_time() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);

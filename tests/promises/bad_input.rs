@@ -1,4 +1,5 @@
-//! Settings and tables that cannot work say so. (Keys are in `keys`, values and periods among the laws.)
+//! Settings and tables that cannot work cause an error that says why. (`keys` tests keys. The laws test values and
+//! periods.)
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
@@ -35,7 +36,7 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(lifetime, Err(Error::PeriodOutOfRange { .. })));
 }
 
-/// It means: hardly ever.
+/// With a long interval, `touch` hardly ever writes.
 #[test]
 fn any_long_touch_interval_is_one() {
     let database = Database::new();
@@ -105,7 +106,7 @@ fn a_file_that_cannot_be_opened_is_a_typed_error() {
 
 #[test]
 fn every_parameter_of_the_originals_connect_reaches_the_server() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
     admin.run("CREATE ROLE \"o'brien \\\" LOGIN");
@@ -128,7 +129,7 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
     assert_eq!(conn.text("SELECT current_setting('search_path')"), "\"a b\",public");
     assert_eq!(conn.text("SELECT current_setting('statement_timeout')"), "5s");
 
-    // Nobody listens there.
+    // No server listens there.
     let unreachable = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
         .connect_with(&ConnectOptions::new().hostaddr("127.0.0.1").port("1"));

@@ -1,4 +1,4 @@
-//! A key that is taken already: another is drawn, and nothing is written over.
+//! If a new key is taken already, the store draws another and overwrites nothing.
 
 use diesel_session::{AsyncNow as _, Now as _, SessionKey, Sessions as _};
 

@@ -1,4 +1,5 @@
-//! What is in the way of a migration, or not what it should be, is told and left as it is.
+//! A migration finds something in its way, or something that is not as it should be. It reports this and changes
+//! nothing.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -14,7 +15,7 @@ fn other_schemas_are_left_alone() {
     let mut conn = database.conn();
     conn.run(ORIGINAL);
     let before = fingerprint(&mut conn);
-    // New tables would go to `tenant`, and queries would then no longer find the one in `public`.
+    // New tables would go to `tenant`, and queries would then no longer find the table in `public`.
     conn.run("CREATE SCHEMA tenant; SET search_path = tenant, public");
     for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
         let error = migration_error(migrations::migrate(&mut conn, storage));
@@ -35,7 +36,8 @@ fn other_schemas_are_left_alone() {
     migrations::adopt(&mut conn).unwrap();
     conn.run("CREATE SCHEMA tenant2; SET search_path = tenant2, public");
 
-    // The record is that of the table beside it, not of one that another schema puts in front.
+    // The record in `public` belongs to the table in `public`, not to the table of a schema that comes first in the
+    // path.
     conn.run("CREATE TABLE tenant2.session (id integer)");
     let mut conn = database.conn();
     conn.run("SET search_path = tenant2, public");
@@ -147,7 +149,7 @@ fn a_table_that_is_not_ours_is_refused_and_left_as_it_is() {
 fn a_migration_that_fails_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
-    // A relation that is in the way of an index of ours.
+    // This relation has the name of one of our indexes.
     conn.run("CREATE TABLE session_owner_idx (id integer)");
     let before = fingerprint(&mut conn);
     let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));

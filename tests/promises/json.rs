@@ -1,4 +1,4 @@
-//! Typed values.
+//! Typed values as JSON.
 
 use std::collections::HashMap;
 
@@ -72,7 +72,7 @@ fn an_update_of_a_value_of_another_type_or_to_no_json_changes_nothing() {
     assert_eq!(sessions.get(&key).unwrap().0, "[8]");
 }
 
-/// It is read from any list, and cannot be written.
+/// A type that can be read from any list, and cannot be written.
 #[derive(Deserialize)]
 #[serde(from = "Vec<u32>")]
 struct NoJson;

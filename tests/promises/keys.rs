@@ -1,4 +1,4 @@
-//! What a client sends names a session or nothing.
+//! The text that a client sends names one session or none.
 
 use diesel_session::{Error, KeyStorage, Now, SessionKey};
 
@@ -42,8 +42,8 @@ fn keys_are_told_apart_by_case() {
     assert!(matches!(store.get(&upper), Err(Error::NotFound)));
 }
 
-/// Fault 9 of the original, where `"KEY   "` found `KEY`: the column ignores trailing blanks, so keys with
-/// blanks never get as far, and a key that fills the column finds no shorter one.
+/// In the original (fault 9), `"KEY   "` found `KEY`, because the column ignores trailing blanks. Here keys with blanks
+/// never reach the database, and a key that fills the column finds no shorter one.
 #[test]
 fn a_key_with_trailing_blanks_finds_nothing() {
     let database = Database::new();
@@ -69,7 +69,7 @@ fn what_the_table_shows_opens_no_session() {
         assert!(stored.starts_with('$'));
         assert!(!stored.contains(key.as_str()));
         assert!(matches!(stored.parse::<SessionKey>(), Err(Error::NotFound)));
-        // Nor does anything that a thief could make of it.
+        // Neither does a key that a thief could make of it.
         assert!(matches!(stored[1..].parse::<SessionKey>(), Err(Error::NotFound)));
     }
     let database = Database::new();

@@ -1,5 +1,5 @@
-//! The table at startup: many processes at once, and beside a host's own migrations (fault 14 of the original,
-//! whose DDL could not be run twice).
+//! The table at startup: many processes migrate it at once, and it lives beside a host's own migrations. (In the
+//! original, fault 14, the DDL could not be run twice.)
 
 use std::process::{Command, Stdio};
 
@@ -20,7 +20,7 @@ pub(crate) fn migration_error<T: std::fmt::Debug>(result: Result<T, Error>) -> M
     }
 }
 
-/// Every column, index, comment and row of this schema: what a refused migration must leave as it was.
+/// Returns every column, index, comment and row of this schema. A refused migration must leave them as they were.
 pub(crate) fn fingerprint(conn: &mut PgConnection) -> String {
     conn.text(
         "SELECT concat( \
@@ -59,7 +59,7 @@ fn migrating_works_inside_the_callers_transaction() {
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), SQLITE_VERSIONS);
 }
 
-/// Starts sixteen processes at once, and counts what they say: one of them runs all `versions`.
+/// Starts sixteen processes at once, and counts their answers. One of them runs all `versions`.
 fn sixteen_at_once(url: &str, versions: usize) {
     let all = format!("{versions} migration(s) run\n");
     let processes: Vec<_> = (0..16)
@@ -243,7 +243,7 @@ fn the_check_names_what_is_missing_and_changes_nothing() {
 
 #[test]
 fn a_role_without_ddl_rights_needs_the_documented_grants_only() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let database = Database::on(&server.url("postgres"));
     let mut conn = database.conn();

@@ -1,5 +1,5 @@
-//! Sessions of one owner while others log in, rotate and log out, on committed databases and parallel
-//! connections. (What the operations do by themselves is among the conformance laws.)
+//! Sessions of one owner while others log in, rotate and log out. The tests commit, and use parallel connections. (The
+//! conformance laws test each operation by itself.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use diesel_session::{
 
 use crate::support::{Database, File, Postgres, Sql, Store, at_once};
 
-/// Sixteen writers wait for each other.
+/// The timeouts are long because sixteen writers wait for each other.
 fn sixteen<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
     let builder = diesel_session::DieselSession::builder().owner_limit(limit).pool_size(16);
     builder.statement_timeout(TimeDelta::minutes(1)).connection_timeout(TimeDelta::minutes(1))
@@ -83,7 +83,7 @@ fn the_limit_holds_in_memory() {
     sixteen_logins_leave_three_sessions(&with(OwnerLimit::EndOldest(3)));
 }
 
-/// The database's default isolation is stricter; the store's own transactions are not the caller's.
+/// The database's default isolation is stricter, but the store uses READ COMMITTED in its own transactions.
 #[test]
 fn the_limit_holds_under_a_stricter_default_isolation() {
     let database = Database::new();
@@ -94,7 +94,7 @@ fn the_limit_holds_under_a_stricter_default_isolation() {
     of_sixteen_logins_three_are_let_in(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
-/// A session that is rotated at the same moment is ended under whatever key it has.
+/// A session that is rotated at the same time ends, whichever key it has by then.
 fn no_rotation_escapes(store: &impl Store) {
     for _ in 0..50 {
         let mut keys: Vec<_> = (0..3).map(|_| store.generate_for("alice", None, None).unwrap()).collect();
@@ -130,7 +130,7 @@ fn no_rotation_escapes_clear_owner_on_sqlite_nor_in_memory() {
     no_rotation_escapes(&MemorySession::new());
 }
 
-/// A session that is rotated while others are ended counts as the one that it is.
+/// A session that is rotated while the limit ends others counts as one session.
 #[test]
 fn no_rotation_escapes_the_limit() {
     let database = Database::new();
@@ -156,7 +156,7 @@ fn no_rotation_escapes_the_limit() {
     }
 }
 
-/// A session whose rotation commits while it is waited for is ended under its new key.
+/// `end` waits for a session whose rotation then commits. The session ends under its new key.
 fn ended_under_its_new_key(builder: Builder<PgConnection>, end: impl Fn(&Postgres) + Sync) {
     let database = Database::new();
     let store = database.store_with(builder.statement_timeout(TimeDelta::minutes(1)));
@@ -186,7 +186,7 @@ fn another_login_ends_what_is_being_rotated_under_its_new_key() {
     });
 }
 
-/// A session that becomes another owner's while it is waited for is not ended.
+/// The limit waits for a session that then becomes another owner's. It does not end that session.
 #[test]
 fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
     let database = Database::new();
@@ -207,7 +207,7 @@ fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
     assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
 }
 
-/// Whoever may see the rows and not delete them is told, and waits for nothing.
+/// If the rows can be seen but not deleted, the call returns an error and does not wait.
 #[test]
 fn a_database_that_keeps_what_is_deleted_is_found_out() {
     let database = Database::new();
@@ -224,7 +224,7 @@ fn a_database_that_keeps_what_is_deleted_is_found_out() {
     }
 }
 
-/// Whatever meets whatever, nobody sees a database error.
+/// No combination of concurrent calls causes a database error.
 #[test]
 fn logins_rotations_and_logouts_meet_without_an_error() {
     let database = Database::new();

@@ -1,4 +1,4 @@
-//! The session table in a schema of the host's choice.
+//! The session table in a schema that the host chooses.
 
 use diesel::prelude::*;
 use diesel_session::{Builder, Error, Now, Sessions};
@@ -82,10 +82,10 @@ fn a_schema_that_cannot_be_is_refused() {
     assert!(matches!(through, Err(Error::Configuration { setting: "schema", .. })), "{through:?}");
 }
 
-/// A role that may not create schemas can still use one, and is told where it is missing.
+/// A role that may not create schemas can still use an existing one. It gets an error if the schema is missing.
 #[test]
 fn a_role_without_the_right_to_create_schemas_can_use_one() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let database = Database::on(&server.url("postgres"));
     database.conn().run("CREATE ROLE app LOGIN; CREATE SCHEMA shop AUTHORIZATION app");
@@ -97,7 +97,7 @@ fn a_role_without_the_right_to_create_schemas_can_use_one() {
     assert!(matches!(elsewhere.migrate(), Err(Error::Migration(_))));
 }
 
-/// On the host's own connections the table is found as the host's own are.
+/// On the host's own connections, the session table is found in the same way as the host's own tables.
 #[test]
 fn a_callers_connection_finds_the_table_by_its_own_search_path() {
     let database = Database::new();

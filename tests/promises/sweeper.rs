@@ -1,4 +1,4 @@
-//! The sweeper: it deletes, stops, and outlives its database's outages.
+//! The sweeper deletes, stops, and survives outages of its database.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -18,10 +18,10 @@ fn sweeper<S: Sessions + Clone + Send + 'static>(store: &S) -> SweeperBuilder {
     Sweeper::builder(store.clone()).interval(SHORT).jitter(TimeDelta::zero())
 }
 
-/// A sweeper that reports its errors here.
+/// Returns a sweeper, and the channel to which it reports its errors.
 fn reporting<S: Sessions + Clone + Send + 'static>(store: &S) -> (SweeperBuilder, Receiver<String>) {
     let (report, reports) = channel();
-    // Nobody listens any more at the end of the test.
+    // At the end of the test, the receiver is gone.
     let builder = sweeper(store).on_error(move |error| drop(report.send(error.to_string())));
     (builder, reports)
 }
@@ -32,7 +32,7 @@ fn expire(store: &impl Store, sessions: usize) {
     }
 }
 
-/// Waits until the store holds no expired session, and no longer than a minute.
+/// Waits until the store holds no expired session. Gives up after a minute.
 fn is_swept(store: &impl Store) {
     let started = Instant::now();
     while store.count().unwrap().expired > 0 {
@@ -77,7 +77,7 @@ fn it_sweeps_again_and_again() {
     sweeps_again_and_again(&MemorySession::new());
 }
 
-/// Batch after batch until none is left, and then not before the interval is over.
+/// It deletes batch after batch until no expired session is left. Then it waits until the interval is over.
 #[test]
 fn it_sweeps_until_none_is_left_and_then_waits() {
     let store = MemorySession::new();
@@ -107,7 +107,7 @@ fn several_sweep_one_table_and_leave_what_is_live() {
     assert_eq!(store.get(&live).unwrap().0, "live");
 }
 
-/// Waits for the end of a sweeper's thread, with which all is dropped that it holds.
+/// Waits for the end of a sweeper's thread, which then drops everything that it holds.
 fn is_over(reports: &Receiver<String>) {
     loop {
         match reports.recv_timeout(LATE) {
@@ -125,12 +125,12 @@ fn dropped_it_stops_however_long_it_would_wait() {
     let (builder, reports) = reporting(&store);
     drop(builder.interval(day).jitter(day).start().unwrap());
     is_over(&reports);
-    // Stopped, and not merely told so.
+    // The sweeper has stopped, and has not only been asked to.
     expire(&store, 1);
     assert_eq!(store.count().unwrap().expired, 1);
 }
 
-/// A batch that waits for a lock holds nobody up who drops the sweeper.
+/// A batch that waits for a lock does not delay a caller who drops the sweeper.
 #[test]
 fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
     let database = Database::new();
@@ -143,10 +143,10 @@ fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
     locker.wait_for_a_waiter();
     let started = Instant::now();
     drop(waiting);
-    // It is a second; a loaded machine may take a while to notice.
+    // The wait is a second. A loaded machine may take a while to notice.
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(locker.number(WAITERS), 1, "the batch waits, and the caller does not");
-    // And it ends by itself.
+    // The batch then ends by itself.
     locker.run("ROLLBACK");
     is_over(&reports);
 }
@@ -166,7 +166,7 @@ fn it_outlives_an_outage_and_reports_it() {
     let told = reports.recv_timeout(LATE).unwrap();
     assert!(told.contains("connection"), "{told}");
     server.start_again().unwrap();
-    // By a store that has the patience to wait for the server.
+    // This store waits longer for the server.
     let patient = Postgres::builder()
         .connection_timeout(TimeDelta::minutes(1))
         .connect(&server.url("postgres"))

@@ -1,4 +1,4 @@
-//! What the table itself refuses, whoever writes to it: faults 10 and 11 of the original.
+//! The table itself refuses these rows, whichever program writes them (faults 10 and 11 of the original).
 
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -25,13 +25,13 @@ fn keys_and_owners_compare_by_bytes_whatever_the_databases_locale() {
     assert_eq!(conn.text(collations), "C");
     let partitioned = Database::partitioned();
     assert_eq!(partitioned.conn().text(collations), "C");
-    // One that is shared with OCaml services, too.
+    // The same holds for a table that is shared with OCaml services.
     let shared = Database::new();
     let mut conn = shared.conn();
     conn.run(ORIGINAL);
     migrations::migrate(&mut conn, KeyStorage::Plain).unwrap();
     assert_eq!(conn.text(collations), "C");
-    // SQLite's default compares bytes; no column asks for another.
+    // SQLite compares bytes by default, and no column asks for anything else.
     let file = File::new();
     file.store();
     let other = "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%COLLATE%'";

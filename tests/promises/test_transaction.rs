@@ -1,4 +1,4 @@
-//! The transaction-per-test harness.
+//! `test_transaction`, which puts each test into its own transaction.
 
 use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, Now, TimeDelta};
 

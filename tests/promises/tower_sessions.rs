@@ -1,4 +1,4 @@
-//! The store behind tower-sessions and axum: what that layer's own route tests ask, and what they do not.
+//! The store behind tower-sessions and axum: the cases of that layer's own route tests, and others.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> TowerSessionStore
     TowerSessionStore::new(Blocking::from(store.clone()))
 }
 
-/// An application's routes, each a step of a visit.
+/// Makes an application whose routes are the steps of a visit.
 fn routes(store: impl SessionStore + Clone) -> Router {
     Router::new()
         .route("/", get(async |_: Session| "hello"))
@@ -88,7 +88,8 @@ fn routes(store: impl SessionStore + Clone) -> Router {
         .layer(SessionManagerLayer::new(store).with_expiry(Expiry::OnInactivity(Duration::hours(1))))
 }
 
-/// Sets the longer expiry of a visitor who has chosen to be remembered: after the handler, which may be the one that does so.
+/// Sets a longer expiry for a visitor who has chosen to be remembered. It acts after the handler, because that handler
+/// may be the one that stores the choice.
 async fn remembered(
     session: Session,
     request: Request<Body>,
@@ -105,7 +106,7 @@ async fn put(session: Session, value: &str) {
     session.insert("value", value).await.unwrap();
 }
 
-/// A browser, with the one cookie.
+/// A browser with one cookie.
 struct Browser {
     app: Router,
     cookie: Option<String>,
@@ -142,7 +143,7 @@ impl Browser {
     }
 }
 
-/// A record as an application makes one, for an hour.
+/// Makes a record as an application does, for an hour.
 fn record(field: &str, value: &str) -> Record {
     let data = [(field.to_owned(), json!(value))].into();
     Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
@@ -238,7 +239,7 @@ async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
     assert_ne!(browser.id(), stale);
 }
 
-/// `Session::clear` before anything was loaded keeps the client's id: it must not become a session.
+/// `Session::clear` keeps the client's id if nothing was loaded before. That id must not become a session.
 async fn a_stale_cookie_and_clear_is_refused<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -257,7 +258,7 @@ async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
         let store = over(&host).on_missing(vanished);
         let mut record = record("user", "alice");
         store.create(&mut record).await.unwrap();
-        // It has loaded its session, and then another request logs out.
+        // The slow request has loaded its session, and then another request logs out.
         let slow = Session::new(Some(record.id), Arc::new(store.clone()), None);
         assert_eq!(slow.get::<String>("user").await.unwrap().unwrap(), "alice");
         store.delete(&record.id).await.unwrap();
@@ -269,19 +270,19 @@ async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
     }
 }
 
-/// A visitor's session as a request has loaded it.
+/// Returns a visitor's session as a request has loaded it.
 async fn loaded(store: &(impl SessionStore + Clone), id: Id) -> Session {
     let session = Session::new(Some(id), Arc::new(store.clone()), None);
     session.load().await.unwrap();
     session
 }
 
-/// On another connection's task, as a server runs it.
+/// Does `work` in another task, as a server does for another connection.
 async fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     tokio::spawn(work).await.unwrap()
 }
 
-/// Whichever of both deletes first: the logout, or the login that goes on under a new id.
+/// No session is left, whichever request deletes first: the logout, or the login that goes on under a new id.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -343,7 +344,7 @@ async fn a_failure_is_reported_with_its_cause<H: Host>() {
     assert!(reports.try_recv().is_err());
 }
 
-/// Neither one that is taken nor one that a client has sent.
+/// The store uses neither an id that is taken nor one that a client has sent.
 async fn no_record_chooses_its_id<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -459,7 +460,7 @@ async fn a_session_is_whose_its_data_say<H: Host>() {
     assert!(matches!(store.save(&kept).await, Err(StoreError::Encode(_))));
 }
 
-/// As long as a database can hold, either way.
+/// The expiry is the latest that a database can hold, or the earliest.
 async fn a_session_that_never_expires_is_kept<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -503,7 +504,7 @@ async fn expired_records_are_deleted_and_live_ones_stay<H: Host>() {
     assert!(store.load(&live.id).await.unwrap().is_some());
 }
 
-/// One application with a middleware of either version; and each version passes the ids by which the store tells a renewal
+/// One application uses the middleware of both versions. Each version passes the ids by which the store tells a renewal
 /// from a logout.
 async fn both_versions_serve_one_session<H: Host>() {
     use tower_sessions_core_0_14::session::{Id as OlderId, Session as Older};
@@ -562,7 +563,7 @@ async fn an_owner_can_be_a_nested_field_or_a_function<H: Host>() {
     assert_eq!(listed("42"), 1);
     pointer("/axum-login.data/team~1name/~0").create(&mut nested()).await.unwrap();
     assert_eq!(listed("red"), 1);
-    // What is missing is nobody; what holds more is refused.
+    // A missing field means no owner. A field that holds an object or a list is refused.
     pointer("/axum-login.data/nobody/there").create(&mut nested()).await.unwrap();
     pointer("axum-login.data.user_id").create(&mut nested()).await.unwrap();
     for path in ["axum-login.data", "/axum-login.data", "/axum-login.data/auth_hash"] {
@@ -585,7 +586,7 @@ async fn an_owner_can_be_a_nested_field_or_a_function<H: Host>() {
     assert_eq!((listed("function of x"), listed("function of y")), (0, 1));
 }
 
-/// tower-sessions does not save after a server error: the old session has ended, and no new one begins.
+/// After a server error, tower-sessions does not save. The old session has ended, and no new one begins.
 async fn a_cycle_id_before_a_server_error_signs_the_visitor_out<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
@@ -598,7 +599,8 @@ async fn a_cycle_id_before_a_server_error_signs_the_visitor_out<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-/// The recipe of the documentation: the choice is a field of the session, and a middleware sets the expiry in each request.
+/// The recipe of the documentation: the choice is a field of the session, and a middleware sets the expiry in each
+/// request.
 async fn remember_me_outlives_the_layers_expiry<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -611,7 +613,7 @@ async fn remember_me_outlives_the_layers_expiry<H: Host>() {
     }
 }
 
-/// Neither as a cookie has it nor as a number.
+/// Checks that `dump` contains no id, neither in the form of the cookie nor as a number.
 async fn no_id_lies_in(store: TowerSessionStore<impl WebStore>, dump: impl FnOnce() -> String) {
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
@@ -632,7 +634,7 @@ fn no_id_lies_in_the_table() {
     runtime().block_on(no_id_lies_in(blocking(&database.store()), rows));
 }
 
-/// What is malformed costs no query: seen from the server.
+/// The server's log shows this.
 #[test]
 fn a_malformed_cookie_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
@@ -649,7 +651,8 @@ fn a_malformed_cookie_costs_no_query() {
     });
 }
 
-/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+/// Fifty concurrent requests meet a database that is down. Each is answered in time. Requests are served again when the
+/// database is back.
 async fn answers_while_the_database_is_down<S: WebStore>(
     mut server: Server,
     store: S,
@@ -674,8 +677,8 @@ async fn answers_while_the_database_is_down<S: WebStore>(
     assert_eq!(browser.visit("/get").await, "cart");
 }
 
-/// A second for a connection, one for a statement; and twice that where calls wait for their turn. The bound is far
-/// beyond, and far below what fifty would take one after another.
+/// A call may take one second for a connection and one for a statement, and twice that if it waits for its turn. The
+/// bound is far above this. It is far below the time that fifty calls would take one after another.
 #[test]
 fn a_database_that_is_down_is_answered_for_in_time() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);

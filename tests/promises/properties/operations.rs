@@ -1,4 +1,4 @@
-//! Sequences of operations.
+//! Random sequences of operations.
 
 use chrono::TimeDelta;
 use diesel_session::{Error, MemorySession, Now, SessionKey};
@@ -16,7 +16,7 @@ enum Step {
     SetDefaultPeriod(TimeDelta),
 }
 
-/// What a caller sees, but for the key: how long is left to the nearest half hour.
+/// What a caller sees, except for the key. The remaining time is rounded to half hours.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Done,

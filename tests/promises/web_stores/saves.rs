@@ -1,4 +1,4 @@
-//! A save writes what its request has changed, and keeps what others have.
+//! A save writes what its request has changed, and keeps what other requests have changed.
 
 use diesel_session::{Now as _, OwnerLimit, Sessions as _};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ async fn a_removed_field_stays_removed<H: Host, F: Framework<H::Web>>() {
     assert!(host.sessions().sessions_of("42", 10).unwrap().is_empty());
 }
 
-/// Also where an owner's limit makes room.
+/// The same holds if an owner's limit makes room.
 async fn a_save_computes_the_owner_from_the_merged_data<H: Host, F: Framework<H::Web>>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
     for limits in [Limits::default(), limits] {
@@ -95,7 +95,7 @@ async fn a_conflict_is_won_by_the_last_save_or_refused_as_set<H: Host, F: Framew
             assert_eq!(here.field(&cookie, "cart").await, Some(json!(3)));
             assert_eq!(here.field(&cookie, "theme").await, Some(json!("dark")));
         }
-        // Both to the same value is no conflict.
+        // It is no conflict if both change the field to the same value.
         let mut one = here.load(&cookie).await.unwrap();
         F::put(&mut one, "cart", Some(json!(9)));
         here.save(&one).await.unwrap();
@@ -117,13 +117,13 @@ async fn a_second_save_in_one_request_keeps_its_own_changes<H: Host, F: Framewor
     assert_eq!(here.field(&cookie, "theme").await, Some(json!("dark")));
 }
 
-/// It writes the expiry, whatever the order of the fields, and leaves what others have saved meanwhile.
+/// The save writes only the expiry, whatever the order of the fields. It keeps what others have saved since then.
 async fn an_unchanged_record_writes_no_data<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     let fields = [("a", json!(1)), ("b", json!({"x": [1, 2.5, null]})), ("user", json!("alice"))];
     let cookie = here.begin(&fields).await;
-    // As an earlier version wrote it, in another order and with other white space.
+    // The data as an earlier version wrote them, in another order and with other white space.
     let value = host.sessions().get(&here.key(&cookie)).unwrap().0;
     let Value::Object(object) = serde_json::from_str(&value).unwrap() else { panic!("{value}") };
     let reversed: Vec<String> =
@@ -196,7 +196,7 @@ async fn many_saves_at_once_lose_nothing<H: Host, F: Framework<H::Web>>() {
     }
 }
 
-/// What is nested too deeply is refused at the save, not at every load.
+/// The save refuses data that are nested too deeply, so that not every load fails.
 async fn what_was_saved_can_be_loaded<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -249,7 +249,7 @@ async fn the_label_is_what_the_data_say<H: Host, F: Framework<H::Web>>() {
     assert_eq!(label(&renewed), None);
 }
 
-/// Another program may have written what this store would refuse.
+/// Another program may have written an owner that this store would refuse.
 async fn a_merged_owner_is_checked_like_any_other<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -257,7 +257,7 @@ async fn a_merged_owner_is_checked_like_any_other<H: Host, F: Framework<H::Web>>
     let mut loaded = here.load(&cookie).await.unwrap();
     let theirs = here.begin(&[("seen", json!(7))]).await;
     let odd = host.sessions().get(&here.key(&theirs)).unwrap().0;
-    // As the framework writes it, with an owner that marks a parked session.
+    // The data as the framework writes them, with an owner that marks a parked session.
     let odd = if odd.contains("\"7\"") {
         r#"{"seen":"7","user":"\"\\u0001bob\""}"#
     } else {
