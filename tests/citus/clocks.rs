@@ -166,7 +166,7 @@ fn a_row_that_is_live_by_the_coordinators_clock_can_be_written() {
 }
 
 #[test]
-fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
+fn clear_owner_ends_every_session_that_is_live_by_the_coordinators_clock() {
     let table = Distributed::new();
     let store = table.store(Postgres::builder());
     let mut conn = table.conn();
@@ -192,7 +192,7 @@ fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
 }
 
 #[test]
-fn a_limit_counts_what_lives_by_the_coordinators_clock() {
+fn an_owner_limit_counts_the_sessions_that_are_live_by_the_coordinators_clock() {
     let table = Distributed::new();
     let store = table.store(Postgres::builder());
     let mut conn = table.conn();

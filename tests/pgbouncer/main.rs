@@ -81,7 +81,7 @@ fn many_clients_share_few_connections_and_leave_no_setting_and_no_lock() {
 }
 
 #[test]
-fn reads_that_share_connections_do_so_too() {
+fn many_clients_with_shared_reads_share_few_connections_and_leave_no_setting_and_no_lock() {
     under_load("four connections for reads", || AsyncDieselSession::builder().pipelined(4));
 }
 
@@ -134,7 +134,7 @@ fn under_load(reads: &str, builder: impl Fn() -> AsyncBuilder) {
 }
 
 #[test]
-fn one_that_keeps_no_statements_is_refused_all_the_same() {
+fn a_pooler_that_keeps_no_prepared_statements_is_refused() {
     let server = Server::start(&[]).unwrap();
     for size in ["default_pool_size = 1", "default_pool_size = 20"] {
         let bouncer = bouncer(&server, &[TRANSACTION, "max_prepared_statements = 0", size]);
@@ -144,7 +144,7 @@ fn one_that_keeps_no_statements_is_refused_all_the_same() {
 }
 
 #[test]
-fn a_schema_of_the_stores_own_is_refused_in_transaction_mode_only() {
+fn a_schema_setting_is_refused_in_transaction_mode_only() {
     let server = Server::start(&[]).unwrap();
     let connect = |bouncer: &PgBouncer| {
         let builder = AsyncDieselSession::builder().schema("shop");

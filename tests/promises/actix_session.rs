@@ -64,16 +64,16 @@ fn ours(key: &CookieKey) -> SessionKey {
 
 laws_on_every_host! {
     a_state_that_was_saved_is_loaded_and_updated
-    what_is_no_session_is_none_and_becomes_none
+    an_unknown_key_loads_no_session_and_creates_none
     a_deleted_session_is_gone_and_stays_gone
     a_renewal_that_outlives_the_logout_begins_no_session
-    a_state_is_dead_when_its_time_is_over
-    a_prolongation_never_shortens_and_never_makes_a_session
-    the_longest_lifetime_survives_a_renewal
-    all_sessions_of_a_user_can_be_ended_but_one
+    a_session_ends_when_its_time_is_over
+    update_ttl_never_shortens_a_session_and_never_creates_one
+    max_lifetime_also_holds_after_a_renewal
+    all_sessions_of_a_user_except_one_can_be_ended
     a_state_of_another_shape_is_an_error_that_shows_nothing
     keys_are_this_crates_and_no_two_are_alike
-    a_key_that_is_taken_is_drawn_again
+    a_new_key_is_drawn_if_the_first_is_taken
 }
 
 async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
@@ -88,7 +88,7 @@ async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
     assert_eq!(kept(store.load(&key).await.unwrap()), changed);
 }
 
-async fn what_is_no_session_is_none_and_becomes_none<H: Host>() {
+async fn an_unknown_key_loads_no_session_and_creates_none<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -124,7 +124,7 @@ async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
     }
 }
 
-async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
+async fn a_new_key_is_drawn_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let key = over(&host).save(state(&[("cart", "3")]), &HOUR).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     }
 }
 
-async fn a_state_is_dead_when_its_time_is_over<H: Host>() {
+async fn a_session_ends_when_its_time_is_over<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -182,7 +182,7 @@ async fn a_state_is_dead_when_its_time_is_over<H: Host>() {
     assert!(store.load(&key).await.unwrap().is_none());
 }
 
-async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
+async fn update_ttl_never_shortens_a_session_and_never_creates_one<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -197,7 +197,7 @@ async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
 }
 
 /// `Session::renew` deletes the session, and saves its state again.
-async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
+async fn max_lifetime_also_holds_after_a_renewal<H: Host>() {
     let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -215,7 +215,7 @@ async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
     assert!((listed[0].created.timestamp_millis() - (created - 20 * 60_000)).abs() < 20);
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+async fn all_sessions_of_a_user_except_one_can_be_ended<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host).owner_from("user");
@@ -309,7 +309,7 @@ async fn visit<B: actix_web::body::MessageBody>(
 }
 
 #[test]
-fn a_visit_from_the_first_page_to_the_logout() {
+fn a_visit_works_from_the_first_page_to_the_logout() {
     let file = File::new();
     let sessions = file.store();
     let store = blocking(&sessions).owner_from("user");
@@ -434,7 +434,7 @@ fn a_visit_that_changes_nothing_prolongs_the_session() {
 /// Fifty concurrent requests meet a database that is down. Each is answered in time. Requests are served again when the
 /// database is back.
 #[test]
-fn a_database_that_is_down_is_answered_for_in_time() {
+fn requests_are_answered_in_time_while_the_database_is_down() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder()

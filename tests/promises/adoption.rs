@@ -14,7 +14,7 @@ pub(crate) const ORIGINAL: &str = "CREATE TABLE session (session_key char(40), e
      INSERT INTO session VALUES ('AbCdEfGh+/0123456789AbCdEfGh+/0123456789', now() + interval '1 day', 'theirs')";
 
 #[test]
-fn a_table_of_the_original_with_sessions_is_not_touched_without_a_choice() {
+fn the_originals_table_with_sessions_is_left_alone_until_a_key_storage_is_chosen() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -29,7 +29,7 @@ fn a_table_of_the_original_with_sessions_is_not_touched_without_a_choice() {
 }
 
 #[test]
-fn an_empty_table_of_the_original_needs_no_choice() {
+fn the_originals_empty_table_is_migrated_without_a_choice_of_key_storage() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -84,7 +84,7 @@ fn a_shared_table_can_be_adopted_later() {
 }
 
 #[test]
-fn what_the_original_forgot_is_made_good_on_adoption() {
+fn adoption_deletes_invalid_rows_and_repairs_dates() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -142,7 +142,7 @@ fn an_adoption_that_leaves_a_key_plain_is_refused() {
 
 /// The tombstones of renewed sessions have their own keys. These do not show how the table keeps the keys of sessions.
 #[test]
-fn tombstones_are_no_keys_to_migrations() {
+fn migrations_ignore_the_keys_of_tombstones() {
     let (database, file) = (Database::new(), File::new());
     let (postgres, sqlite) = (database.store(), file.store());
     for _ in 0..101 {

@@ -133,7 +133,7 @@ async fn applications_pool(url: &str, size: u32) -> Pool<AsyncPgConnection> {
 }
 
 #[test]
-fn it_serves_over_the_applications_pool_and_over_any_other() {
+fn a_store_works_over_the_applications_pool_and_over_any_other() {
     let database = Database::new();
     runtime().block_on(async {
         let pool = applications_pool(&database.url, 3).await;
@@ -149,7 +149,7 @@ fn it_serves_over_the_applications_pool_and_over_any_other() {
 }
 
 #[test]
-fn the_blocking_store_and_it_share_one_table() {
+fn the_blocking_and_the_asynchronous_store_share_one_table() {
     let database = Database::new();
     let blocking = database.store();
     let key = blocking.generate(Some("x"), None).unwrap();
@@ -163,7 +163,7 @@ fn the_blocking_store_and_it_share_one_table() {
 }
 
 #[test]
-fn its_migrations_are_the_blocking_stores() {
+fn the_asynchronous_store_runs_the_migrations_of_the_blocking_store() {
     let database = Database::new();
     runtime().block_on(async {
         let builder = || AsyncDieselSession::builder().schema("Visitors' own");
@@ -188,7 +188,7 @@ fn its_migrations_are_the_blocking_stores() {
 }
 
 #[test]
-fn what_it_did_in_the_callers_transaction_is_undone_with_it() {
+fn a_rollback_of_the_callers_transaction_undoes_the_stores_changes() {
     let database = Database::new();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
@@ -245,7 +245,7 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
 
 /// A dropped write still runs to its end, and no other call waits for it.
 #[test]
-fn a_write_that_is_dropped_holds_up_nobody() {
+fn a_dropped_write_does_not_hold_up_other_calls() {
     let database = Database::new();
     let mut locker = database.conn();
     runtime().block_on(async {
@@ -291,7 +291,7 @@ async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option
 /// Drops a login after each number of polls. The changes of the caller's transaction are there if and only if it could
 /// be committed.
 #[test]
-fn a_login_that_is_dropped_in_a_callers_transaction_loses_nothing_in_silence() {
+fn a_dropped_login_in_a_callers_transaction_never_loses_changes_silently() {
     let database = Database::new();
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(3).owner_limit(OwnerLimit::EndOldest(2));
@@ -361,7 +361,7 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
 
 /// A write that waits for a lock does not delay reads, even if every connection that is not shared waits.
 #[test]
-fn reads_travel_beside_writes_that_wait() {
+fn reads_go_on_while_writes_wait_for_a_lock() {
     let database = Database::new();
     let mut locker = database.conn();
     runtime().block_on(async {
@@ -390,7 +390,7 @@ fn reads_travel_beside_writes_that_wait() {
 }
 
 #[test]
-fn settings_that_do_not_fit_are_refused() {
+fn invalid_settings_are_refused() {
     let database = Database::new();
     runtime().block_on(async {
         fn refused<P: AsyncPool>(result: Result<AsyncDieselSession<P>, Error>) -> &'static str {

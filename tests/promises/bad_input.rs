@@ -9,7 +9,7 @@ use throwaway_postgres::Server;
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
 
 #[test]
-fn settings_that_do_not_fit_are_refused_by_name() {
+fn invalid_settings_are_refused_by_name() {
     let refused = |result: Result<Sqlite, Error>, expected: &str| match result {
         Err(Error::Configuration { setting, .. }) => assert_eq!(setting, expected),
         other => panic!("{expected}: {other:?}"),
@@ -38,7 +38,7 @@ fn settings_that_do_not_fit_are_refused_by_name() {
 
 /// With a long interval, `touch` hardly ever writes.
 #[test]
-fn any_long_touch_interval_is_one() {
+fn any_long_touch_interval_is_allowed() {
     let database = Database::new();
     let (sqlite, postgres) = (Sqlite::builder(), Postgres::builder());
     let sqlite = sqlite.touch_interval(TimeDelta::MAX).connect(":memory:").unwrap();
@@ -87,7 +87,7 @@ fn a_missing_table_says_to_run_the_migrations() {
 }
 
 #[test]
-fn a_trigger_that_keeps_no_row_is_found_out() {
+fn a_trigger_that_discards_the_new_row_causes_an_error() {
     let database = Database::new();
     let store = database.store();
     database.conn().run(
@@ -142,7 +142,7 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
 }
 
 #[test]
-fn a_statement_timeout_of_the_caller_or_the_role_stays() {
+fn a_statement_timeout_that_the_caller_or_the_role_has_set_is_kept() {
     let server = Server::start(&[]).unwrap();
     let options: ConnectOptions = server.url("postgres").parse().unwrap();
     let timeout = |options: ConnectOptions| {

@@ -56,7 +56,7 @@ fn no_more_calls_run_at_once_than_the_pool_has_connections() {
 
 /// Only one call may run, and that is the update itself.
 #[test]
-fn an_update_that_calls_the_store_does_not_wait_for_its_turn() {
+fn an_update_that_calls_its_store_fails_instead_of_waiting() {
     let sessions = Blocking::new(MemorySession::new(), 1).patience(TimeDelta::seconds(60));
     let runtime = runtime();
     let (inner, handle) = (sessions.clone(), runtime.handle().clone());
@@ -70,7 +70,7 @@ fn an_update_that_calls_the_store_does_not_wait_for_its_turn() {
 
 /// A call that has begun runs to its end, and its connection returns to the pool.
 #[test]
-fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
+fn a_dropped_future_still_finishes_its_call_and_returns_its_connection() {
     let database = Database::new();
     let sessions = Blocking::from(database.store_with(Postgres::builder().pool_size(1)));
     let runtime = runtime();

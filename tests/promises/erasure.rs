@@ -23,7 +23,7 @@ fn no_row_is_left(store: &impl Store) {
 }
 
 #[test]
-fn ending_all_of_an_owner_leaves_no_row() {
+fn clear_owner_leaves_no_row_of_the_owner() {
     no_row_is_left(&Database::new().store());
     no_row_is_left(&Database::partitioned().store());
     no_row_is_left(&File::new().store());
@@ -70,7 +70,7 @@ fn is_undone_with_the_callers_transaction(store: &Postgres, conn: &mut PgConnect
 }
 
 #[test]
-fn batches_on_a_connection_of_the_callers_are_undone_with_its_transaction() {
+fn a_rollback_of_the_callers_transaction_undoes_clear_owner() {
     let database = Database::new();
     let store = database.store();
     let mut conn = database.conn();
@@ -100,7 +100,7 @@ fn says_how_many_it_ended(store: &impl Sessions, conn: &mut PgConnection) {
 }
 
 #[test]
-fn a_call_that_fails_half_way_says_how_many_it_ended() {
+fn a_clear_owner_that_fails_half_way_says_how_many_sessions_it_ended() {
     let database = Database::new();
     let mut conn = database.conn();
     says_how_many_it_ended(&database.store(), &mut conn);
@@ -181,7 +181,7 @@ fn logins_do_not_keep_it_running(store: &impl Store, others: usize, date_one_ahe
 }
 
 #[test]
-fn logins_during_the_call_do_not_keep_it_running() {
+fn concurrent_logins_do_not_keep_clear_owner_running() {
     let database = Database::new();
     let builder = Postgres::builder()
         .statement_timeout(TimeDelta::minutes(1))
@@ -200,7 +200,7 @@ fn logins_during_the_call_do_not_keep_it_running() {
 /// A session is dated ahead of the clock if the clock was set back, or by the host's own INSERT. It ends like any
 /// other.
 #[test]
-fn a_session_from_the_future_ends_as_well() {
+fn a_session_that_is_dated_in_the_future_ends_as_well() {
     let database = Database::new();
     let store = database.store();
     let key = store.generate_for("alice", Some("x"), None).unwrap();
@@ -217,7 +217,7 @@ fn a_session_from_the_future_ends_as_well() {
 
 /// Every call locks rows in the same order, and the owner before any row, so no two calls deadlock.
 #[test]
-fn ends_evictions_and_sweeps_of_the_same_rows_never_deadlock() {
+fn clear_owner_logins_and_sweeps_of_the_same_rows_never_deadlock() {
     let database = Database::new();
     // PostgreSQL then detects a deadlock at once.
     database.conn().run(&format!("ALTER DATABASE {} SET deadlock_timeout = '10ms'", database.name()));

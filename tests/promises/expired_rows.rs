@@ -63,7 +63,7 @@ fn at_most_the_limit_is_deleted_on_sqlite_too() {
 }
 
 #[test]
-fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
+fn a_session_whose_expiry_moves_is_swept_by_its_new_expiry_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let key = store.generate(Some("x"), Some(TimeDelta::days(1))).unwrap();
@@ -77,7 +77,7 @@ fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
 }
 
 #[test]
-fn a_wrong_hour_costs_no_live_session_on_sqlite() {
+fn a_wrong_expire_hour_never_deletes_a_live_session_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let live = store.generate(Some("live"), Some(TimeDelta::days(1))).unwrap();
@@ -89,12 +89,12 @@ fn a_wrong_hour_costs_no_live_session_on_sqlite() {
 }
 
 #[test]
-fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
+fn concurrent_sweepers_delete_each_expired_row_once_and_no_live_one() {
     each_row_once_and_no_live_one(&Database::new());
 }
 
 #[test]
-fn sweepers_side_by_side_delete_each_row_of_a_partition_once_and_no_live_one() {
+fn concurrent_sweepers_delete_each_expired_row_of_a_partition_once_and_no_live_one() {
     each_row_once_and_no_live_one(&Database::partitioned());
 }
 

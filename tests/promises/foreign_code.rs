@@ -95,7 +95,7 @@ const OPERATORS: &str = "
 
 /// The traps work: PostgreSQL calls them if a statement lacks `pg_catalog` and exact types.
 #[test]
-fn a_trap_is_called_where_the_types_fit_better() {
+fn a_trap_is_called_if_its_types_fit_better() {
     let shared = Shared::new(&[]);
     let mut mallory = shared.conn("mallory");
     mallory.run(TRAPS);
@@ -227,7 +227,7 @@ fn every_function_is_called_in_pg_catalog() {
 
 /// Another role has created the table first, with code in it. The table does not count as the application's.
 #[test]
-fn a_table_of_another_role_is_refused_and_its_owner_named() {
+fn a_table_of_another_role_is_refused_and_the_error_names_its_owner() {
     let shared = Shared::new(&[]);
     let mut mallory = shared.conn("mallory");
     mallory.run(ORIGINAL);
@@ -296,7 +296,7 @@ fn a_table_that_another_role_makes_during_the_migration_is_refused() {
 }
 
 #[test]
-fn a_record_of_another_role_is_refused_and_its_owner_named() {
+fn a_migration_record_of_another_role_is_refused_and_the_error_names_its_owner() {
     let shared = Shared::new(&[]);
     shared.conn("mallory").run("CREATE TABLE __diesel_session_migrations (version text, run_on timestamp)");
     for mut conn in [shared.conn("app"), shared.database.conn()] {
@@ -310,7 +310,7 @@ fn a_record_of_another_role_is_refused_and_its_owner_named() {
 
 /// A role that has only grants uses the tables of these owners.
 #[test]
-fn check_accepts_the_owners_that_need_no_trust_and_a_role_that_was_named() {
+fn check_accepts_owners_that_need_no_trust_and_the_role_that_table_owner_names() {
     let shared = Shared::new(&[]);
     let mut admin = shared.database.conn();
     admin.run("CREATE ROLE deployer LOGIN; CREATE SCHEMA shop AUTHORIZATION mallory; GRANT ALL ON SCHEMA shop TO PUBLIC");

@@ -53,7 +53,7 @@ fn other_schemas_are_left_alone() {
 }
 
 #[test]
-fn a_table_that_was_dropped_by_hand_is_told_and_can_be_made_again() {
+fn a_table_that_was_dropped_by_hand_is_reported_and_can_be_created_again() {
     macro_rules! drop_by_hand {
         ($conn:expr, $versions:expr) => {
             let mut conn = $conn;
@@ -93,7 +93,7 @@ fn an_index_of_another_table_is_left_alone() {
 }
 
 #[test]
-fn a_table_of_plain_keys_is_refused_by_a_store_of_hashed_ones() {
+fn a_store_refuses_a_table_with_another_key_storage() {
     let database = Database::new();
     let plain = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
     plain.migrate().unwrap();

@@ -60,7 +60,7 @@ fn a_value_that_json_cannot_hold_is_refused() {
 }
 
 #[test]
-fn an_update_of_a_value_of_another_type_or_to_no_json_changes_nothing() {
+fn an_update_that_cannot_read_or_write_its_json_changes_nothing() {
     let sessions = MemorySession::new();
     let key = sessions.generate(Some("[7]"), None).unwrap();
     let other = json::change(|_: Option<Cart>| -> Result<Cart, Error> { panic!("asked for another type") });

@@ -32,7 +32,7 @@ fn a_malformed_key_is_not_found_before_any_database_is_asked() {
 }
 
 #[test]
-fn keys_are_told_apart_by_case() {
+fn keys_are_case_sensitive() {
     let upper: SessionKey = KEY.to_uppercase().parse().unwrap();
     assert_ne!(upper, KEY.parse().unwrap());
     let database = Database::new();
@@ -63,7 +63,7 @@ fn a_key_with_trailing_blanks_finds_nothing() {
 }
 
 #[test]
-fn what_the_table_shows_opens_no_session() {
+fn the_content_of_the_table_opens_no_session() {
     fn hashed(stored: &str, key: &SessionKey) {
         assert_eq!(stored.len(), SessionKey::LENGTH);
         assert!(stored.starts_with('$'));
@@ -82,7 +82,7 @@ fn what_the_table_shows_opens_no_session() {
 }
 
 #[test]
-fn a_store_looks_for_a_key_in_its_own_form_only() {
+fn a_store_finds_only_keys_of_its_own_key_storage() {
     let file = File::new();
     let hashed = file.store();
     let plain = crate::support::Sqlite::builder().key_storage(KeyStorage::Plain).connect(&file.path).unwrap();

@@ -94,23 +94,23 @@ fn a_touch_interval_can_be_longer_than_a_minute() {
 }
 
 /// Eight concurrent touches of one session cost one write.
-fn of_touches_at_once_one_writes(store: &impl Store) {
+fn only_one_of_several_concurrent_touches_writes(store: &impl Store) {
     let key = store.generate(None, Some(TimeDelta::minutes(10))).unwrap();
     let wrote = at_once(8, |_| store.touch(&key, Expiry::Default).unwrap());
     assert_eq!(wrote.into_iter().filter(|wrote| *wrote).count(), 1);
 }
 
 #[test]
-fn of_touches_at_once_one_writes_on_every_store() {
+fn only_one_of_several_concurrent_touches_writes_on_every_store() {
     let (database, file) = (Database::new(), File::new());
-    of_touches_at_once_one_writes(&database.store());
-    of_touches_at_once_one_writes(&file.store());
-    of_touches_at_once_one_writes(&MemorySession::new());
+    only_one_of_several_concurrent_touches_writes(&database.store());
+    only_one_of_several_concurrent_touches_writes(&file.store());
+    only_one_of_several_concurrent_touches_writes(&MemorySession::new());
 }
 
 /// Checks the dates in the table, not the remaining time.
 #[test]
-fn no_write_outlives_the_limit_by_the_databases_own_account() {
+fn no_session_in_the_table_lives_longer_than_max_lifetime() {
     let file = File::new();
     let database = Database::new();
     let sqlite = file.store_with(Sqlite::builder().max_lifetime(TimeDelta::hours(1)));

@@ -67,10 +67,10 @@ laws! {
     a_generate_that_comes_late_revives_no_session
     a_login_under_a_limit_does_not_count_against_itself
     a_replace_says_that_its_outcome_is_unknown
-    an_update_is_made_again_before_its_commit_and_never_after_it
-    what_can_be_done_twice_says_what_it_did
-    a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written
-    a_replace_on_a_connection_that_broke_in_the_pool_is_made
+    an_update_is_retried_before_its_commit_and_never_after_it
+    repeatable_operations_are_retried_and_report_their_result
+    an_error_after_a_lost_answer_may_have_taken_effect
+    a_replace_works_if_its_connection_broke_in_the_pool
 }
 
 impl<S: Store> Setting<S> {
@@ -220,7 +220,7 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
 }
 
 /// The steps are BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
-fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
+fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     for (request, cut) in (1..=4).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         let key = setting.session();
@@ -246,7 +246,7 @@ fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: 
     }
 }
 
-fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
+fn repeatable_operations_are_retried_and_report_their_result<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let store = &setting.store;
     for cut in CUTS {
@@ -275,7 +275,7 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
 }
 
 /// The first attempt writes, and its answer is lost. A trigger refuses the second attempt.
-fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written<S: Store>(make: Make<S>) {
+fn an_error_after_a_lost_answer_may_have_taken_effect<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let key = setting.session();
     setting.database.conn().run(
@@ -291,7 +291,7 @@ fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written<S: Store>(
 }
 
 /// The store detects a connection that broke while it was idle, before it sends anything on it.
-fn a_replace_on_a_connection_that_broke_in_the_pool_is_made<S: Store>(make: Make<S>) {
+fn a_replace_works_if_its_connection_broke_in_the_pool<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let key = setting.session();
     setting.proxy.cut(1, Cut::Request);
@@ -377,7 +377,7 @@ fn a_create_that_comes_late_revives_no_session_of_a_framework() {
 }
 
 #[test]
-fn a_visit_is_kept_by_either_store() {
+fn a_visit_survives_lost_answers_on_either_store() {
     let setting = Setting::new(blocking);
     runtime().block_on(a_visit_is_kept(Blocking::from(setting.store.clone()), &setting.proxy));
     assert_eq!(setting.live(), 0);

@@ -34,7 +34,7 @@ fn eight_threads_that_update_one_counter_lose_nothing_on_postgres() {
 }
 
 #[test]
-fn eight_threads_that_update_one_counter_lose_nothing_without_blocking() {
+fn eight_threads_that_update_one_counter_lose_nothing_on_the_asynchronous_store() {
     let database = Database::new();
     let store = made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
     eight_threads_count_to_8_000(&store);
@@ -98,10 +98,10 @@ fn nothing_is_lost_in_memory() {
     let store = MemorySession::new();
     eight_threads_count_to_8_000(&store);
     replacing_loses_nothing(&store);
-    of_rotations_at_once_one_wins(&MemorySession::new());
+    only_one_of_several_concurrent_rotations_succeeds(&MemorySession::new());
 }
 
-fn of_rotations_at_once_one_wins(store: &impl Store) {
+fn only_one_of_several_concurrent_rotations_succeeds(store: &impl Store) {
     for round in 0..50 {
         let key = store.generate(Some(&round.to_string()), None).unwrap();
         let rotated = at_once(4, |_| store.rotate(&key));
@@ -115,15 +115,15 @@ fn of_rotations_at_once_one_wins(store: &impl Store) {
 }
 
 #[test]
-fn of_rotations_at_once_one_wins_on_postgres() {
+fn only_one_of_several_concurrent_rotations_succeeds_on_postgres() {
     let database = Database::new();
-    of_rotations_at_once_one_wins(&database.store());
+    only_one_of_several_concurrent_rotations_succeeds(&database.store());
 }
 
 #[test]
-fn of_rotations_at_once_one_wins_on_sqlite() {
+fn only_one_of_several_concurrent_rotations_succeeds_on_sqlite() {
     let file = File::new();
-    of_rotations_at_once_one_wins(&file.store());
+    only_one_of_several_concurrent_rotations_succeeds(&file.store());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_rotation_and_an_update_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_conflict_in_the_callers_stricter_transaction_is_typed() {
+fn a_conflict_in_a_stricter_transaction_of_the_caller_is_a_typed_error() {
     use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
     let database = Database::new();
@@ -199,7 +199,7 @@ fn a_panic_in_an_update_costs_the_pool_no_connection() {
 /// Threads rotate sessions until their server is gone. Afterwards each session has one row, and no key works that a
 /// later one has replaced.
 #[test]
-fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
+fn a_server_that_dies_during_rotations_leaves_one_row_for_each_session() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();

@@ -103,7 +103,7 @@ fn every_text_comes_back_as_it_was_on_a_callers_connection() {
 }
 
 #[test]
-fn every_text_comes_back_as_it_was_without_blocking() {
+fn every_text_comes_back_as_it_was_on_the_asynchronous_store() {
     for pipelines in [None, Some(2)] {
         on_postgres(KeyStorage::Hashed, |database| {
             let mut settings: AsyncBuilder = AsyncDieselSession::builder();

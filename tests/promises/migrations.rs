@@ -104,7 +104,7 @@ fn sixteen_processes_can_migrate_an_empty_sqlite_file_at_once() {
 }
 
 #[test]
-fn migrating_waits_under_a_stricter_default_isolation_too() {
+fn a_migration_also_waits_for_another_under_a_stricter_default_isolation() {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
     let database = Database::new();
@@ -183,7 +183,7 @@ fn a_host_can_run_our_migrations_with_a_harness_of_its_own() {
 }
 
 #[test]
-fn each_migration_has_a_working_down() {
+fn each_migration_can_be_reverted() {
     let database = Database::new();
     let mut conn = database.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
@@ -218,7 +218,7 @@ fn each_migration_has_a_working_down() {
 }
 
 #[test]
-fn the_check_names_what_is_missing_and_changes_nothing() {
+fn check_names_the_missing_migrations_and_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
     let error = migration_error(migrations::check(&mut conn, KeyStorage::Hashed));

@@ -59,7 +59,7 @@ fn built_for(name: &str) -> String {
 
 /// `cargo audit` ignores this crate, because the lock file names it but no build contains it.
 #[test]
-fn no_feature_builds_what_the_audit_leaves_out() {
+fn no_feature_builds_a_crate_that_the_audit_ignores() {
     let root = root();
     let audit = std::fs::read_to_string(root.join(".cargo/audit.toml")).unwrap();
     let audit: toml::Value = toml::from_str(&audit).unwrap();
@@ -152,7 +152,7 @@ fn one(words: &mut &[&str], allowed: &[String]) -> bool {
 }
 
 #[test]
-fn a_licence_is_allowed_where_its_expression_is() {
+fn a_licence_expression_is_evaluated_correctly() {
     let allowed = ["MIT".to_owned(), "Zlib".to_owned()];
     for expression in [
         "MIT",
@@ -172,7 +172,7 @@ fn a_licence_is_allowed_where_its_expression_is() {
 }
 
 #[test]
-fn a_connection_without_its_feature_says_which_one_to_add() {
+fn a_compiler_error_names_the_feature_that_a_connection_needs() {
     let ours = root();
     let host = tempfile::tempdir().unwrap();
     std::fs::create_dir(host.path().join("src")).unwrap();

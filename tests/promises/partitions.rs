@@ -48,7 +48,7 @@ fn a_partitioned_table_is_up_to_date() {
 }
 
 #[test]
-fn what_belongs_to_the_table_belongs_to_the_partitioned_one() {
+fn a_partitioned_table_keeps_the_properties_of_the_original_table() {
     let database = Database::new();
     let mut conn = database.conn();
     let (owner, reader) = (format!("{}_owner", database.name()), format!("{}_reader", database.name()));
@@ -178,7 +178,7 @@ fn a_table_in_a_tablespace_is_partitioned_in_it() {
 }
 
 #[test]
-fn a_table_in_a_schema_of_its_own_is_partitioned_by_the_search_path() {
+fn the_search_path_decides_which_table_is_partitioned() {
     let database = Database::new();
     let [shop, forum] =
         ["Shop 1", "forum"].map(|schema| database.store_with(Postgres::builder().schema(schema)));
@@ -195,7 +195,7 @@ fn a_table_in_a_schema_of_its_own_is_partitioned_by_the_search_path() {
 }
 
 #[test]
-fn what_would_be_lost_is_refused_and_nothing_changed() {
+fn a_table_that_would_lose_something_is_not_partitioned_and_stays_unchanged() {
     for (hanging, what) in [
         (
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
@@ -290,7 +290,7 @@ fn what_would_be_lost_is_refused_and_nothing_changed() {
 }
 
 #[test]
-fn who_holds_the_table_is_not_waited_for_without_end() {
+fn partitioning_does_not_wait_for_ever_for_a_lock() {
     let database = Database::new();
     let store = database.store();
     let mut holder = database.conn();
@@ -391,7 +391,7 @@ fn a_partitioned_table_can_be_adopted_and_dropped() {
 }
 
 #[test]
-fn a_table_of_the_original_that_is_partitioned_is_told_and_left_as_it_is() {
+fn a_partitioned_table_of_the_original_is_refused_and_left_as_it_is() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(

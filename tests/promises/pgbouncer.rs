@@ -144,7 +144,7 @@ fn a_statement_pooler_is_refused_at_connect() {
 }
 
 #[test]
-fn a_session_pooler_and_a_direct_server_are_not() {
+fn a_session_pooler_and_a_direct_server_are_accepted() {
     let server = Server::start(&[]).unwrap();
     serves(&server.url("postgres"), 8);
     for size in [1, 2, 20] {

@@ -80,7 +80,7 @@ pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_a
 }
 
 #[test]
-fn killed_connections_reach_no_caller() {
+fn killed_connections_cause_no_error() {
     let database = Database::new();
     let store = database.store();
     let mut admin = database.conn();
@@ -88,7 +88,7 @@ fn killed_connections_reach_no_caller() {
 }
 
 #[test]
-fn a_restart_of_the_server_reaches_no_caller_after_it() {
+fn a_restart_of_the_server_causes_no_error_afterwards() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = Postgres::builder().pool_size(3).connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
@@ -123,7 +123,7 @@ fn the_applications_own_pool_recovers_as_well() {
 }
 
 #[test]
-fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
+fn a_server_that_is_down_causes_a_typed_error_until_it_is_back() {
     let mut server = Server::start(&[]).unwrap();
     let store = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
@@ -161,7 +161,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error() {
 }
 
 #[test]
-fn a_server_that_no_longer_answers_is_left_in_time() {
+fn a_call_to_a_server_that_no_longer_answers_ends_in_time() {
     let mut server = Server::start(&[]).unwrap();
     let builder = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
@@ -208,7 +208,7 @@ fn a_slow_statement_ends_in_time() {
 }
 
 #[test]
-fn an_update_that_calls_the_store_does_not_wait_for_its_pool() {
+fn an_update_that_calls_its_store_fails_instead_of_waiting() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().pool_size(1));
     let key = store.generate(Some("x"), None).unwrap();
@@ -284,7 +284,7 @@ fn migrating_and_checking_recover_as_well() {
 }
 
 #[test]
-fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
+fn connection_settings_are_refused_for_an_existing_pool() {
     let pool = || Pool::new(ConnectionManager::<SqliteConnection>::new(":memory:")).unwrap();
     let refused = crate::support::Sqlite::builder().pool_size(3).over(pool());
     assert!(matches!(refused, Err(Error::Configuration { setting: "pool", .. })));
@@ -294,7 +294,7 @@ fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
 
 /// Under an isolation stricter than the default, two writers of one session conflict.
 #[test]
-fn a_conflict_between_single_statements_reaches_no_caller() {
+fn a_conflict_between_single_statements_causes_no_error() {
     let database = Database::new();
     database.conn().run(&format!(
         "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
@@ -334,7 +334,7 @@ fn a_session_is_read_and_written_beside_other_writers_in_an_immediate_transactio
 }
 
 #[test]
-fn a_locked_sqlite_file_is_waited_for_and_then_a_typed_error() {
+fn a_locked_sqlite_file_causes_a_typed_error_after_a_wait() {
     let file = File::new();
     let store = crate::support::Sqlite::builder()
         .statement_timeout(TimeDelta::seconds(1))

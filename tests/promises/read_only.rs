@@ -89,7 +89,7 @@ fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fi
 }
 
 #[test]
-fn every_write_works_again_after_a_read_only_time() {
+fn every_write_works_again_after_the_server_was_read_only() {
     let role = Role::new();
     let store = Postgres::builder().pool_size(3).connect(&role.server.url("postgres")).unwrap();
     store.migrate().unwrap();
@@ -100,7 +100,7 @@ fn every_write_works_again_after_a_read_only_time() {
 }
 
 #[test]
-fn every_write_works_again_after_a_read_only_time_without_blocking() {
+fn every_write_works_again_after_the_server_was_read_only_on_the_asynchronous_store() {
     let role = Role::new();
     let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(3);
@@ -119,7 +119,7 @@ fn every_write_works_again_after_a_read_only_time_without_blocking() {
 
 /// The store knows nothing of a caller's transaction, so it keeps the connection and returns Diesel's error.
 #[test]
-fn a_read_only_transaction_of_the_callers_stays_the_callers() {
+fn a_read_only_transaction_of_the_caller_keeps_its_connection_and_gets_diesels_error() {
     let database = crate::support::Database::new();
     let store = database.store();
     let key = store.generate(Some("x"), None).unwrap();

@@ -27,7 +27,7 @@ fn two_stores_in_two_schemas_of_one_database_do_not_see_each_other() {
 }
 
 #[test]
-fn the_schema_is_made_with_its_record_where_it_is_missing_and_used_where_it_is_there() {
+fn a_missing_schema_is_created_and_an_existing_one_is_used() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run("CREATE SCHEMA theirs");
@@ -69,7 +69,7 @@ fn a_schema_can_have_any_name_that_postgresql_takes() {
 }
 
 #[test]
-fn a_schema_that_cannot_be_is_refused() {
+fn a_schema_that_cannot_work_is_refused() {
     let too_long = "n".repeat(64);
     let database = Database::new();
     for name in ["", "a\0b", "$user", too_long.as_str()] {

@@ -100,7 +100,7 @@ fn connections_wait_for_the_disk_at_checkpoints_or_at_each_commit_as_asked_for()
 
 /// Some files cannot use a write-ahead log. This one cannot because another file beside it serves as its lock.
 #[test]
-fn a_file_that_cannot_write_ahead_waits_for_the_disk_at_each_commit() {
+fn a_file_without_a_write_ahead_log_waits_for_the_disk_at_each_commit() {
     let file = File::new();
     let store = Sqlite::connect(&format!("file:{}?vfs=unix-dotfile", file.path)).unwrap();
     store.migrate().unwrap();

@@ -110,7 +110,7 @@ fn the_second_of_each_operation_on_a_connection_parses_nothing() {
 }
 
 #[test]
-fn nor_does_it_on_a_connection_that_does_not_block() {
+fn the_second_of_each_operation_on_an_asynchronous_connection_parses_nothing() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
     let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(1);

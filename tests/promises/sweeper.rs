@@ -53,7 +53,7 @@ fn sweeps_again_and_again(store: &(impl Store + Clone + Send + 'static)) {
 }
 
 #[test]
-fn it_sweeps_a_store_that_does_not_block() {
+fn a_sweeper_sweeps_an_asynchronous_store() {
     let database = Database::new();
     let beside = database.store();
     let runtime = runtime();
@@ -69,7 +69,7 @@ fn it_sweeps_a_store_that_does_not_block() {
 }
 
 #[test]
-fn it_sweeps_again_and_again() {
+fn a_sweeper_sweeps_again_and_again() {
     let database = Database::new();
     sweeps_again_and_again(&database.store());
     let file = File::new();
@@ -79,7 +79,7 @@ fn it_sweeps_again_and_again() {
 
 /// It deletes batch after batch until no expired session is left. Then it waits until the interval is over.
 #[test]
-fn it_sweeps_until_none_is_left_and_then_waits() {
+fn a_sweeper_sweeps_until_none_is_left_and_then_waits() {
     let store = MemorySession::new();
     expire(&store, 25);
     let (builder, reports) = reporting(&store);
@@ -92,7 +92,7 @@ fn it_sweeps_until_none_is_left_and_then_waits() {
 }
 
 #[test]
-fn several_sweep_one_table_and_leave_what_is_live() {
+fn several_sweepers_share_one_table_and_delete_no_live_session() {
     let database = Database::new();
     let store = database.store();
     let live = store.generate(Some("live"), None).unwrap();
@@ -119,7 +119,7 @@ fn is_over(reports: &Receiver<String>) {
 }
 
 #[test]
-fn dropped_it_stops_however_long_it_would_wait() {
+fn a_dropped_sweeper_stops_however_long_it_would_wait() {
     let day = TimeDelta::days(1);
     let store = MemorySession::new();
     let (builder, reports) = reporting(&store);
@@ -132,7 +132,7 @@ fn dropped_it_stops_however_long_it_would_wait() {
 
 /// A batch that waits for a lock does not delay a caller who drops the sweeper.
 #[test]
-fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
+fn dropping_a_sweeper_does_not_wait_for_a_blocked_batch() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().statement_timeout(TimeDelta::minutes(1)));
     expire(&store, 1);
@@ -152,7 +152,7 @@ fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
 }
 
 #[test]
-fn it_outlives_an_outage_and_reports_it() {
+fn a_sweeper_survives_an_outage_and_reports_it() {
     let mut server = Server::start(&[]).unwrap();
     let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();
@@ -178,7 +178,7 @@ fn it_outlives_an_outage_and_reports_it() {
 }
 
 #[test]
-fn settings_that_would_never_sweep_or_always_are_refused() {
+fn settings_with_which_a_sweeper_never_sweeps_or_never_pauses_are_refused() {
     let refused = |settings: fn(SweeperBuilder) -> SweeperBuilder, expected: &str| match settings(sweeper(
         &MemorySession::new(),
     ))

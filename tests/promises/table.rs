@@ -39,7 +39,7 @@ fn keys_and_owners_compare_by_bytes_whatever_the_databases_locale() {
 }
 
 #[test]
-fn two_rows_with_one_key_cannot_be() {
+fn the_table_refuses_a_second_row_with_the_same_key() {
     let insert = |date: &str| {
         format!(
             "INSERT INTO session (session_key, expire_date) VALUES ('0123456789012345678901234567890123456789', {date})"
@@ -64,7 +64,7 @@ fn two_rows_with_one_key_cannot_be() {
 }
 
 #[test]
-fn a_session_without_a_finite_expiry_cannot_be() {
+fn the_table_refuses_a_session_without_a_finite_expiry() {
     let insert = |key: &str, date: &str| {
         format!("INSERT INTO session (session_key, expire_date) VALUES ({key}, {date})")
     };

@@ -24,7 +24,7 @@ fn is_elsewhere(error: &MigrationError, found: &str, expected: &str) -> bool {
 }
 
 #[test]
-fn a_tenants_search_path_does_not_fall_through() {
+fn a_search_path_does_not_fall_through_to_another_tenants_table() {
     let database = Database::new();
     let sessions = database.store();
     sessions.generate_for("alice", Some("tenant one"), None).unwrap();
@@ -136,7 +136,7 @@ fn tenants_share_one_connection_and_no_session() {
 
 /// A pool of the application's keeps its search path. If this path leads elsewhere, the store returns an error.
 #[test]
-fn a_store_over_a_pool_is_told_where_its_connections_look() {
+fn a_store_over_a_pool_reports_a_search_path_that_leads_elsewhere() {
     let database = Database::new();
     let pool = Pool::new(ConnectionManager::<PgConnection>::new(&database.url)).unwrap();
     let elsewhere = Postgres::builder().schema("shop").over(pool).unwrap();

@@ -150,33 +150,33 @@ fn record(field: &str, value: &str) -> Record {
 }
 
 laws_on_every_host! {
-    what_is_put_into_a_session_is_there_at_the_next_visit
+    a_value_in_a_session_is_there_at_the_next_visit
     a_login_changes_the_id_and_the_old_one_is_dead
     a_logout_is_final
-    a_cookie_that_is_no_session_begins_an_anonymous_one
-    a_stale_cookie_and_flush_and_then_a_login_work
-    a_stale_cookie_and_clear_is_refused
+    an_unknown_cookie_begins_an_anonymous_session
+    a_login_works_after_a_stale_cookie_and_a_flush
+    clear_with_a_stale_cookie_is_refused
     a_request_that_outlives_the_logout_revives_nothing
     a_renewal_that_outlives_the_logout_begins_no_session
     a_session_may_be_renewed_twice_in_one_request
     a_failure_is_reported_with_its_cause
     no_record_chooses_its_id
-    an_id_that_is_taken_is_drawn_again
-    the_records_expiry_is_kept_and_judged_in_the_database
-    the_longest_lifetime_survives_a_login
-    all_sessions_of_a_user_can_be_ended_but_one
-    a_session_is_whose_its_data_say
+    a_new_id_is_drawn_if_the_first_is_taken
+    the_database_keeps_and_applies_the_records_expiry
+    max_lifetime_also_holds_after_a_login
+    all_sessions_of_a_user_except_one_can_be_ended
+    the_owner_of_a_session_follows_its_data
     a_session_that_never_expires_is_kept
     a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted
     expired_records_are_deleted_and_live_ones_stay
     both_versions_serve_one_session
-    what_the_store_says_of_a_session
+    the_store_returns_the_handle_and_the_creation_time_of_a_session
     an_owner_can_be_a_nested_field_or_a_function
     a_cycle_id_before_a_server_error_signs_the_visitor_out
     remember_me_outlives_the_layers_expiry
 }
 
-async fn what_is_put_into_a_session_is_there_at_the_next_visit<H: Host>() {
+async fn a_value_in_a_session_is_there_at_the_next_visit<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     browser.visit("/").await;
@@ -213,7 +213,7 @@ async fn a_logout_is_final<H: Host>() {
     store.delete(&id).await.unwrap();
 }
 
-async fn a_cookie_that_is_no_session_begins_an_anonymous_one<H: Host>() {
+async fn an_unknown_cookie_begins_an_anonymous_session<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     let unknown = Id::default().to_string();
@@ -227,7 +227,7 @@ async fn a_cookie_that_is_no_session_begins_an_anonymous_one<H: Host>() {
     }
 }
 
-async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
+async fn a_login_works_after_a_stale_cookie_and_a_flush<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     let stale = Id::default();
@@ -240,7 +240,7 @@ async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
 }
 
 /// `Session::clear` keeps the client's id if nothing was loaded before. That id must not become a session.
-async fn a_stale_cookie_and_clear_is_refused<H: Host>() {
+async fn clear_with_a_stale_cookie_is_refused<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let mut browser = Browser::new(store.clone());
@@ -358,7 +358,7 @@ async fn no_record_chooses_its_id<H: Host>() {
     assert_eq!(store.load(&ours.id).await.unwrap().unwrap().data["value"], "ours");
 }
 
-async fn an_id_that_is_taken_is_drawn_again<H: Host>() {
+async fn a_new_id_is_drawn_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let mut record = record("value", "x");
@@ -367,7 +367,7 @@ async fn an_id_that_is_taken_is_drawn_again<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {
+async fn the_database_keeps_and_applies_the_records_expiry<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let mut record = record("value", "x");
@@ -386,7 +386,7 @@ async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {
     assert!(store.save(&record).await.is_err(), "and nothing revives it");
 }
 
-async fn the_longest_lifetime_survives_a_login<H: Host>() {
+async fn max_lifetime_also_holds_after_a_login<H: Host>() {
     let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -407,7 +407,7 @@ async fn the_longest_lifetime_survives_a_login<H: Host>() {
     assert!(loaded.expiry_date < OffsetDateTime::now_utc() + Duration::minutes(11));
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+async fn all_sessions_of_a_user_except_one_can_be_ended<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host).owner_from("user");
@@ -432,7 +432,7 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
     assert!(store.load(&other.id()).await.unwrap().is_some());
 }
 
-async fn a_session_is_whose_its_data_say<H: Host>() {
+async fn the_owner_of_a_session_follows_its_data<H: Host>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -534,7 +534,7 @@ async fn both_versions_serve_one_session<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-async fn what_the_store_says_of_a_session<H: Host>() {
+async fn the_store_returns_the_handle_and_the_creation_time_of_a_session<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let new = Session::new(None, Arc::new(store.clone()), None);
@@ -625,7 +625,7 @@ async fn no_id_lies_in(store: TowerSessionStore<impl WebStore>, dump: impl FnOnc
 }
 
 #[test]
-fn no_id_lies_in_the_table() {
+fn the_table_contains_no_id() {
     let file = File::new();
     let rows = || file.conn().text("SELECT group_concat(session_key || ' ' || session_data) FROM session");
     runtime().block_on(no_id_lies_in(blocking(&file.store()), rows));
@@ -680,7 +680,7 @@ async fn answers_while_the_database_is_down<S: WebStore>(
 /// A call may take one second for a connection and one for a statement, and twice that if it waits for its turn. The
 /// bound is far above this. It is far below the time that fifty calls would take one after another.
 #[test]
-fn a_database_that_is_down_is_answered_for_in_time() {
+fn requests_are_answered_in_time_while_the_database_is_down() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder()

@@ -139,7 +139,7 @@ fn each_operation_is_told(store: &impl Sessions, database: &str) {
 }
 
 #[test]
-fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
+fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_postgres() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "postgres");
@@ -147,7 +147,7 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
 }
 
 #[test]
-fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
+fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_sqlite() {
     let file = File::new();
     let store = file.store_with(Sqlite::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "sqlite");
@@ -155,7 +155,7 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
 }
 
 #[test]
-fn a_failure_is_a_warning_without_what_the_database_says() {
+fn a_failure_is_logged_as_a_warning_without_the_databases_message() {
     let database = Database::new();
     let store = database.store();
     let key = store.generate(Some("x"), None).unwrap();

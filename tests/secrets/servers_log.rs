@@ -23,7 +23,7 @@ fn log(settings: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_servers_log_has_values_and_owners_where_a_row_fails_or_parameters_are_asked_for_and_keys_never() {
+fn a_servers_log_never_has_keys_and_has_values_and_owners_only_if_a_row_fails_or_parameters_are_logged() {
     let ordinary: &[&str] = &[];
     let terse = &["log_error_verbosity=terse"][..];
     let statements = &["log_statement=all"][..];

@@ -155,7 +155,7 @@ fn any_host_is_that_host_and_no_other() {
 
 /// No server can be reached at these, so each takes its full time. There are only a few.
 #[test]
-fn an_address_and_a_port_lead_to_no_other_host() {
+fn a_text_in_an_address_or_a_port_leads_to_no_other_host() {
     let doors = Doors::new();
     let evil = doors.path("evil");
     for text in [
@@ -221,7 +221,7 @@ fn url() -> impl Strategy<Value = String> {
 
 /// Our parser may refuse more strings than libpq. But no string means one thing to libpq and another to us.
 #[test]
-fn a_string_that_is_taken_means_what_it_means_to_libpq() {
+fn an_accepted_string_means_the_same_as_to_libpq() {
     let doors = Doors::new();
     let inputs = prop_oneof![
         conninfo().prop_map(|text| format!("user=u password=p {text} host={{}}")),
@@ -256,7 +256,7 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
 
 /// An example is `sslmode='${UNSET}'`. The caller meant to ask for TLS, and gets an error because the value is empty.
 #[test]
-fn an_empty_value_that_libpq_refuses_connects_neither_client() {
+fn neither_client_accepts_an_empty_value_that_libpq_refuses() {
     let doors = Doors::new();
     for keyword in ["sslmode", "target_session_attrs", "channel_binding"] {
         let text = format!("user=u password=p host={} {keyword}=''", doors.path("good"));

@@ -41,7 +41,7 @@ fn any_text_as_a_key_is_not_found() {
 }
 
 #[test]
-fn a_text_is_a_key_where_it_is_40_characters_of_the_alphabet_and_a_handle_where_it_is_32_digits() {
+fn only_40_characters_of_the_alphabet_are_a_key_and_only_32_hex_digits_are_a_handle() {
     holds_for(2_000, corpus("keys"), texts(), |text| {
         let in_alphabet = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
         let is_key = text.chars().count() == 40 && text.chars().all(in_alphabet);

@@ -86,7 +86,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 #[test]
-fn any_sequence_of_operations_reads_alike_in_memory_on_sqlite_and_on_postgres() {
+fn any_sequence_of_operations_has_the_same_results_in_memory_on_sqlite_and_on_postgres() {
     let database = Database::new();
     let postgres = Postgres::builder().test_transaction(&database.url).unwrap();
     let sqlite = Sqlite::builder().test_transaction(":memory:").unwrap();

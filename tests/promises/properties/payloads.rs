@@ -148,7 +148,7 @@ fn has_no_words_but(known: &str, text: &str) -> bool {
 }
 
 #[test]
-fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() {
+fn any_text_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let visit = Visit::begin(runtime(), Blocking::from(store.clone()));
@@ -164,7 +164,7 @@ fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() 
 }
 
 #[test]
-fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_postgres() {
+fn any_text_in_a_row_is_read_or_refused_and_never_shown_on_postgres() {
     let database = Database::new();
     let store = database.store();
     let runtime = runtime();
@@ -184,7 +184,7 @@ fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_postgres(
 
 /// A text column of SQLite keeps whatever it is given, also a blob or text that is not UTF-8.
 #[test]
-fn whatever_bytes_stand_in_a_row_are_read_or_refused_and_never_shown_on_sqlite() {
+fn any_bytes_in_a_row_are_read_or_refused_and_never_shown_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let visit = Visit::begin(runtime(), Blocking::from(store.clone()));
@@ -226,7 +226,7 @@ const NO_TEXT: &str = "the database failed Database DeserializationError Deseria
 /// In PostgreSQL's encoding `SQL_ASCII`, a database holds any bytes except NUL. The server does not send bytes that are
 /// not UTF-8. Its message shows only these, in hexadecimal.
 #[test]
-fn bytes_that_are_no_text_are_a_typed_error_on_postgres() {
+fn bytes_that_are_not_utf_8_cause_a_typed_error_on_postgres() {
     let database = Database::in_encoding("SQL_ASCII");
     let store = database.store();
     let runtime = runtime();

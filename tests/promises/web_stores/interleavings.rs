@@ -344,21 +344,21 @@ fn every_pair<D: Shared, F: Framework<Web<D>>>(database: &D) {
 }
 
 #[test]
-fn two_requests_of_tower_sessions_in_every_order_of_statements_on_postgres() {
+fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_postgres() {
     every_pair::<Database, Tower<Web<Database>>>(&Database::new());
 }
 
 #[test]
-fn two_requests_of_actix_session_in_every_order_of_statements_on_postgres() {
+fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_postgres() {
     every_pair::<Database, Actix<Web<Database>>>(&Database::new());
 }
 
 #[test]
-fn two_requests_of_tower_sessions_in_every_order_of_statements_on_sqlite() {
+fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_sqlite() {
     every_pair::<File, Tower<Web<File>>>(&File::new());
 }
 
 #[test]
-fn two_requests_of_actix_session_in_every_order_of_statements_on_sqlite() {
+fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_sqlite() {
     every_pair::<File, Actix<Web<File>>>(&File::new());
 }

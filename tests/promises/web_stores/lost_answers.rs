@@ -206,7 +206,7 @@ fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_either_store()
 }
 
 #[test]
-fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
+fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_tower_sessions() {
     let setting = Setting::new();
     runtime().block_on(async {
         let store = Tower::over(setting.blocking());
@@ -217,7 +217,7 @@ fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
 }
 
 #[test]
-fn each_statement_is_retried_to_the_same_end_with_actix_session() {
+fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
     let setting = Setting::new();
     runtime().block_on(async {
         let store = Actix::over(setting.blocking());

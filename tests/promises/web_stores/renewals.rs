@@ -14,7 +14,7 @@ use crate::hosts::{Host, Limits, OnPostgres, OnSqlite, laws_on_every_host};
 use crate::waiting::runtime;
 
 laws_of_both_frameworks! {
-    of_two_logins_at_once_one_session_is_left
+    two_concurrent_logins_leave_one_session
     a_renewal_may_be_created_in_another_task_and_through_another_store
     a_logout_on_another_server_between_delete_and_create_is_final
     a_logout_with_the_old_key_ends_the_renewed_session
@@ -43,7 +43,7 @@ async fn log_in<W, F: Framework<W>>(
 }
 
 /// A double click: two requests at the same time, each on its own server.
-async fn of_two_logins_at_once_one_session_is_left<H: Host, F: Framework<H::Web>>() {
+async fn two_concurrent_logins_leave_one_session<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let (here, there) = (F::over(host.web()), F::over(host.elsewhere().await));
     for _ in 0..50 {
@@ -369,10 +369,10 @@ async fn two_renewals_of_an_owned_session_under_a_limit_leave_one<H: Host, F: Fr
 laws_on_every_host! {
     a_login_survives_the_cancelled_login_beside_it
     cycle_id_deletes_the_id_of_the_loaded_record_and_flush_that_of_the_cookie
-    an_alias_opens_no_session
+    the_id_of_a_loaded_record_opens_no_session
     a_renewal_after_an_explicit_save_is_refused_unless_it_loads_again
-    the_later_of_two_renewals_has_its_data
-    a_request_keeps_its_session_by_its_key_before_cycle_id
+    the_later_of_two_renewals_keeps_its_own_data
+    a_request_can_keep_its_session_by_the_key_from_before_cycle_id
     a_flush_after_cycle_id_reaches_no_store
 }
 
@@ -412,7 +412,7 @@ async fn cycle_id_deletes_the_id_of_the_loaded_record_and_flush_that_of_the_cook
     assert_eq!(rows(), 0);
 }
 
-async fn an_alias_opens_no_session<H: Host>() {
+async fn the_id_of_a_loaded_record_opens_no_session<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web());
     let cookie = Tower::over(host.web()).begin(&[("cart", json!(3))]).await;
@@ -437,7 +437,7 @@ async fn a_renewal_after_an_explicit_save_is_refused_unless_it_loads_again<H: Ho
     }
 }
 
-async fn the_later_of_two_renewals_has_its_data<H: Host>() {
+async fn the_later_of_two_renewals_keeps_its_own_data<H: Host>() {
     let host = H::new().await;
     let here = Tower::over(host.web());
     let cookie = here.begin(&[("cart", json!(3))]).await;
@@ -456,7 +456,7 @@ async fn the_later_of_two_renewals_has_its_data<H: Host>() {
 }
 
 /// "Sign out of all other sessions", in a request that also renews its own session.
-async fn a_request_keeps_its_session_by_its_key_before_cycle_id<H: Host>() {
+async fn a_request_can_keep_its_session_by_the_key_from_before_cycle_id<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web()).owner_from("user");
     for before in [true, false] {

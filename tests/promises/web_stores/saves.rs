@@ -11,15 +11,15 @@ laws_of_both_frameworks! {
     two_saves_of_different_fields_keep_both
     a_removed_field_stays_removed
     a_save_computes_the_owner_from_the_merged_data
-    a_conflict_is_won_by_the_last_save_or_refused_as_set
+    the_last_save_wins_a_conflict_unless_conflicts_are_rejected
     a_second_save_in_one_request_keeps_its_own_changes
     an_unchanged_record_writes_no_data
     a_cleared_session_replaces_everything
-    a_save_after_the_end_writes_nothing
+    a_save_after_the_end_of_the_session_writes_nothing
     many_saves_at_once_lose_nothing
-    what_was_saved_can_be_loaded
-    an_owner_that_is_no_text_is_refused_at_the_save
-    the_label_is_what_the_data_say
+    every_accepted_save_can_be_loaded
+    a_save_refuses_an_owner_or_a_label_that_is_neither_text_nor_number
+    the_label_of_a_session_follows_its_data
     a_merged_owner_is_checked_like_any_other
     an_unchanged_record_leaves_what_others_have_written
 }
@@ -74,7 +74,7 @@ async fn a_save_computes_the_owner_from_the_merged_data<H: Host, F: Framework<H:
     }
 }
 
-async fn a_conflict_is_won_by_the_last_save_or_refused_as_set<H: Host, F: Framework<H::Web>>() {
+async fn the_last_save_wins_a_conflict_unless_conflicts_are_rejected<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     for rejects in [false, true] {
         let here = if rejects { F::rejecting(host.web()) } else { F::over(host.web()) };
@@ -160,7 +160,7 @@ async fn a_cleared_session_replaces_everything<H: Host, F: Framework<H::Web>>() 
     assert!(host.sessions().sessions_of("alice", 10).unwrap().is_empty());
 }
 
-async fn a_save_after_the_end_writes_nothing<H: Host, F: Framework<H::Web>>() {
+async fn a_save_after_the_end_of_the_session_writes_nothing<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for changed in [false, true] {
@@ -197,7 +197,7 @@ async fn many_saves_at_once_lose_nothing<H: Host, F: Framework<H::Web>>() {
 }
 
 /// The save refuses data that are nested too deeply, so that not every load fails.
-async fn what_was_saved_can_be_loaded<H: Host, F: Framework<H::Web>>() {
+async fn every_accepted_save_can_be_loaded<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for depth in [1, 100, 125, 126, 127, 128, 129, 200, 1_000] {
@@ -214,7 +214,7 @@ async fn what_was_saved_can_be_loaded<H: Host, F: Framework<H::Web>>() {
     }
 }
 
-async fn an_owner_that_is_no_text_is_refused_at_the_save<H: Host, F: Framework<H::Web>>() {
+async fn a_save_refuses_an_owner_or_a_label_that_is_neither_text_nor_number<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for field in ["user", "device"] {
@@ -231,7 +231,7 @@ async fn an_owner_that_is_no_text_is_refused_at_the_save<H: Host, F: Framework<H
     assert!(reserved.is_err());
 }
 
-async fn the_label_is_what_the_data_say<H: Host, F: Framework<H::Web>>() {
+async fn the_label_of_a_session_follows_its_data<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     let label = |cookie: &F::Cookie| host.sessions().find(&here.key(cookie)).unwrap().label;
