@@ -54,7 +54,7 @@ fn fill(waiting: &Waiting<AsyncDieselSession>, shared: u32, cached: bool) {
 }
 
 #[test]
-fn killed_connections_cause_no_error() {
+fn killed_connections_reach_no_caller() {
     let database = Database::new();
     let store = connected(&database.url, builder());
     let mut admin = database.conn();
@@ -78,7 +78,7 @@ fn killed_shared_connections_reach_no_caller() {
 }
 
 #[test]
-fn a_restart_of_the_server_causes_no_error_afterwards() {
+fn a_restart_of_the_server_reaches_no_caller_after_it() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = connected(&server.url("postgres"), builder().pool_size(4).pipelined(2));
     let key = store.generate(Some("x"), None).unwrap();
@@ -96,7 +96,7 @@ fn a_restart_of_the_server_causes_no_error_afterwards() {
 }
 
 #[test]
-fn a_server_that_is_down_causes_a_typed_error_until_it_is_back() {
+fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
     let mut server = Server::start(&[]).unwrap();
     let store =
         connected(&server.url("postgres"), builder().connection_timeout(TimeDelta::seconds(1)).pipelined(2));
@@ -154,7 +154,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
 }
 
 #[test]
-fn a_call_to_a_server_that_no_longer_answers_ends_in_time() {
+fn a_server_that_no_longer_answers_is_left_in_time() {
     for shared in [0, 2] {
         let mut server = Server::start(&[]).unwrap();
         let settings = builder()

@@ -301,7 +301,7 @@ fn a_dropped_login_in_a_callers_transaction_never_loses_changes_silently() {
         for polls in 1..40 {
             let value = polls.to_string();
             let mut conn = sessions.pool().connection().await.unwrap();
-            // A transaction manager that was left half way returns an error, and panics in a debug build.
+            // A transaction manager that was left half way causes an error, or in a debug build a panic.
             let caller = AssertUnwindSafe(conn.transaction(async |conn| {
                 sessions.on(conn).set(&key, &value, None).await?;
                 let login = dropped_after(polls, sessions.on(conn).generate_for("alice", None, None)).await;

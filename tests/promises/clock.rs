@@ -1,5 +1,5 @@
 //! Only the database's clock counts. In the original (fault 6), the server wrote dates by its own clock, and the client
-//! compared them with another, its own.
+//! compared them with the client's clock.
 
 use std::process::Command;
 

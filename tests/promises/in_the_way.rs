@@ -1,5 +1,4 @@
-//! A migration finds something in its way, or something that is not as it should be. It reports this and changes
-//! nothing.
+//! A migration that finds something in its way, or not as it should be, reports this and changes nothing.
 
 use diesel::prelude::*;
 use diesel::sql_query;

@@ -341,7 +341,7 @@ async fn a_visit_is_kept<W: WebStore>(web: W, proxy: &Proxy) {
     }
 }
 
-/// The same late INSERT, but for a framework's session.
+/// The same late INSERT, of a framework's session.
 async fn a_create_that_comes_late<W: WebStore>(web: W, proxy: &Proxy) -> Id {
     let store = TowerSessionStore::new(web);
     let visit = async || {

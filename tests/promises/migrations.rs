@@ -1,5 +1,5 @@
-//! The table at startup: many processes migrate it at once, and it lives beside a host's own migrations. (In the
-//! original, fault 14, the DDL could not be run twice.)
+//! The table at startup. Many processes migrate it at once, and it lives beside a host's own migrations. (In the
+//! original, the DDL could not be run twice: fault 14.)
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! What the crate means for a host's build: dependencies, licences, and the compiler's messages.
+//! How the crate affects a host's build: dependencies, licences, and the compiler's messages.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +37,8 @@ fn no_dependency_asks_for_a_newer_rust_than_we_do() {
     }
 }
 
-/// Lists the crates that have this crate built, with every feature and for any platform. The list is empty if none has.
+/// Lists the crates that build the crate `name`, with every feature and for any platform. The list is empty if none
+/// does.
 fn built_for(name: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args([

@@ -89,7 +89,7 @@ fn leaves_nothing(bouncer: &PgBouncer) {
     }
 }
 
-/// Other clients use the pooler's connections, so that chance decides which one a client gets.
+/// Other clients use the pooler's connections, so chance decides which one a client gets.
 #[test]
 fn a_transaction_pooler_is_refused_under_load() {
     let server = Server::start(&[]).unwrap();
@@ -115,7 +115,7 @@ fn a_transaction_pooler_is_refused_under_load() {
     }
 }
 
-/// `connect` does not find the pooler, because it does not wait for the server. The first call does.
+/// `connect` does not detect the pooler, because it does not wait for the server. The first call does.
 #[test]
 fn a_store_that_does_not_wait_for_the_server_refuses_the_pooler_at_its_first_call() {
     let server = Server::start(&[]).unwrap();

@@ -61,8 +61,8 @@ fn fill(store: &Postgres, cached: bool) {
     }
 }
 
-/// Breaks every connection of the pool with `break_all`, and expects each operation to succeed at once. `fill` opens
-/// them all, and prepares every statement on each if its flag is set.
+/// Breaks every connection of the pool with `break_all`. Each operation must then succeed at once. The function `fill`
+/// opens all connections, and prepares every statement on each if its flag is set.
 pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_all: impl FnMut()) {
     for cached in [false, true] {
         for operation in [Get, Set, Generate, Clear, Touch, Update, Replace, Rotate, Bind, ClearOwner] {

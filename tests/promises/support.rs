@@ -263,7 +263,7 @@ struct Word {
     value: String,
 }
 
-/// Plain SQL on either database, so that a test can look past the crate.
+/// Plain SQL on either database, with which a test looks at the database without the crate.
 pub(crate) trait Sql: SessionConnection {
     fn run(&mut self, sql: &str) {
         self.batch_execute(sql).unwrap();

@@ -19,7 +19,7 @@ use crate::waiting::RUNTIME;
 use crate::{OWNER, PASSWORD, VALUE};
 
 /// The error for a failure of the operating system's generator or threads, without which no program starts. Its text
-/// knows nothing of sessions.
+/// contains nothing of a session.
 const NEVER_SEEN: &str = "System";
 
 /// Prints each error, and fails if an error of the crate is not among them.
@@ -55,7 +55,7 @@ fn name(debug: &str) -> String {
     debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
-/// Returns the names of all variants of both enumerations, by the form of the source.
+/// Returns the names of all variants of both enumerations, found by the layout of the source.
 fn variants(source: &str) -> BTreeSet<String> {
     let indented = source.lines().filter_map(|line| line.strip_prefix("    "));
     let capital =

@@ -153,7 +153,7 @@ fn adopted_and_reverted(options: &ConnectOptions) {
     println!("{:?}", migrations::revert(&mut *conn));
 }
 
-/// Values and owners are in their columns and nowhere else. Keys are nowhere, unless somebody has chosen to keep them.
+/// Values and owners are in their columns and nowhere else. Keys are nowhere, except if a table keeps plain keys.
 fn the_tables(options: &ConnectOptions, file: &File) {
     let mut conn = Postgres::builder().connect_with(options).unwrap().pool().get().unwrap();
     for schema in ["hashed", "plain"] {

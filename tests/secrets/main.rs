@@ -1,7 +1,7 @@
 //! Keys, values, owners and passwords are only where they belong, with every log at its most verbose level.
 //!
 //! A separate process does everything once, and prints everything that can be printed. The test reads its output. A
-//! value belongs into its column `session_data`, an owner into `owner`, and a key nowhere.
+//! value belongs in its column `session_data`, an owner in `owner`, and a key nowhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "what can be printed is printed")]
@@ -35,7 +35,7 @@ const OWNER: &str = "alice@example.org";
 /// The beginning of a line that shows an event of Diesel's instrumentation.
 const INSTRUMENTATION: &str = "an event of Diesel's: ";
 
-/// The variable that names a file. The verbose process leaves the keys there that it has drawn.
+/// The variable that names a file. The verbose process writes to it the keys that it has drawn.
 const KEYS: &str = "DIESEL_SESSION_TEST_KEYS";
 
 /// Returns the file beside it, with the keys of stores that keep a hash.
@@ -130,7 +130,7 @@ fn forms(secret: &str) -> Vec<String> {
     use std::fmt::Write as _;
     let mut hex = String::new();
     secret.bytes().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
-    // The secret's bytes after the last whole group of three depend in base64 on the text that follows.
+    // In base64, the bytes after the last whole group of three depend on the text that follows the secret.
     let whole = secret.len() / 3 * 3;
     vec![secret.to_owned(), bytes(secret), hex.to_uppercase(), hex, base64(&secret.as_bytes()[..whole])]
 }

@@ -39,8 +39,8 @@ impl Doors {
         self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Returns the corpus. The host to which it would mislead a client becomes the evil door, where that client is
-    /// seen.
+    /// Returns the corpus, with the evil door's directory in place of `evil.example`. A client that is misled is seen
+    /// there.
     fn known(&self) -> Vec<String> {
         corpus("conninfo").iter().map(|text| text.replace("evil.example", &self.path("evil"))).collect()
     }

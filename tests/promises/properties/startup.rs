@@ -36,7 +36,7 @@ pub(super) fn house() -> Guarded {
 }
 
 /// A way into a server (the house) through its socket in another directory. It records each client and what the client
-/// says of itself. To the server it then names the one role and database.
+/// says of itself. It then connects the client to the server with one role and one database.
 pub(super) struct Door {
     seen: Arc<Mutex<Vec<Visitor>>>,
     is_shut: Arc<AtomicBool>,

@@ -35,7 +35,7 @@ impl Request {
     }
 }
 
-/// Returns every group of three requests of which one renews.
+/// Returns every group of three requests of which at least one renews.
 fn threes() -> Vec<[Request; 3]> {
     let all = [Renew, Cancelled, Save, LogOut, ClearOwner];
     let mut threes = Vec::new();
