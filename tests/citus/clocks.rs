@@ -1,5 +1,5 @@
-//! What holds whatever the workers' clocks say: a row that is live by the coordinator's clock is deleted by nobody but
-//! whom it was asked of, and one that is dead by it never comes back.
+//! Promises that hold even if the workers' clocks are wrong. A row that is live by the coordinator's clock is deleted
+//! only by a call that asks for its end. A row that is dead by it never comes back.
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
@@ -10,13 +10,14 @@ use diesel_session::{Error, Expiry, Now as _, OwnerLimit, SessionKey, Sessions a
 use crate::cluster::{Distributed, documented};
 use crate::support::{Postgres, Sql as _};
 
-/// The steps of a clock that is hours off, either way, and some within the hour.
+/// Minutes until a session expires, or since it expired. They cover the hour, and clocks that are hours wrong in either
+/// direction.
 const MINUTES: [i64; 10] = [1, 10, 50, 70, 110, 130, 170, 190, 290, 600];
 
-/// Makes every row older than what follows, by more than the column's ten milliseconds.
+/// Makes every row older than the rows that follow, by more than the column's precision of ten milliseconds.
 const AGE: &str = "UPDATE session SET created_on = (created_on AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC'";
 
-/// Each on a shard of its own, by chance.
+/// Sessions for each step. Their random keys spread them over the shards.
 const EACH: usize = 8;
 
 #[derive(QueryableByName)]
@@ -27,7 +28,7 @@ struct Worker {
     seconds_ahead: Option<f64>,
 }
 
-/// What the query of `docs/scaling.md` shows, where each worker is asked for `what`.
+/// Runs the query of `docs/scaling.md`, but asks each worker for `what`.
 fn workers(table: &Distributed, what: &str) -> Vec<Worker> {
     let query = documented("SELECT nodename").replace("'SELECT clock_timestamp()'", &format!("'{what}'"));
     let workers: Vec<Worker> = sql_query(format!(
@@ -41,7 +42,7 @@ fn workers(table: &Distributed, what: &str) -> Vec<Worker> {
     workers
 }
 
-/// By how many seconds each worker's clock is ahead of the coordinator's.
+/// Returns the seconds by which each worker's clock is ahead of the coordinator's.
 fn skews(table: &Distributed) -> Vec<f64> {
     let skew = |worker: Worker| worker.seconds_ahead.expect("each worker can be reached");
     workers(table, "SELECT clock_timestamp()").into_iter().map(skew).collect()
@@ -51,14 +52,15 @@ fn hours_apart(skews: &[f64]) -> bool {
     skews.iter().any(|seconds| seconds.abs() >= 3600.0)
 }
 
-/// Sessions that by the coordinator's clock die in so many minutes, or died so many ago.
+/// Creates sessions that expire after so many minutes by the coordinator's clock. If `minutes` is negative, they
+/// expired so long ago.
 fn generate(store: &Postgres, minutes: i64) -> Vec<SessionKey> {
     let owner = if minutes > 0 { "living" } else { "dead" };
     let period = Some(TimeDelta::minutes(minutes));
     (0..EACH).map(|_| store.generate_for(owner, Some(&minutes.to_string()), period).unwrap()).collect()
 }
 
-/// The rows themselves.
+/// Returns the rows that meet `condition`, as one text.
 fn rows(conn: &mut PgConnection, condition: &str) -> String {
     let rows = "coalesce(string_agg(concat_ws(' ', session_key, created_on, expire_date, owner, session_data), ', ' ORDER BY session_key), '')";
     conn.text(&format!("SELECT {rows} FROM session WHERE {condition}"))
@@ -75,7 +77,7 @@ fn every_workers_clock_can_be_read() {
     if !are_apart {
         println!("NO CLOCK IS AN HOUR OFF: what holds whatever they say is not tried by what follows");
     }
-    // `./scripts/citus clocks` asks for such a cluster, the laws for another.
+    // `./scripts/citus clocks` asks for a cluster with such clocks. The laws need one whose clocks agree.
     assert!(are_apart || std::env::var_os("CITUS_CLOCKS_APART").is_none());
 }
 
@@ -95,10 +97,10 @@ fn no_row_that_is_live_by_the_coordinators_clock_is_swept() {
     }
     let mut conn = table.conn();
     let living = rows(&mut conn, "owner = 'living'");
-    // Fewer than there are: so that a batch is made of the wrong rows, if it can be.
+    // The batch is smaller than the number of dead rows, so a wrong choice of rows would show.
     while store.delete_expired(25).unwrap() > 0 {}
     assert!(rows(&mut conn, "owner = 'living'") == living, "a live session was swept");
-    // What is dead by every clock, and in an hour that is over by every clock, is gone.
+    // A row is gone if it is dead by every clock and its hour is over by every clock.
     let slowest = skews(&table).into_iter().fold(0.0, f64::min);
     let dead_for_all = format!(
         "SELECT count(*) FROM session WHERE owner = 'dead' AND session_data::float8 * 60 < {slowest} - 3600"
@@ -124,10 +126,11 @@ fn no_row_that_is_dead_by_the_coordinators_clock_is_revived() {
                 assert!(is_not_found(store.update(&key, later, |_| Ok::<_, Error>("x".to_owned())).err()));
                 assert!(is_not_found(store.bind(&key, "living").err()));
                 assert!(is_not_found(store.rotate(&key).err()));
-                // Whether there is one they ask a worker.
+                // `touch` and `replace` ask a worker whether the session exists, so only the lack of a write is
+                // certain.
                 assert!(!matches!(store.touch(&key, later), Ok(true)));
                 assert!(store.replace(&key, Some(&(-minutes).to_string()), "x", later).is_err());
-                // In a transaction of the caller's, too.
+                // The same in a transaction of the caller's.
                 conn.transaction(|conn| {
                     assert!(is_not_found(store.on(conn).put(&key, "x", later).err()));
                     assert!(!matches!(store.on(conn).touch(&key, later), Ok(true)));
@@ -163,14 +166,14 @@ fn a_row_that_is_live_by_the_coordinators_clock_can_be_written() {
 }
 
 #[test]
-fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
+fn clear_owner_ends_every_session_that_is_live_by_the_coordinators_clock() {
     let table = Distributed::new();
     let store = table.store(Postgres::builder());
     let mut conn = table.conn();
     for minutes in MINUTES {
         generate(&store, minutes);
         for key in generate(&store, -minutes) {
-            // Dead before and after, so not counted.
+            // The session is dead before and after, so it does not count.
             assert!(store.bind(&key, "living").is_err());
         }
     }
@@ -189,7 +192,7 @@ fn log_out_everywhere_ends_what_lives_by_the_coordinators_clock() {
 }
 
 #[test]
-fn a_limit_counts_what_lives_by_the_coordinators_clock() {
+fn an_owner_limit_counts_the_sessions_that_are_live_by_the_coordinators_clock() {
     let table = Distributed::new();
     let store = table.store(Postgres::builder());
     let mut conn = table.conn();
@@ -200,7 +203,8 @@ fn a_limit_counts_what_lives_by_the_coordinators_clock() {
         let login = |minutes: i64| {
             store.generate_for(&owner, Some(&minutes.to_string()), Some(TimeDelta::minutes(minutes)))
         };
-        // The oldest, and one that lives; then one that is dead, as somebody may think it is not.
+        // The oldest session is dead, the next is live, and the newest is dead. A wrong clock might count the dead
+        // ones.
         for minutes in [-minutes, minutes, -minutes] {
             login(minutes).unwrap();
             conn.run(AGE);

@@ -1,4 +1,4 @@
-//! The cluster, and a distributed table of a test's own.
+//! The Citus cluster, and a distributed table for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,14 +13,14 @@ pub(crate) fn url() -> String {
         .expect("CITUS_DATABASE_URL names the database on the coordinator of a Citus cluster")
 }
 
-/// The block of SQL in `docs/scaling.md` that begins so.
+/// Returns the block of SQL in `docs/scaling.md` that begins with `beginning`.
 pub(crate) fn documented(beginning: &str) -> &'static str {
     let blocks = include_str!("../../docs/scaling.md").split("```sql\n").skip(1);
     let mut blocks = blocks.map(|block| block.split("```").next().unwrap());
     blocks.find(|block| block.starts_with(beginning)).expect("docs/scaling.md has such a block")
 }
 
-/// A migrated session table in a schema of its own, distributed by its key; dropped with this value.
+/// A migrated session table in its own schema, distributed by its key. It is dropped with this value.
 pub(crate) struct Distributed {
     schema: String,
 }
@@ -30,7 +30,7 @@ impl Distributed {
         Self::out_of(|_| ())
     }
 
-    /// Out of a local table that was used like this.
+    /// Distributes a local table after `used` has worked on it.
     pub(crate) fn out_of(used: impl FnOnce(&Postgres)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Distributed {
         assert!(store.migrate().unwrap() > 0);
         used(&store);
         let mut conn = table.conn();
-        // The first line is about the cluster, which is there.
+        // The first line sets up the cluster, which exists already.
         let lines = documented("SELECT citus_add_node").lines().skip(1);
         lines.for_each(|line| conn.run(line));
         assert!(
@@ -50,7 +50,7 @@ impl Distributed {
         table
     }
 
-    /// A connection that finds the table.
+    /// Opens a connection whose search path finds the table.
     pub(crate) fn conn(&self) -> PgConnection {
         let mut conn = PgConnection::establish(&url()).unwrap();
         conn.run(&format!("SET search_path = {}", self.schema));

@@ -6,7 +6,7 @@ use crate::cluster::Distributed;
 use crate::support::{Postgres, Sql as _};
 
 #[test]
-fn every_key_of_a_table_that_has_sessions_is_found_once_it_is_distributed() {
+fn every_session_is_found_after_its_table_is_distributed() {
     let mut keys: Vec<SessionKey> = Vec::new();
     let table = Distributed::out_of(|store| {
         for n in 0..500 {

@@ -1,5 +1,5 @@
-//! Every law of `Now` and `Sessions`, on a distributed table. Reads go by the workers' clocks: these hold where all
-//! clocks of the cluster are in step.
+//! Every law of `Now` and `Sessions`, on a distributed table. Reads use the workers' clocks, so these laws hold only if
+//! all clocks of the cluster agree.
 
 mod pool {
     use diesel_session::OwnerLimit;

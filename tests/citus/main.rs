@@ -1,5 +1,5 @@
-//! What the crate promises on a table that Citus distributes, on the cluster whose coordinator `CITUS_DATABASE_URL`
-//! names: see `scripts/citus`. Each test has a schema of its own there.
+//! The crate's promises on a table that Citus distributes. `CITUS_DATABASE_URL` names the coordinator of the cluster:
+//! see `scripts/citus`. Each test has its own schema there.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,5 +1,5 @@
-//! The asynchronous store behind a PgBouncer that keeps prepared statements, 1.21 or later: the program that
-//! `NEW_PGBOUNCER` names. See `scripts/pgbouncer`.
+//! The asynchronous store behind a PgBouncer that keeps prepared statements, 1.21 or later. `NEW_PGBOUNCER` names its
+//! program: see `scripts/pgbouncer`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "the figures, for whoever asks with --nocapture")]
@@ -51,7 +51,7 @@ mod laws {
         (bouncer(&server, &settings), server)
     });
 
-    /// A database is made and dropped at the server, and used through the pooler.
+    /// Checks a law on a store behind the pooler. The database is created and dropped directly at the server.
     fn hold(settings: AsyncBuilder, law: impl FnOnce(&Waiting<AsyncDieselSession>)) {
         let (bouncer, server) = &*POOLER;
         let database = Database::on(&server.url("postgres"));
@@ -74,14 +74,14 @@ mod laws {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
-/// 64 tasks prepare what they need on 20 connections, which share 3.
+/// 64 tasks prepare their statements on 20 connections to the pooler, which share 3 connections to the server.
 #[test]
 fn many_clients_share_few_connections_and_leave_no_setting_and_no_lock() {
     under_load("each read alone", AsyncDieselSession::builder);
 }
 
 #[test]
-fn reads_that_share_connections_do_so_too() {
+fn many_clients_with_shared_reads_share_few_connections_and_leave_no_setting_and_no_lock() {
     under_load("four connections for reads", || AsyncDieselSession::builder().pipelined(4));
 }
 
@@ -93,7 +93,7 @@ fn under_load(reads: &str, builder: impl Fn() -> AsyncBuilder) {
         let bouncer = bouncer(&server, &[TRANSACTION, KEEPS, "default_pool_size = 3", round_robin]);
         runtime().block_on(async {
             let builder = builder().owner_limit(OwnerLimit::EndOldest(3)).pool_size(20);
-            // Two cores serve 64 tasks slowly.
+            // On two cores, 64 tasks are slow.
             let builder = builder.connection_timeout(TimeDelta::seconds(60));
             let sessions = builder.connect(&bouncer.url("postgres")).await.unwrap();
             sessions.migrate().await.unwrap();
@@ -134,7 +134,7 @@ fn under_load(reads: &str, builder: impl Fn() -> AsyncBuilder) {
 }
 
 #[test]
-fn one_that_keeps_no_statements_is_refused_all_the_same() {
+fn a_pooler_that_keeps_no_prepared_statements_is_refused() {
     let server = Server::start(&[]).unwrap();
     for size in ["default_pool_size = 1", "default_pool_size = 20"] {
         let bouncer = bouncer(&server, &[TRANSACTION, "max_prepared_statements = 0", size]);
@@ -144,7 +144,7 @@ fn one_that_keeps_no_statements_is_refused_all_the_same() {
 }
 
 #[test]
-fn a_schema_of_the_stores_own_is_refused_in_transaction_mode_only() {
+fn a_schema_setting_is_refused_in_transaction_mode_only() {
     let server = Server::start(&[]).unwrap();
     let connect = |bouncer: &PgBouncer| {
         let builder = AsyncDieselSession::builder().schema("shop");

@@ -1,4 +1,4 @@
-//! The store behind actix-session: what that crate's own acceptance tests ask, and what they do not.
+//! The store behind actix-session: the cases of that crate's own acceptance tests, and others.
 
 use std::collections::HashMap;
 
@@ -33,12 +33,12 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> ActixSessionStore
     ActixSessionStore::new(Blocking::from(store.clone()))
 }
 
-/// A state as the middleware has it: JSON texts by name.
+/// Makes a state as the middleware holds it: JSON texts by field name.
 fn state(entries: &[(&str, &str)]) -> HashMap<String, String> {
     entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
-/// What the application has put there, without what the adapter adds.
+/// Returns the application's own fields, without those that the adapter adds.
 fn kept(state: Option<HashMap<String, String>>) -> HashMap<String, String> {
     let mut state = state.unwrap();
     for field in
@@ -53,7 +53,7 @@ fn cookie_key(text: &str) -> CookieKey {
     text.to_owned().try_into().unwrap()
 }
 
-/// Another of the same text: the crate's own cannot be cloned.
+/// Copies the key, because actix-session's own type cannot be cloned.
 fn again(key: &CookieKey) -> CookieKey {
     cookie_key(key.as_ref())
 }
@@ -64,16 +64,16 @@ fn ours(key: &CookieKey) -> SessionKey {
 
 laws_on_every_host! {
     a_state_that_was_saved_is_loaded_and_updated
-    what_is_no_session_is_none_and_becomes_none
+    an_unknown_key_loads_no_session_and_creates_none
     a_deleted_session_is_gone_and_stays_gone
     a_renewal_that_outlives_the_logout_begins_no_session
-    a_state_is_dead_when_its_time_is_over
-    a_prolongation_never_shortens_and_never_makes_a_session
-    the_longest_lifetime_survives_a_renewal
-    all_sessions_of_a_user_can_be_ended_but_one
+    a_session_ends_when_its_time_is_over
+    update_ttl_never_shortens_a_session_and_never_creates_one
+    max_lifetime_also_holds_after_a_renewal
+    all_sessions_of_a_user_except_one_can_be_ended
     a_state_of_another_shape_is_an_error_that_shows_nothing
     keys_are_this_crates_and_no_two_are_alike
-    a_key_that_is_taken_is_drawn_again
+    a_new_key_is_drawn_if_the_first_is_taken
 }
 
 async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
@@ -88,7 +88,7 @@ async fn a_state_that_was_saved_is_loaded_and_updated<H: Host>() {
     assert_eq!(kept(store.load(&key).await.unwrap()), changed);
 }
 
-async fn what_is_no_session_is_none_and_becomes_none<H: Host>() {
+async fn an_unknown_key_loads_no_session_and_creates_none<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -112,7 +112,7 @@ async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
         let key = store.save(state(&[("user", "1")]), &HOUR).await.unwrap();
         store.delete(&key).await.unwrap();
         store.delete(&key).await.unwrap();
-        // A request that had loaded it before the logout ends only now.
+        // A request that loaded the session before the logout ends only now.
         let late = store.update(again(&key), state(&[("user", "1"), ("seen", "1")]), &HOUR).await;
         match vanished {
             OnMissing::Discard => assert_eq!(late.unwrap(), key),
@@ -124,7 +124,7 @@ async fn a_deleted_session_is_gone_and_stays_gone<H: Host>() {
     }
 }
 
-async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
+async fn a_new_key_is_drawn_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let key = over(&host).save(state(&[("cart", "3")]), &HOUR).await.unwrap();
@@ -132,7 +132,8 @@ async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-/// What the middleware does for `Session::renew`, in its task; `between` is what others do meanwhile.
+/// Renews a session as the middleware does for `Session::renew`, in its own task. `between` is what other requests do
+/// between the two steps.
 async fn renewed<S: WebStore>(
     store: ActixSessionStore<S>,
     key: CookieKey,
@@ -147,7 +148,7 @@ async fn renewed<S: WebStore>(
     LocalSet::new().run_until(async { spawn_local(renewal).await.unwrap() }).await
 }
 
-/// Whichever of both deletes first.
+/// No session is left, whether the renewal or the logout deletes first.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -170,7 +171,7 @@ async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     }
 }
 
-async fn a_state_is_dead_when_its_time_is_over<H: Host>() {
+async fn a_session_ends_when_its_time_is_over<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -181,7 +182,7 @@ async fn a_state_is_dead_when_its_time_is_over<H: Host>() {
     assert!(store.load(&key).await.unwrap().is_none());
 }
 
-async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
+async fn update_ttl_never_shortens_a_session_and_never_creates_one<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host);
@@ -195,8 +196,8 @@ async fn a_prolongation_never_shortens_and_never_makes_a_session<H: Host>() {
     assert_eq!(store.load(&key).await.unwrap().unwrap()["user"], "1");
 }
 
-/// `Session::renew` deletes, and saves what it had.
-async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
+/// `Session::renew` deletes the session, and saves its state again.
+async fn max_lifetime_also_holds_after_a_renewal<H: Host>() {
     let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -214,7 +215,7 @@ async fn the_longest_lifetime_survives_a_renewal<H: Host>() {
     assert!((listed[0].created.timestamp_millis() - (created - 20 * 60_000)).abs() < 20);
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+async fn all_sessions_of_a_user_except_one_can_be_ended<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host).owner_from("user");
@@ -252,7 +253,7 @@ async fn keys_are_this_crates_and_no_two_are_alike<H: Host>() {
     assert_eq!(one.as_ref().len(), SessionKey::LENGTH);
 }
 
-/// What is malformed costs no query: seen from the server.
+/// The server's log shows this.
 #[test]
 fn a_malformed_key_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
@@ -288,7 +289,7 @@ async fn log_out(session: Session) -> String {
     "bye".to_owned()
 }
 
-/// A browser's visit: the status, what it says, and the cookie afterwards.
+/// Visits a path as a browser does. Returns the status and the body, and updates the cookie.
 async fn visit<B: actix_web::body::MessageBody>(
     app: &impl Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
     path: &str,
@@ -308,7 +309,7 @@ async fn visit<B: actix_web::body::MessageBody>(
 }
 
 #[test]
-fn a_visit_from_the_first_page_to_the_logout() {
+fn a_visit_works_from_the_first_page_to_the_logout() {
     let file = File::new();
     let sessions = file.store();
     let store = blocking(&sessions).owner_from("user");
@@ -339,7 +340,7 @@ fn a_visit_from_the_first_page_to_the_logout() {
     });
 }
 
-/// What went wrong inside is no client's business.
+/// The client sees no detail of the failure.
 #[test]
 fn a_database_that_fails_is_an_error_that_shows_nothing() {
     let file = File::new();
@@ -366,7 +367,8 @@ fn a_database_that_fails_is_an_error_that_shows_nothing() {
     });
 }
 
-/// A request that outlives a logout is an internal error, and sends no cookie; or nothing happens.
+/// A request that outlives a logout ends with an internal error and sends no cookie. With `OnMissing::Discard` it
+/// succeeds and changes nothing.
 #[test]
 fn a_request_that_outlives_the_logout_revives_nothing() {
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -376,7 +378,7 @@ fn a_request_that_outlives_the_logout_revives_nothing() {
         let leaving = sessions.clone();
         actix_web::rt::System::new().block_on(async {
             let middleware = SessionMiddleware::builder(store, Key::from(&[7; 64])).build();
-            // While it is under way, the visitor logs out everywhere.
+            // The visitor logs out everywhere while the request is under way.
             let slow = move |session: Session| {
                 leaving.clear_owner("alice", None).unwrap();
                 count(session)
@@ -402,7 +404,7 @@ fn a_request_that_outlives_the_logout_revives_nothing() {
     }
 }
 
-/// With `TtlExtensionPolicy::OnEveryRequest` a visit that changes nothing prolongs the session.
+/// With `TtlExtensionPolicy::OnEveryRequest`, a visit that changes nothing extends the session.
 #[test]
 fn a_visit_that_changes_nothing_prolongs_the_session() {
     let file = File::new();
@@ -429,9 +431,10 @@ fn a_visit_that_changes_nothing_prolongs_the_session() {
     });
 }
 
-/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+/// Fifty concurrent requests meet a database that is down. Each is answered in time. Requests are served again when the
+/// database is back.
 #[test]
-fn a_database_that_is_down_is_answered_for_in_time() {
+fn requests_are_answered_in_time_while_the_database_is_down() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder()

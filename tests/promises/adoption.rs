@@ -1,4 +1,5 @@
-//! The table of OCaml's session-postgresql: shared with running services, or adopted with its live sessions.
+//! The table of OCaml's session-postgresql: a host shares it with running services, or adopts it with its live
+//! sessions.
 
 use diesel_session::{KeyStorage, MigrationError, Now, SessionKey, Sessions, migrations};
 
@@ -7,13 +8,13 @@ use crate::support::{Database, File, Postgres, Sql};
 
 const THEIR_KEY: &str = "AbCdEfGh+/0123456789AbCdEfGh+/0123456789";
 
-/// The table and index of session-postgresql's page, with one live session.
+/// The table and the index from session-postgresql's page, with one live session.
 pub(crate) const ORIGINAL: &str = "CREATE TABLE session (session_key char(40), expire_date timestamp (2) with time zone, session_data text); \
      CREATE INDEX session_key_idx ON session (session_key); \
      INSERT INTO session VALUES ('AbCdEfGh+/0123456789AbCdEfGh+/0123456789', now() + interval '1 day', 'theirs')";
 
 #[test]
-fn a_table_of_the_original_with_sessions_is_not_touched_without_a_choice() {
+fn the_originals_table_with_sessions_is_left_alone_until_a_key_storage_is_chosen() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -28,7 +29,7 @@ fn a_table_of_the_original_with_sessions_is_not_touched_without_a_choice() {
 }
 
 #[test]
-fn an_empty_table_of_the_original_needs_no_choice() {
+fn the_originals_empty_table_is_migrated_without_a_choice_of_key_storage() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -45,7 +46,7 @@ fn the_originals_sessions_live_on_beside_running_ocaml_services() {
     assert_eq!(store.migrate().unwrap(), POSTGRES_VERSIONS);
     let key: SessionKey = THEIR_KEY.parse().unwrap();
     assert_eq!(store.get(&key).unwrap().0, "theirs");
-    // The statements of the original still work, and each sees the other's sessions.
+    // The original's statements still work, and each side sees the other's sessions.
     let mut ocaml = database.conn();
     ocaml.run(&format!(
         "UPDATE session SET expire_date = now() + interval '1 hour', session_data = 'ours' WHERE session_key = '{THEIR_KEY}'; \
@@ -83,7 +84,7 @@ fn a_shared_table_can_be_adopted_later() {
 }
 
 #[test]
-fn what_the_original_forgot_is_made_good_on_adoption() {
+fn adoption_deletes_invalid_rows_and_repairs_dates() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(ORIGINAL);
@@ -139,9 +140,9 @@ fn an_adoption_that_leaves_a_key_plain_is_refused() {
     assert_eq!(fingerprint(&mut conn), before);
 }
 
-/// The tombstones of renewed sessions have keys of their own, which say nothing of how the table keeps sessions' keys.
+/// The tombstones of renewed sessions have their own keys. These do not show how the table keeps the keys of sessions.
 #[test]
-fn tombstones_are_no_keys_to_migrations() {
+fn migrations_ignore_the_keys_of_tombstones() {
     let (database, file) = (Database::new(), File::new());
     let (postgres, sqlite) = (database.store(), file.store());
     for _ in 0..101 {
@@ -160,7 +161,7 @@ fn tombstones_are_no_keys_to_migrations() {
     }
 }
 
-/// In a table with keys in clear they name the keys of live sessions, in clear as well.
+/// In a table with plain keys, tombstones contain the plain keys of live sessions.
 #[test]
 fn adoption_deletes_the_tombstones_of_a_table_with_plain_keys() {
     let database = Database::new();

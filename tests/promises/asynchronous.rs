@@ -1,4 +1,4 @@
-//! The store that does not block: every law, over a pool, with shared connections, and in a caller's transaction.
+//! The asynchronous store: every law over a pool, with shared connections, and in a caller's transaction.
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -110,7 +110,7 @@ mod in_one_transaction {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
-/// A pool that the store does not know, and that lends no more than it was told to.
+/// A pool of a type that the store does not know. It lends no more connections than its limit.
 #[derive(Clone)]
 struct Another(Pool<AsyncPgConnection>);
 
@@ -133,7 +133,7 @@ async fn applications_pool(url: &str, size: u32) -> Pool<AsyncPgConnection> {
 }
 
 #[test]
-fn it_serves_over_the_applications_pool_and_over_any_other() {
+fn a_store_works_over_the_applications_pool_and_over_any_other() {
     let database = Database::new();
     runtime().block_on(async {
         let pool = applications_pool(&database.url, 3).await;
@@ -149,7 +149,7 @@ fn it_serves_over_the_applications_pool_and_over_any_other() {
 }
 
 #[test]
-fn the_blocking_store_and_it_share_one_table() {
+fn the_blocking_and_the_asynchronous_store_share_one_table() {
     let database = Database::new();
     let blocking = database.store();
     let key = blocking.generate(Some("x"), None).unwrap();
@@ -163,7 +163,7 @@ fn the_blocking_store_and_it_share_one_table() {
 }
 
 #[test]
-fn its_migrations_are_the_blocking_stores() {
+fn the_asynchronous_store_runs_the_migrations_of_the_blocking_store() {
     let database = Database::new();
     runtime().block_on(async {
         let builder = || AsyncDieselSession::builder().schema("Visitors' own");
@@ -188,7 +188,7 @@ fn its_migrations_are_the_blocking_stores() {
 }
 
 #[test]
-fn what_it_did_in_the_callers_transaction_is_undone_with_it() {
+fn a_rollback_of_the_callers_transaction_undoes_the_stores_changes() {
     let database = Database::new();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder()).await;
@@ -208,7 +208,7 @@ fn what_it_did_in_the_callers_transaction_is_undone_with_it() {
     });
 }
 
-/// Dropped wherever it waits, an update leaves no transaction, no lock and no lent connection.
+/// An update that is dropped at any wait leaves no transaction, no lock and no lent connection.
 #[test]
 fn a_future_that_is_dropped_leaves_nothing_behind() {
     let database = Database::new();
@@ -230,7 +230,7 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
         }
         sessions.set(&key, "z", None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "z");
-        // What was dropped goes on for a moment.
+        // A dropped call goes on for a moment.
         let started = Instant::now();
         let is_back = || {
             let lent = sessions.pool().status();
@@ -243,9 +243,9 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
     });
 }
 
-/// A write that is dropped goes on to its end alone: no other call waits behind it.
+/// A dropped write still runs to its end, and no other call waits for it.
 #[test]
-fn a_write_that_is_dropped_holds_up_nobody() {
+fn a_dropped_write_does_not_hold_up_other_calls() {
     let database = Database::new();
     let mut locker = database.conn();
     runtime().block_on(async {
@@ -272,7 +272,7 @@ fn a_write_that_is_dropped_holds_up_nobody() {
     });
 }
 
-/// Polls a future so many times, and then drops it.
+/// Polls a future `polls` times, and then drops it.
 async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
     let mut work = Some(Box::pin(work));
     let mut polled = 0;
@@ -288,9 +288,10 @@ async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option
     .await
 }
 
-/// Wherever it is dropped: what the caller's transaction did is there if and only if it could be committed.
+/// Drops a login after each number of polls. The changes of the caller's transaction are there if and only if it could
+/// be committed.
 #[test]
-fn a_login_that_is_dropped_in_a_callers_transaction_loses_nothing_in_silence() {
+fn a_dropped_login_in_a_callers_transaction_never_loses_changes_silently() {
     let database = Database::new();
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(3).owner_limit(OwnerLimit::EndOldest(2));
@@ -300,7 +301,7 @@ fn a_login_that_is_dropped_in_a_callers_transaction_loses_nothing_in_silence() {
         for polls in 1..40 {
             let value = polls.to_string();
             let mut conn = sessions.pool().connection().await.unwrap();
-            // A transaction manager that was left half way is an error, and in a debug build a panic.
+            // A transaction manager that was left half way causes an error, or in a debug build a panic.
             let caller = AssertUnwindSafe(conn.transaction(async |conn| {
                 sessions.on(conn).set(&key, &value, None).await?;
                 let login = dropped_after(polls, sessions.on(conn).generate_for("alice", None, None)).await;
@@ -320,7 +321,7 @@ fn a_login_that_is_dropped_in_a_callers_transaction_loses_nothing_in_silence() {
     });
 }
 
-/// Else its COMMIT would end a savepoint, and say so.
+/// Otherwise its COMMIT would end only a savepoint, and still report success.
 #[test]
 fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
     let database = Database::new();
@@ -337,7 +338,7 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
                 sessions.on(conn).set(&other, "y", None).await?;
                 let on = sessions.on(conn);
                 let update = on.update(&held, Expiry::Default, |_| Ok::<_, Error>("y".to_owned()));
-                // Until it waits for the lock.
+                // Polls the update until it waits for the lock.
                 let mut update = pin!(update);
                 let waits = async {
                     while database.conn().number(WAITERS) == 0 {
@@ -358,16 +359,16 @@ fn a_callers_transaction_in_which_an_update_was_dropped_cannot_commit() {
     });
 }
 
-/// One that waits for a lock holds up nobody who reads: not even where every connection that is not shared waits.
+/// A write that waits for a lock does not delay reads, even if every connection that is not shared waits.
 #[test]
-fn reads_travel_beside_writes_that_wait() {
+fn reads_go_on_while_writes_wait_for_a_lock() {
     let database = Database::new();
     let mut locker = database.conn();
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(3).pipelined(2);
         let sessions = database.async_store_with(builder).await;
         let key = sessions.generate(Some("x"), None).await.unwrap();
-        // One of the two shared connections is there; the writers take what is left of the pool.
+        // One of the two shared connections is open now. The writers take the rest of the pool.
         sessions.get(&key).await.unwrap();
         locker.run("BEGIN; SELECT FROM session FOR UPDATE");
         let writers: Vec<_> = (0..3)
@@ -389,7 +390,7 @@ fn reads_travel_beside_writes_that_wait() {
 }
 
 #[test]
-fn settings_that_do_not_fit_are_refused() {
+fn invalid_settings_are_refused() {
     let database = Database::new();
     runtime().block_on(async {
         fn refused<P: AsyncPool>(result: Result<AsyncDieselSession<P>, Error>) -> &'static str {

@@ -1,4 +1,5 @@
-//! Settings and tables that cannot work say so. (Keys are in `keys`, values and periods among the laws.)
+//! Settings and tables that cannot work cause an error that says why. (`keys` tests keys. The laws test values and
+//! periods.)
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
@@ -8,7 +9,7 @@ use throwaway_postgres::Server;
 use crate::support::{Database, File, Postgres, Sql, Sqlite};
 
 #[test]
-fn settings_that_do_not_fit_are_refused_by_name() {
+fn invalid_settings_are_refused_by_name() {
     let refused = |result: Result<Sqlite, Error>, expected: &str| match result {
         Err(Error::Configuration { setting, .. }) => assert_eq!(setting, expected),
         other => panic!("{expected}: {other:?}"),
@@ -35,9 +36,9 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(lifetime, Err(Error::PeriodOutOfRange { .. })));
 }
 
-/// It means: hardly ever.
+/// With a long interval, `touch` hardly ever writes.
 #[test]
-fn any_long_touch_interval_is_one() {
+fn any_long_touch_interval_is_allowed() {
     let database = Database::new();
     let (sqlite, postgres) = (Sqlite::builder(), Postgres::builder());
     let sqlite = sqlite.touch_interval(TimeDelta::MAX).connect(":memory:").unwrap();
@@ -86,7 +87,7 @@ fn a_missing_table_says_to_run_the_migrations() {
 }
 
 #[test]
-fn a_trigger_that_keeps_no_row_is_found_out() {
+fn a_trigger_that_discards_the_new_row_causes_an_error() {
     let database = Database::new();
     let store = database.store();
     database.conn().run(
@@ -105,7 +106,7 @@ fn a_file_that_cannot_be_opened_is_a_typed_error() {
 
 #[test]
 fn every_parameter_of_the_originals_connect_reaches_the_server() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
     admin.run("CREATE ROLE \"o'brien \\\" LOGIN");
@@ -128,7 +129,7 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
     assert_eq!(conn.text("SELECT current_setting('search_path')"), "\"a b\",public");
     assert_eq!(conn.text("SELECT current_setting('statement_timeout')"), "5s");
 
-    // Nobody listens there.
+    // No server listens there.
     let unreachable = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
         .connect_with(&ConnectOptions::new().hostaddr("127.0.0.1").port("1"));
@@ -141,7 +142,7 @@ fn every_parameter_of_the_originals_connect_reaches_the_server() {
 }
 
 #[test]
-fn a_statement_timeout_of_the_caller_or_the_role_stays() {
+fn a_statement_timeout_that_the_caller_or_the_role_has_set_is_kept() {
     let server = Server::start(&[]).unwrap();
     let options: ConnectOptions = server.url("postgres").parse().unwrap();
     let timeout = |options: ConnectOptions| {

@@ -1,4 +1,4 @@
-//! Any store in asynchronous programs: every law, and what a future adds to it.
+//! Any store in asynchronous programs: every law, and the properties of the futures.
 
 use std::sync::mpsc::channel;
 use std::thread;
@@ -27,8 +27,8 @@ mod sqlite {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
-/// Twelve tasks hold one of two connections for a while each, longer in all than a call waits for the pool: so
-/// those who wait do so before they ask it.
+/// Twelve tasks each hold one of two connections for a while. Together this takes longer than a call waits for the
+/// pool. The tasks therefore have to wait before they ask the pool.
 #[test]
 fn no_more_calls_run_at_once_than_the_pool_has_connections() {
     let database = Database::new();
@@ -54,9 +54,9 @@ fn no_more_calls_run_at_once_than_the_pool_has_connections() {
     });
 }
 
-/// The one call that may run is the update itself.
+/// Only one call may run, and that is the update itself.
 #[test]
-fn an_update_that_calls_the_store_does_not_wait_for_its_turn() {
+fn an_update_that_calls_its_store_fails_instead_of_waiting() {
     let sessions = Blocking::new(MemorySession::new(), 1).patience(TimeDelta::seconds(60));
     let runtime = runtime();
     let (inner, handle) = (sessions.clone(), runtime.handle().clone());
@@ -68,9 +68,9 @@ fn an_update_that_calls_the_store_does_not_wait_for_its_turn() {
     assert!(matches!(updated, Err(Error::WithinUpdate)), "{updated:?}");
 }
 
-/// A call that began goes on to its end; its connection comes back.
+/// A call that has begun runs to its end, and its connection returns to the pool.
 #[test]
-fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
+fn a_dropped_future_still_finishes_its_call_and_returns_its_connection() {
     let database = Database::new();
     let sessions = Blocking::from(database.store_with(Postgres::builder().pool_size(1)));
     let runtime = runtime();
@@ -96,7 +96,7 @@ fn a_future_that_is_dropped_loses_nothing_and_no_connection() {
     }
 }
 
-/// A call that did not begin is not made.
+/// A call that has not begun is never made.
 #[test]
 fn a_future_that_is_dropped_before_its_turn_does_nothing() {
     let sessions = Blocking::new(MemorySession::new(), 1);
@@ -123,7 +123,7 @@ fn a_future_that_is_dropped_before_its_turn_does_nothing() {
     assert_eq!(runtime.block_on(sessions.get(&key)).unwrap().0, "2");
 }
 
-/// While calls wait for the database, the runtime's one thread serves others.
+/// The runtime's only thread serves other tasks while a call waits for the database.
 #[test]
 fn a_call_that_waits_blocks_no_other_task() {
     let sessions = Blocking::new(MemorySession::new(), 1);
@@ -136,7 +136,7 @@ fn a_call_that_waits_blocks_no_other_task() {
             Ok::<_, Error>("x".to_owned())
         });
         let other = async {
-            // It would never come to this if the update blocked the thread.
+            // This line would never run if the update blocked the thread.
             tokio::task::yield_now().await;
             go_on.send(()).unwrap();
         };

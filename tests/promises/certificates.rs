@@ -1,4 +1,4 @@
-//! Certificates that a test makes, and servers that show them.
+//! Certificates that a test makes, and servers that present them.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use rcgen::{
 use tempfile::TempDir;
 use throwaway_postgres::{Server, give_to_server};
 
-/// An authority, which has signed itself.
+/// A certificate authority. `named` makes one that has signed itself.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -28,7 +28,7 @@ fn made(certificate: &Certificate, key: &KeyPair) -> Shown {
     Shown { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
-/// The contents of a certificate for a server, or a client, of this name.
+/// Returns the contents of a certificate for a server or a client of this name.
 pub(crate) fn of(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -36,7 +36,7 @@ pub(crate) fn of(name: &str) -> CertificateParams {
     params
 }
 
-/// The same, of long ago.
+/// Returns the same, but expired long ago.
 pub(crate) fn expired(name: &str) -> CertificateParams {
     let mut params = of(name);
     params.not_before = date_time_ymd(2001, 1, 1);
@@ -44,7 +44,7 @@ pub(crate) fn expired(name: &str) -> CertificateParams {
     params
 }
 
-/// The same, of one that calls itself an authority: what `openssl req -x509` makes.
+/// Marks the certificate as an authority's own, as `openssl req -x509` does.
 pub(crate) fn authority_itself(mut params: CertificateParams) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
@@ -68,7 +68,7 @@ impl Authority {
         made(&params.signed_by(&key, &self.issuer).unwrap(), &key)
     }
 
-    /// An authority below this one.
+    /// Makes an authority that this one has signed.
     pub(crate) fn signs_authority(&self, name: &str) -> Self {
         let params = authority_of(name);
         let key = KeyPair::generate().unwrap();
@@ -76,7 +76,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A list of revoked certificates, which names these numbers.
+    /// Returns a certificate revocation list that names these serial numbers.
     pub(crate) fn revokes(&self, numbers: &[u64]) -> String {
         let revoked = |number: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*number),
@@ -103,7 +103,7 @@ fn authority_of(name: &str) -> CertificateParams {
     params
 }
 
-/// Files of a test's own.
+/// A directory for the files of one test.
 pub(crate) struct Files(TempDir);
 
 impl Files {
@@ -114,7 +114,7 @@ impl Files {
         Self(directory)
     }
 
-    /// Writes a file that only this user can read: libpq demands this of a key.
+    /// Writes a file that only this user can read, because libpq requires this of a key.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -123,7 +123,7 @@ impl Files {
     }
 }
 
-/// A server at the usual port of a loopback address that no other server has.
+/// A server on the usual port, at a loopback address that no other server has.
 pub(crate) struct Listening {
     pub(crate) server: Server,
     pub(crate) address: String,
@@ -131,8 +131,9 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Starts a server, with TLS if there is a certificate. `authority` signs its clients' certificates; empty, there are
-    /// none. `rules` are lines of `pg_hba.conf`. The superuser always comes in by the socket.
+    /// Starts a server, with TLS if there is a certificate. `authority` is the PEM of the authority that signs client
+    /// certificates. If it is empty, there are no client certificates. `rules` are lines of `pg_hba.conf`. The
+    /// superuser can always connect through the socket.
     pub(crate) fn start(shown: Option<&Shown>, authority: &str, rules: &str) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
@@ -157,7 +158,7 @@ impl Listening {
         Self { server: Server::start(&settings).unwrap(), address, _files: files }
     }
 
-    /// The address for a role, by the name that most certificates are for.
+    /// Returns the connection string for a role. Its host is the name that most certificates are for.
     pub(crate) fn to(&self, role: &str) -> String {
         format!("host=localhost hostaddr={} user={role} dbname=postgres", self.address)
     }

@@ -1,5 +1,5 @@
-//! One clock, the database's: fault 6 of the original, whose client judged by its own what the server had
-//! written by its own.
+//! Only the database's clock counts. In the original (fault 6), the server wrote dates by its own clock, and the client
+//! compared them with the client's clock.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ fn a_clients_clock_hours_ahead_or_behind_changes_nothing() {
         assert!(output.contains("gone, by the database's clock"), "{output}");
         let left: u32 = output.split("with ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert!((1_740..=1_800).contains(&left), "of half an hour: {output}");
-        // What is left in the table is the session of one second, dated by the server.
+        // The table still holds the session of one second, which the server has dated.
         let mut conn = database.conn();
         assert_eq!(conn.number("SELECT count(*) FROM session"), 1);
         assert!(conn.yes("SELECT bool_and(abs(extract(epoch FROM now() - expire_date)) < 60 AND abs(extract(epoch FROM now() - created_on)) < 60) FROM session"));
@@ -37,7 +37,7 @@ fn a_session_expires_inside_a_long_transaction() {
     let mut conn = store.pool().get().unwrap();
     conn.begin_test_transaction().unwrap();
     let key = store.on(&mut conn).generate(Some("x"), Some(chrono::TimeDelta::milliseconds(100))).unwrap();
-    // `now()` stands still in a transaction; the clock that judges sessions does not.
+    // `now()` does not move within a transaction. The clock that decides about sessions does.
     conn.run("SELECT pg_sleep(0.2)");
     assert!(matches!(store.on(&mut conn).get(&key), Err(Error::NotFound)));
 }

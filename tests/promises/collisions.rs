@@ -1,15 +1,15 @@
-//! A key that is taken already: another is drawn, and nothing is written over.
+//! If a new key is taken already, the store draws another and overwrites nothing.
 
 use diesel_session::{AsyncNow as _, Now as _, SessionKey, Sessions as _};
 
 use crate::hosts::{Host, laws_on_every_host};
 
 laws_on_every_host! {
-    a_key_that_is_taken_is_drawn_again
-    a_blocking_store_draws_again_as_well
+    a_new_key_is_drawn_if_the_first_is_taken
+    a_blocking_store_also_draws_a_new_key_if_the_first_is_taken
 }
 
-async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
+async fn a_new_key_is_drawn_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let key: SessionKey = host.web().generate(Some("x"), None).await.unwrap();
@@ -17,7 +17,7 @@ async fn a_key_that_is_taken_is_drawn_again<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-async fn a_blocking_store_draws_again_as_well<H: Host>() {
+async fn a_blocking_store_also_draws_a_new_key_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let key = host.sessions().generate(Some("x"), None).unwrap();

@@ -8,7 +8,7 @@ use diesel_session::{Error, Now, SessionKey};
 
 use crate::support::{Database, File};
 
-/// Eight threads, each with sessions of its own, and after each operation the expected answer.
+/// Runs eight threads, each with its own sessions, and checks the answer of every operation.
 fn hammer<S>(store: &S)
 where
     S: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sync,

@@ -209,7 +209,7 @@ fn a_store_can_be_shared_between_threads() {
 }
 
 #[test]
-fn whatever_points_to_a_store_is_one() {
+fn a_pointer_to_a_store_is_a_store() {
     fn generates(store: impl Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error>) {
         store.generate(None, None).unwrap();
     }

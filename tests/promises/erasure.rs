@@ -1,4 +1,4 @@
-//! Ending all sessions of a person: nothing of theirs is left, however many there are and whoever logs in meanwhile.
+//! `clear_owner` ends all sessions of a person and leaves no row, however many there are and even while others log in.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -23,14 +23,14 @@ fn no_row_is_left(store: &impl Store) {
 }
 
 #[test]
-fn ending_all_of_an_owner_leaves_no_row() {
+fn clear_owner_leaves_no_row_of_the_owner() {
     no_row_is_left(&Database::new().store());
     no_row_is_left(&Database::partitioned().store());
     no_row_is_left(&File::new().store());
     no_row_is_left(&MemorySession::new());
 }
 
-/// So many sessions of `alice`, one in ten of them expired.
+/// Inserts `sessions` sessions of `alice`. One in ten of them has expired.
 fn insert_many(conn: &mut PgConnection, sessions: u32) {
     conn.run(&format!(
         "INSERT INTO session (session_key, owner, session_data, created_on, expire_date) \
@@ -48,7 +48,7 @@ fn a_million_sessions_of_an_owner_end_under_a_statement_timeout_of_a_second() {
     let bobs = store.generate_for("bob", None, None).unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // A sweeper meets the same rows.
+        // A sweeper deletes from the same rows.
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 store.delete_expired(1_000).unwrap();
@@ -61,7 +61,7 @@ fn a_million_sessions_of_an_owner_end_under_a_statement_timeout_of_a_second() {
     assert!(matches!(store.get(&bobs), Err(Error::NotSet)));
 }
 
-/// On a connection that the caller holds it is one transaction, and undone with it.
+/// On the caller's connection, the call is part of the caller's transaction and is undone with it.
 fn is_undone_with_the_callers_transaction(store: &Postgres, conn: &mut PgConnection) {
     AnsiTransactionManager::begin_transaction(conn).unwrap();
     assert_eq!(store.on(conn).clear_owner("alice", None).unwrap(), 2_250);
@@ -70,7 +70,7 @@ fn is_undone_with_the_callers_transaction(store: &Postgres, conn: &mut PgConnect
 }
 
 #[test]
-fn batches_on_a_connection_of_the_callers_are_undone_with_its_transaction() {
+fn a_rollback_of_the_callers_transaction_undoes_clear_owner() {
     let database = Database::new();
     let store = database.store();
     let mut conn = database.conn();
@@ -80,7 +80,7 @@ fn batches_on_a_connection_of_the_callers_are_undone_with_its_transaction() {
     says_how_many_it_ended(&store.on(&mut database.conn()), &mut conn);
 }
 
-/// The third batch meets a row that cannot be deleted.
+/// The third batch contains a row that cannot be deleted.
 const FAILS_IN_THE_THIRD_BATCH: &str = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'kept'; END $$; \
      CREATE TRIGGER fail BEFORE DELETE ON session FOR EACH ROW \
      WHEN (old.session_key = '$' || lpad('250', 39, '0')) EXECUTE FUNCTION fail()";
@@ -100,7 +100,7 @@ fn says_how_many_it_ended(store: &impl Sessions, conn: &mut PgConnection) {
 }
 
 #[test]
-fn a_call_that_fails_half_way_says_how_many_it_ended() {
+fn a_clear_owner_that_fails_half_way_says_how_many_sessions_it_ended() {
     let database = Database::new();
     let mut conn = database.conn();
     says_how_many_it_ended(&database.store(), &mut conn);
@@ -122,7 +122,7 @@ fn sessions_of_an_owner_end_in_batches_on_sqlite() {
     assert_eq!(file.conn().number("SELECT count(*) FROM session"), 1);
 }
 
-/// The list is read page by page, so that no statement is as long as the list.
+/// The store reads the list page by page, so that no statement is as long as the list.
 #[test]
 fn one_of_thousands_of_sessions_can_be_ended_by_its_handle() {
     fn by_its_handle(store: &impl Store, insert: impl FnOnce()) {
@@ -144,7 +144,7 @@ fn one_of_thousands_of_sessions_can_be_ended_by_its_handle() {
     });
 }
 
-/// Set in any case, so that no thread goes on after a failed assertion.
+/// Sets the flag when it is dropped, so that no thread goes on after a failed assertion.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -153,7 +153,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Others log in all the time. The call must end all sessions that were there, and itself.
+/// Others log in all the time. The call must end all sessions that existed when it began, and then return.
 fn logins_do_not_keep_it_running(store: &impl Store, others: usize, date_one_ahead: impl FnOnce()) {
     store.generate_for("alice", None, None).unwrap();
     date_one_ahead();
@@ -181,25 +181,26 @@ fn logins_do_not_keep_it_running(store: &impl Store, others: usize, date_one_ahe
 }
 
 #[test]
-fn logins_during_the_call_do_not_keep_it_running() {
+fn concurrent_logins_do_not_keep_clear_owner_running() {
     let database = Database::new();
     let builder = Postgres::builder()
         .statement_timeout(TimeDelta::minutes(1))
         .connection_timeout(TimeDelta::minutes(1));
-    // A date ahead of the clock does not make new sessions old ones.
+    // One session is dated ahead of the clock. New sessions still do not count as old ones.
     logins_do_not_keep_it_running(&database.store_with(builder), 4, || {
         database.conn().run("UPDATE session SET created_on = created_on + interval '1 day'");
     });
-    // SQLite lets one write at a time, and not in the order in which they came.
+    // SQLite allows one write at a time, and does not serve the writers in the order in which they came.
     let file = File::new();
     logins_do_not_keep_it_running(&file.store(), 1, || {
         file.conn().run("UPDATE session SET created_on = created_on + 86400000");
     });
 }
 
-/// A date ahead of the clock, by a clock that was set back or a host's own INSERT, spares no session.
+/// A session is dated ahead of the clock if the clock was set back, or by the host's own INSERT. It ends like any
+/// other.
 #[test]
-fn a_session_from_the_future_ends_as_well() {
+fn a_session_that_is_dated_in_the_future_ends_as_well() {
     let database = Database::new();
     let store = database.store();
     let key = store.generate_for("alice", Some("x"), None).unwrap();
@@ -214,11 +215,11 @@ fn a_session_from_the_future_ends_as_well() {
     assert_eq!(store.clear_owner("alice", None).unwrap(), 1);
 }
 
-/// Rows are locked in one order, and an owner before any row: no deadlock, whoever meets whom.
+/// Every call locks rows in the same order, and the owner before any row, so no two calls deadlock.
 #[test]
-fn ends_evictions_and_sweeps_of_the_same_rows_never_deadlock() {
+fn clear_owner_logins_and_sweeps_of_the_same_rows_never_deadlock() {
     let database = Database::new();
-    // So that a deadlock is found out at once.
+    // PostgreSQL then detects a deadlock at once.
     database.conn().run(&format!("ALTER DATABASE {} SET deadlock_timeout = '10ms'", database.name()));
     let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(20)).pool_size(8);
     let store = database.store_with(

@@ -1,4 +1,4 @@
-//! The examples run as their first lines say.
+//! The examples run as their first lines describe.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -56,7 +56,7 @@ fn migrate_says_what_is_missing_and_mends_it() {
     assert_eq!(run(&mut check), "up to date\n");
 }
 
-/// Of a server that takes no connection without the right one.
+/// The server accepts no connection without the right password.
 #[test]
 fn each_connection_has_a_fresh_password() {
     let server = Server::start(&["password_encryption=scram-sha-256"]).unwrap();
@@ -109,7 +109,7 @@ fn actix_min_counts_each_visitors_visits() {
     counts_each_visitors_visits("actix_min");
 }
 
-/// A visitor comes twice, and another once.
+/// One visitor comes twice, and another comes once.
 fn counts_each_visitors_visits(program: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Running(
@@ -141,7 +141,7 @@ fn counts_each_visitors_visits(program: &str) {
     assert!(visit("").ends_with("Visit number 1\n"));
 }
 
-/// Ends with the test.
+/// A process that ends when this value is dropped.
 struct Running(Child);
 
 impl Drop for Running {

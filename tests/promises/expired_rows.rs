@@ -1,4 +1,4 @@
-//! `delete_expired`: fault 15 of the original, which never deleted anything.
+//! `delete_expired` deletes expired rows. The original never deleted any (fault 15).
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use diesel_session::{Now, Sessions};
 
 use crate::support::{Database, File, Sql};
 
-/// Rows that expired in each of `hours` earlier hours, `each` of them, and as many that live on.
+/// Inserts `each` rows that expired in each of the `hours` previous hours, and `each` live rows.
 fn fill(conn: &mut diesel::PgConnection, hours: u32, each: u32) {
     conn.run(&format!(
         "INSERT INTO session (session_key, expire_date, session_data) \
@@ -63,12 +63,12 @@ fn at_most_the_limit_is_deleted_on_sqlite_too() {
 }
 
 #[test]
-fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
+fn a_session_whose_expiry_moves_is_swept_by_its_new_expiry_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let key = store.generate(Some("x"), Some(TimeDelta::days(1))).unwrap();
     store.generate(Some("moved"), Some(TimeDelta::hours(-2))).unwrap();
-    // Kept by the database itself, whoever writes.
+    // The database itself updates the hour of a row, whichever program writes the row.
     file.conn().run("UPDATE session SET expire_date = expire_date + 86400000 WHERE session_data = 'moved'");
     assert_eq!(store.delete_expired(10).unwrap(), 0);
     store.set(&key, "x", Some(TimeDelta::hours(-2))).unwrap();
@@ -77,7 +77,7 @@ fn a_session_whose_expiry_moves_is_swept_by_its_new_one_on_sqlite() {
 }
 
 #[test]
-fn a_wrong_hour_costs_no_live_session_on_sqlite() {
+fn a_wrong_expire_hour_never_deletes_a_live_session_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let live = store.generate(Some("live"), Some(TimeDelta::days(1))).unwrap();
@@ -89,12 +89,12 @@ fn a_wrong_hour_costs_no_live_session_on_sqlite() {
 }
 
 #[test]
-fn sweepers_side_by_side_delete_each_row_once_and_no_live_one() {
+fn concurrent_sweepers_delete_each_expired_row_once_and_no_live_one() {
     each_row_once_and_no_live_one(&Database::new());
 }
 
 #[test]
-fn sweepers_side_by_side_delete_each_row_of_a_partition_once_and_no_live_one() {
+fn concurrent_sweepers_delete_each_expired_row_of_a_partition_once_and_no_live_one() {
     each_row_once_and_no_live_one(&Database::partitioned());
 }
 
@@ -119,7 +119,7 @@ fn each_row_once_and_no_live_one(database: &Database) {
         })
         .collect();
     let deleted: usize = sweepers.into_iter().map(|sweeper| sweeper.join().unwrap()).sum();
-    // A batch that another sweeper has taken meanwhile reads as empty: the rest is for the next round.
+    // A batch reads as empty if another sweeper has taken it. The next call deletes the rest.
     let rest = store.delete_expired(10_000).unwrap();
     assert_eq!(deleted + rest, 4_000);
     assert_eq!(database.conn().number("SELECT count(*) FROM session WHERE session_data = 'live'"), 1_000);

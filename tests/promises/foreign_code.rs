@@ -1,4 +1,4 @@
-//! Functions and tables that other roles made are not called and not trusted (the class of CVE-2018-1058).
+//! The crate does not call functions and does not trust tables that other roles made (the class of CVE-2018-1058).
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::migrations::{POSTGRES_VERSIONS, migration_error};
 use crate::statements::{OPERATIONS, run, visit};
 use crate::support::{Database, PARTITION, Postgres, Sql};
 
-/// A server of its own, which lets every role in; `app` and `mallory` may create whatever they like in `public`.
+/// A test's own server, which accepts every role. `app` and `mallory` may create anything in `public`.
 struct Shared {
     database: Database,
     server: Server,
@@ -45,7 +45,8 @@ impl Shared {
     }
 }
 
-/// Of each function that is called somewhere, one for types that fit better than PostgreSQL's own.
+/// For each function that the crate calls somewhere, a function whose argument types fit better than those of
+/// PostgreSQL's own.
 const TRAPS: &str = "
     CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO public.caught VALUES (pg_catalog.concat('quote_ident as ', current_user)); RETURN pg_catalog.quote_ident($1::text); END $$;
@@ -69,7 +70,8 @@ const TRAPS: &str = "
     CREATE FUNCTION current_setting(varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO public.caught VALUES (pg_catalog.concat('current_setting as ', current_user)); RETURN ''; END $$;";
 
-/// An operator of each name for each two types: PostgreSQL has its own for most pairs of one type, and for few others.
+/// Creates an operator of each name for each pair of types. PostgreSQL has its own operators for most pairs of equal
+/// types, and for few other pairs.
 const OPERATORS: &str = "
     DO $do$
     DECLARE
@@ -91,9 +93,9 @@ const OPERATORS: &str = "
       END LOOP;
     END $do$";
 
-/// The traps catch: without `pg_catalog` and exact types they are called.
+/// The traps work: PostgreSQL calls them if a statement lacks `pg_catalog` and exact types.
 #[test]
-fn a_trap_is_called_where_the_types_fit_better() {
+fn a_trap_is_called_if_its_types_fit_better() {
     let shared = Shared::new(&[]);
     let mut mallory = shared.conn("mallory");
     mallory.run(TRAPS);
@@ -146,7 +148,7 @@ fn functions_that_others_made_are_not_called_by_operations() {
     assert_eq!(shared.caught(), "");
 }
 
-/// What may stand before a parenthesis and is no function: grammar, tables with columns, types with a length.
+/// Words that may precede a parenthesis and are no functions: grammar, tables with columns, types with a length.
 const GRAMMAR: [&str; 25] = [
     "ANY",
     "ARRAY",
@@ -175,7 +177,7 @@ const GRAMMAR: [&str; 25] = [
     "INTO",
 ];
 
-/// The names that stand before a parenthesis in these statements without `pg_catalog`.
+/// Returns the names before a parenthesis in these statements that lack `pg_catalog`.
 fn unqualified(statements: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '"';
     let mut names = BTreeSet::new();
@@ -190,7 +192,7 @@ fn unqualified(statements: &str) -> BTreeSet<String> {
     names
 }
 
-/// The traps above are some; this looks at every name.
+/// The traps above cover some functions. This test looks at every name.
 #[test]
 fn every_function_is_called_in_pg_catalog() {
     let shared = Shared::new(&["log_statement=all"]);
@@ -208,7 +210,7 @@ fn every_function_is_called_in_pg_catalog() {
     SessionTable::new().schema("shop").adopt(&mut shared.database.conn()).unwrap();
     SessionTable::new().schema("shop").revert(&mut shared.database.conn()).unwrap();
     let log = shared.server.log().unwrap().split_off(before);
-    // Comments and texts, then what each statement is bound to.
+    // Leaves out comments, and the values that each statement is bound to.
     let statements: String = log
         .lines()
         .filter(|line| !line.contains("DETAIL:") && !line.trim_start().starts_with("--"))
@@ -216,16 +218,16 @@ fn every_function_is_called_in_pg_catalog() {
         .collect();
     assert!(statements.matches("pg_catalog.").count() > 50, "{statements}");
     let mut names = unqualified(&statements);
-    // Types, and what the two migrations list.
+    // Removes types, and the names in the lists of the two migrations.
     for known in ["char", "timestamp", "VARCHAR", "session", "fillfactor", "numeric"].iter().chain(&GRAMMAR) {
         names.remove(*known);
     }
     assert_eq!(names, BTreeSet::new(), "{statements}");
 }
 
-/// A table that somebody else made first, with code in it, is not taken for the application's.
+/// Another role has created the table first, with code in it. The table does not count as the application's.
 #[test]
-fn a_table_of_another_role_is_refused_and_its_owner_named() {
+fn a_table_of_another_role_is_refused_and_the_error_names_its_owner() {
     let shared = Shared::new(&[]);
     let mut mallory = shared.conn("mallory");
     mallory.run(ORIGINAL);
@@ -260,7 +262,7 @@ fn a_table_of_another_role_is_refused_and_its_owner_named() {
     assert_eq!(shared.caught(), "");
 }
 
-/// One that appears while the migration waits for its turn: mallory may take that lock as well.
+/// The table appears while the migration waits for its turn. The other role may take that lock as well.
 #[test]
 fn a_table_that_another_role_makes_during_the_migration_is_refused() {
     let shared = Shared::new(&[]);
@@ -285,7 +287,7 @@ fn a_table_that_another_role_makes_during_the_migration_is_refused() {
         );
         mallory.run(&format!("DROP TABLE {}", relation.split(' ').next().unwrap()));
     }
-    // And one that appears later still, when the migration has seen that there is none.
+    // A table may appear even later, after the migration has seen that there is none.
     let mut app = shared.conn("app");
     app.run(ORIGINAL);
     app.run("SELECT set_config('diesel_session.table', 'missing', false)");
@@ -294,7 +296,7 @@ fn a_table_that_another_role_makes_during_the_migration_is_refused() {
 }
 
 #[test]
-fn a_record_of_another_role_is_refused_and_its_owner_named() {
+fn a_migration_record_of_another_role_is_refused_and_the_error_names_its_owner() {
     let shared = Shared::new(&[]);
     shared.conn("mallory").run("CREATE TABLE __diesel_session_migrations (version text, run_on timestamp)");
     for mut conn in [shared.conn("app"), shared.database.conn()] {
@@ -306,9 +308,9 @@ fn a_record_of_another_role_is_refused_and_its_owner_named() {
     }
 }
 
-/// Whose tables a role that has grants only uses.
+/// A role that has only grants uses the tables of these owners.
 #[test]
-fn check_accepts_the_owners_that_need_no_trust_and_a_role_that_was_named() {
+fn check_accepts_owners_that_need_no_trust_and_the_role_that_table_owner_names() {
     let shared = Shared::new(&[]);
     let mut admin = shared.database.conn();
     admin.run("CREATE ROLE deployer LOGIN; CREATE SCHEMA shop AUTHORIZATION mallory; GRANT ALL ON SCHEMA shop TO PUBLIC");
@@ -317,13 +319,13 @@ fn check_accepts_the_owners_that_need_no_trust_and_a_role_that_was_named() {
     let mut app = shared.conn("app");
     let mut owned_by = |role: &str| {
         for relation in ["session", "__diesel_session_migrations"] {
-            // With the owner its grants go, too.
+            // If the owner changes, the owner's grants go as well.
             admin.run(&format!(
                 "ALTER TABLE shop.{relation} OWNER TO {role}; GRANT ALL ON shop.{relation} TO app"
             ));
         }
     };
-    // A superuser, and the schema's owner.
+    // A superuser, the owner of the schema, and the role itself.
     for role in ["postgres", "mallory", "app"] {
         owned_by(role);
         table.check(&mut app).unwrap_or_else(|error| panic!("{role}: {error}"));
@@ -335,7 +337,7 @@ fn check_accepts_the_owners_that_need_no_trust_and_a_role_that_was_named() {
         "{refused:?}"
     );
     table.clone().table_owner("deployer").check(&mut app).unwrap();
-    // To migrate, to trust is not enough.
+    // To migrate, it is not enough to trust the owner.
     let refused = migration_error(table.clone().table_owner("deployer").migrate(&mut app));
     assert!(
         matches!(&refused, MigrationError::NotAMember { owner, .. } if owner == "deployer"),

@@ -1,10 +1,10 @@
-//! Databases with each store that an adapter can stand on, for laws that hold on all of them.
+//! Databases with each store that a web adapter can use, for laws that hold on all of them.
 
 use diesel_session::{AsyncDieselSession, AsyncNow, Blocking, Builder, OwnerLimit, TimeDelta, WebStore};
 
 use crate::support::{Database, File, Postgres, Sql as _, Sqlite, Store};
 
-/// The rules that a law is about.
+/// The limits that a law tests.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) max_lifetime: Option<TimeDelta>,
@@ -24,7 +24,7 @@ impl Limits {
     }
 }
 
-/// A database of the test's own.
+/// A test's own database.
 pub(crate) trait Host: Sized {
     type Web: WebStore + AsyncNow;
     type Sessions: Store + Clone + Send + 'static;
@@ -35,19 +35,19 @@ pub(crate) trait Host: Sized {
         Self::limited(Limits::default()).await
     }
 
-    /// The store beneath the adapter.
+    /// Returns the store beneath the adapter.
     fn web(&self) -> Self::Web;
 
-    /// Another server's: it shares nothing but the database.
+    /// Returns the store of another server, which shares only the database.
     async fn elsewhere(&self) -> Self::Web;
 
-    /// A store over the same table, to look at what is there.
+    /// Returns a store over the same table, to look at the rows.
     fn sessions(&self) -> &Self::Sessions;
 
-    /// Runs a statement on the table, with the dates as the database has them: `{minute}` is a minute.
+    /// Runs a statement on the table. `{minute}` stands for a minute in the form of the database's dates.
     fn run(&self, sql: &str);
 
-    /// From now on the table keeps no row of its first INSERT, as if the key were taken.
+    /// Makes the table drop the row of its next INSERT, as if the key were taken.
     fn take_the_next_key(&self);
 }
 
@@ -170,7 +170,7 @@ impl Host for Asynchronous {
     }
 }
 
-/// The same where reads share connections.
+/// The same, but reads share connections.
 pub(crate) struct Pipelined(Asynchronous);
 
 impl Host for Pipelined {
@@ -204,7 +204,7 @@ impl Host for Pipelined {
     }
 }
 
-/// Makes a test of each law on each host. A law is an asynchronous function over a [`Host`].
+/// Makes a test of each law on each host. A law is an asynchronous function that is generic over a [`Host`].
 macro_rules! laws_on_every_host {
     ($($law:ident)*) => {
         $crate::hosts::laws_on_every_host! { @host sqlite OnSqlite $($law)* }

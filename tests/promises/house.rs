@@ -1,10 +1,10 @@
-//! The folders of `src`: each imports from those below it, and no file is long.
+//! Each folder of `src` imports only from the folders below it, and no file is long.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From top to bottom; DESIGN.md says what each is for.
+/// The folders and files of `src`, from top to bottom. DESIGN.md says what each is for.
 const ROOMS: [&str; 23] = [
     "web",
     "testing",
@@ -31,7 +31,7 @@ const ROOMS: [&str; 23] = [
     "lib",
 ];
 
-/// Each database is a world of its own.
+/// The databases. They do not import each other.
 const DATABASES: [&str; 3] = ["memory", "sqlite", "postgres"];
 
 fn sources() -> PathBuf {
@@ -43,13 +43,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// The folder, or the file, of `src` that a file belongs to.
+/// Returns the folder or the file of `src` that a file belongs to.
 fn room(file: &Path) -> String {
     let inside = file.strip_prefix(sources()).unwrap();
     inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms that a file names after `crate::`, apart from comments.
+/// Returns the folders that a file names after `crate::`, except in comments.
 fn imports(file: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(file).unwrap();
     let code = text.lines().map(|line| line.split("//").next().unwrap_or(line));
@@ -88,7 +88,7 @@ fn no_source_file_has_more_than_300_lines() {
     }
 }
 
-/// The list of operations stands in four places, and in no test.
+/// The list of operations is written in four places, and in no test.
 #[test]
 fn an_operation_is_named_in_four_places() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();

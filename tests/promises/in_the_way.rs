@@ -1,4 +1,4 @@
-//! What is in the way of a migration, or not what it should be, is told and left as it is.
+//! A migration that finds something in its way, or not as it should be, reports this and changes nothing.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -14,7 +14,7 @@ fn other_schemas_are_left_alone() {
     let mut conn = database.conn();
     conn.run(ORIGINAL);
     let before = fingerprint(&mut conn);
-    // New tables would go to `tenant`, and queries would then no longer find the one in `public`.
+    // New tables would go to `tenant`, and queries would then no longer find the table in `public`.
     conn.run("CREATE SCHEMA tenant; SET search_path = tenant, public");
     for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
         let error = migration_error(migrations::migrate(&mut conn, storage));
@@ -35,7 +35,8 @@ fn other_schemas_are_left_alone() {
     migrations::adopt(&mut conn).unwrap();
     conn.run("CREATE SCHEMA tenant2; SET search_path = tenant2, public");
 
-    // The record is that of the table beside it, not of one that another schema puts in front.
+    // The record in `public` belongs to the table in `public`, not to the table of a schema that comes first in the
+    // path.
     conn.run("CREATE TABLE tenant2.session (id integer)");
     let mut conn = database.conn();
     conn.run("SET search_path = tenant2, public");
@@ -51,7 +52,7 @@ fn other_schemas_are_left_alone() {
 }
 
 #[test]
-fn a_table_that_was_dropped_by_hand_is_told_and_can_be_made_again() {
+fn a_table_that_was_dropped_by_hand_is_reported_and_can_be_created_again() {
     macro_rules! drop_by_hand {
         ($conn:expr, $versions:expr) => {
             let mut conn = $conn;
@@ -91,7 +92,7 @@ fn an_index_of_another_table_is_left_alone() {
 }
 
 #[test]
-fn a_table_of_plain_keys_is_refused_by_a_store_of_hashed_ones() {
+fn a_store_refuses_a_table_with_another_key_storage() {
     let database = Database::new();
     let plain = Postgres::builder().key_storage(KeyStorage::Plain).connect(&database.url).unwrap();
     plain.migrate().unwrap();
@@ -147,7 +148,7 @@ fn a_table_that_is_not_ours_is_refused_and_left_as_it_is() {
 fn a_migration_that_fails_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
-    // A relation that is in the way of an index of ours.
+    // This relation has the name of one of our indexes.
     conn.run("CREATE TABLE session_owner_idx (id integer)");
     let before = fingerprint(&mut conn);
     let error = migration_error(migrations::migrate(&mut conn, KeyStorage::Hashed));

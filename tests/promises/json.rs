@@ -1,4 +1,4 @@
-//! Typed values.
+//! Typed values as JSON.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ fn a_value_that_json_cannot_hold_is_refused() {
 }
 
 #[test]
-fn an_update_of_a_value_of_another_type_or_to_no_json_changes_nothing() {
+fn an_update_that_cannot_read_or_write_its_json_changes_nothing() {
     let sessions = MemorySession::new();
     let key = sessions.generate(Some("[7]"), None).unwrap();
     let other = json::change(|_: Option<Cart>| -> Result<Cart, Error> { panic!("asked for another type") });
@@ -72,7 +72,7 @@ fn an_update_of_a_value_of_another_type_or_to_no_json_changes_nothing() {
     assert_eq!(sessions.get(&key).unwrap().0, "[8]");
 }
 
-/// It is read from any list, and cannot be written.
+/// A type that can be read from any list, and cannot be written.
 #[derive(Deserialize)]
 #[serde(from = "Vec<u32>")]
 struct NoJson;

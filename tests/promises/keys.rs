@@ -1,4 +1,4 @@
-//! What a client sends names a session or nothing.
+//! The text that a client sends names one session or none.
 
 use diesel_session::{Error, KeyStorage, Now, SessionKey};
 
@@ -32,7 +32,7 @@ fn a_malformed_key_is_not_found_before_any_database_is_asked() {
 }
 
 #[test]
-fn keys_are_told_apart_by_case() {
+fn keys_are_case_sensitive() {
     let upper: SessionKey = KEY.to_uppercase().parse().unwrap();
     assert_ne!(upper, KEY.parse().unwrap());
     let database = Database::new();
@@ -42,8 +42,8 @@ fn keys_are_told_apart_by_case() {
     assert!(matches!(store.get(&upper), Err(Error::NotFound)));
 }
 
-/// Fault 9 of the original, where `"KEY   "` found `KEY`: the column ignores trailing blanks, so keys with
-/// blanks never get as far, and a key that fills the column finds no shorter one.
+/// In the original (fault 9), `"KEY   "` found `KEY`, because the column ignores trailing blanks. Here keys with blanks
+/// never reach the database, and a key that fills the column finds no shorter one.
 #[test]
 fn a_key_with_trailing_blanks_finds_nothing() {
     let database = Database::new();
@@ -63,13 +63,13 @@ fn a_key_with_trailing_blanks_finds_nothing() {
 }
 
 #[test]
-fn what_the_table_shows_opens_no_session() {
+fn the_content_of_the_table_opens_no_session() {
     fn hashed(stored: &str, key: &SessionKey) {
         assert_eq!(stored.len(), SessionKey::LENGTH);
         assert!(stored.starts_with('$'));
         assert!(!stored.contains(key.as_str()));
         assert!(matches!(stored.parse::<SessionKey>(), Err(Error::NotFound)));
-        // Nor does anything that a thief could make of it.
+        // Neither does a key that a thief could make of it.
         assert!(matches!(stored[1..].parse::<SessionKey>(), Err(Error::NotFound)));
     }
     let database = Database::new();
@@ -82,7 +82,7 @@ fn what_the_table_shows_opens_no_session() {
 }
 
 #[test]
-fn a_store_looks_for_a_key_in_its_own_form_only() {
+fn a_store_finds_only_keys_of_its_own_key_storage() {
     let file = File::new();
     let hashed = file.store();
     let plain = crate::support::Sqlite::builder().key_storage(KeyStorage::Plain).connect(&file.path).unwrap();

@@ -1,10 +1,10 @@
-//! The absolute timeout: `max_lifetime` (its laws are among the conformance laws).
+//! The absolute timeout, `max_lifetime`. (Its laws are among the conformance laws.)
 
 use diesel_session::{Error, Expiry, MemorySession, TimeDelta};
 
 use crate::support::{Database, File, Postgres, Sql, Sqlite, Store, at_once};
 
-/// Sessions of a week under no limit, then read by a store with one of two hours.
+/// The sessions last a week without a limit. Then a store with a limit of two hours uses them.
 fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl Store) {
     let key = unlimited.generate(Some("x"), None).unwrap();
     assert!(limited.get(&key).unwrap().1 > TimeDelta::days(6), "reading changes nothing");
@@ -48,13 +48,13 @@ fn a_lowered_limit_acts_at_the_next_write_on_sqlite() {
     a_lowered_limit_acts_at_the_next_write(&file.store(), &limited);
 }
 
-/// As `Builder::max_lifetime` documents it.
+/// Runs the statement that `Builder::max_lifetime` documents.
 fn one_statement_applies_a_lowered_limit(store: &impl Store, conn: &mut impl Sql, statement: &str) {
     let long = store.generate(Some("x"), None).unwrap();
     let short = store.generate(Some("x"), Some(TimeDelta::minutes(30))).unwrap();
     conn.run(statement);
     let left = store.get(&long).unwrap().1;
-    // `created_on` may have been rounded up, by less than the table tells apart.
+    // `created_on` may have been rounded up, by less than the precision of the table.
     let limit = TimeDelta::hours(12) + TimeDelta::milliseconds(10);
     assert!(left > TimeDelta::minutes(719) && left < limit, "{left}");
     let left = store.get(&short).unwrap().1;
@@ -93,24 +93,24 @@ fn a_touch_interval_can_be_longer_than_a_minute() {
     a_touch_interval_can_be_longer(&file.store_with(Sqlite::builder().touch_interval(interval)));
 }
 
-/// Eight requests at once that touch one session cost one write.
-fn of_touches_at_once_one_writes(store: &impl Store) {
+/// Eight concurrent touches of one session cost one write.
+fn only_one_of_several_concurrent_touches_writes(store: &impl Store) {
     let key = store.generate(None, Some(TimeDelta::minutes(10))).unwrap();
     let wrote = at_once(8, |_| store.touch(&key, Expiry::Default).unwrap());
     assert_eq!(wrote.into_iter().filter(|wrote| *wrote).count(), 1);
 }
 
 #[test]
-fn of_touches_at_once_one_writes_on_every_store() {
+fn only_one_of_several_concurrent_touches_writes_on_every_store() {
     let (database, file) = (Database::new(), File::new());
-    of_touches_at_once_one_writes(&database.store());
-    of_touches_at_once_one_writes(&file.store());
-    of_touches_at_once_one_writes(&MemorySession::new());
+    only_one_of_several_concurrent_touches_writes(&database.store());
+    only_one_of_several_concurrent_touches_writes(&file.store());
+    only_one_of_several_concurrent_touches_writes(&MemorySession::new());
 }
 
-/// By the dates in the table, not by what is left.
+/// Checks the dates in the table, not the remaining time.
 #[test]
-fn no_write_outlives_the_limit_by_the_databases_own_account() {
+fn no_session_in_the_table_lives_longer_than_max_lifetime() {
     let file = File::new();
     let database = Database::new();
     let sqlite = file.store_with(Sqlite::builder().max_lifetime(TimeDelta::hours(1)));
@@ -123,7 +123,7 @@ fn no_write_outlives_the_limit_by_the_databases_own_account() {
     );
     let outlives = "SELECT count(*) FROM session WHERE expire_date > created_on + interval '1 hour'";
     assert_eq!(database.conn().number(outlives), 0);
-    // A rotation leaves a tombstone besides.
+    // A rotation also leaves a tombstone.
     assert_eq!(database.conn().number("SELECT count(*) FROM session"), 700);
 }
 

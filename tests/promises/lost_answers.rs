@@ -1,5 +1,5 @@
-//! A connection that is lost while a change is under way: what was done is found out, or the caller is told.
-//! (Connections that break while nobody uses them are in `pool`.)
+//! A connection is lost while a change is under way. The store finds out what was done, or returns an error. (`pool`
+//! tests connections that break while they are idle.)
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -22,12 +22,12 @@ use crate::waiting::{Waiting, made, runtime};
 struct Setting<S> {
     store: S,
     proxy: Proxy,
-    /// Dropped before its server.
+    /// This field is dropped before its server.
     database: Database,
     _server: Server,
 }
 
-/// How a store is made, with one connection, through a proxy; the limit is on an owner's sessions.
+/// Makes a store with one connection, through a proxy. The limit is on an owner's sessions.
 type Make<S> = fn(&Proxy, &str, Option<OwnerLimit>) -> S;
 
 fn limited<C, P>(limit: Option<OwnerLimit>) -> Builder<C, P> {
@@ -67,10 +67,10 @@ laws! {
     a_generate_that_comes_late_revives_no_session
     a_login_under_a_limit_does_not_count_against_itself
     a_replace_says_that_its_outcome_is_unknown
-    an_update_is_made_again_before_its_commit_and_never_after_it
-    what_can_be_done_twice_says_what_it_did
-    a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written
-    a_replace_on_a_connection_that_broke_in_the_pool_is_made
+    an_update_is_retried_before_its_commit_and_never_after_it
+    repeatable_operations_are_retried_and_report_their_result
+    an_error_after_a_lost_answer_may_have_taken_effect
+    a_replace_works_if_its_connection_broke_in_the_pool
 }
 
 impl<S: Store> Setting<S> {
@@ -88,7 +88,7 @@ impl<S: Store> Setting<S> {
         setting
     }
 
-    /// Each statement once: from then on it is one request.
+    /// Runs each statement once. From then on, a statement is one request.
     fn prepare(&self) {
         let key = self.session();
         self.store.get(&key).unwrap();
@@ -113,7 +113,7 @@ impl<S: Store> Setting<S> {
         self.store.count().unwrap().live
     }
 
-    /// Waits until an INSERT that was held back has made its session, where there is no other.
+    /// Waits until an INSERT that was held back has made its session. There must be no other session.
     fn wait_for_the_late_one(&self) {
         let started = Instant::now();
         while self.live() == 0 {
@@ -121,7 +121,7 @@ impl<S: Store> Setting<S> {
         }
     }
 
-    /// A session that is cleared before its first INSERT arrives stays dead.
+    /// Checks that a session stays dead if it is cleared before its first INSERT arrives.
     fn revives_nothing(&self) {
         let key = self.session();
         assert_eq!(self.live(), 1);
@@ -132,7 +132,7 @@ impl<S: Store> Setting<S> {
     }
 }
 
-/// Of one request, and of its answer.
+/// A request is lost, or its answer is lost.
 const CUTS: [Cut; 2] = [Cut::Request, Cut::Answer];
 
 fn a_rotation_gives_the_one_key_that_works<S: Store>(make: Make<S>) {
@@ -160,21 +160,21 @@ fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
     }
 }
 
-/// The first INSERT arrives after the session was cleared: it must be one of another key.
+/// The first INSERT arrives after the session was cleared, so it must have another key.
 fn a_generate_that_comes_late_revives_no_session<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     setting.proxy.cut(1, Cut::Late);
     setting.revives_nothing();
 }
 
-/// With connections for two attempts that are lost, of which one at a time is open.
+/// Makes a store with enough connections for two lost attempts. Only one connection is open at a time.
 fn patient(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
     let store = limited::<PgConnection, _>(limit).pool_size(3).connect_with(&proxy.options(url)).unwrap();
     store.migrate().unwrap();
     store
 }
 
-/// The second attempt is lost as it deletes what the first may have left.
+/// The second attempt is lost while it deletes the row that the first may have left.
 #[test]
 fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
     let setting = Setting::new(patient);
@@ -183,7 +183,7 @@ fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
     setting.revives_nothing();
 }
 
-/// The first attempt committed, and the second is lost as it deletes what that has left.
+/// The first attempt has committed. The second is lost while it deletes the row of the first.
 #[test]
 fn a_login_under_a_limit_that_is_lost_twice_does_not_count_against_itself() {
     let setting = Setting::limited(patient, Some(OwnerLimit::Refuse(1)));
@@ -194,7 +194,7 @@ fn a_login_under_a_limit_that_is_lost_twice_does_not_count_against_itself() {
     assert!(matches!(setting.store.get(&key), Err(Error::NotSet)));
 }
 
-/// In a transaction, since there is a limit: BEGIN, the lock, the time, the count, INSERT, COMMIT.
+/// The limit needs a transaction: BEGIN, the lock, the time, the count, INSERT, COMMIT.
 fn a_login_under_a_limit_does_not_count_against_itself<S: Store>(make: Make<S>) {
     let setting = Setting::limited(make, Some(OwnerLimit::Refuse(1)));
     for (request, cut) in (1..=6).flat_map(|request| CUTS.map(|cut| (request, cut))) {
@@ -210,7 +210,7 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     for (cut, value) in [(Cut::Request, "1"), (Cut::Answer, "2")] {
         let key = setting.session();
-        // Behind the question whether the connection lives.
+        // The first request asks whether the connection is alive, so this cuts the second.
         setting.proxy.cut(2, cut);
         let replaced = setting.store.replace(&key, Some("1"), "2", Expiry::Default);
         assert!(matches!(replaced, Err(Error::OutcomeUnknown { .. })), "{cut:?}: {replaced:?}");
@@ -219,8 +219,8 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
     }
 }
 
-/// BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
-fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
+/// The steps are BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
+fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     for (request, cut) in (1..=4).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         let key = setting.session();
@@ -246,7 +246,7 @@ fn an_update_is_made_again_before_its_commit_and_never_after_it<S: Store>(make: 
     }
 }
 
-fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
+fn repeatable_operations_are_retried_and_report_their_result<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let store = &setting.store;
     for cut in CUTS {
@@ -259,10 +259,11 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
         store.bind(&key, "alice").unwrap();
         assert_eq!(store.find(&key).unwrap().owner.as_deref(), Some("alice"));
         setting.prepare();
-        // It lists, and then deletes.
+        // `clear_listed` first lists, and then deletes.
         setting.proxy.cut(2, cut);
         let ended = store.clear_listed("alice", &store.handle(&key)).unwrap();
-        // The repetition finds nothing, and does not say that it ended what another may have ended.
+        // If the answer was lost, the retry finds nothing. It does not claim to have ended a session that another call
+        // may have ended.
         assert_eq!(ended, cut == Cut::Request, "{cut:?}");
         assert!(setting.proxy.has_cut());
         assert!(matches!(store.get(&key), Err(Error::NotFound)), "{cut:?}");
@@ -273,8 +274,8 @@ fn what_can_be_done_twice_says_what_it_did<S: Store>(make: Make<S>) {
     }
 }
 
-/// The first attempt writes, and its answer is lost. The second is refused, by a trigger here.
-fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written<S: Store>(make: Make<S>) {
+/// The first attempt writes, and its answer is lost. A trigger refuses the second attempt.
+fn an_error_after_a_lost_answer_may_have_taken_effect<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let key = setting.session();
     setting.database.conn().run(
@@ -289,29 +290,29 @@ fn a_refusal_after_a_lost_answer_is_no_proof_that_nothing_was_written<S: Store>(
     assert_eq!(setting.store.get(&key).unwrap().0, "2");
 }
 
-/// A connection that broke while nobody used it is found out before anything is sent on it.
-fn a_replace_on_a_connection_that_broke_in_the_pool_is_made<S: Store>(make: Make<S>) {
+/// The store detects a connection that broke while it was idle, before it sends anything on it.
+fn a_replace_works_if_its_connection_broke_in_the_pool<S: Store>(make: Make<S>) {
     let setting = Setting::new(make);
     let key = setting.session();
     setting.proxy.cut(1, Cut::Request);
     setting.store.replace(&key, Some("1"), "2", Expiry::Default).unwrap();
     assert!(setting.proxy.has_cut());
     assert_eq!(setting.store.get(&key).unwrap().0, "2");
-    // One that compares with another value was not made, and that is known.
+    // A `replace` that expects another value was not made, and the store knows this.
     setting.proxy.cut(1, Cut::Request);
     let other = setting.store.replace(&key, Some("1"), "3", Expiry::Default);
     assert!(setting.proxy.has_cut() && matches!(other, Err(Error::Changed)), "{other:?}");
 }
 
-/// What a web framework's session does is done once, and said so, whatever becomes of the answers: created, saved, loaded,
-/// and renewed.
+/// A framework's session is created, saved, loaded and renewed. Each step takes effect once and succeeds, whichever
+/// answers are lost.
 async fn a_visit_is_kept<W: WebStore>(web: W, proxy: &Proxy) {
     let store = TowerSessionStore::new(web).owner_from("user");
     let record = || {
         let data = [("user".to_owned(), "alice".into())].into();
         Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
     };
-    // Each statement once: from then on it is one request.
+    // Runs each statement once. From then on, a statement is one request.
     let prepare = async || {
         let mut other = record();
         store.create(&mut other).await.unwrap();
@@ -376,7 +377,7 @@ fn a_create_that_comes_late_revives_no_session_of_a_framework() {
 }
 
 #[test]
-fn a_visit_is_kept_by_either_store() {
+fn a_visit_survives_lost_answers_on_either_store() {
     let setting = Setting::new(blocking);
     runtime().block_on(a_visit_is_kept(Blocking::from(setting.store.clone()), &setting.proxy));
     assert_eq!(setting.live(), 0);
@@ -385,7 +386,7 @@ fn a_visit_is_kept_by_either_store() {
     assert_eq!(setting.live(), 0);
 }
 
-/// A transaction of the caller's is never made again, and what was rotated in it is not.
+/// The store never retries a transaction of the caller's, so a rotation in a lost transaction has no effect.
 #[test]
 fn a_rotation_in_a_transaction_that_is_lost_leaves_the_old_key() {
     let setting = Setting::new(blocking);

@@ -1,4 +1,4 @@
-//! Two writers of one session never lose an update, on committed databases and parallel connections.
+//! Two writers of one session never lose an update. The tests commit, and use parallel connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use throwaway_postgres::Server;
 use crate::support::{Database, File, Postgres, Sql, Store, at_once};
 use crate::waiting::made;
 
-/// Counters are numbers in decimal.
+/// Adds one to a counter, which is a decimal number.
 fn plus_one(value: Option<String>) -> String {
     (value.map_or(0, |value| value.parse::<u32>().unwrap()) + 1).to_string()
 }
@@ -34,7 +34,7 @@ fn eight_threads_that_update_one_counter_lose_nothing_on_postgres() {
 }
 
 #[test]
-fn eight_threads_that_update_one_counter_lose_nothing_without_blocking() {
+fn eight_threads_that_update_one_counter_lose_nothing_on_the_asynchronous_store() {
     let database = Database::new();
     let store = made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
     eight_threads_count_to_8_000(&store);
@@ -63,7 +63,7 @@ fn eight_threads_that_update_one_counter_lose_nothing_under_a_stricter_isolation
     assert_eq!(store.get(&key).unwrap().0, "400");
 }
 
-/// By comparing, each tries until it was the one.
+/// Each thread retries its `replace` until the comparison succeeds.
 fn replacing_loses_nothing(store: &impl Store) {
     let key = store.generate(Some("0"), None).unwrap();
     at_once(4, |_| {
@@ -98,10 +98,10 @@ fn nothing_is_lost_in_memory() {
     let store = MemorySession::new();
     eight_threads_count_to_8_000(&store);
     replacing_loses_nothing(&store);
-    of_rotations_at_once_one_wins(&MemorySession::new());
+    only_one_of_several_concurrent_rotations_succeeds(&MemorySession::new());
 }
 
-fn of_rotations_at_once_one_wins(store: &impl Store) {
+fn only_one_of_several_concurrent_rotations_succeeds(store: &impl Store) {
     for round in 0..50 {
         let key = store.generate(Some(&round.to_string()), None).unwrap();
         let rotated = at_once(4, |_| store.rotate(&key));
@@ -115,15 +115,15 @@ fn of_rotations_at_once_one_wins(store: &impl Store) {
 }
 
 #[test]
-fn of_rotations_at_once_one_wins_on_postgres() {
+fn only_one_of_several_concurrent_rotations_succeeds_on_postgres() {
     let database = Database::new();
-    of_rotations_at_once_one_wins(&database.store());
+    only_one_of_several_concurrent_rotations_succeeds(&database.store());
 }
 
 #[test]
-fn of_rotations_at_once_one_wins_on_sqlite() {
+fn only_one_of_several_concurrent_rotations_succeeds_on_sqlite() {
     let file = File::new();
-    of_rotations_at_once_one_wins(&file.store());
+    only_one_of_several_concurrent_rotations_succeeds(&file.store());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_rotation_and_an_update_at_once_lose_nothing() {
             let updated = store.update(&key, Expiry::Default, |value| Ok::<_, Error>(plus_one(value)));
             (rotated.join().unwrap().unwrap(), updated)
         });
-        // Either the update came first, and the rotation took its value along; or it is told that it came too late.
+        // Either the update came first and the rotation kept its value, or the update fails because it came too late.
         let value = store.get(&rotated).unwrap().0;
         match updated {
             Ok(_) => assert_eq!(value, "2"),
@@ -148,7 +148,7 @@ fn a_rotation_and_an_update_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_conflict_in_the_callers_stricter_transaction_is_typed() {
+fn a_conflict_in_a_stricter_transaction_of_the_caller_is_a_typed_error() {
     use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
     let database = Database::new();
@@ -196,10 +196,10 @@ fn a_panic_in_an_update_costs_the_pool_no_connection() {
     assert_eq!(store.get(&key).unwrap().0, "1");
 }
 
-/// Threads that rotate until their server is gone: afterwards there is one row a session, and no key works that a
+/// Threads rotate sessions until their server is gone. Afterwards each session has one row, and no key works that a
 /// later one has replaced.
 #[test]
-fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
+fn a_server_that_dies_during_rotations_leaves_one_row_for_each_session() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();
@@ -234,14 +234,14 @@ fn a_server_that_dies_among_rotations_leaves_one_working_key_a_session() {
         .unwrap();
     assert_eq!(store.count().unwrap().live, 4);
     for chain in &chains {
-        // The last one is dead where a rotation after it took effect and could not say so.
+        // The last key is dead if a rotation after it took effect and its answer was lost.
         let replaced = &chain[..chain.len() - 1];
         assert!(replaced.iter().all(|key| matches!(store.get(key), Err(Error::NotFound))));
     }
 }
 
-/// The server ends transactions that are idle for long: a function that is slower than that runs three times at most, or
-/// once more than the pool has connections.
+/// The server ends transactions that are idle for too long. A function that is slower than this runs three times at
+/// most. It runs less often if the pool is small: once more than the pool has connections.
 fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
     let key = store.generate(Some("a"), None).unwrap();
     let mut seen = 0;
@@ -255,7 +255,7 @@ fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
     assert_eq!(*runs, expected);
     assert!(error.to_string().contains("idle_in_transaction_session_timeout"), "{error}");
     assert_eq!(store.get(&key).unwrap().0, "a");
-    // A function that is quick enough goes on working.
+    // A function that is fast enough still works.
     store.update(&key, Expiry::Default, |_| Ok::<_, Error>("c".to_owned())).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "c");
 }

@@ -1,7 +1,7 @@
-//! What the crate promises, a module a promise, on real databases.
+//! The crate's promises, tested on real databases. Each module tests one promise.
 //!
-//! PostgreSQL is a throwaway server of the tests' own, or the one that `TEST_DATABASE_URL` names, whose role
-//! must be a superuser; tests that break a server always break one of their own.
+//! PostgreSQL is a throwaway server that the tests start, or the server that `TEST_DATABASE_URL` names. The role in
+//! that URL must be a superuser. Tests that break a server always start their own.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

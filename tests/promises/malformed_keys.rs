@@ -1,4 +1,4 @@
-//! What is no key costs no query, however much of it comes: the server itself is asked, by its log.
+//! A malformed key costs no query, however many arrive. The server's log proves it.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -22,12 +22,12 @@ use crate::waiting::runtime;
 
 const MANY: usize = 100_000;
 
-/// What is none of these keys, which have this length: from the corpus, and after it those that are a little wrong in one
-/// place: too long, too short, or with one character of a wrong alphabet.
+/// Returns texts that are not keys of this length. Those of the corpus come first. The others are wrong in one place:
+/// too long, too short, or with one character outside the alphabet.
 fn malformed<Key: FromStr>(length: usize) -> impl Iterator<Item = String> {
     let wrong = ['-', '_', '=', ' ', '\'', '"', ';', '\\', '%', '$', '\0', '\n', 'é', '٣', '\u{202e}'];
     let made = (0..).map(move |number: usize| {
-        // The last of 22 characters has two bits, which an A has not set.
+        // The last of 22 characters carries two bits, and in an A neither is set.
         let mut text = format!("{number:0>width$x}A", width = length - 1);
         assert!(text.parse::<Key>().is_ok(), "{text}");
         match number % 3 {
@@ -44,13 +44,13 @@ fn malformed<Key: FromStr>(length: usize) -> impl Iterator<Item = String> {
     corpus("keys").into_iter().chain(made).filter(|text| text.parse::<Key>().is_err())
 }
 
-/// Statements since `before` characters of the log, which has every one.
+/// Counts the statements in the log after its first `before` characters. The log has every statement.
 fn statements(server: &Server, before: usize) -> usize {
     let log = server.log().unwrap().split_off(before);
     log.matches("LOG:  statement: ").count() + log.matches("LOG:  execute ").count()
 }
 
-/// A store whose server writes down every statement, and where its log is then.
+/// Makes a store whose server logs every statement. Also returns the length of the log so far.
 async fn watched() -> (Server, AsyncDieselSession, usize) {
     let server = Server::start(&["log_statement=all", "log_checkpoints=off", "autovacuum=off"]).unwrap();
     let store = AsyncDieselSession::builder().pool_size(1).connect(&server.url("postgres")).await.unwrap();
@@ -70,7 +70,7 @@ fn a_hundred_thousand_malformed_keys_cost_no_query_behind_actix_session() {
         for text in malformed::<SessionKey>(40).take(MANY) {
             assert!(matches!(text.parse::<SessionKey>(), Err(Error::NotFound)), "{text}");
             assert!(matches!(SessionKey::try_from(text.as_str()), Err(Error::NotFound)), "{text}");
-            // actix-session itself takes up to 4,064 bytes of anything.
+            // actix-session itself accepts any text of up to 4,064 bytes.
             let key = || CookieKey::try_from(text.clone()).unwrap();
             assert!(store.load(&key()).await.unwrap().is_none(), "{text}");
             let state = HashMap::from([("planted".to_owned(), "1".to_owned())]);
@@ -81,7 +81,7 @@ fn a_hundred_thousand_malformed_keys_cost_no_query_behind_actix_session() {
         }
         assert_eq!(tried, MANY);
         assert_eq!(statements(&server, before), 0, "statements in the log");
-        // The log would have shown it.
+        // The log would have shown a query.
         let well_formed = CookieKey::try_from("k".repeat(40)).unwrap();
         assert!(store.load(&well_formed).await.unwrap().is_none());
         assert_eq!(statements(&server, before), 1, "statements in the log");
@@ -93,7 +93,7 @@ fn a_hundred_thousand_malformed_cookies_cost_no_query_behind_tower_sessions() {
     runtime().block_on(async {
         let (server, sessions, before) = watched().await;
         let app = reading(TowerSessionStore::new(sessions));
-        // The layer has ids of its own: 22 characters of base64. What a header cannot hold never comes.
+        // The layer has its own ids: 22 characters of base64. A text that a header cannot hold never arrives.
         let cookies = malformed::<Id>(22);
         let cookies = cookies.filter_map(|text| HeaderValue::from_str(&format!("id={text}")).ok());
         let mut tried = 0;
@@ -109,7 +109,7 @@ fn a_hundred_thousand_malformed_cookies_cost_no_query_behind_tower_sessions() {
     });
 }
 
-/// An application that asks for something in the session, and so loads it.
+/// Makes an application that reads a field of the session, and so loads it.
 fn reading<S: WebStore>(store: TowerSessionStore<S>) -> Router {
     let look = async |session: Session| session.get::<String>("user").await.unwrap().unwrap_or_default();
     Router::new().route("/", get(look)).layer(SessionManagerLayer::new(store))

@@ -1,4 +1,4 @@
-//! What means something to SQL, to a driver or to a shell means nothing in a session.
+//! Characters that mean something to SQL, to a driver or to a shell mean nothing in a session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use crate::properties::corpus;
 use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
 use crate::waiting::{made, waiting};
 
-/// Keys that are made of nothing but what is special somewhere.
+/// Keys of characters and words that are special somewhere.
 const KEYS: [&str; 3] = [
     "////////////////////////////////////////",
     "++++++++++++++++++++++++++++++++++++++++",
     "+or+1/1/+or/++//DROP+TABLE+session",
 ];
 
-/// Every operation with each text as value and as owner, in any order of them: everything comes back as it was.
+/// Runs every operation with each text as value and as owner, in no special order. Every text comes back as it was.
 fn everything_comes_back(store: &impl Sessions) {
     let texts: Vec<String> = corpus("values").into_iter().filter(|text| !text.contains('\0')).collect();
     let bystander = store.generate_for("bystander", Some("untouched"), None).unwrap();
@@ -44,7 +44,7 @@ fn everything_comes_back(store: &impl Sessions) {
         store.touch(key, Expiry::After(TimeDelta::days(30))).unwrap();
         assert_eq!(store.get(key).unwrap().0, format!("{text}{text}"));
     }
-    // A handle that is one and names nothing of this owner's, and texts that are none.
+    // A valid handle that names no session of this owner, and texts that are not handles.
     let foreign = store.handle(&bystander);
     for text in &texts {
         assert!(matches!(text.parse::<SessionHandle>(), Err(Error::NotFound)), "{text}");
@@ -68,7 +68,7 @@ fn everything_comes_back(store: &impl Sessions) {
     assert_eq!(store.find(&bystander).unwrap().owner.as_deref(), Some("bystander"));
 }
 
-/// A table of the host's beside the sessions, which stays as it was, as do all others and what they are made of.
+/// Runs `work` beside a table of the host's. That table, all other tables and their definitions stay as they were.
 fn beside_a_neighbour<C: Sql>(conn: &mut C, schema: &str, work: impl FnOnce()) {
     conn.run("CREATE TABLE neighbour (name text); INSERT INTO neighbour VALUES ('it''s'), ('x')");
     let before = conn.text(schema);
@@ -104,7 +104,7 @@ fn every_text_comes_back_as_it_was_on_a_callers_connection() {
 }
 
 #[test]
-fn every_text_comes_back_as_it_was_without_blocking() {
+fn every_text_comes_back_as_it_was_on_the_asynchronous_store() {
     for pipelines in [None, Some(2)] {
         on_postgres(KeyStorage::Hashed, |database| {
             let mut settings: AsyncBuilder = AsyncDieselSession::builder();
@@ -129,13 +129,13 @@ fn every_text_comes_back_as_it_was_on_sqlite() {
     }
 }
 
-/// The same store, lifted onto blocking threads.
+/// The same store, on blocking threads.
 fn everything_comes_back_anew(store: &Sqlite) {
     store.clear_owner("bystander", None).unwrap();
     everything_comes_back(&waiting(Blocking::from(store.clone())));
 }
 
-/// By both drivers; what is no name for PostgreSQL is refused: see `schema`.
+/// Tests both drivers. A name that PostgreSQL does not allow is refused: see `schema`.
 #[test]
 fn a_schema_of_any_name_holds_its_table_and_no_other() {
     let database = Database::new();
@@ -149,7 +149,7 @@ fn a_schema_of_any_name_holds_its_table_and_no_other() {
                 assert!(name.is_empty() || name.len() > 63 || name == "$user", "{name}");
                 continue;
             };
-            // These are there already.
+            // These schemas exist already.
             if ["public", "information_schema"].contains(&name.as_str()) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! The table at startup: many processes at once, and beside a host's own migrations (fault 14 of the original,
-//! whose DDL could not be run twice).
+//! The table at startup. Many processes migrate it at once, and it lives beside a host's own migrations. (In the
+//! original, the DDL could not be run twice: fault 14.)
 
 use std::process::{Command, Stdio};
 
@@ -20,7 +20,7 @@ pub(crate) fn migration_error<T: std::fmt::Debug>(result: Result<T, Error>) -> M
     }
 }
 
-/// Every column, index, comment and row of this schema: what a refused migration must leave as it was.
+/// Returns every column, index, comment and row of this schema. A refused migration must leave them as they were.
 pub(crate) fn fingerprint(conn: &mut PgConnection) -> String {
     conn.text(
         "SELECT concat( \
@@ -59,7 +59,7 @@ fn migrating_works_inside_the_callers_transaction() {
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), SQLITE_VERSIONS);
 }
 
-/// Starts sixteen processes at once, and counts what they say: one of them runs all `versions`.
+/// Starts sixteen processes at once, and counts their answers. One of them runs all `versions`.
 fn sixteen_at_once(url: &str, versions: usize) {
     let all = format!("{versions} migration(s) run\n");
     let processes: Vec<_> = (0..16)
@@ -104,7 +104,7 @@ fn sixteen_processes_can_migrate_an_empty_sqlite_file_at_once() {
 }
 
 #[test]
-fn migrating_waits_under_a_stricter_default_isolation_too() {
+fn a_migration_also_waits_for_another_under_a_stricter_default_isolation() {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
     let database = Database::new();
@@ -183,7 +183,7 @@ fn a_host_can_run_our_migrations_with_a_harness_of_its_own() {
 }
 
 #[test]
-fn each_migration_has_a_working_down() {
+fn each_migration_can_be_reverted() {
     let database = Database::new();
     let mut conn = database.conn();
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
@@ -218,7 +218,7 @@ fn each_migration_has_a_working_down() {
 }
 
 #[test]
-fn the_check_names_what_is_missing_and_changes_nothing() {
+fn check_names_the_missing_migrations_and_changes_nothing() {
     let database = Database::new();
     let mut conn = database.conn();
     let error = migration_error(migrations::check(&mut conn, KeyStorage::Hashed));
@@ -243,7 +243,7 @@ fn the_check_names_what_is_missing_and_changes_nothing() {
 
 #[test]
 fn a_role_without_ddl_rights_needs_the_documented_grants_only() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let database = Database::on(&server.url("postgres"));
     let mut conn = database.conn();

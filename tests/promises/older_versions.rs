@@ -1,10 +1,10 @@
-//! A table and programs of an earlier version of this crate, beside this one.
+//! A table and programs of an earlier version of this crate, together with this version.
 
 use diesel_session::{Error, KeyStorage, MigrationError, Now, Sessions, migrations};
 
 use crate::support::{File, Sql};
 
-/// What version 1 sent.
+/// The statements of version 1.
 const OLD_INSERT: &str = "INSERT INTO session (session_key, expire_date, session_data) \
      VALUES ('$old', CAST((julianday('now') - 2440587.5) * 86400000.0 AS BIGINT) + 60000, 'old') \
      ON CONFLICT (session_key) DO NOTHING";
@@ -42,7 +42,7 @@ fn a_program_of_version_one_works_on_this_versions_table_on_sqlite() {
     let mut old = file.conn();
     old.run(OLD_INSERT);
     assert_eq!(store.count().unwrap().live, 2);
-    // What they made is swept by us, and what we made by them.
+    // Each version sweeps the sessions of the other.
     old.run(OLD_UPDATE);
     assert_eq!(store.count().unwrap().expired, 1);
     assert_eq!(store.delete_expired(10).unwrap(), 1);

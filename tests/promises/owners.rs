@@ -1,5 +1,5 @@
-//! Sessions of one owner while others log in, rotate and log out, on committed databases and parallel
-//! connections. (What the operations do by themselves is among the conformance laws.)
+//! Sessions of one owner while others log in, rotate and log out. The tests commit, and use parallel connections. (The
+//! conformance laws test each operation by itself.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use diesel_session::{
 
 use crate::support::{Database, File, Postgres, Sql, Store, at_once};
 
-/// Sixteen writers wait for each other.
+/// The timeouts are long because sixteen writers wait for each other.
 fn sixteen<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
     let builder = diesel_session::DieselSession::builder().owner_limit(limit).pool_size(16);
     builder.statement_timeout(TimeDelta::minutes(1)).connection_timeout(TimeDelta::minutes(1))
@@ -29,7 +29,7 @@ fn sixteen_logins_at_once(store: &impl Store) -> Vec<Result<SessionKey, Error>> 
     })
 }
 
-fn of_sixteen_logins_three_are_let_in(store: &impl Store) {
+fn three_of_sixteen_logins_are_admitted(store: &impl Store) {
     for _ in 0..10 {
         let (let_in, refused): (Vec<_>, Vec<_>) =
             sixteen_logins_at_once(store).into_iter().partition(Result::is_ok);
@@ -44,15 +44,15 @@ fn of_sixteen_logins_three_are_let_in(store: &impl Store) {
 }
 
 #[test]
-fn of_sixteen_logins_at_once_as_many_as_allowed_are_let_in_on_postgres() {
+fn a_limit_of_three_admits_three_of_sixteen_concurrent_logins_on_postgres() {
     let database = Database::new();
-    of_sixteen_logins_three_are_let_in(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
+    three_of_sixteen_logins_are_admitted(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
 #[test]
-fn of_sixteen_logins_at_once_as_many_as_allowed_are_let_in_on_sqlite() {
+fn a_limit_of_three_admits_three_of_sixteen_concurrent_logins_on_sqlite() {
     let file = File::new();
-    of_sixteen_logins_three_are_let_in(&file.store_with(sixteen(OwnerLimit::Refuse(3))));
+    three_of_sixteen_logins_are_admitted(&file.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
 fn sixteen_logins_leave_three_sessions(store: &impl Store) {
@@ -65,13 +65,13 @@ fn sixteen_logins_leave_three_sessions(store: &impl Store) {
 }
 
 #[test]
-fn sixteen_logins_at_once_end_all_but_the_allowed_on_postgres() {
+fn sixteen_concurrent_logins_leave_the_allowed_number_of_sessions_on_postgres() {
     let database = Database::new();
     sixteen_logins_leave_three_sessions(&database.store_with(sixteen(OwnerLimit::EndOldest(3))));
 }
 
 #[test]
-fn sixteen_logins_at_once_end_all_but_the_allowed_on_sqlite() {
+fn sixteen_concurrent_logins_leave_the_allowed_number_of_sessions_on_sqlite() {
     let file = File::new();
     sixteen_logins_leave_three_sessions(&file.store_with(sixteen(OwnerLimit::EndOldest(3))));
 }
@@ -79,11 +79,11 @@ fn sixteen_logins_at_once_end_all_but_the_allowed_on_sqlite() {
 #[test]
 fn the_limit_holds_in_memory() {
     let with = |limit| MemorySession::with_options(sixteen::<PgConnection>(limit).options().unwrap());
-    of_sixteen_logins_three_are_let_in(&with(OwnerLimit::Refuse(3)));
+    three_of_sixteen_logins_are_admitted(&with(OwnerLimit::Refuse(3)));
     sixteen_logins_leave_three_sessions(&with(OwnerLimit::EndOldest(3)));
 }
 
-/// The database's default isolation is stricter; the store's own transactions are not the caller's.
+/// The database's default isolation is stricter, but the store uses READ COMMITTED in its own transactions.
 #[test]
 fn the_limit_holds_under_a_stricter_default_isolation() {
     let database = Database::new();
@@ -91,11 +91,11 @@ fn the_limit_holds_under_a_stricter_default_isolation() {
         "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
         database.name()
     ));
-    of_sixteen_logins_three_are_let_in(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
+    three_of_sixteen_logins_are_admitted(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
 }
 
-/// A session that is rotated at the same moment is ended under whatever key it has.
-fn no_rotation_escapes(store: &impl Store) {
+/// A session that is rotated at the same time ends, whichever key it has by then.
+fn clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time(store: &impl Store) {
     for _ in 0..50 {
         let mut keys: Vec<_> = (0..3).map(|_| store.generate_for("alice", None, None).unwrap()).collect();
         let mine = store.generate_for("alice", Some("mine"), None).unwrap();
@@ -118,21 +118,21 @@ fn no_rotation_escapes(store: &impl Store) {
 }
 
 #[test]
-fn no_rotation_escapes_clear_owner_on_postgres() {
+fn clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time_on_postgres() {
     let database = Database::new();
-    no_rotation_escapes(&database.store());
+    clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time(&database.store());
 }
 
 #[test]
-fn no_rotation_escapes_clear_owner_on_sqlite_nor_in_memory() {
+fn clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time_on_sqlite_and_in_memory() {
     let file = File::new();
-    no_rotation_escapes(&file.store());
-    no_rotation_escapes(&MemorySession::new());
+    clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time(&file.store());
+    clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time(&MemorySession::new());
 }
 
-/// A session that is rotated while others are ended counts as the one that it is.
+/// A session that is rotated while the limit ends others counts as one session.
 #[test]
-fn no_rotation_escapes_the_limit() {
+fn the_limit_also_counts_a_session_that_is_rotated_at_the_same_time() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::EndOldest(2)));
     for _ in 0..50 {
@@ -156,7 +156,7 @@ fn no_rotation_escapes_the_limit() {
     }
 }
 
-/// A session whose rotation commits while it is waited for is ended under its new key.
+/// `end` waits for a session whose rotation then commits. The session ends under its new key.
 fn ended_under_its_new_key(builder: Builder<PgConnection>, end: impl Fn(&Postgres) + Sync) {
     let database = Database::new();
     let store = database.store_with(builder.statement_timeout(TimeDelta::minutes(1)));
@@ -173,22 +173,22 @@ fn ended_under_its_new_key(builder: Builder<PgConnection>, end: impl Fn(&Postgre
 }
 
 #[test]
-fn clear_owner_ends_what_is_being_rotated_under_its_new_key() {
+fn clear_owner_waits_for_a_rotation_and_ends_the_session_under_its_new_key() {
     ended_under_its_new_key(Postgres::builder(), |store| {
         assert_eq!(store.clear_owner("alice", None).unwrap(), 1);
     });
 }
 
 #[test]
-fn another_login_ends_what_is_being_rotated_under_its_new_key() {
+fn a_login_over_the_limit_waits_for_a_rotation_and_ends_the_session_under_its_new_key() {
     ended_under_its_new_key(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)), |store| {
         store.generate_for("alice", None, None).unwrap();
     });
 }
 
-/// A session that becomes another owner's while it is waited for is not ended.
+/// The limit waits for a session that then becomes another owner's. It does not end that session.
 #[test]
-fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
+fn a_limit_ends_no_session_that_moves_to_another_owner_at_the_same_time() {
     let database = Database::new();
     let builder =
         Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)).statement_timeout(TimeDelta::minutes(1));
@@ -207,9 +207,9 @@ fn a_limit_ends_no_session_that_became_anothers_meanwhile() {
     assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
 }
 
-/// Whoever may see the rows and not delete them is told, and waits for nothing.
+/// If the rows can be seen but not deleted, the call returns an error and does not wait.
 #[test]
-fn a_database_that_keeps_what_is_deleted_is_found_out() {
+fn a_database_that_does_not_delete_rows_causes_an_error() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::EndOldest(1)));
     store.generate_for("alice", None, None).unwrap();
@@ -224,9 +224,9 @@ fn a_database_that_keeps_what_is_deleted_is_found_out() {
     }
 }
 
-/// Whatever meets whatever, nobody sees a database error.
+/// No combination of concurrent calls causes a database error.
 #[test]
-fn logins_rotations_and_logouts_meet_without_an_error() {
+fn concurrent_logins_rotations_and_logouts_cause_no_error() {
     let database = Database::new();
     let builder = Postgres::builder().owner_limit(OwnerLimit::EndOldest(3));
     let store = database.store_with(

@@ -1,19 +1,19 @@
-//! What a host's build meets.
+//! How the crate affects a host's build: dependencies, licences, and the compiler's messages.
 
 use std::path::Path;
 use std::process::Command;
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// `1.86` or `1.86.0`, to compare.
+/// Parses `1.86` or `1.86.0`, so that versions can be compared.
 fn version(text: &str) -> Vec<u32> {
     text.split('.').chain(["0"]).take(3).map(|part| part.parse().unwrap()).collect()
 }
 
-/// Every crate that any feature brings on any platform, development's included.
+/// Lists every crate that any feature brings on any platform, including those for development.
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--all-features"])
@@ -37,7 +37,8 @@ fn no_dependency_asks_for_a_newer_rust_than_we_do() {
     }
 }
 
-/// Who has this crate built, with every feature, for any platform; nothing where nobody has.
+/// Lists the crates that build the crate `name`, with every feature and for any platform. The list is empty if none
+/// does.
 fn built_for(name: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -57,9 +58,9 @@ fn built_for(name: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What `cargo audit` is told not to look at, since it is locked and never built.
+/// `cargo audit` ignores this crate, because the lock file names it but no build contains it.
 #[test]
-fn no_feature_builds_what_the_audit_leaves_out() {
+fn no_feature_builds_a_crate_that_the_audit_ignores() {
     let root = root();
     let audit = std::fs::read_to_string(root.join(".cargo/audit.toml")).unwrap();
     let audit: toml::Value = toml::from_str(&audit).unwrap();
@@ -71,7 +72,7 @@ fn no_feature_builds_what_the_audit_leaves_out() {
     assert!(built_for("sqlx-core").contains("diesel-session-bench"), "who locks rsa is seen");
 }
 
-/// What cargo-deny says of the same files where it is installed.
+/// cargo-deny makes the same checks on the same files if it is installed.
 #[test]
 fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
     let deny = std::fs::read_to_string(root().join("deny.toml")).unwrap();
@@ -92,7 +93,7 @@ fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
         let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name} names no licence"));
         assert!(is_allowed(licence, &allowed), "{name} is under {licence}");
         match package["source"].as_str() {
-            // Of this workspace.
+            // A crate of this workspace.
             None => {
                 let manifest = package["manifest_path"].as_str().unwrap();
                 assert!(Path::new(manifest).starts_with(root()), "{manifest}");
@@ -108,7 +109,7 @@ fn every_dependency_is_from_crates_io_under_a_licence_of_deny_toml() {
     assert!(from_registries > 200, "{from_registries}");
 }
 
-/// An SPDX expression, AND before OR; in old ones a `/` is an OR.
+/// Evaluates an SPDX expression, AND before OR. In old expressions, `/` means OR.
 fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let expression = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = expression.split_whitespace().collect();
@@ -144,7 +145,7 @@ fn one(words: &mut &[&str], allowed: &[String]) -> bool {
         *words = &words[1..];
         return result;
     }
-    // A licence with an exception is one of its own.
+    // A licence with an exception counts as another licence.
     let length = if words.get(1) == Some(&"WITH") { 3 } else { 1 };
     let (licence, rest) = words.split_at(length);
     *words = rest;
@@ -152,7 +153,7 @@ fn one(words: &mut &[&str], allowed: &[String]) -> bool {
 }
 
 #[test]
-fn a_licence_is_allowed_where_its_expression_is() {
+fn a_licence_expression_is_evaluated_correctly() {
     let allowed = ["MIT".to_owned(), "Zlib".to_owned()];
     for expression in [
         "MIT",
@@ -172,7 +173,7 @@ fn a_licence_is_allowed_where_its_expression_is() {
 }
 
 #[test]
-fn a_connection_without_its_feature_says_which_one_to_add() {
+fn a_compiler_error_names_the_feature_that_a_connection_needs() {
     let ours = root();
     let host = tempfile::tempdir().unwrap();
     std::fs::create_dir(host.path().join("src")).unwrap();

@@ -1,5 +1,6 @@
-//! A hash-partitioned session table, made by `docs/scaling/partition.sql` out of a migrated one. The laws of every store
-//! hold on it too: see `conformance` and `asynchronous`; its plans: see `statements`; its sweeps: see `expired_rows`.
+//! A hash-partitioned session table, which `docs/scaling/partition.sql` makes out of a migrated one. The laws of every
+//! store also hold on it: see `conformance` and `asynchronous`. `statements` tests its plans, and `expired_rows` its
+//! sweeps.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -15,7 +16,7 @@ use crate::migrations::{POSTGRES_VERSIONS, migration_error};
 use crate::support::{Database, LATE, PARTITION, Postgres, Sql};
 use crate::waiting::runtime;
 
-/// Everything by which the table is known: columns, constraints, indexes, their comments, owner, rights, and how many rows.
+/// The properties of the table: columns, constraints, indexes, their comments, owner, rights, and the number of rows.
 const IDENTITY: &str = "SELECT concat_ws(E'\\n', \
        (SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attgenerated, \
           pg_get_expr(adbin, adrelid), attstorage, col_description(attrelid, attnum)), ', ' ORDER BY attnum) \
@@ -47,7 +48,7 @@ fn a_partitioned_table_is_up_to_date() {
 }
 
 #[test]
-fn what_belongs_to_the_table_belongs_to_the_partitioned_one() {
+fn a_partitioned_table_keeps_the_properties_of_the_original_table() {
     let database = Database::new();
     let mut conn = database.conn();
     let (owner, reader) = (format!("{}_owner", database.name()), format!("{}_reader", database.name()));
@@ -77,12 +78,12 @@ fn what_belongs_to_the_table_belongs_to_the_partitioned_one() {
     let of_partitions = "SELECT string_agg(DISTINCT reloptions::text, ' ') FROM pg_class \
                          WHERE oid IN (SELECT relid FROM pg_partition_tree('session') WHERE isleaf)";
     assert_eq!(conn.text(of_partitions), parameters);
-    // Whoever owns the table can go on migrating it.
+    // The owner of the table can still migrate it.
     conn.run("ALTER TABLE session ADD COLUMN of_a_later_version text");
     conn.run(&format!("RESET ROLE; DROP OWNED BY {owner}, {reader}; DROP ROLE {owner}, {reader}"));
 }
 
-/// Who may do what with the table and its partitions, of those who may do anything.
+/// The rights on the table and on its partitions, with the roles that have them.
 const RIGHTS: &str = "SELECT string_agg(DISTINCT concat_ws(' ', CASE WHEN isleaf THEN 'a partition' ELSE 'session' END, \
        rolname, privilege_type), ', ') \
      FROM pg_partition_tree('session') JOIN pg_class ON oid = relid, \
@@ -120,7 +121,8 @@ fn a_right_that_was_revoked_does_not_come_back() {
     ));
 }
 
-/// What its owner has put into it, a check or a default, would run with a superuser's rights.
+/// A check or a default that the owner has put into the table would run with a superuser's rights. So even a superuser
+/// may not partition it.
 #[test]
 fn nobody_but_the_owner_partitions_a_table() {
     let database = Database::new();
@@ -176,7 +178,7 @@ fn a_table_in_a_tablespace_is_partitioned_in_it() {
 }
 
 #[test]
-fn a_table_in_a_schema_of_its_own_is_partitioned_by_the_search_path() {
+fn the_search_path_decides_which_table_is_partitioned() {
     let database = Database::new();
     let [shop, forum] =
         ["Shop 1", "forum"].map(|schema| database.store_with(Postgres::builder().schema(schema)));
@@ -193,7 +195,7 @@ fn a_table_in_a_schema_of_its_own_is_partitioned_by_the_search_path() {
 }
 
 #[test]
-fn what_would_be_lost_is_refused_and_nothing_changed() {
+fn a_table_that_would_lose_something_is_not_partitioned_and_stays_unchanged() {
     for (hanging, what) in [
         (
             "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
@@ -274,7 +276,7 @@ fn what_would_be_lost_is_refused_and_nothing_changed() {
         assert_eq!(conn.text(IDENTITY), before, "{hanging}");
         assert!(!conn.yes(IS_PARTITIONED), "{hanging}");
     }
-    // The catalogue says until the next VACUUM that a table has rules.
+    // Until the next VACUUM, the catalogue says that the table still has rules.
     let database = Database::new();
     database.store();
     let mut conn = database.conn();
@@ -288,7 +290,7 @@ fn what_would_be_lost_is_refused_and_nothing_changed() {
 }
 
 #[test]
-fn who_holds_the_table_is_not_waited_for_without_end() {
+fn partitioning_does_not_wait_for_ever_for_a_lock() {
     let database = Database::new();
     let store = database.store();
     let mut holder = database.conn();
@@ -304,7 +306,7 @@ fn who_holds_the_table_is_not_waited_for_without_end() {
     assert_eq!(store.count().unwrap().live, 1);
 }
 
-/// Statements that were prepared before, and that wait while the table is replaced.
+/// The writers' statements were prepared before. They wait while the table is replaced.
 #[test]
 fn a_table_can_be_partitioned_while_writers_write() {
     let database = Database::new();
@@ -353,7 +355,7 @@ fn a_table_can_be_partitioned_while_writers_write() {
     thread::scope(|scope| {
         let writers: Vec<_> = (0..rounds.len()).map(|number| scope.spawn(move || work(number))).collect();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            // Each statement is prepared on each connection, and planned for good.
+            // Waits until each statement is prepared on each connection, with its final plan.
             everybody_has_done(20);
             conn.run(PARTITION);
             everybody_has_done(20);
@@ -389,7 +391,7 @@ fn a_partitioned_table_can_be_adopted_and_dropped() {
 }
 
 #[test]
-fn a_table_of_the_original_that_is_partitioned_is_told_and_left_as_it_is() {
+fn a_partitioned_table_of_the_original_is_refused_and_left_as_it_is() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run(

@@ -1,4 +1,4 @@
-//! The stores behind a real PgBouncer, of Debian 12: it keeps no prepared statements.
+//! The stores behind the real PgBouncer of Debian 12, which keeps no prepared statements.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -46,7 +46,8 @@ fn many_clients_share_few_connections_and_leave_no_prepared_statement() {
     }
 }
 
-/// Each way in which PgBouncer can lend its connections: few or many of them, the last one used or the first.
+/// Returns settings for each way in which PgBouncer can lend its connections: few or many, the last one used or the
+/// first.
 fn in_transaction_mode() -> impl Iterator<Item = Vec<String>> {
     let settings = |size, round_robin| {
         vec![
@@ -79,7 +80,7 @@ fn a_transaction_pooler_that_loses_prepared_statements_is_refused_at_connect() {
     }
 }
 
-/// On those of the pooler's connections that it lends next.
+/// Checks that the connections that the pooler lends next hold no prepared statement.
 fn leaves_nothing(bouncer: &PgBouncer) {
     let mut through = PgConnection::establish(&bouncer.url("postgres")).unwrap();
     through.set_prepared_statement_cache_size(CacheSize::Disabled);
@@ -88,7 +89,7 @@ fn leaves_nothing(bouncer: &PgBouncer) {
     }
 }
 
-/// While other clients use its connections, so that it is chance which one a client gets.
+/// Other clients use the pooler's connections, so chance decides which one a client gets.
 #[test]
 fn a_transaction_pooler_is_refused_under_load() {
     let server = Server::start(&[]).unwrap();
@@ -114,7 +115,7 @@ fn a_transaction_pooler_is_refused_under_load() {
     }
 }
 
-/// Its first call finds out.
+/// `connect` does not detect the pooler, because it does not wait for the server. The first call does.
 #[test]
 fn a_store_that_does_not_wait_for_the_server_refuses_the_pooler_at_its_first_call() {
     let server = Server::start(&[]).unwrap();
@@ -132,7 +133,7 @@ fn a_store_that_does_not_wait_for_the_server_refuses_the_pooler_at_its_first_cal
     }
 }
 
-/// It ends each connection that begins a transaction.
+/// Such a pooler ends each connection that begins a transaction.
 #[test]
 fn a_statement_pooler_is_refused_at_connect() {
     let server = Server::start(&[]).unwrap();
@@ -143,7 +144,7 @@ fn a_statement_pooler_is_refused_at_connect() {
 }
 
 #[test]
-fn a_session_pooler_and_a_direct_server_are_not() {
+fn a_session_pooler_and_a_direct_server_are_accepted() {
     let server = Server::start(&[]).unwrap();
     serves(&server.url("postgres"), 8);
     for size in [1, 2, 20] {
@@ -158,7 +159,7 @@ fn a_session_pooler_and_a_direct_server_are_not() {
     }
 }
 
-/// A store of so many connections, which its calls use at once.
+/// Uses a store with `size` connections from several tasks at once.
 fn serves(url: &str, size: u32) {
     runtime().block_on(async {
         let builder = AsyncDieselSession::builder().pool_size(size).connection_timeout(TimeDelta::seconds(3));
@@ -181,7 +182,7 @@ fn serves(url: &str, size: u32) {
     });
 }
 
-/// A role that may have one connection leaves none for a second look.
+/// If a role may have only one connection, the store cannot open a second one to look at the pooler.
 #[test]
 fn a_server_that_takes_one_connection_serves_a_store_of_one() {
     let server = Server::start(&[]).unwrap();
@@ -191,7 +192,7 @@ fn a_server_that_takes_one_connection_serves_a_store_of_one() {
     serves(&url, 1);
 }
 
-/// Prisma's spelling of our setting first, which Supabase's pages have too.
+/// The first is Prisma's spelling of our setting, which Supabase's pages also use.
 #[test]
 fn parameters_of_other_clients_get_an_error_that_names_our_setting() {
     for (parameter, ours) in [

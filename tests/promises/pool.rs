@@ -1,4 +1,4 @@
-//! Servers that go away, come back, or stop answering: fault 13 of the original, which never recovered.
+//! Servers that go away, come back, or stop answering. The original never recovered (fault 13).
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(store: &impl Store, operation: Operation, key: &SessionKey) ->
     }
 }
 
-/// Opens every connection of the pool, and prepares every statement on each where `cached` says so.
+/// Opens every connection of the pool. If `cached` is set, it also prepares every statement on each.
 fn fill(store: &Postgres, cached: bool) {
     let mut conns: Vec<_> = (0..store.pool().max_size()).map(|_| store.pool().get().unwrap()).collect();
     for conn in &mut conns {
@@ -61,8 +61,8 @@ fn fill(store: &Postgres, cached: bool) {
     }
 }
 
-/// Breaks every connection of the pool by `break_all`, and sees each operation succeed at once. `fill` opens them all,
-/// and prepares every statement on each where it is told to.
+/// Breaks every connection of the pool with `break_all`. Each operation must then succeed at once. The function `fill`
+/// opens all connections, and prepares every statement on each if its flag is set.
 pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_all: impl FnMut()) {
     for cached in [false, true] {
         for operation in [Get, Set, Generate, Clear, Touch, Update, Replace, Rotate, Bind, ClearOwner] {
@@ -71,7 +71,7 @@ pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_a
             break_all();
             run(store, operation, &key)
                 .unwrap_or_else(|error| panic!("{operation:?}, cached: {cached}: {error:?}"));
-            // The rest of the pool is as broken, and nobody notices.
+            // The rest of the pool is broken as well, but no caller notices.
             for _ in 0..8 {
                 run(store, Generate, &key).unwrap();
             }
@@ -80,7 +80,7 @@ pub(crate) fn recovers<S: Store>(store: &S, fill: impl Fn(&S, bool), mut break_a
 }
 
 #[test]
-fn killed_connections_reach_no_caller() {
+fn killed_connections_cause_no_error() {
     let database = Database::new();
     let store = database.store();
     let mut admin = database.conn();
@@ -88,7 +88,7 @@ fn killed_connections_reach_no_caller() {
 }
 
 #[test]
-fn a_restart_of_the_server_reaches_no_caller_after_it() {
+fn a_restart_of_the_server_causes_no_error_afterwards() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = Postgres::builder().pool_size(3).connect(&server.url("postgres")).unwrap();
     store.migrate().unwrap();
@@ -123,7 +123,7 @@ fn the_applications_own_pool_recovers_as_well() {
 }
 
 #[test]
-fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
+fn a_server_that_is_down_causes_a_typed_error_until_it_is_back() {
     let mut server = Server::start(&[]).unwrap();
     let store = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
@@ -152,7 +152,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error() {
     assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
     assert!(started.elapsed() < LATE);
 
-    // With `startonly` nobody waits, and the first call after the server is up succeeds.
+    // With `startonly`, `connect` does not wait, and the first call after the server is up succeeds.
     let options: ConnectOptions = url.parse().unwrap();
     let store = Postgres::builder().connect_with(&options.startonly(true)).unwrap();
     server.start_again().unwrap();
@@ -161,7 +161,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error() {
 }
 
 #[test]
-fn a_server_that_no_longer_answers_is_left_in_time() {
+fn a_call_to_a_server_that_no_longer_answers_ends_in_time() {
     let mut server = Server::start(&[]).unwrap();
     let builder = Postgres::builder()
         .connection_timeout(TimeDelta::seconds(1))
@@ -175,7 +175,7 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
     for operation in [Get, Set, Generate, Clear] {
         let started = Instant::now();
         let error = run(&store, operation, &key).unwrap_err();
-        // After the first call there is another pool, which gets no connection.
+        // After the first call, the store has another pool, which gets no connection.
         let is_late = match error {
             Error::ServerTimeout { .. } => matches!(operation, Get),
             Error::PoolTimeout { .. } => !matches!(operation, Get),
@@ -185,7 +185,8 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
         assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
     }
     server.resume().unwrap();
-    // What was under way takes effect now, `clear` last or not; the store serves as before.
+    // The calls that were under way take effect now, in any order, so `clear` may be the last or not. The store serves
+    // as before.
     let key = store.generate(Some("x"), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
@@ -223,7 +224,7 @@ fn a_slow_statement_ends_in_time() {
 }
 
 #[test]
-fn an_update_that_calls_the_store_does_not_wait_for_its_pool() {
+fn an_update_that_calls_its_store_fails_instead_of_waiting() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().pool_size(1));
     let key = store.generate(Some("x"), None).unwrap();
@@ -232,7 +233,7 @@ fn an_update_that_calls_the_store_does_not_wait_for_its_pool() {
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
 
-/// What a call may take is two seconds here; what the caller's function takes does not count.
+/// A call may take two seconds here. The time of the caller's function does not count.
 #[test]
 fn a_slow_function_uses_up_none_of_an_updates_time() {
     let database = Database::new();
@@ -299,7 +300,7 @@ fn migrating_and_checking_recover_as_well() {
 }
 
 #[test]
-fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
+fn connection_settings_are_refused_for_an_existing_pool() {
     let pool = || Pool::new(ConnectionManager::<SqliteConnection>::new(":memory:")).unwrap();
     let refused = crate::support::Sqlite::builder().pool_size(3).over(pool());
     assert!(matches!(refused, Err(Error::Configuration { setting: "pool", .. })));
@@ -307,9 +308,9 @@ fn settings_of_connections_do_not_apply_to_a_pool_that_exists() {
     store.set_default_period(TimeDelta::hours(1)).unwrap();
 }
 
-/// Under a stricter isolation than the default, two writers of one session conflict.
+/// Under an isolation stricter than the default, two writers of one session conflict.
 #[test]
-fn a_conflict_between_single_statements_reaches_no_caller() {
+fn a_conflict_between_single_statements_causes_no_error() {
     let database = Database::new();
     database.conn().run(&format!(
         "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
@@ -349,7 +350,7 @@ fn a_session_is_read_and_written_beside_other_writers_in_an_immediate_transactio
 }
 
 #[test]
-fn a_locked_sqlite_file_is_waited_for_and_then_a_typed_error() {
+fn a_locked_sqlite_file_causes_a_typed_error_after_a_wait() {
     let file = File::new();
     let store = crate::support::Sqlite::builder()
         .statement_timeout(TimeDelta::seconds(1))

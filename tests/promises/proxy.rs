@@ -1,4 +1,4 @@
-//! A proxy before a PostgreSQL server, which cuts a connection where a test wants it cut.
+//! A proxy in front of a PostgreSQL server. It cuts a connection where a test wants it.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -14,33 +14,34 @@ use throwaway_postgres::Server;
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// What does not arrive; then the connection ends.
+/// The message that does not arrive. Then the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The server never hears of it.
+    /// The server never gets the request.
     Request,
-    /// The server did it, and the client never hears of that.
+    /// The server carries out the request, and the client never gets the answer.
     Answer,
-    /// The client's connection ends, and the server hears of it when [`Proxy::deliver`] says.
+    /// The client's connection ends. The server gets the request when [`Proxy::deliver`] is called.
     Late,
 }
 
-/// What is held back, and the server's connection for it.
+/// The request that is held back, and the connection to the server for it.
 type Held = Arc<Mutex<Option<(UnixStream, Vec<u8>)>>>;
 
-/// Which request is cut.
+/// Selects the request to cut.
 #[derive(Clone, Copy)]
 enum Which {
-    /// The one of that number from now, 1 being the next.
+    /// The request of that number from now. The next one is 1.
     Number(usize),
-    /// The next one with this text, as the first of a statement on a connection has its SQL.
+    /// The next request with this text. The first request of a statement on a connection contains its SQL.
     With(&'static str),
 }
 
-/// What is cut next, one after the other.
+/// The next cuts, in order.
 type Cuts = Arc<Mutex<VecDeque<(Which, Cut)>>>;
 
-/// Of a store with one connection: a request is what is sent before an answer is waited for.
+/// A proxy for a store with one connection. A request is everything that the client sends before it waits for an
+/// answer.
 pub(crate) struct Proxy {
     directory: TempDir,
     cuts: Cuts,
@@ -54,7 +55,7 @@ impl Proxy {
         let (socket, cuts) = (server.directory().join(SOCKET), Cuts::default());
         let held = Held::default();
         let (cutting, holding) = (Arc::clone(&cuts), Arc::clone(&held));
-        // It ends with the tests.
+        // The thread ends with the tests.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
@@ -66,23 +67,23 @@ impl Proxy {
         Self { directory, cuts, held }
     }
 
-    /// The way to that database through the proxy.
+    /// Returns the options that lead to that database through the proxy.
     pub(crate) fn options(&self, url: &str) -> ConnectOptions {
         let options: ConnectOptions = url.parse().unwrap();
         options.host(self.directory.path().to_str().unwrap())
     }
 
-    /// Cuts the request of that number from now, 1 being the next, or its answer.
+    /// Cuts the request of that number from now, or its answer. The next request is 1.
     pub(crate) fn cut(&self, number: usize, cut: Cut) {
         self.cuts.lock().unwrap().push_back((Which::Number(number), cut));
     }
 
-    /// Then cuts the next request with this text, or its answer.
+    /// Cuts the next request with this text, or its answer, after the earlier cuts.
     pub(crate) fn cut_with(&self, text: &'static str, cut: Cut) {
         self.cuts.lock().unwrap().push_back((Which::With(text), cut));
     }
 
-    /// Cuts nothing that was not reached, and says whether there was such a cut.
+    /// Forgets the cuts that were not reached. Returns whether there were any.
     pub(crate) fn forget(&self) -> bool {
         let mut cuts = self.cuts.lock().unwrap();
         let was_left = !cuts.is_empty();
@@ -90,7 +91,7 @@ impl Proxy {
         was_left
     }
 
-    /// Hands the server what was held back.
+    /// Sends the server the request that was held back.
     pub(crate) fn deliver(&self) {
         let (mut server, request) = self.held.lock().unwrap().take().expect("a request was held back");
         server.write_all(&request).unwrap();
@@ -114,7 +115,7 @@ fn pass_on(client: UnixStream, server: UnixStream, cuts: &Cuts, held: &Held) -> 
                 Pass::On
             }
             Some(Cut::Late) => {
-                // Nobody hears the answer.
+                // The answer reaches no client.
                 muting.store(true, Ordering::SeqCst);
                 let held_back = to_hold.try_clone().map(|server| (server, request.to_vec()));
                 *held.lock().unwrap() = Some(held_back.expect("a stream"));
@@ -130,16 +131,16 @@ fn pass_on(client: UnixStream, server: UnixStream, cuts: &Cuts, held: &Held) -> 
     Ok(())
 }
 
-/// What becomes of a message.
+/// What happens to a message.
 enum Pass {
     On,
-    /// It and both sides end here.
+    /// The message is dropped, and both sides are closed.
     End,
-    /// It stays here, and both sides are left alone.
+    /// The message stays here, and both sides are left alone.
     Hold,
 }
 
-/// Counts one request down, and says what is cut of it.
+/// Counts one request down, and returns what is cut of it.
 fn due(cuts: &Cuts, request: &[u8]) -> Option<Cut> {
     let mut cuts = cuts.lock().unwrap();
     let (which, cut) = cuts.front_mut()?;
@@ -157,7 +158,7 @@ fn due(cuts: &Cuts, request: &[u8]) -> Option<Cut> {
     })
 }
 
-/// Copies until one side ends or a message may not pass, and then ends both.
+/// Copies until one side ends or a message may not pass, and then closes both.
 fn copy(mut from: UnixStream, mut to: UnixStream, mut pass: impl FnMut(&[u8]) -> Pass) {
     let mut buffer = [0; 1 << 13];
     while let Ok(length @ 1..) = from.read(&mut buffer) {

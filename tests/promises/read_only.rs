@@ -1,4 +1,5 @@
-//! A server that takes no writes for a while: a failover, a full disk. Connections must not stay read-only for ever.
+//! A server that accepts no writes for a while, for example in a failover or with a full disk. Connections must not
+//! stay read-only for ever.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ const WRITES: [Operation; 8] = [
     Operation::ClearOwner,
 ];
 
-/// A server, and a way to it on which the role's settings do not count.
+/// A server, and the URL of another database on it for the administrator.
 struct Role {
     server: Server,
     elsewhere: String,
@@ -44,7 +45,7 @@ impl Role {
         admin.run(statements);
     }
 
-    /// New connections of the role take no writes, and those that there are end.
+    /// Makes new connections of the role read-only, and ends the existing ones.
     fn read_only(&self) {
         self.admin(
             "ALTER ROLE postgres SET default_transaction_read_only = on; \
@@ -52,14 +53,14 @@ impl Role {
         );
     }
 
-    /// New connections take writes again; those that there are do not.
+    /// Makes new connections accept writes again. Existing ones do not.
     fn writable(&self) {
         self.admin("ALTER ROLE postgres RESET default_transaction_read_only");
     }
 }
 
 fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fill: impl Fn(&S)) {
-    // Of another pool, which has no read-only connection when it is asked.
+    // This store has another pool, without read-only connections at the time of the call.
     let elsewhere = Postgres::builder().pool_size(1).connect(&role.server.url("postgres")).unwrap();
     let survivor = store.generate(Some("x"), None).unwrap();
     for operation in WRITES {
@@ -71,12 +72,12 @@ fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fi
         assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{operation:?}: {refused:?}");
         fill(store);
         role.writable();
-        // For a second after all were read-only, a call tries one connection, and the pool has three of them.
+        // For a second after all were read-only, a call tries only one connection. The pool has three of them.
         let refused = (0..4).map(|_| run(store, operation, &key)).take_while(Result::is_err).count();
         assert!(refused <= 3, "{operation:?}");
-        // Later it tries all.
+        // After that, a call tries all of them.
         role.read_only();
-        // A read meets the ended connections; then each one is read-only.
+        // A read meets the ended connections. After it, each connection is read-only.
         let seen = store.get(&survivor).unwrap().0;
         assert_eq!(seen, "x");
         fill(store);
@@ -88,7 +89,7 @@ fn every_write_works_after_a_read_only_time<S: Store>(role: &Role, store: &S, fi
 }
 
 #[test]
-fn every_write_works_again_after_a_read_only_time() {
+fn every_write_works_again_after_the_server_was_read_only() {
     let role = Role::new();
     let store = Postgres::builder().pool_size(3).connect(&role.server.url("postgres")).unwrap();
     store.migrate().unwrap();
@@ -99,7 +100,7 @@ fn every_write_works_again_after_a_read_only_time() {
 }
 
 #[test]
-fn every_write_works_again_after_a_read_only_time_without_blocking() {
+fn every_write_works_again_after_the_server_was_read_only_on_the_asynchronous_store() {
     let role = Role::new();
     let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(3);
@@ -116,9 +117,9 @@ fn every_write_works_again_after_a_read_only_time_without_blocking() {
     });
 }
 
-/// Of a caller's transaction nothing is known: its connection stays, and the error is Diesel's.
+/// The store knows nothing of a caller's transaction, so it keeps the connection and returns Diesel's error.
 #[test]
-fn a_read_only_transaction_of_the_callers_stays_the_callers() {
+fn a_read_only_transaction_of_the_caller_keeps_its_connection_and_gets_diesels_error() {
     let database = crate::support::Database::new();
     let store = database.store();
     let key = store.generate(Some("x"), None).unwrap();
@@ -130,7 +131,7 @@ fn a_read_only_transaction_of_the_callers_stays_the_callers() {
     store.on(&mut conn).set(&key, "y", None).unwrap();
 }
 
-/// A server in trouble is not asked for connection after connection: each call gives up one that it has.
+/// The store must not open one connection after another to a server in trouble. Each call gives up one that it has.
 #[test]
 fn calls_to_a_read_only_server_do_not_connect_again_and_again() {
     let role = Role::new();
@@ -149,7 +150,7 @@ fn calls_to_a_read_only_server_do_not_connect_again_and_again() {
     for _ in 0..20 {
         assert!(matches!(store.set(&key, "y", None), Err(Error::ReadOnly { .. })));
     }
-    // One for each call, and once a second one for each connection of the pool.
+    // One connection for each call, and once in a second another for each connection of the pool.
     let rounds = usize::try_from(started.elapsed().as_secs()).unwrap() + 1;
     let (connected, most) = (connected() - before, 20 + rounds * 5);
     assert!((1..=most).contains(&connected), "{connected} connections for 20 calls");

@@ -1,4 +1,4 @@
-//! The session table in a schema of the host's choice.
+//! The session table in a schema that the host chooses.
 
 use diesel::prelude::*;
 use diesel_session::{Builder, Error, Now, Sessions};
@@ -27,7 +27,7 @@ fn two_stores_in_two_schemas_of_one_database_do_not_see_each_other() {
 }
 
 #[test]
-fn the_schema_is_made_with_its_record_where_it_is_missing_and_used_where_it_is_there() {
+fn a_missing_schema_is_created_and_an_existing_one_is_used() {
     let database = Database::new();
     let mut conn = database.conn();
     conn.run("CREATE SCHEMA theirs");
@@ -69,7 +69,7 @@ fn a_schema_can_have_any_name_that_postgresql_takes() {
 }
 
 #[test]
-fn a_schema_that_cannot_be_is_refused() {
+fn a_schema_that_cannot_work_is_refused() {
     let too_long = "n".repeat(64);
     let database = Database::new();
     for name in ["", "a\0b", "$user", too_long.as_str()] {
@@ -82,10 +82,10 @@ fn a_schema_that_cannot_be_is_refused() {
     assert!(matches!(through, Err(Error::Configuration { setting: "schema", .. })), "{through:?}");
 }
 
-/// A role that may not create schemas can still use one, and is told where it is missing.
+/// A role that may not create schemas can still use an existing one. It gets an error if the schema is missing.
 #[test]
 fn a_role_without_the_right_to_create_schemas_can_use_one() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let database = Database::on(&server.url("postgres"));
     database.conn().run("CREATE ROLE app LOGIN; CREATE SCHEMA shop AUTHORIZATION app");
@@ -97,7 +97,7 @@ fn a_role_without_the_right_to_create_schemas_can_use_one() {
     assert!(matches!(elsewhere.migrate(), Err(Error::Migration(_))));
 }
 
-/// On the host's own connections the table is found as the host's own are.
+/// On the host's own connections, the session table is found in the same way as the host's own tables.
 #[test]
 fn a_callers_connection_finds_the_table_by_its_own_search_path() {
     let database = Database::new();

@@ -1,4 +1,4 @@
-//! SQLite as applications meet it: their own pools, the addresses of other libraries, and the loss of power.
+//! SQLite as applications use it: their own pools, addresses in the style of other libraries, and the loss of power.
 
 use diesel::SqliteConnection;
 use diesel::r2d2::{ConnectionManager, Pool};
@@ -25,7 +25,7 @@ fn a_hosts_plain_sqlite_pool_serves_eight_threads() {
     assert_eq!(failed.iter().sum::<usize>(), 0, "of 1,600 writes failed");
 }
 
-/// How long a connection waits is the application's to say, if it says it.
+/// If the application sets how long a connection waits, its choice counts.
 #[test]
 fn a_hosts_own_busy_timeout_stays() {
     #[derive(Debug)]
@@ -98,9 +98,9 @@ fn connections_wait_for_the_disk_at_checkpoints_or_at_each_commit_as_asked_for()
     assert_eq!(synchronous(&full), ("wal".to_owned(), 2));
 }
 
-/// Of files that cannot write ahead: here since they are locked by a file beside them.
+/// Some files cannot use a write-ahead log. This one cannot because another file beside it serves as its lock.
 #[test]
-fn a_file_that_cannot_write_ahead_waits_for_the_disk_at_each_commit() {
+fn a_file_without_a_write_ahead_log_waits_for_the_disk_at_each_commit() {
     let file = File::new();
     let store = Sqlite::connect(&format!("file:{}?vfs=unix-dotfile", file.path)).unwrap();
     store.migrate().unwrap();

@@ -1,5 +1,5 @@
-//! What the server sees: every statement by an index, and parsed once a connection (fault 16 of the
-//! original, which sent each anew).
+//! The statements that the server sees. Each finds its rows by an index, and is parsed once per connection. (The
+//! original sent each as a new one: fault 16.)
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -26,19 +26,19 @@ struct Step {
     detail: String,
 }
 
-/// What the server has logged since `before` characters.
+/// Returns what the server has logged since `before` characters.
 fn log_since(server: &Server, before: usize) -> String {
     server.log().unwrap().split_off(before)
 }
 
-/// Each operation, with the statements that it takes; in an order in which each meets what it needs.
+/// Each operation with the number of its statements. In this order, each operation finds what it needs.
 pub(crate) const OPERATIONS: [(usize, &str); 21] = [
     (1, "generate"),
     (1, "set"),
     (1, "get"),
     (1, "touch that writes"),
     (1, "rotate"),
-    // One asks whether the connection lives, since it cannot be repeated.
+    // The first statement asks whether the connection is alive, because `replace` cannot be retried.
     (2, "replace"),
     (1, "bind"),
     (1, "sessions_of"),
@@ -49,12 +49,12 @@ pub(crate) const OPERATIONS: [(usize, &str); 21] = [
     (2, "touch that does not write"),
     (2, "clear_listed"),
     (1, "generate_for"),
-    // It locks the owner, asks for the time and the newest session, also of those that are being renewed, deletes both,
-    // and looks again.
+    // It locks the owner and asks for the time. It asks for the newest session, also among those that are being
+    // renewed. It deletes both kinds, and looks again.
     (7, "clear_owner"),
     (1, "generate"),
     (1, "clear"),
-    // There is no session: it looks whether it was renewed.
+    // There is no session, so it looks whether the session was renewed.
     (2, "clear"),
     (1, "count"),
     (1, "delete_expired"),
@@ -85,7 +85,7 @@ pub(crate) fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
     }
 }
 
-/// Nor does anything else travel: no connection is asked whether it lives before it is used.
+/// The second run sends nothing else either. In particular, it does not ask whether a connection is alive before use.
 fn parses_nothing_the_second_time(server: &Server, store: &impl Store) {
     let mut key = store.generate(None, None).unwrap();
     for first in [true, false] {
@@ -110,7 +110,7 @@ fn the_second_of_each_operation_on_a_connection_parses_nothing() {
 }
 
 #[test]
-fn nor_does_it_on_a_connection_that_does_not_block() {
+fn the_second_of_each_operation_on_an_asynchronous_connection_parses_nothing() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
     let store = made(async {
         let builder = AsyncDieselSession::builder().pool_size(1);
@@ -121,7 +121,8 @@ fn nor_does_it_on_a_connection_that_does_not_block() {
     parses_nothing_the_second_time(&server, &store);
 }
 
-/// What the stores for web frameworks do besides: a visit, from its session's first save to its end.
+/// Makes a visit with a store for a web framework, which sends further statements: from the first save of its session
+/// to its end.
 pub(crate) fn visit(store: &Postgres) {
     let store = TowerSessionStore::new(Blocking::from(store.clone())).owner_from("user");
     waiting::runtime().block_on(async {
@@ -132,14 +133,15 @@ pub(crate) fn visit(store: &Postgres) {
             record.data.insert("user".to_owned(), user.into());
             store.save(&record).await.unwrap();
         }
-        // Whose it was already.
+        // The owner stays the same.
         store.save(&record).await.unwrap();
         assert!(store.load(&record.id).await.unwrap().is_some());
         store.delete(&record.id).await.unwrap();
     });
 }
 
-/// On a table that is distributed by `session_key`. Citus itself is not here; what it refuses was measured.
+/// Citus refuses these on a table that is distributed by `session_key`. Citus itself does not run here. Measurements
+/// showed what it refuses.
 #[test]
 fn no_statement_has_what_citus_refuses() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
@@ -161,7 +163,7 @@ fn no_statement_has_what_citus_refuses() {
         "SKIP LOCKED",
         "DO UPDATE",
         "SET \"session_key\"",
-        // With a time zone `+` is stable, and what is stable may touch no column of an UPDATE.
+        // With a time zone, `+` is stable. In an UPDATE, a stable function may not touch a column.
         "\"created_on\" +",
         "\"expire_date\" +",
     ] {
@@ -169,12 +171,12 @@ fn no_statement_has_what_citus_refuses() {
     }
 }
 
-/// The plans of each operation, eight times each, on a large table that `prepare` has done something to.
+/// Runs each operation eight times on a large table, and returns the plans. `prepare` changes the table first.
 fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
     let server = Server::start(&[
         "session_preload_libraries=auto_explain",
         "auto_explain.log_min_duration=0",
-        // Its own statements would stand in the log, too.
+        // Otherwise autovacuum's statements would also be in the log.
         "autovacuum=off",
     ])
     .unwrap();
@@ -196,7 +198,7 @@ fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
     conn.run("VACUUM ANALYZE session");
 
     let before = server.log().unwrap().len();
-    // PostgreSQL plans the first five runs for their values and then may keep one plan for all.
+    // PostgreSQL plans the first five runs for their values. After that it may keep one plan for all.
     for _ in 0..8 {
         let key = store.generate(Some("x"), None).unwrap();
         store.set(&key, "y", None).unwrap();
@@ -222,7 +224,7 @@ fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
 fn every_statement_finds_its_rows_by_an_index() {
     let plans = plans_of_each_operation(|_| ());
     assert!(!plans.contains("Seq Scan on session"), "{plans}");
-    // Every DELETE of many rows has the same plan, so all lock their rows in one order, and no two of them deadlock.
+    // Every DELETE of many rows has the same plan. So all lock their rows in one order, and no two of them deadlock.
     let deletes = plans.split("Delete on session").skip(1).map(|rest| rest.split(" LOG: ").next().unwrap());
     let of_many: Vec<&str> = deletes.filter(|plan| plan.contains("InitPlan")).collect();
     assert_eq!(of_many.len(), 39, "five statements, eight times each, but the first login ends no other");
@@ -244,7 +246,7 @@ fn every_statement_finds_its_rows_by_an_index() {
     assert_eq!(plans.matches("Conflict Arbiter Indexes: session_key_idx").count(), 32, "{plans}");
 }
 
-/// A statement by a key asks one partition, any other asks each.
+/// A statement by a key asks one partition. Any other statement asks each.
 #[test]
 fn every_statement_finds_its_rows_by_an_index_of_a_partition() {
     let plans = plans_of_each_operation(|conn| conn.run(PARTITION));

@@ -1,4 +1,4 @@
-//! Databases of a test's own.
+//! Databases for each test, and helpers.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ fn server_url() -> String {
 /// Turns a migrated session table into a hash-partitioned one.
 pub(crate) const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
 
-/// A server of a test's own that lets in whom these rules do, in the words of `pg_hba.conf`; its superuser always.
+/// A test's own server with these rules in its `pg_hba.conf`. Its superuser can always connect.
 pub(crate) struct Guarded {
     pub(crate) server: Server,
     _rules: TempDir,
@@ -70,12 +70,12 @@ impl Database {
         Self::on(&server_url())
     }
 
-    /// On another server than the shared one.
+    /// Creates a database on another server than the shared one.
     pub(crate) fn on(server_url: &str) -> Self {
         Self::made(server_url, "")
     }
 
-    /// In an encoding of PostgreSQL's. `SQL_ASCII` takes any bytes but NUL for text.
+    /// Creates a database in an encoding of PostgreSQL's. `SQL_ASCII` accepts any bytes except NUL as text.
     pub(crate) fn in_encoding(encoding: &str) -> Self {
         Self::made(&server_url(), &format!("ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
     }
@@ -93,7 +93,7 @@ impl Database {
         }
     }
 
-    /// One whose session table is migrated and then partitioned, as `docs/scaling.md` says.
+    /// Creates a database with a session table that is migrated and then partitioned, as `docs/scaling.md` says.
     pub(crate) fn partitioned() -> Self {
         let database = Self::new();
         let mut conn = database.conn();
@@ -124,7 +124,7 @@ impl Database {
 }
 
 impl Database {
-    /// A migrated store that does not block, with these settings.
+    /// A migrated asynchronous store with these settings.
     pub(crate) async fn async_store_with(&self, settings: AsyncBuilder) -> AsyncDieselSession {
         let store = settings.connect(&self.url).await.unwrap();
         store.migrate().await.unwrap();
@@ -134,7 +134,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A server that a test has ended took its databases along.
+        // If a test has ended the server, its databases are gone already.
         if let Ok(mut conn) = PgConnection::establish(&self.server_url) {
             let dropped = sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn);
             assert!(dropped.is_ok() || thread::panicking(), "{dropped:?}");
@@ -172,18 +172,18 @@ impl File {
     }
 }
 
-/// The options that the laws of bounds are about.
+/// The options for which the laws of bounds are written.
 pub(crate) fn bounded<C, P>(limit: OwnerLimit) -> Builder<C, P> {
     let builder = Builder::default().owner_limit(limit).max_lifetime(TimeDelta::hours(1));
     builder.touch_interval(TimeDelta::zero())
 }
 
-/// A store that threads share.
+/// A store that threads can share.
 pub(crate) trait Store: Sessions + Sync {}
 
 impl<S: Sessions + Sync> Store for S {}
 
-/// Holds a law against a store on one connection, in a transaction that the caller has opened.
+/// Checks a law against a store on one connection, in a transaction that the caller has opened.
 pub(crate) fn in_transaction<C: SessionConnection>(
     store: &DieselSession<C>,
     law: impl FnOnce(&OnConnection<'_, C>),
@@ -193,7 +193,7 @@ pub(crate) fn in_transaction<C: SessionConnection>(
     law(&store.on(&mut conn));
 }
 
-/// The same without a transaction.
+/// Does the same without a transaction.
 pub(crate) fn outside_transactions<C: SessionConnection>(
     store: &DieselSession<C>,
     law: impl FnOnce(&OnConnection<'_, C>),
@@ -201,7 +201,7 @@ pub(crate) fn outside_transactions<C: SessionConnection>(
     law(&store.on(&mut store.pool().get().unwrap()));
 }
 
-/// Runs `work` on as many threads, from one moment on, with a number each.
+/// Runs `work` on so many threads, which start at the same moment. Each gets its number.
 pub(crate) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
@@ -218,12 +218,12 @@ pub(crate) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync)
     })
 }
 
-/// One of the crate's examples: a program of this package, which `cargo test` builds first.
+/// Returns the path of one of the crate's examples. It is a program of this package, which `cargo test` builds first.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_quickstart_example")).with_file_name(format!("{name}_example"))
 }
 
-/// Everything that an error shows of itself.
+/// Returns everything that an error shows of itself, including its sources.
 pub(crate) fn shown(error: &dyn StdError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut source = error.source();
@@ -234,10 +234,10 @@ pub(crate) fn shown(error: &dyn StdError) -> String {
     text
 }
 
-/// Far more than any bound of a test, and far less than for ever.
+/// A time far longer than any bound of a test.
 pub(crate) const LATE: Duration = Duration::from_secs(60);
 
-/// How many connections to this PostgreSQL database wait for a lock, in SQL.
+/// The SQL for the number of connections to this PostgreSQL database that wait for a lock.
 pub(crate) const WAITERS: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
 
@@ -259,7 +259,7 @@ struct Word {
     value: String,
 }
 
-/// Plain SQL, on either database: what a test sees past the crate.
+/// Plain SQL on either database, with which a test looks at the database without the crate.
 pub(crate) trait Sql: SessionConnection {
     fn run(&mut self, sql: &str) {
         self.batch_execute(sql).unwrap();
@@ -274,7 +274,7 @@ pub(crate) trait Sql: SessionConnection {
         while self.number(WAITERS) == 0 {
             assert!(started.elapsed() < LATE, "nobody waits for a lock");
             thread::yield_now();
-            // In a transaction PostgreSQL shows the activity as it was at the first look.
+            // Within a transaction, PostgreSQL keeps showing the activity of the first look.
             self.run("SELECT pg_stat_clear_snapshot()");
         }
     }

@@ -1,4 +1,4 @@
-//! The sweeper: it deletes, stops, and outlives its database's outages.
+//! The sweeper deletes, stops, and survives outages of its database.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -18,10 +18,10 @@ fn sweeper<S: Sessions + Clone + Send + 'static>(store: &S) -> SweeperBuilder {
     Sweeper::builder(store.clone()).interval(SHORT).jitter(TimeDelta::zero())
 }
 
-/// A sweeper that reports its errors here.
+/// Returns a sweeper, and the channel to which it reports its errors.
 fn reporting<S: Sessions + Clone + Send + 'static>(store: &S) -> (SweeperBuilder, Receiver<String>) {
     let (report, reports) = channel();
-    // Nobody listens any more at the end of the test.
+    // At the end of the test, the receiver is gone.
     let builder = sweeper(store).on_error(move |error| drop(report.send(error.to_string())));
     (builder, reports)
 }
@@ -32,7 +32,7 @@ fn expire(store: &impl Store, sessions: usize) {
     }
 }
 
-/// Waits until the store holds no expired session, and no longer than a minute.
+/// Waits until the store holds no expired session. Gives up after a minute.
 fn is_swept(store: &impl Store) {
     let started = Instant::now();
     while store.count().unwrap().expired > 0 {
@@ -53,7 +53,7 @@ fn sweeps_again_and_again(store: &(impl Store + Clone + Send + 'static)) {
 }
 
 #[test]
-fn it_sweeps_a_store_that_does_not_block() {
+fn a_sweeper_sweeps_an_asynchronous_store() {
     let database = Database::new();
     let beside = database.store();
     let runtime = runtime();
@@ -69,7 +69,7 @@ fn it_sweeps_a_store_that_does_not_block() {
 }
 
 #[test]
-fn it_sweeps_again_and_again() {
+fn a_sweeper_sweeps_again_and_again() {
     let database = Database::new();
     sweeps_again_and_again(&database.store());
     let file = File::new();
@@ -77,9 +77,9 @@ fn it_sweeps_again_and_again() {
     sweeps_again_and_again(&MemorySession::new());
 }
 
-/// Batch after batch until none is left, and then not before the interval is over.
+/// It deletes batch after batch until no expired session is left. Then it waits until the interval is over.
 #[test]
-fn it_sweeps_until_none_is_left_and_then_waits() {
+fn a_sweeper_sweeps_until_none_is_left_and_then_waits() {
     let store = MemorySession::new();
     expire(&store, 25);
     let (builder, reports) = reporting(&store);
@@ -92,7 +92,7 @@ fn it_sweeps_until_none_is_left_and_then_waits() {
 }
 
 #[test]
-fn several_sweep_one_table_and_leave_what_is_live() {
+fn several_sweepers_share_one_table_and_delete_no_live_session() {
     let database = Database::new();
     let store = database.store();
     let live = store.generate(Some("live"), None).unwrap();
@@ -107,7 +107,7 @@ fn several_sweep_one_table_and_leave_what_is_live() {
     assert_eq!(store.get(&live).unwrap().0, "live");
 }
 
-/// Waits for the end of a sweeper's thread, with which all is dropped that it holds.
+/// Waits for the end of a sweeper's thread, which then drops everything that it holds.
 fn is_over(reports: &Receiver<String>) {
     loop {
         match reports.recv_timeout(LATE) {
@@ -119,20 +119,20 @@ fn is_over(reports: &Receiver<String>) {
 }
 
 #[test]
-fn dropped_it_stops_however_long_it_would_wait() {
+fn a_dropped_sweeper_stops_however_long_it_would_wait() {
     let day = TimeDelta::days(1);
     let store = MemorySession::new();
     let (builder, reports) = reporting(&store);
     drop(builder.interval(day).jitter(day).start().unwrap());
     is_over(&reports);
-    // Stopped, and not merely told so.
+    // The sweeper has stopped, and has not only been asked to.
     expire(&store, 1);
     assert_eq!(store.count().unwrap().expired, 1);
 }
 
-/// A batch that waits for a lock holds nobody up who drops the sweeper.
+/// A batch that waits for a lock does not delay a caller who drops the sweeper.
 #[test]
-fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
+fn dropping_a_sweeper_does_not_wait_for_a_blocked_batch() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().statement_timeout(TimeDelta::minutes(1)));
     expire(&store, 1);
@@ -143,16 +143,16 @@ fn dropped_it_waits_for_no_batch_that_the_database_holds_up() {
     locker.wait_for_a_waiter();
     let started = Instant::now();
     drop(waiting);
-    // It is a second; a loaded machine may take a while to notice.
+    // The wait is a second. A loaded machine may take a while to notice.
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(locker.number(WAITERS), 1, "the batch waits, and the caller does not");
-    // And it ends by itself.
+    // The batch then ends by itself.
     locker.run("ROLLBACK");
     is_over(&reports);
 }
 
 #[test]
-fn it_outlives_an_outage_and_reports_it() {
+fn a_sweeper_survives_an_outage_and_reports_it() {
     let mut server = Server::start(&[]).unwrap();
     let builder = Postgres::builder().connection_timeout(TimeDelta::seconds(1));
     let store = builder.connect(&server.url("postgres")).unwrap();
@@ -166,7 +166,7 @@ fn it_outlives_an_outage_and_reports_it() {
     let told = reports.recv_timeout(LATE).unwrap();
     assert!(told.contains("connection"), "{told}");
     server.start_again().unwrap();
-    // By a store that has the patience to wait for the server.
+    // This store waits longer for the server.
     let patient = Postgres::builder()
         .connection_timeout(TimeDelta::minutes(1))
         .connect(&server.url("postgres"))
@@ -178,7 +178,7 @@ fn it_outlives_an_outage_and_reports_it() {
 }
 
 #[test]
-fn settings_that_would_never_sweep_or_always_are_refused() {
+fn settings_with_which_a_sweeper_never_sweeps_or_never_pauses_are_refused() {
     let refused = |settings: fn(SweeperBuilder) -> SweeperBuilder, expected: &str| match settings(sweeper(
         &MemorySession::new(),
     ))

@@ -1,4 +1,4 @@
-//! What the table itself refuses, whoever writes to it: faults 10 and 11 of the original.
+//! The table itself refuses these rows, whichever program writes them (faults 10 and 11 of the original).
 
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -25,13 +25,13 @@ fn keys_and_owners_compare_by_bytes_whatever_the_databases_locale() {
     assert_eq!(conn.text(collations), "C");
     let partitioned = Database::partitioned();
     assert_eq!(partitioned.conn().text(collations), "C");
-    // One that is shared with OCaml services, too.
+    // The same holds for a table that is shared with OCaml services.
     let shared = Database::new();
     let mut conn = shared.conn();
     conn.run(ORIGINAL);
     migrations::migrate(&mut conn, KeyStorage::Plain).unwrap();
     assert_eq!(conn.text(collations), "C");
-    // SQLite's default compares bytes; no column asks for another.
+    // SQLite compares bytes by default, and no column asks for anything else.
     let file = File::new();
     file.store();
     let other = "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%COLLATE%'";
@@ -39,7 +39,7 @@ fn keys_and_owners_compare_by_bytes_whatever_the_databases_locale() {
 }
 
 #[test]
-fn two_rows_with_one_key_cannot_be() {
+fn the_table_refuses_a_second_row_with_the_same_key() {
     let insert = |date: &str| {
         format!(
             "INSERT INTO session (session_key, expire_date) VALUES ('0123456789012345678901234567890123456789', {date})"
@@ -64,7 +64,7 @@ fn two_rows_with_one_key_cannot_be() {
 }
 
 #[test]
-fn a_session_without_a_finite_expiry_cannot_be() {
+fn the_table_refuses_a_session_without_a_finite_expiry() {
     let insert = |key: &str, date: &str| {
         format!("INSERT INTO session (session_key, expire_date) VALUES ({key}, {date})")
     };

@@ -1,11 +1,12 @@
-//! A migration of a PostgreSQL table that others use. (Under load, with programs of two versions: `faults/tests/migration.rs`.)
+//! A migration of a PostgreSQL table that other programs use. (`faults/tests/migration.rs` tests it under load, with
+//! programs of two versions.)
 
 use diesel_session::{KeyStorage, MigrationError, migrations};
 
 use crate::migrations::migration_error;
 use crate::support::{Database, Sql as _};
 
-/// Between two attempts at the lock the migration is a transaction that does nothing.
+/// Between two attempts to get the lock, the migration is an idle transaction.
 #[test]
 fn a_server_that_ends_idle_transactions_does_not_end_a_migration_that_waits() {
     let database = Database::new();

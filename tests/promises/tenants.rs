@@ -1,4 +1,4 @@
-//! Tenants with a schema each: none is ever served another's sessions, and nothing of another's is touched.
+//! Tenants with one schema each. No tenant ever gets another's sessions, and nothing of another tenant's changes.
 
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
@@ -24,7 +24,7 @@ fn is_elsewhere(error: &MigrationError, found: &str, expected: &str) -> bool {
 }
 
 #[test]
-fn a_tenants_search_path_does_not_fall_through() {
+fn a_search_path_does_not_fall_through_to_another_tenants_table() {
     let database = Database::new();
     let sessions = database.store();
     sessions.generate_for("alice", Some("tenant one"), None).unwrap();
@@ -41,7 +41,7 @@ fn a_tenants_search_path_does_not_fall_through() {
         assert!(is_elsewhere(&error, "schema public", "schema tenant2"), "{error:?}");
     }
     assert_eq!(fingerprint(&mut conn), before);
-    // The form that names the schema makes the table there, whatever the path says; then the path leads to it.
+    // If a schema is named, `migrate` makes the table there, whatever the search path is. The path then leads to it.
     assert_eq!(SessionTable::new().schema("tenant2").migrate(&mut conn).unwrap(), POSTGRES_VERSIONS);
     migrations::check(&mut conn, KeyStorage::Hashed).unwrap();
     assert_eq!(
@@ -82,7 +82,7 @@ fn options_refuse_a_connection_that_leads_to_another_tenants_table() {
     assert_eq!(conn.number("SELECT count(*) FROM tenant2.session"), 3);
 }
 
-/// One connection serves one tenant after the other, by the statements that it has prepared for the first.
+/// One connection serves one tenant after the other, with the statements that it has prepared for the first.
 #[test]
 fn tenants_share_one_connection_and_no_session() {
     let database = Database::new();
@@ -134,9 +134,9 @@ fn tenants_share_one_connection_and_no_session() {
     assert_eq!(conn.text("SELECT current_setting('search_path')"), "\"$user\", public");
 }
 
-/// A pool of the application's keeps its path: so a store is told if that is another.
+/// A pool of the application's keeps its search path. If this path leads elsewhere, the store returns an error.
 #[test]
-fn a_store_over_a_pool_is_told_where_its_connections_look() {
+fn a_store_over_a_pool_reports_a_search_path_that_leads_elsewhere() {
     let database = Database::new();
     let pool = Pool::new(ConnectionManager::<PgConnection>::new(&database.url)).unwrap();
     let elsewhere = Postgres::builder().schema("shop").over(pool).unwrap();
@@ -167,7 +167,7 @@ fn a_revert_leaves_another_schemas_table_alone() {
     conn.run("CREATE SCHEMA shop; SET search_path = shop");
     migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap();
     conn.run("DROP TABLE shop.session; SET search_path = shop, public");
-    // There is a record in `shop`, and that is what is reverted.
+    // `shop` has a migration record, and only that record is reverted.
     assert_eq!(migrations::revert(&mut conn).unwrap(), "20261127000002");
     assert_eq!(migrations::revert(&mut conn).unwrap(), "20261122000001");
     let error = migration_error(migrations::revert(&mut conn));
@@ -187,7 +187,7 @@ fn an_adoption_leaves_another_schemas_table_alone() {
     assert_eq!(plain.get(&key).unwrap().0, "x");
 }
 
-/// The same on SQLite, where an attached database is searched after the main one.
+/// The same on SQLite, which searches an attached database after the main one.
 #[test]
 fn a_revert_leaves_an_attached_databases_table_alone() {
     let (main, attached) = (File::new(), File::new());
@@ -225,10 +225,10 @@ fn sqlite_has_no_schema_to_name() {
     assert!(!text.contains("schema") && text.contains("drop the temporary table"), "{text}");
 }
 
-/// Its tables would be temporary, and gone with the connection.
+/// Otherwise its tables would be temporary, and gone with the connection.
 #[test]
 fn a_schema_that_the_role_may_not_use_is_a_typed_error() {
-    // A server of its own, which lets every role in.
+    // The test's own server, which accepts every role.
     let server = Server::start(&[]).unwrap();
     let database = Database::on(&server.url("postgres"));
     database.conn().run("CREATE SCHEMA shop; CREATE ROLE app LOGIN");

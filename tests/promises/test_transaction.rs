@@ -1,4 +1,4 @@
-//! The transaction-per-test harness.
+//! `test_transaction`, which puts each test into its own transaction.
 
 use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool as _, Error, Now, TimeDelta};
 
@@ -47,7 +47,7 @@ fn tests_run_side_by_side() {
 }
 
 #[test]
-fn what_is_not_found_or_refused_leaves_the_transaction_usable() {
+fn a_missing_session_or_a_refused_value_leaves_the_transaction_usable() {
     let database = Database::new();
     let store = Postgres::builder().test_transaction(&database.url).unwrap();
     let unknown = "0000000000000000000000000000000000000000".parse().unwrap();
@@ -79,7 +79,7 @@ fn a_tests_pool_has_one_connection() {
 }
 
 #[test]
-fn a_failed_migration_is_told_as_such() {
+fn a_failed_migration_is_a_typed_error() {
     let database = Database::new();
     database.conn().run("CREATE TABLE session (id integer)");
     let error = Postgres::builder().test_transaction(&database.url).unwrap_err();

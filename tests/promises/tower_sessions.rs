@@ -1,4 +1,4 @@
-//! The store behind tower-sessions and axum: what that layer's own route tests ask, and what they do not.
+//! The store behind tower-sessions and axum: the cases of that layer's own route tests, and others.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) -> TowerSessionStore
     TowerSessionStore::new(Blocking::from(store.clone()))
 }
 
-/// An application's routes, each a step of a visit.
+/// Makes an application whose routes are the steps of a visit.
 fn routes(store: impl SessionStore + Clone) -> Router {
     Router::new()
         .route("/", get(async |_: Session| "hello"))
@@ -88,7 +88,8 @@ fn routes(store: impl SessionStore + Clone) -> Router {
         .layer(SessionManagerLayer::new(store).with_expiry(Expiry::OnInactivity(Duration::hours(1))))
 }
 
-/// Sets the longer expiry of a visitor who has chosen to be remembered: after the handler, which may be the one that does so.
+/// Sets a longer expiry for a visitor who has chosen to be remembered. It acts after the handler, because that handler
+/// may be the one that stores the choice.
 async fn remembered(
     session: Session,
     request: Request<Body>,
@@ -105,7 +106,7 @@ async fn put(session: Session, value: &str) {
     session.insert("value", value).await.unwrap();
 }
 
-/// A browser, with the one cookie.
+/// A browser with one cookie.
 struct Browser {
     app: Router,
     cookie: Option<String>,
@@ -142,40 +143,40 @@ impl Browser {
     }
 }
 
-/// A record as an application makes one, for an hour.
+/// Makes a record as an application does, for an hour.
 fn record(field: &str, value: &str) -> Record {
     let data = [(field.to_owned(), json!(value))].into();
     Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::hours(1) }
 }
 
 laws_on_every_host! {
-    what_is_put_into_a_session_is_there_at_the_next_visit
+    a_value_in_a_session_is_there_at_the_next_visit
     a_login_changes_the_id_and_the_old_one_is_dead
     a_logout_is_final
-    a_cookie_that_is_no_session_begins_an_anonymous_one
-    a_stale_cookie_and_flush_and_then_a_login_work
-    a_stale_cookie_and_clear_is_refused
+    an_unknown_cookie_begins_an_anonymous_session
+    a_login_works_after_a_stale_cookie_and_a_flush
+    clear_with_a_stale_cookie_is_refused
     a_request_that_outlives_the_logout_revives_nothing
     a_renewal_that_outlives_the_logout_begins_no_session
     a_session_may_be_renewed_twice_in_one_request
     a_failure_is_reported_with_its_cause
     no_record_chooses_its_id
-    an_id_that_is_taken_is_drawn_again
-    the_records_expiry_is_kept_and_judged_in_the_database
-    the_longest_lifetime_survives_a_login
-    all_sessions_of_a_user_can_be_ended_but_one
-    a_session_is_whose_its_data_say
+    a_new_id_is_drawn_if_the_first_is_taken
+    the_database_keeps_and_applies_the_records_expiry
+    max_lifetime_also_holds_after_a_login
+    all_sessions_of_a_user_except_one_can_be_ended
+    the_owner_of_a_session_follows_its_data
     a_session_that_never_expires_is_kept
     a_payload_of_another_shape_is_a_decode_error_and_can_be_deleted
     expired_records_are_deleted_and_live_ones_stay
     both_versions_serve_one_session
-    what_the_store_says_of_a_session
+    the_store_returns_the_handle_and_the_creation_time_of_a_session
     an_owner_can_be_a_nested_field_or_a_function
     a_cycle_id_before_a_server_error_signs_the_visitor_out
     remember_me_outlives_the_layers_expiry
 }
 
-async fn what_is_put_into_a_session_is_there_at_the_next_visit<H: Host>() {
+async fn a_value_in_a_session_is_there_at_the_next_visit<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     browser.visit("/").await;
@@ -212,7 +213,7 @@ async fn a_logout_is_final<H: Host>() {
     store.delete(&id).await.unwrap();
 }
 
-async fn a_cookie_that_is_no_session_begins_an_anonymous_one<H: Host>() {
+async fn an_unknown_cookie_begins_an_anonymous_session<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     let unknown = Id::default().to_string();
@@ -226,7 +227,7 @@ async fn a_cookie_that_is_no_session_begins_an_anonymous_one<H: Host>() {
     }
 }
 
-async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
+async fn a_login_works_after_a_stale_cookie_and_a_flush<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
     let stale = Id::default();
@@ -238,8 +239,8 @@ async fn a_stale_cookie_and_flush_and_then_a_login_work<H: Host>() {
     assert_ne!(browser.id(), stale);
 }
 
-/// `Session::clear` before anything was loaded keeps the client's id: it must not become a session.
-async fn a_stale_cookie_and_clear_is_refused<H: Host>() {
+/// `Session::clear` keeps the client's id if nothing was loaded before. That id must not become a session.
+async fn clear_with_a_stale_cookie_is_refused<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let mut browser = Browser::new(store.clone());
@@ -257,7 +258,7 @@ async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
         let store = over(&host).on_missing(vanished);
         let mut record = record("user", "alice");
         store.create(&mut record).await.unwrap();
-        // It has loaded its session, and then another request logs out.
+        // The slow request has loaded its session, and then another request logs out.
         let slow = Session::new(Some(record.id), Arc::new(store.clone()), None);
         assert_eq!(slow.get::<String>("user").await.unwrap().unwrap(), "alice");
         store.delete(&record.id).await.unwrap();
@@ -269,19 +270,19 @@ async fn a_request_that_outlives_the_logout_revives_nothing<H: Host>() {
     }
 }
 
-/// A visitor's session as a request has loaded it.
+/// Returns a visitor's session as a request has loaded it.
 async fn loaded(store: &(impl SessionStore + Clone), id: Id) -> Session {
     let session = Session::new(Some(id), Arc::new(store.clone()), None);
     session.load().await.unwrap();
     session
 }
 
-/// On another connection's task, as a server runs it.
+/// Does `work` in another task, as a server does for another connection.
 async fn elsewhere<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     tokio::spawn(work).await.unwrap()
 }
 
-/// Whichever of both deletes first: the logout, or the login that goes on under a new id.
+/// No session is left, whichever request deletes first: the logout, or the login that goes on under a new id.
 async fn a_renewal_that_outlives_the_logout_begins_no_session<H: Host>() {
     let host = H::new().await;
     for vanished in [OnMissing::Error, OnMissing::Discard] {
@@ -343,7 +344,7 @@ async fn a_failure_is_reported_with_its_cause<H: Host>() {
     assert!(reports.try_recv().is_err());
 }
 
-/// Neither one that is taken nor one that a client has sent.
+/// The store uses neither an id that is taken nor one that a client has sent.
 async fn no_record_chooses_its_id<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -357,7 +358,7 @@ async fn no_record_chooses_its_id<H: Host>() {
     assert_eq!(store.load(&ours.id).await.unwrap().unwrap().data["value"], "ours");
 }
 
-async fn an_id_that_is_taken_is_drawn_again<H: Host>() {
+async fn a_new_id_is_drawn_if_the_first_is_taken<H: Host>() {
     let host = H::new().await;
     host.take_the_next_key();
     let mut record = record("value", "x");
@@ -366,7 +367,7 @@ async fn an_id_that_is_taken_is_drawn_again<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {
+async fn the_database_keeps_and_applies_the_records_expiry<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let mut record = record("value", "x");
@@ -385,7 +386,7 @@ async fn the_records_expiry_is_kept_and_judged_in_the_database<H: Host>() {
     assert!(store.save(&record).await.is_err(), "and nothing revives it");
 }
 
-async fn the_longest_lifetime_survives_a_login<H: Host>() {
+async fn max_lifetime_also_holds_after_a_login<H: Host>() {
     let limits = Limits { max_lifetime: Some(TimeDelta::minutes(30)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -406,7 +407,7 @@ async fn the_longest_lifetime_survives_a_login<H: Host>() {
     assert!(loaded.expiry_date < OffsetDateTime::now_utc() + Duration::minutes(11));
 }
 
-async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
+async fn all_sessions_of_a_user_except_one_can_be_ended<H: Host>() {
     let host = H::new().await;
     let sessions = host.sessions();
     let store = over(&host).owner_from("user");
@@ -431,7 +432,7 @@ async fn all_sessions_of_a_user_can_be_ended_but_one<H: Host>() {
     assert!(store.load(&other.id()).await.unwrap().is_some());
 }
 
-async fn a_session_is_whose_its_data_say<H: Host>() {
+async fn the_owner_of_a_session_follows_its_data<H: Host>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
     let host = H::limited(limits).await;
     let sessions = host.sessions();
@@ -459,7 +460,7 @@ async fn a_session_is_whose_its_data_say<H: Host>() {
     assert!(matches!(store.save(&kept).await, Err(StoreError::Encode(_))));
 }
 
-/// As long as a database can hold, either way.
+/// The expiry is the latest that a database can hold, or the earliest.
 async fn a_session_that_never_expires_is_kept<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -503,7 +504,7 @@ async fn expired_records_are_deleted_and_live_ones_stay<H: Host>() {
     assert!(store.load(&live.id).await.unwrap().is_some());
 }
 
-/// One application with a middleware of either version; and each version passes the ids by which the store tells a renewal
+/// One application uses the middleware of both versions. Each version passes the ids by which the store tells a renewal
 /// from a logout.
 async fn both_versions_serve_one_session<H: Host>() {
     use tower_sessions_core_0_14::session::{Id as OlderId, Session as Older};
@@ -533,7 +534,7 @@ async fn both_versions_serve_one_session<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-async fn what_the_store_says_of_a_session<H: Host>() {
+async fn the_store_returns_the_handle_and_the_creation_time_of_a_session<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
     let new = Session::new(None, Arc::new(store.clone()), None);
@@ -562,7 +563,7 @@ async fn an_owner_can_be_a_nested_field_or_a_function<H: Host>() {
     assert_eq!(listed("42"), 1);
     pointer("/axum-login.data/team~1name/~0").create(&mut nested()).await.unwrap();
     assert_eq!(listed("red"), 1);
-    // What is missing is nobody; what holds more is refused.
+    // A missing field means no owner. A field that holds an object or a list is refused.
     pointer("/axum-login.data/nobody/there").create(&mut nested()).await.unwrap();
     pointer("axum-login.data.user_id").create(&mut nested()).await.unwrap();
     for path in ["axum-login.data", "/axum-login.data", "/axum-login.data/auth_hash"] {
@@ -585,7 +586,7 @@ async fn an_owner_can_be_a_nested_field_or_a_function<H: Host>() {
     assert_eq!((listed("function of x"), listed("function of y")), (0, 1));
 }
 
-/// tower-sessions does not save after a server error: the old session has ended, and no new one begins.
+/// After a server error, tower-sessions does not save. The old session has ended, and no new one begins.
 async fn a_cycle_id_before_a_server_error_signs_the_visitor_out<H: Host>() {
     let host = H::new().await;
     let mut browser = Browser::new(over(&host));
@@ -598,7 +599,8 @@ async fn a_cycle_id_before_a_server_error_signs_the_visitor_out<H: Host>() {
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-/// The recipe of the documentation: the choice is a field of the session, and a middleware sets the expiry in each request.
+/// The recipe of the documentation: the choice is a field of the session, and a middleware sets the expiry in each
+/// request.
 async fn remember_me_outlives_the_layers_expiry<H: Host>() {
     let host = H::new().await;
     let store = over(&host);
@@ -611,7 +613,7 @@ async fn remember_me_outlives_the_layers_expiry<H: Host>() {
     }
 }
 
-/// Neither as a cookie has it nor as a number.
+/// Checks that `dump` contains no id, neither in the form of the cookie nor as a number.
 async fn no_id_lies_in(store: TowerSessionStore<impl WebStore>, dump: impl FnOnce() -> String) {
     let mut record = record("value", "x");
     store.create(&mut record).await.unwrap();
@@ -623,7 +625,7 @@ async fn no_id_lies_in(store: TowerSessionStore<impl WebStore>, dump: impl FnOnc
 }
 
 #[test]
-fn no_id_lies_in_the_table() {
+fn the_table_contains_no_id() {
     let file = File::new();
     let rows = || file.conn().text("SELECT group_concat(session_key || ' ' || session_data) FROM session");
     runtime().block_on(no_id_lies_in(blocking(&file.store()), rows));
@@ -632,7 +634,7 @@ fn no_id_lies_in_the_table() {
     runtime().block_on(no_id_lies_in(blocking(&database.store()), rows));
 }
 
-/// What is malformed costs no query: seen from the server.
+/// The server's log shows this.
 #[test]
 fn a_malformed_cookie_costs_no_query() {
     let server = Server::start(&["log_min_duration_statement=0"]).unwrap();
@@ -649,7 +651,8 @@ fn a_malformed_cookie_costs_no_query() {
     });
 }
 
-/// Fifty requests at once meet a database that is down: each is answered in time, and served when it is back.
+/// Fifty concurrent requests meet a database that is down. Each is answered in time. Requests are served again when the
+/// database is back.
 async fn answers_while_the_database_is_down<S: WebStore>(
     mut server: Server,
     store: S,
@@ -674,10 +677,10 @@ async fn answers_while_the_database_is_down<S: WebStore>(
     assert_eq!(browser.visit("/get").await, "cart");
 }
 
-/// A second for a connection, one for a statement; and twice that where calls wait for their turn. The bound is far
-/// beyond, and far below what fifty would take one after another.
+/// A call may take one second for a connection and one for a statement, and twice that if it waits for its turn. The
+/// bound is far above this. It is far below the time that fifty calls would take one after another.
 #[test]
-fn a_database_that_is_down_is_answered_for_in_time() {
+fn requests_are_answered_in_time_while_the_database_is_down() {
     const SHORT: std::time::Duration = std::time::Duration::from_secs(1);
     let server = Server::start(&["synchronous_commit=on"]).unwrap();
     let builder = Postgres::builder()

@@ -1,4 +1,4 @@
-//! What is told of each operation with the feature `tracing`.
+//! What each operation logs with the feature `tracing`.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
 
-/// What was logged.
+/// The log of one test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -37,7 +37,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// What `work` logs on this thread, everything from the most talkative level on.
+/// Returns what `work` logs on this thread, at every level.
 fn logged(work: impl FnOnce()) -> String {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
@@ -52,11 +52,11 @@ fn logged(work: impl FnOnce()) -> String {
     String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
 }
 
-/// The one event of an operation, between the span's own.
+/// Returns the one event of an operation, which lies between the events of its span.
 fn event<'a>(log: &'a str, operation: &str) -> &'a str {
     let field = format!("operation=\"{operation}\"");
     let is_event = |line: &&str| {
-        // In the span's fields and in its own.
+        // The event's line has this field twice: among the span's fields, and among its own.
         line.matches(&field).count() == 2 && !line.contains(" close ") && !line.contains(" exit")
     };
     log.lines().rfind(is_event).unwrap_or_else(|| panic!("{operation}: {log}"))
@@ -67,7 +67,7 @@ fn panicking(store: &impl Sessions, key: &SessionKey) {
     catch_unwind(AssertUnwindSafe(update)).unwrap_err();
 }
 
-/// The keys that operations return are in no log either.
+/// Checks that the keys that operations return are in no log either.
 fn no_new_key_is_told(store: &impl Sessions) {
     let (mut keys, mut log) = (Vec::new(), String::new());
     log += &logged(|| keys.push(store.generate(None, None).unwrap()));
@@ -139,7 +139,7 @@ fn each_operation_is_told(store: &impl Sessions, database: &str) {
 }
 
 #[test]
-fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
+fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_postgres() {
     let database = Database::new();
     let store = database.store_with(Postgres::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "postgres");
@@ -147,7 +147,7 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_postgres() {
 }
 
 #[test]
-fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
+fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_sqlite() {
     let file = File::new();
     let store = file.store_with(Sqlite::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "sqlite");
@@ -155,7 +155,7 @@ fn each_operation_is_told_with_its_outcome_and_no_secret_on_sqlite() {
 }
 
 #[test]
-fn a_failure_is_a_warning_without_what_the_database_says() {
+fn a_failure_is_logged_as_a_warning_without_the_databases_message() {
     let database = Database::new();
     let store = database.store();
     let key = store.generate(Some("x"), None).unwrap();

@@ -1,4 +1,4 @@
-//! Every error there is, provoked.
+//! Provokes every error of the crate.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::channel;
@@ -18,10 +18,11 @@ use crate::support::{Database, LATE, Postgres, Sql as _, shown};
 use crate::waiting::RUNTIME;
 use crate::{OWNER, PASSWORD, VALUE};
 
-/// Without which no program starts: the operating system's generator and its threads. What it says knows of no session.
+/// The error for a failure of the operating system's generator or threads, without which no program starts. Its text
+/// contains nothing of a session.
 const NEVER_SEEN: &str = "System";
 
-/// Prints each, and fails where one that there is was not among them.
+/// Prints each error, and fails if an error of the crate is not among them.
 pub(crate) fn every_error(options: &ConnectOptions) {
     let errors = [
         refusals(options),
@@ -49,12 +50,12 @@ pub(crate) fn every_error(options: &ConnectOptions) {
     assert_eq!(seen, there_are, "an error that nobody has looked at, or one that is no more");
 }
 
-/// A variant's, as `Debug` begins.
+/// Returns the name of a variant, with which its `Debug` text begins.
 fn name(debug: &str) -> String {
     debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
-/// The names of all variants of both enumerations, by the form of the source.
+/// Returns the names of all variants of both enumerations, found by the layout of the source.
 fn variants(source: &str) -> BTreeSet<String> {
     let indented = source.lines().filter_map(|line| line.strip_prefix("    "));
     let capital =
@@ -110,7 +111,7 @@ fn of_a_table() -> Vec<Error> {
     let key = remember(&store.generate_for(OWNER, Some(VALUE), None).unwrap());
     let mut conn = database.conn();
     let mut errors = Vec::new();
-    // PostgreSQL adds the failing row, key and value, as a detail.
+    // PostgreSQL adds the failing row as a detail, with key and value.
     conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
     errors.push(store.set(&key, VALUE, None).unwrap_err());
     errors.push(store.on(&mut conn).set(&key, VALUE, None).unwrap_err());
@@ -123,7 +124,7 @@ fn of_a_table() -> Vec<Error> {
     errors.push(store.generate(Some(VALUE), None).unwrap_err());
     conn.run("DROP TABLE session");
     errors.push(store.set(&key, VALUE, None).unwrap_err());
-    // A sweeper tells of it, too.
+    // A sweeper reports the error as well.
     let (report, reports) = channel();
     let sweeper = Sweeper::builder(store)
         .interval(TimeDelta::milliseconds(1))
@@ -135,7 +136,7 @@ fn of_a_table() -> Vec<Error> {
     errors
 }
 
-/// The second batch meets a row that cannot be deleted.
+/// The second batch contains a row that cannot be deleted.
 fn partly_cleared() -> Error {
     let database = Database::new();
     let store = database.store();
@@ -150,7 +151,7 @@ fn partly_cleared() -> Error {
     store.clear_owner(OWNER, None).unwrap_err()
 }
 
-/// Of a server that ends idle transactions, and takes no writes.
+/// The errors of a server that ends idle transactions, and that accepts no writes.
 fn of_settings() -> Vec<Error> {
     let database = Database::new();
     let key = remember(&database.store().generate(Some(VALUE), None).unwrap());
@@ -179,7 +180,7 @@ fn of_a_server() -> Vec<Error> {
     let key = remember(&store.generate(Some(VALUE), None).unwrap());
     let replace = || store.replace(&key, Some(VALUE), VALUE, Expiry::Default);
     replace().unwrap();
-    // Behind the question whether the connection lives.
+    // The first request asks whether the connection is alive, so this cuts the second.
     proxy.cut(2, Cut::Answer);
     errors.push(replace().unwrap_err());
 
@@ -198,7 +199,7 @@ fn of_a_server() -> Vec<Error> {
     errors
 }
 
-/// Tables in the wrong place, or of the wrong role.
+/// The errors of tables in the wrong place, or of the wrong role.
 fn of_places() -> Vec<Error> {
     let latin = Database::in_encoding("LATIN1");
     let mut errors = vec![migrations::check(&mut latin.conn(), KeyStorage::Hashed).unwrap_err()];
@@ -220,7 +221,7 @@ fn of_places() -> Vec<Error> {
     errors
 }
 
-/// In transaction mode, which the asynchronous store refuses.
+/// The error of a pooler in transaction mode, which the asynchronous store refuses.
 fn of_a_pooler() -> Vec<Error> {
     let server = Server::start(&[]).unwrap();
     let bouncer = PgBouncer::start(&server, &["pool_mode = transaction"]).unwrap();
@@ -249,7 +250,7 @@ fn of_migrations() -> Vec<Error> {
     plain.clear(&key).unwrap();
     remember(&hashed.generate_for(OWNER, Some(VALUE), None).unwrap());
     errors.push(plain.check().unwrap_err());
-    // Another transaction looks at the table for longer than the migration tries to lock it.
+    // Another transaction reads the table for longer than the migration tries to lock it.
     migrations::revert(&mut conn).unwrap();
     conn.run("BEGIN; SELECT FROM session");
     errors.push(hashed.migrate().unwrap_err());

@@ -1,4 +1,4 @@
-//! Everything once, with every log at its loudest.
+//! Runs everything once, with every log at its most verbose level.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
 use crate::waiting::{made, waiting};
 use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 
-/// Keys that were drawn, in whatever form their holder has them.
+/// The keys that were drawn, in the form in which their holder has them.
 static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 pub(crate) fn remember(key: &SessionKey) -> SessionKey {
@@ -29,7 +29,7 @@ pub(crate) fn remember_text(key: &str) {
     KEYS.lock().unwrap().push(key.to_owned());
 }
 
-/// What a server can be asked to log.
+/// Makes a server log all that it can.
 const LOUDEST: [&str; 12] = [
     "log_statement=all",
     "log_min_messages=debug5",
@@ -46,7 +46,7 @@ const LOUDEST: [&str; 12] = [
 ];
 
 pub(crate) fn everything(file: &Path) {
-    // It takes the records of the crate `log` as well.
+    // This also takes the records of the crate `log`.
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_span_events(FmtSpan::FULL)
@@ -55,7 +55,7 @@ pub(crate) fn everything(file: &Path) {
         .init();
     let guarded = Guarded::by("local all all scram-sha-256", &LOUDEST);
     let mut admin = PgConnection::establish(&guarded.server.url("postgres")).unwrap();
-    // The administrator's own statement would stand in the log.
+    // Otherwise the administrator's own statements would be in the log.
     admin.run("SET log_statement = none; SET log_min_messages = panic; SET log_min_error_statement = panic");
     admin.run(
         "SET log_min_duration_statement = -1; SET debug_print_parse = off; SET debug_print_rewritten = off",
@@ -63,7 +63,7 @@ pub(crate) fn everything(file: &Path) {
     admin.run("SET debug_print_plan = off");
     admin.run(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"));
     admin.run("CREATE DATABASE shop OWNER app");
-    // From here on, for the administrator has said the password.
+    // Only from here on, because the administrator's statements contain the password.
     set_default_instrumentation(|| {
         Some(Box::new(|event: InstrumentationEvent<'_>| println!("{INSTRUMENTATION}{event:?}")))
     })
@@ -85,7 +85,7 @@ pub(crate) fn everything(file: &Path) {
     std::fs::write(crate::of_the_hashed(file), hashed_keys().join("\n")).unwrap();
 }
 
-/// r2d2 logs why it gets no connection, and says so when it gives up.
+/// r2d2 logs why it gets no connection, and returns the reason when it gives up.
 fn wrong_passwords(options: &ConnectOptions) {
     let limit = TimeDelta::milliseconds(300);
     let wrong = options.clone().password(WRONG_PASSWORD);
@@ -98,7 +98,7 @@ fn wrong_passwords(options: &ConnectOptions) {
     println!("{}", crate::support::shown(&error));
 }
 
-/// Each with hashed keys and with plain ones; returns the files of the hashed.
+/// Uses each store with hashed keys and with plain ones. Returns the files with hashed keys.
 fn every_store(options: &ConnectOptions) -> File {
     let files = File::new();
     for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
@@ -141,7 +141,7 @@ fn every_store(options: &ConnectOptions) -> File {
     files
 }
 
-/// In the schema that is there without a word, as PgBouncer's transaction mode wants it.
+/// Uses the schema that needs no setting, as PgBouncer's transaction mode requires.
 fn adopted_and_reverted(options: &ConnectOptions) {
     let settings = Postgres::builder().key_storage(KeyStorage::Plain).pgbouncer(true);
     let store = settings.connect_with(options).unwrap();
@@ -153,7 +153,7 @@ fn adopted_and_reverted(options: &ConnectOptions) {
     println!("{:?}", migrations::revert(&mut *conn));
 }
 
-/// Values and owners stand in their columns and nowhere else; keys nowhere, but where somebody has chosen it.
+/// Values and owners are in their columns and nowhere else. Keys are nowhere, except if a table keeps plain keys.
 fn the_tables(options: &ConnectOptions, file: &File) {
     let mut conn = Postgres::builder().connect_with(options).unwrap().pool().get().unwrap();
     for schema in ["hashed", "plain"] {
@@ -170,7 +170,7 @@ fn the_tables(options: &ConnectOptions, file: &File) {
         let in_clear = KEYS.lock().unwrap().iter().any(|key| rows.contains(key.as_str()));
         assert_eq!(in_clear, schema == "plain", "{rows}");
     }
-    // SQLite's files, byte by byte.
+    // Searches SQLite's files byte by byte.
     let directory = Path::new(&file.path).parent().unwrap();
     assert_eq!(file.conn().number("SELECT count(*) FROM session WHERE session_data LIKE '%staple%'"), 1);
     assert!(!found(KEYS.lock().unwrap().iter().map(String::as_str), directory));
@@ -180,12 +180,12 @@ fn the_tables(options: &ConnectOptions, file: &File) {
     assert!(!columns.contains(VALUE) && !columns.contains(OWNER), "{columns}");
 }
 
-/// Neither in a table, nor in the write-ahead log, nor in the log at its loudest: a hashed key never gets there, and a
+/// Searches the tables, the write-ahead log, and the log at its most verbose. A hashed key is in none of them, and a
 /// password only as its verifier.
 fn in_no_file_of_the_servers(mut guarded: Guarded) {
     let mut admin = PgConnection::establish(&guarded.server.url("postgres")).unwrap();
     admin.run("CHECKPOINT");
-    // Files of one that runs come and go.
+    // The files of a running server come and go.
     guarded.server.stop().unwrap();
     let log = guarded.server.log().unwrap();
     for witness in [VALUE, OWNER, "LOG:  00000: execute", "LOG:  00000: plan:", "DEBUG:  "] {
@@ -199,7 +199,7 @@ fn in_no_file_of_the_servers(mut guarded: Guarded) {
     assert!(!found([PASSWORD, WRONG_PASSWORD], directory), "a password");
 }
 
-/// Whether one of these stands in a file beneath that directory.
+/// Returns whether a file below that directory contains one of these texts.
 fn found<'a>(texts: impl IntoIterator<Item = &'a str>, directory: &Path) -> bool {
     let list = tempfile::NamedTempFile::new().unwrap();
     let texts: Vec<&str> = texts.into_iter().collect();

@@ -1,7 +1,7 @@
-//! Keys, values, owners and passwords are nowhere but where they belong, with every log at its loudest.
+//! Keys, values, owners and passwords are only where they belong, with every log at its most verbose level.
 //!
-//! A process of its own does everything once, and says everything that can be said of it; what it has written is read
-//! here. A value belongs into its column `session_data`, an owner into `owner`, and a key nowhere.
+//! A separate process does everything once, and prints everything that can be printed. The test reads its output. A
+//! value belongs in its column `session_data`, an owner in `owner`, and a key nowhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "what can be printed is printed")]
@@ -32,13 +32,13 @@ const WRONG_PASSWORD: &str = "incorrect-zebra";
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
 
-/// How what Diesel's instrumentation is told begins.
+/// The beginning of a line that shows an event of Diesel's instrumentation.
 const INSTRUMENTATION: &str = "an event of Diesel's: ";
 
-/// Where the loud process leaves the keys that it has drawn.
+/// The variable that names a file. The verbose process writes to it the keys that it has drawn.
 const KEYS: &str = "DIESEL_SESSION_TEST_KEYS";
 
-/// Beside them, those of stores that keep a hash.
+/// Returns the file beside it, with the keys of stores that keep a hash.
 fn of_the_hashed(keys: &Path) -> PathBuf {
     keys.with_extension("hashed")
 }
@@ -59,7 +59,7 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let end: Vec<&str> = said.lines().rev().take(60).collect();
     assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
-    // It was loud, and whoever has something to say had his say.
+    // Every log was verbose, and each source of text has written some.
     for witness in [
         "TRACE",
         "diesel_session::trace:",
@@ -78,7 +78,7 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
     let keys = std::fs::read_to_string(&file).unwrap();
     let keys: Vec<&str> = keys.lines().collect();
     assert!(keys.len() > 60, "{}", keys.len());
-    // At DEBUG tokio-postgres shows what is bound, as bytes: SECURITY.md says to leave that out.
+    // At DEBUG, tokio-postgres shows bound parameters as bytes. SECURITY.md says to keep it at INFO.
     let shows_bytes =
         |line: &&str| line.contains("tokio_postgres::query: ") && line.contains(" with parameters: ");
     let (bound, said): (Vec<&str>, Vec<&str>) = said.lines().partition(shows_bytes);
@@ -109,7 +109,8 @@ fn nothing_that_is_printed_or_logged_shows_a_secret() {
     }
 }
 
-/// Values and owners as they are bound, and passwords of connections: SECURITY.md says so. But no keys.
+/// Checks that the instrumentation shows bound values and owners, and the passwords of connections. SECURITY.md says
+/// that it does. It shows no keys.
 fn instrumentation_shows(events: &[&str], keys: &[&str]) {
     let (connections, queries): (Vec<&str>, Vec<&str>) =
         events.iter().partition(|event| event.contains("EstablishConnection {"));
@@ -124,17 +125,17 @@ fn instrumentation_shows(events: &[&str], keys: &[&str]) {
     }
 }
 
-/// A secret as it may stand in a log: in clear, as a list of bytes, in hexadecimal and in base64.
+/// Returns the forms that a secret may have in a log: in clear, as a list of bytes, in hexadecimal and in base64.
 fn forms(secret: &str) -> Vec<String> {
     use std::fmt::Write as _;
     let mut hex = String::new();
     secret.bytes().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
-    // What follows the last whole group of three depends on what follows the secret.
+    // In base64, the bytes after the last whole group of three depend on the text that follows the secret.
     let whole = secret.len() / 3 * 3;
     vec![secret.to_owned(), bytes(secret), hex.to_uppercase(), hex, base64(&secret.as_bytes()[..whole])]
 }
 
-/// As `Debug` shows bytes.
+/// Formats the bytes as `Debug` does.
 fn bytes(secret: &str) -> String {
     let list = format!("{:?}", secret.as_bytes());
     list.trim_matches(['[', ']']).to_owned()

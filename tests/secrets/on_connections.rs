@@ -1,4 +1,4 @@
-//! Every operation on a connection that the caller holds.
+//! Runs every operation on a connection that the caller holds.
 
 use diesel::prelude::*;
 use diesel_session::{

@@ -1,4 +1,4 @@
-//! Every operation of a store, with everything that its results and errors show of themselves.
+//! Runs every operation of a store, and prints everything that its results and errors show of themselves.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -20,12 +20,12 @@ pub(crate) struct KeyForm(pub(crate) KeyStorage);
 
 static HASHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keys that no database has heard of.
+/// Returns the keys that no database has received.
 pub(crate) fn hashed_keys() -> Vec<String> {
     HASHED.lock().unwrap().clone()
 }
 
-/// One in the form that its holder has it in.
+/// Remembers such a key in the form in which its holder has it.
 pub(crate) fn remember_hashed(key: &str) {
     HASHED.lock().unwrap().push(key.to_owned());
     remember_text(key);
@@ -64,7 +64,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     let expired = draw(store.generate_for(OWNER, Some(VALUE), Some(TimeDelta::hours(-2))));
     let unknown = form.remember(&format!("{:x<40}", form.schema()).parse().unwrap());
     for key in [key, unset, owned, expired, unknown] {
-        // What a value is for.
+        // Reading the value is the purpose of `get`, so this prints only the time that is left.
         say("get", &store.get(&key).map(|(_value, left)| left));
         say("set", &store.set(&key, VALUE, None));
         say("set", &store.set(&key, &format!("{VALUE}\0"), None));
@@ -82,7 +82,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
         say("bind", &store.bind(&key, OWNER));
         say("bind", &store.bind(&key, &format!("{OWNER}\0")));
         say("bind", &store.bind(&key, &OWNER.repeat(20)));
-        // Owner and label are for pages; the value is shown by neither.
+        // Pages show the owner and the label, so this prints neither them nor the value.
         say("find", &store.find(&key).map(|session| session.left));
         say("set_label", &store.set_label(&key, Some(&format!("{VALUE}\0"))));
         say("set_label", &store.set_label(&key, Some(&VALUE.repeat(20))));
@@ -106,7 +106,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     swept(store);
 }
 
-/// A type that the value has not.
+/// Reads the value as a type that it does not have.
 fn typed(store: &impl Store, key: &SessionKey) {
     for text in [VALUE.to_owned(), format!("{{\"{VALUE}\":\"{VALUE}\"}}"), format!("\"{VALUE}\"")] {
         store.set(key, &text, None).unwrap();

@@ -1,4 +1,4 @@
-//! Keys, values and passwords stay out of `Debug`, `Display` and error chains.
+//! Keys, values and passwords are not in `Debug`, `Display` and error chains.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     write!(text, "{:?} {:?}", store.sessions_of(OWNER, 100).unwrap(), Sweeper::builder(store.clone()))
         .unwrap();
 
-    // Errors, with the secrets in the statements that failed.
+    // Errors of statements that contain the secrets.
     let unknown: SessionKey = "k".repeat(40).parse().unwrap();
     let errors: Vec<Error> = vec![
         store.get(&unknown).unwrap_err(),
@@ -49,7 +49,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
     for error in &errors {
         text += &shown(error);
     }
-    // PostgreSQL adds the failing row, key and value, as a detail.
+    // PostgreSQL adds the failing row as a detail, with key and value.
     conn.run(&format!("ALTER TABLE session ADD CHECK (session_data <> '{VALUE}') NOT VALID"));
     text += &shown(&store.set(&key, VALUE, None).unwrap_err());
     text += &shown(&store.on(&mut conn).set(&key, VALUE, None).unwrap_err());

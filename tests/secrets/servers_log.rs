@@ -1,4 +1,4 @@
-//! What a PostgreSQL server writes down of sessions, as its administrator has it: SECURITY.md says so.
+//! What a PostgreSQL server logs of sessions, by the settings of its administrator. SECURITY.md describes it.
 
 use diesel_session::{Now as _, Sessions as _};
 use throwaway_postgres::Server;
@@ -6,7 +6,8 @@ use throwaway_postgres::Server;
 use crate::support::{Database, Sql as _};
 use crate::{OWNER, VALUE};
 
-/// What the log of such a server has, after sessions with the value and the owner, and an error about a row.
+/// Returns the log of such a server and the keys. The server has had sessions with the value and the owner, and an
+/// error about a row.
 fn log(settings: &[&str]) -> (String, Vec<String>) {
     let server = Server::start(settings).unwrap();
     let database = Database::on(&server.url("postgres"));
@@ -14,7 +15,7 @@ fn log(settings: &[&str]) -> (String, Vec<String>) {
     let mut keys = vec![store.generate(Some(VALUE), None).unwrap()];
     keys.push(store.generate_for(OWNER, Some(VALUE), None).unwrap());
     keys.push(store.rotate(&keys[0]).unwrap());
-    // No value of ours stands in what makes the row fail, and no owner.
+    // The condition that makes the row fail contains neither our value nor our owner.
     database.conn().run("ALTER TABLE session ADD CHECK (length(session_data) <> 15)");
     store.set(&keys[1], &format!("{VALUE}!"), None).unwrap_err();
     let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
@@ -22,7 +23,7 @@ fn log(settings: &[&str]) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_servers_log_has_values_and_owners_where_a_row_fails_or_parameters_are_asked_for_and_keys_never() {
+fn a_servers_log_never_has_keys_and_has_values_and_owners_only_if_a_row_fails_or_parameters_are_logged() {
     let ordinary: &[&str] = &[];
     let terse = &["log_error_verbosity=terse"][..];
     let statements = &["log_statement=all"][..];

@@ -1,4 +1,4 @@
-//! The stores for web frameworks, behind their middleware.
+//! Uses the stores for web frameworks behind their middleware.
 
 use actix_session::storage::{SessionKey as CookieKey, SessionStore as _};
 use actix_session::{Session as ActixSession, SessionMiddleware};
@@ -33,7 +33,7 @@ pub(crate) fn every_operation(options: &ConnectOptions) {
     });
 }
 
-/// The session has data of another shape from now on.
+/// Gives the session data of another shape.
 fn spoil(conn: &mut PgConnection) {
     let spoilt =
         "UPDATE session SET session_data = '{\"user\": \"battery-staple' WHERE session_data LIKE '{%'";
@@ -72,7 +72,7 @@ async fn behind_tower_sessions(store: &AsyncDieselSession, conn: &mut PgConnecti
             let id = pair.strip_prefix("id=").unwrap();
             if let Ok(parsed) = id.parse::<Id>() {
                 remember_hashed(id);
-                // Its `Debug` shows a number.
+                // The id's `Debug` shows a number.
                 remember_hashed(&parsed.0.to_string());
                 remember_hashed(store.key(&parsed).as_str());
             }

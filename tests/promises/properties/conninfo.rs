@@ -1,6 +1,7 @@
-//! The parameters of a connection: each arrives as itself, and as no other, whatever is in it.
+//! The parameters of a connection. Each arrives as itself and as no other, whatever text it holds.
 //!
-//! Of the ten that are not `conninfo` itself, `requiressl` and `startonly` are truth values by their type.
+//! Ten parameters are not `conninfo` itself. Two of these, `requiressl` and `startonly`, can only be true or false, by
+//! their type.
 
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
@@ -14,7 +15,7 @@ use super::{corpus, holds_for};
 use crate::support::{Guarded, Postgres, Sql as _};
 use crate::waiting::runtime;
 
-/// Two ways into one house, and who sends visitors to them.
+/// Two doors of one server, and a runtime for the clients.
 struct Doors {
     runtime: Runtime,
     good: Door,
@@ -38,12 +39,13 @@ impl Doors {
         self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// The corpus, in which somebody listens where it would send a visitor.
+    /// Returns the corpus, with the evil door's directory in place of `evil.example`. A client that is misled is seen
+    /// there.
     fn known(&self) -> Vec<String> {
         corpus("conninfo").iter().map(|text| text.replace("evil.example", &self.path("evil"))).collect()
     }
 
-    /// Connects a pool of each kind, of one connection: by libpq and by tokio-postgres.
+    /// Connects one pool through libpq and one through tokio-postgres, each with one connection.
     fn connect(&self, options: &ConnectOptions) -> [Result<(), Error>; 2] {
         self.connect_within(TimeDelta::seconds(5), options)
     }
@@ -64,7 +66,7 @@ fn settings<C, P>(limit: TimeDelta) -> Builder<C, P> {
     Builder::default().pool_size(1).connection_timeout(limit)
 }
 
-/// Every parameter that a server hears of.
+/// Every parameter that reaches the server.
 #[derive(Debug, Clone)]
 struct Parameters {
     user: String,
@@ -74,7 +76,7 @@ struct Parameters {
     tty: String,
 }
 
-/// What is in an empty one is for the client to say, and a NUL is refused.
+/// Texts that are neither empty nor contain a NUL. The client replaces an empty one, and a NUL is refused.
 fn text() -> impl Strategy<Value = String> {
     let any = any::<String>().prop_map(|text| text.replace('\0', "x"));
     prop_oneof![any, r"[ '\\=x\t\n]{1,12}", "[a-z]{1,4}'? (host|user|hostaddr) ?= ?'?[a-z]{1,4}'?"]
@@ -126,16 +128,17 @@ fn any_parameter_arrives_as_itself_and_no_other() {
     });
 }
 
-/// A comma separates hosts, and a path ends at a NUL: neither can be in a name.
+/// A comma separates hosts, and a path ends at a NUL, so a name can hold neither.
 #[test]
 fn any_host_is_that_host_and_no_other() {
     let doors = Doors::new();
     let known = doors.known().into_iter().map(|text| text.replace(['/', ','], "-"));
-    // A socket's path has 107 bytes at the most.
+    // A socket's path has at most 107 bytes.
     let fits = |name: &String| name.len() <= 40 && name != "." && name != "..";
     let inputs = text().prop_map(|text| text.replace(['/', ','], "-"));
     holds_for(40, known.filter(fits), inputs.prop_filter("a name of a directory", fits), |name| {
-        // Of this case alone: one that failed may have left its socket, and the next may have the same name.
+        // A directory for this case alone. A case that failed may have left its socket, and the next may have the same
+        // name.
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(&name);
         std::fs::create_dir(&path).unwrap();
@@ -150,9 +153,9 @@ fn any_host_is_that_host_and_no_other() {
     });
 }
 
-/// Nobody could be reached by these, so each costs its time: a few.
+/// No server can be reached at these, so each takes its full time. There are only a few.
 #[test]
-fn an_address_and_a_port_lead_to_no_other_host() {
+fn a_text_in_an_address_or_a_port_leads_to_no_other_host() {
     let doors = Doors::new();
     let evil = doors.path("evil");
     for text in [
@@ -176,7 +179,7 @@ fn an_address_and_a_port_lead_to_no_other_host() {
     doors.nobody_was_misled().unwrap();
 }
 
-/// Blanks, quotes and escapes of every kind around values.
+/// Connection strings with blanks, quotes and escapes of every kind around the values.
 fn conninfo() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         r"[a-z'\\ =]{0,6}",
@@ -193,7 +196,7 @@ fn conninfo() -> impl Strategy<Value = String> {
     pairs.prop_map(|pairs| pairs.into_iter().map(|(pair, blank)| pair + blank).collect())
 }
 
-/// The parts of a URL, with what must be percent-encoded in them and with what needs not be.
+/// URLs. Their parts contain characters that must be percent-encoded, and characters that need not be.
 fn url() -> impl Strategy<Value = String> {
     let part =
         || prop_oneof![3 => "[a-z]{0,4}", 1 => r"[a-z:@/?#&='% \\]{0,5}", 1 => "(%[0-9a-f]{2}|[a-z]|é){0,4}"];
@@ -209,23 +212,23 @@ fn url() -> impl Strategy<Value = String> {
         1 => r"[a-z\[\]:@%0-9]{0,5}",
     ];
     let hosts = proptest::collection::vec(host, 1..3).prop_map(|hosts| hosts.join(","));
-    // The door has one port, whatever an authority says.
+    // The door has one port, whichever port the authority names.
     let after = prop_oneof![Just(""), Just("port=5432&")];
     (user, hosts, part(), part(), after).prop_map(|(user, hosts, dbname, name, after)| {
         format!("postgres://{user}{hosts}/{dbname}?application_name={name}&{after}")
     })
 }
 
-/// Ours may refuse more than libpq; but no string means one thing to it and another to us.
+/// Our parser may refuse more strings than libpq. But no string means one thing to libpq and another to us.
 #[test]
-fn a_string_that_is_taken_means_what_it_means_to_libpq() {
+fn an_accepted_string_means_the_same_as_to_libpq() {
     let doors = Doors::new();
     let inputs = prop_oneof![
         conninfo().prop_map(|text| format!("user=u password=p {text} host={{}}")),
         url().prop_map(|text| format!("{text}host={{}}")),
     ];
     holds_for(80, corpus("strings"), inputs, |text| {
-        // A door of its own: whoever gave up in an earlier case may still knock there.
+        // A door for this case alone. A client that gave up in an earlier case may still knock there.
         let directory = tempfile::tempdir().unwrap();
         let door = Door::in_directory(directory.path(), &doors.house);
         let text = text.replace("{}", directory.path().to_str().unwrap());
@@ -251,9 +254,9 @@ fn a_string_that_is_taken_means_what_it_means_to_libpq() {
     });
 }
 
-/// `sslmode='${UNSET}'`: whoever meant to ask for TLS is told that he has not.
+/// An example is `sslmode='${UNSET}'`. The caller meant to ask for TLS, and gets an error because the value is empty.
 #[test]
-fn an_empty_value_that_libpq_refuses_connects_neither_client() {
+fn neither_client_accepts_an_empty_value_that_libpq_refuses() {
     let doors = Doors::new();
     for keyword in ["sslmode", "target_session_attrs", "channel_binding"] {
         let text = format!("user=u password=p host={} {keyword}=''", doors.path("good"));
@@ -266,7 +269,7 @@ fn an_empty_value_that_libpq_refuses_connects_neither_client() {
     assert_eq!(doors.good.visitors(), []);
 }
 
-/// A server of its own, with roles and databases of such names, that asks for passwords.
+/// The test's own server has roles and databases with these names, and asks for passwords.
 #[test]
 fn a_role_and_a_database_of_any_name_are_reached_with_any_password() {
     let Guarded { server, .. } = &Guarded::by("local all all scram-sha-256", &[]);

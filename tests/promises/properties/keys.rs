@@ -1,4 +1,4 @@
-//! What a client sends as a key or a handle.
+//! Texts that a client sends as a key or a handle.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ fn any_text_as_a_key_is_not_found() {
 }
 
 #[test]
-fn a_text_is_a_key_where_it_is_40_characters_of_the_alphabet_and_a_handle_where_it_is_32_digits() {
+fn only_40_characters_of_the_alphabet_are_a_key_and_only_32_hex_digits_are_a_handle() {
     holds_for(2_000, corpus("keys"), texts(), |text| {
         let in_alphabet = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
         let is_key = text.chars().count() == 40 && text.chars().all(in_alphabet);
@@ -58,7 +58,7 @@ fn a_text_is_a_key_where_it_is_40_characters_of_the_alphabet_and_a_handle_where_
     });
 }
 
-/// It is told by its length alone: ten thousand of ten megabytes, which to read once would take minutes.
+/// The length alone decides. Reading ten thousand keys of ten megabytes just once would take minutes.
 #[test]
 fn a_key_of_ten_megabytes_is_refused_without_being_read() {
     let long = "a".repeat(10 << 20);
@@ -68,6 +68,6 @@ fn a_key_of_ten_megabytes_is_refused_without_being_read() {
         assert!(matches!(std::hint::black_box(&long).parse::<SessionHandle>(), Err(Error::NotFound)));
     }
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    // What is made of one that is none has no room for its text.
+    // The type has no room for a longer text.
     assert_eq!(size_of::<SessionKey>(), SessionKey::LENGTH);
 }

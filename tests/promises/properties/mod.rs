@@ -1,6 +1,6 @@
-//! Laws over inputs that nobody thought of, and before them over those that somebody did: the lists in `corpus`.
+//! Laws that hold for random inputs. Each law first tries known inputs, the lists in `corpus`.
 //!
-//! Of each law so many inputs as it asks for, or as `PROPTEST_CASES` says where that is more: `scripts/fuzz`.
+//! Each law names its number of random inputs. `PROPTEST_CASES` applies instead if it is larger: see `scripts/fuzz`.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -15,10 +15,10 @@ mod payloads;
 mod startup;
 mod values;
 
-/// Where proptest keeps what it found.
+/// The file in which proptest keeps the failures that it found.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/promises/corpus/seeds.txt");
 
-/// The nasty inputs of one kind.
+/// Returns the nasty inputs of one kind.
 pub(crate) fn corpus(kind: &str) -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("promises/corpus");
     let list = std::fs::read_to_string(directory.join(kind).with_extension("json")).unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn corpus(kind: &str) -> Vec<String> {
     inputs
 }
 
-/// Holds a law against every known input, and then against as many as nobody thought of.
+/// Checks a law against every known input, and then against `cases` random ones.
 #[allow(clippy::print_stdout, reason = "`scripts/fuzz` adds up what it says")]
 fn holds_for<T: Debug + Clone>(
     cases: u32,

@@ -1,4 +1,4 @@
-//! Sequences of operations.
+//! Random sequences of operations.
 
 use chrono::TimeDelta;
 use diesel_session::{Error, MemorySession, Now, SessionKey};
@@ -16,7 +16,7 @@ enum Step {
     SetDefaultPeriod(TimeDelta),
 }
 
-/// What a caller sees, but for the key: how long is left to the nearest half hour.
+/// What a caller sees, except for the key. The remaining time is rounded to half hours.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Done,
@@ -86,7 +86,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 #[test]
-fn any_sequence_of_operations_reads_alike_in_memory_on_sqlite_and_on_postgres() {
+fn any_sequence_of_operations_has_the_same_results_in_memory_on_sqlite_and_on_postgres() {
     let database = Database::new();
     let postgres = Postgres::builder().test_transaction(&database.url).unwrap();
     let sqlite = Sqlite::builder().test_transaction(":memory:").unwrap();

@@ -1,4 +1,4 @@
-//! What stands in `session_data`, whoever wrote it, as the stores for web frameworks read it.
+//! The text in `session_data`, whichever program wrote it, as the stores for web frameworks read it.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -21,7 +21,7 @@ use super::{corpus, holds_for};
 use crate::support::{Database, File, Sql as _};
 use crate::waiting::runtime;
 
-/// JSON and what looks like it, nested, and text of any kind.
+/// Nested JSON, texts that look like it, and texts of any kind.
 fn payload() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -46,7 +46,7 @@ fn payload() -> impl Strategy<Value = String> {
         .prop_map(|text| text.replace('\0', ""))
 }
 
-/// One session, at which both frameworks look.
+/// One session that both frameworks read.
 struct Visit<S> {
     runtime: Runtime,
     tower: TowerSessionStore<S>,
@@ -66,7 +66,7 @@ impl<S: WebStore> Visit<S> {
         Self { actix: ActixSessionStore::new(store), tower, id: record.id, runtime }
     }
 
-    /// The data, or whatever an error shows of itself; `None` where the error is of another kind.
+    /// Returns the data, or the text of an error about the data. `None` stands for an error of another kind.
     fn by_tower(&self) -> Result<HashMap<String, Value>, Option<String>> {
         let loaded = self.runtime.block_on(self.tower.load(&self.id));
         match loaded {
@@ -81,7 +81,7 @@ impl<S: WebStore> Visit<S> {
         match self.runtime.block_on(self.actix.load(&cookie)) {
             Ok(state) => Ok(state.unwrap()),
             Err(LoadError::Deserialization(error)) => {
-                // Its backtrace apart, if there is one.
+                // Without the backtrace, if there is one.
                 let causes: Vec<String> = error.chain().map(|cause| format!("{cause:?}")).collect();
                 Err(Some(format!("{error}|{}", causes.concat())))
             }
@@ -89,7 +89,8 @@ impl<S: WebStore> Visit<S> {
         }
     }
 
-    /// Reads `payload`, which stands in every row of the table, as serde reads it, or refuses it and shows nothing.
+    /// Checks that both stores read `payload`, the text in every row, as serde reads it. If they refuse it, they show
+    /// nothing of it.
     fn reads(&self, payload: &str, key: &SessionKey) -> Result<(), TestCaseError> {
         let ours = ["diesel-session.base", "diesel-session.created", "diesel-session.renewal"];
         match (serde_json::from_str::<HashMap<String, Value>>(payload), self.by_tower()) {
@@ -121,7 +122,7 @@ impl<S: WebStore> Visit<S> {
     }
 }
 
-/// What an error shows of a value that `json::decode` cannot read is a line and a column.
+/// Checks that `json::decode` reads the value. Its error may show only a line and a column.
 fn typed(store: &impl Sessions, key: &SessionKey, payload: &str) -> Result<(), TestCaseError> {
     let expected = serde_json::from_str::<HashMap<String, u32>>(payload);
     let (value, _left) = store.get(key).unwrap();
@@ -139,7 +140,7 @@ fn typed(store: &impl Sessions, key: &SessionKey, payload: &str) -> Result<(), T
 
 const NO_JSON: &str = "the session s value is not of the expected type at line column read it with the type that was written OtherShape";
 
-/// Numbers apart.
+/// Returns whether `text` has only known words and numbers.
 fn has_no_words_but(known: &str, text: &str) -> bool {
     let known: Vec<&str> = known.split(' ').collect();
     let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
@@ -147,7 +148,7 @@ fn has_no_words_but(known: &str, text: &str) -> bool {
 }
 
 #[test]
-fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() {
+fn any_text_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let visit = Visit::begin(runtime(), Blocking::from(store.clone()));
@@ -163,7 +164,7 @@ fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_sqlite() 
 }
 
 #[test]
-fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_postgres() {
+fn any_text_in_a_row_is_read_or_refused_and_never_shown_on_postgres() {
     let database = Database::new();
     let store = database.store();
     let runtime = runtime();
@@ -181,9 +182,9 @@ fn whatever_text_stands_in_a_row_is_read_or_refused_and_never_shown_on_postgres(
     });
 }
 
-/// SQLite keeps in a column of texts what it was given, a blob or text that is no UTF-8 as well.
+/// A text column of SQLite keeps whatever it is given, also a blob or text that is not UTF-8.
 #[test]
-fn whatever_bytes_stand_in_a_row_are_read_or_refused_and_never_shown_on_sqlite() {
+fn any_bytes_in_a_row_are_read_or_refused_and_never_shown_on_sqlite() {
     let file = File::new();
     let store = file.store();
     let visit = Visit::begin(runtime(), Blocking::from(store.clone()));
@@ -217,15 +218,15 @@ fn whatever_bytes_stand_in_a_row_are_read_or_refused_and_never_shown_on_sqlite()
     });
 }
 
-/// What Diesel says of text that is no UTF-8.
+/// The words of Diesel's error about text that is not UTF-8.
 const NO_TEXT: &str = "the database failed Database DeserializationError DeserializeFieldError field_name Some \
     session_data error Utf8Error valid_up_to error_len None Error deserializing field invalid utf sequence of bytes \
     from index incomplete byte";
 
-/// A database in PostgreSQL's encoding `SQL_ASCII` holds any bytes but NUL; the server gives out none that are no UTF-8,
-/// and its message has those alone, in hexadecimal.
+/// In PostgreSQL's encoding `SQL_ASCII`, a database holds any bytes except NUL. The server does not send bytes that are
+/// not UTF-8. Its message shows only these, in hexadecimal.
 #[test]
-fn bytes_that_are_no_text_are_a_typed_error_on_postgres() {
+fn bytes_that_are_not_utf_8_cause_a_typed_error_on_postgres() {
     let database = Database::in_encoding("SQL_ASCII");
     let store = database.store();
     let runtime = runtime();

@@ -1,4 +1,4 @@
-//! What clients say to a PostgreSQL server when they connect.
+//! What clients send to a PostgreSQL server when they connect.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -14,20 +14,20 @@ use crate::support::{Guarded, Sql as _};
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// The role that whoever comes through a door is let in as.
+/// The role as which every client of a door is let in.
 const ROLE: &str = "visitor";
 
-/// What one client has said: nothing yet, to begin with.
+/// What one client has sent. Nothing, at first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Startup {
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) password: Option<String>,
 }
 
-/// One that has knocked, and what it has said so far.
+/// A client that has connected, and what it has sent so far.
 type Visitor = Arc<Mutex<Startup>>;
 
-/// A server that asks for passwords in clear, and lets in nobody but its superuser and `ROLE`.
+/// Starts a server that asks for passwords in clear. Only its superuser and `ROLE` can connect.
 pub(super) fn house() -> Guarded {
     let house = Guarded::by("local all all password", &[]);
     let mut admin = PgConnection::establish(&house.server.url("postgres")).unwrap();
@@ -35,8 +35,8 @@ pub(super) fn house() -> Guarded {
     house
 }
 
-/// A way into a house, through its socket in another directory: it writes down who knocks and what each says of itself,
-/// and then names the one role and database to the server.
+/// A way into a server (the house) through its socket in another directory. It records each client and what the client
+/// says of itself. It then connects the client to the server with one role and one database.
 pub(super) struct Door {
     seen: Arc<Mutex<Vec<Visitor>>>,
     is_shut: Arc<AtomicBool>,
@@ -55,7 +55,7 @@ impl Door {
                 if is_shut.load(Ordering::SeqCst) {
                     break;
                 }
-                // Whoever goes away was there, and has said what it said.
+                // A client counts even if it goes away, with what it has sent by then.
                 let visitor = Visitor::default();
                 seen.lock().unwrap().push(Arc::clone(&visitor));
                 let server = server.clone();
@@ -65,7 +65,7 @@ impl Door {
         door
     }
 
-    /// Who came since this was last asked.
+    /// Returns the clients that came since the last call.
     pub(super) fn visitors(&self) -> Vec<Startup> {
         let visitors = std::mem::take(&mut *self.seen.lock().unwrap());
         visitors.iter().map(|visitor| visitor.lock().unwrap().clone()).collect()
@@ -75,7 +75,7 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.is_shut.store(true, Ordering::SeqCst);
-        // Wakes whoever waits there.
+        // Wakes the thread that waits there.
         let _ = UnixStream::connect(&self.socket);
     }
 }
@@ -109,7 +109,7 @@ fn let_in(mut client: UnixStream, server: &Path, visitor: &Mutex<Startup>) -> io
     client.shutdown(std::net::Shutdown::Both)
 }
 
-/// A message behind its length, which counts itself.
+/// Reads a message that follows its length. The length includes itself.
 fn read_body(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
@@ -123,7 +123,7 @@ fn with_length(body: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), body].concat()
 }
 
-/// Names and values by turns, each behind a NUL, and one more at the end.
+/// Reads names and values in turn. A NUL ends each, and one more NUL ends the list.
 fn parameters(said: &[u8]) -> BTreeMap<String, String> {
     let mut texts = said.split(|byte| *byte == 0).map(text);
     let mut parameters = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Values and owners, and what stands beside them.
+//! Values and owners, and the sessions beside them.
 
 use chrono::TimeDelta;
 use diesel_session::{MemorySession, Now, SessionKey};

@@ -1,4 +1,4 @@
-//! Both frameworks by what they have in common: the calls of their session stores.
+//! One interface for both frameworks: the calls of their session stores.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 
-/// A framework over a store. Its owner is the field `user`, its label the field `device`.
+/// A framework over a store. The field `user` is the owner, and the field `device` is the label.
 pub(crate) trait Framework<W>: Sized {
-    /// What the cookie carries.
+    /// The content of the cookie.
     type Cookie: Clone + PartialEq + std::fmt::Debug + Send;
-    /// What a request has of its session.
+    /// A request's copy of its session.
     type Loaded: Clone + Send;
 
     /// Whether the framework tells a renewal from a logout.
@@ -25,13 +25,13 @@ pub(crate) trait Framework<W>: Sized {
 
     fn rejecting(store: W) -> Self;
 
-    /// The key of a session.
+    /// Returns the key of a session.
     fn key(&self, cookie: &Self::Cookie) -> SessionKey;
 
-    /// A new session that expires after so long.
+    /// Begins a session that expires after `period`.
     async fn begin_for(&self, fields: &[(&str, Value)], period: Duration) -> Result<Self::Cookie, String>;
 
-    /// A new session, for an hour.
+    /// Begins a session for an hour.
     async fn begin(&self, fields: &[(&str, Value)]) -> Self::Cookie {
         self.begin_for(fields, Duration::HOUR).await.unwrap()
     }
@@ -55,13 +55,13 @@ pub(crate) trait Framework<W>: Sized {
 
     async fn log_out(&self, cookie: &Self::Cookie) -> Result<(), String>;
 
-    /// The first half of a renewal.
+    /// Does the first half of a renewal.
     async fn delete(&self, loaded: &Self::Loaded) -> Result<(), String>;
 
-    /// The second half.
+    /// Does the second half of a renewal.
     async fn create(&self, loaded: Self::Loaded) -> Result<Self::Cookie, String>;
 
-    /// Both.
+    /// Does both halves.
     async fn renew(&self, loaded: Self::Loaded) -> Result<Self::Cookie, String> {
         self.delete(&loaded).await?;
         self.create(loaded).await
@@ -140,7 +140,7 @@ impl<W: WebStore> Framework<W> for Tower<W> {
 
 pub(crate) struct Actix<W>(ActixSessionStore<W>);
 
-/// A state, and the key of the cookie that it was loaded by.
+/// A state, and the cookie with which it was loaded.
 #[derive(Clone)]
 pub(crate) struct State {
     cookie: String,

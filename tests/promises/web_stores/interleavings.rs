@@ -1,5 +1,5 @@
-//! Two requests of one session, in every order of their statements and transactions. Each has a store of its own over one
-//! connection, whose statements wait for this test's leave.
+//! Two requests of one session, in every order of their statements and transactions. Each has its own store with one
+//! connection. A statement waits there until the test lets it pass.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -12,12 +12,12 @@ use tokio::runtime::Builder as Runtime;
 use super::frameworks::{Actix, Framework, Tower};
 use crate::support::{Database, File, LATE, Sql, WAITERS};
 
-/// What a request does, after it has loaded its session.
+/// What a request does after it has loaded its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     /// Renews the session.
     Renew,
-    /// Changes a field of its own and saves.
+    /// Changes its own field and saves.
     Save,
     LogOut,
     /// Ends all sessions of the user.
@@ -41,17 +41,17 @@ const PAIRS: [[Request; 2]; 10] = [
     [Save, ClearOwner],
 ];
 
-/// Where a request is.
+/// How far a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
-    /// Nobody holds it up.
+    /// Nothing holds the request up.
     Running,
-    /// It waits for leave to send this statement.
+    /// The request waits until it may send this statement.
     AtGate(String),
     Finished,
 }
 
-/// Both requests.
+/// How far both requests are.
 struct Gates {
     places: Mutex<[Place; 2]>,
     changed: Condvar,
@@ -74,7 +74,7 @@ impl Gates {
     }
 }
 
-/// Holds up the statements of one request's connection, once it is armed.
+/// Holds up the statements of one request's connection, once it is set there.
 struct Gate {
     gates: Arc<Gates>,
     request: usize,
@@ -84,7 +84,8 @@ impl Instrumentation for Gate {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         let InstrumentationEvent::StartQuery { query, .. } = event else { return };
         let query = query.to_string();
-        // What reads and writes no session has no order: on PostgreSQL a transaction begins with its first statement.
+        // A statement that reads and writes no session has no order. On PostgreSQL, BEGIN has none either, because a
+        // transaction begins with its first statement.
         let is_apart = query.starts_with("BEGIN TRANSACTION")
             || query.starts_with("SELECT") && !query.contains("session");
         if !is_apart {
@@ -93,7 +94,7 @@ impl Instrumentation for Gate {
     }
 }
 
-/// A database of a test's own, and what is known of its locks.
+/// A test's own database, and what the test knows of its locks.
 trait Shared {
     type Connection: Sql;
 
@@ -102,7 +103,7 @@ trait Shared {
     /// Whether so many requests wait for a lock of the other one.
     fn has_waiters(&self, waiters: i64) -> bool;
 
-    /// Whether a statement waits for the end of the other's transaction in any case.
+    /// Whether a statement always waits for the end of the other request's transaction.
     fn is_alone_in_transactions(statement: &str) -> bool;
 }
 
@@ -138,7 +139,7 @@ impl Shared for Database {
     }
 }
 
-/// Two requests on threads of their own.
+/// Two requests, each on its own thread.
 struct Race<'a, D: Shared> {
     database: &'a D,
     gates: Arc<Gates>,
@@ -147,14 +148,15 @@ struct Race<'a, D: Shared> {
 }
 
 impl<D: Shared> Race<'_, D> {
-    /// Waits until both are at a gate, finished, or wait for a lock; the requests that can take a step.
+    /// Waits until each request is at a gate, has finished, or waits for a lock. Returns the requests that can take a
+    /// step.
     fn settle(&self) -> Vec<usize> {
         let started = std::time::Instant::now();
         loop {
             let places = self.gates.places.lock().unwrap().clone();
             let running = places.iter().filter(|place| **place == Place::Running).count();
             if running == 0 || self.database.has_waiters(i64::try_from(running).unwrap()) {
-                // A lock may have come free between the two looks.
+                // A lock may have become free between the two looks.
                 let possible: Vec<usize> = (0..2).filter(|request| self.can_go(&places, *request)).collect();
                 let is_over = places == [Place::Finished, Place::Finished];
                 if *self.gates.places.lock().unwrap() == places && (is_over || !possible.is_empty()) {
@@ -186,7 +188,7 @@ impl<D: Shared> Race<'_, D> {
     }
 }
 
-/// The next order to try after this one, of which each step names the requests that could take it: depth first.
+/// Returns the order to try after this one, depth first. Each step has the request that took it, and those that could.
 fn next(mut steps: Vec<(usize, Vec<usize>)>) -> Option<Vec<usize>> {
     while let Some((taken, possible)) = steps.pop() {
         if let Some(other) = possible.into_iter().find(|request| *request > taken) {
@@ -197,7 +199,7 @@ fn next(mut steps: Vec<(usize, Vec<usize>)>) -> Option<Vec<usize>> {
     None
 }
 
-/// Whether a request succeeded, and the cookie of the session that it has made.
+/// Whether a request succeeded, and the cookie of the session that it made.
 type Outcome<C> = (bool, Option<C>);
 
 async fn run<S: diesel_session::AsyncSessions, W, F: Framework<W>>(
@@ -225,7 +227,7 @@ async fn run<S: diesel_session::AsyncSessions, W, F: Framework<W>>(
 
 type Web<D> = Blocking<DieselSession<<D as Shared>::Connection>>;
 
-/// Runs two requests in every order, and looks at the end of each. Returns how many orders there were.
+/// Runs two requests in every order, and checks the end of each. Returns the number of orders.
 fn every_order<D: Shared, F: Framework<Web<D>>>(database: &D, requests: [Request; 2]) -> usize {
     let stores = [database.store(), database.store()];
     let gates =
@@ -283,7 +285,7 @@ fn every_order<D: Shared, F: Framework<Web<D>>>(database: &D, requests: [Request
     orders
 }
 
-/// What always holds.
+/// Checks what always holds.
 async fn check<C: Sql, W, F: Framework<W>>(
     look: &F,
     sessions: &DieselSession<C>,
@@ -317,8 +319,8 @@ async fn check<C: Sql, W, F: Framework<W>>(
             assert!(*succeeded && look.load(new.as_ref().unwrap()).await.is_some(), "{}", told());
         }
         [Renew, Rotate] => {
-            // The one that comes first leaves a dead key to the other: a rotation refuses it. A renewal goes on with the
-            // session that was rotated, if the framework tells it from a logout.
+            // The request that comes first leaves a dead key to the other. A rotation refuses it. A renewal continues
+            // the session that was rotated, if the framework tells a renewal from a logout.
             assert!(outcomes[0].0 || outcomes[1].0, "{}", told());
         }
         [Save, Save] => {
@@ -335,28 +337,28 @@ async fn check<C: Sql, W, F: Framework<W>>(
 fn every_pair<D: Shared, F: Framework<Web<D>>>(database: &D) {
     for requests in PAIRS {
         let orders = every_order::<D, F>(database, requests);
-        // Two statements have two orders, and two renewals have hundreds: as many as were there when this was written.
+        // Two statements have two orders, and two renewals have many. The number was 84 or more when this was written.
         let least = if requests == [Renew, Renew] { 84 } else { 2 };
         assert!(orders >= least, "{requests:?}: {orders} orders");
     }
 }
 
 #[test]
-fn two_requests_of_tower_sessions_in_every_order_of_statements_on_postgres() {
+fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_postgres() {
     every_pair::<Database, Tower<Web<Database>>>(&Database::new());
 }
 
 #[test]
-fn two_requests_of_actix_session_in_every_order_of_statements_on_postgres() {
+fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_postgres() {
     every_pair::<Database, Actix<Web<Database>>>(&Database::new());
 }
 
 #[test]
-fn two_requests_of_tower_sessions_in_every_order_of_statements_on_sqlite() {
+fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_sqlite() {
     every_pair::<File, Tower<Web<File>>>(&File::new());
 }
 
 #[test]
-fn two_requests_of_actix_session_in_every_order_of_statements_on_sqlite() {
+fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_sqlite() {
     every_pair::<File, Actix<Web<File>>>(&File::new());
 }

@@ -1,4 +1,4 @@
-//! A connection that is lost in the middle of a call of a framework: each statement in turn is lost, or its answer is.
+//! A connection is lost in the middle of a framework's call. Each statement is lost in turn, and then each answer.
 
 use diesel_session::{AsyncDieselSession, Blocking, Now as _, Sessions as _, WebStore};
 use serde_json::json;
@@ -9,11 +9,11 @@ use crate::proxy::{Cut, Proxy};
 use crate::support::{Database, Postgres};
 use crate::waiting::runtime;
 
-/// A database that is reached through a proxy, and beside it.
+/// A database that a test reaches through a proxy, and also directly.
 struct Setting {
     proxy: Proxy,
     beside: Postgres,
-    /// Dropped before its server.
+    /// This field is dropped before its server.
     database: Database,
     _server: Server,
 }
@@ -26,7 +26,7 @@ impl Setting {
         Self { proxy, beside: database.store(), database, _server: server }
     }
 
-    /// A store with one connection, through the proxy.
+    /// Makes a store with one connection, through the proxy.
     fn blocking(&self) -> Blocking<Postgres> {
         let options = self.proxy.options(&self.database.url);
         Blocking::from(Postgres::builder().pool_size(1).connect_with(&options).unwrap())
@@ -37,7 +37,7 @@ impl Setting {
         AsyncDieselSession::builder().pool_size(1).connect_with(&options).await.unwrap()
     }
 
-    /// Does `work` again and again, and each time loses the next statement of it, until there is none left to lose.
+    /// Repeats `work`. Each time it loses the next statement of it, until there is none left to lose.
     async fn losing_each_statement(&self, work: impl AsyncFn(&dyn Fn())) {
         for cut in [Cut::Request, Cut::Answer] {
             let mut number = 1;
@@ -54,7 +54,7 @@ impl Setting {
     }
 }
 
-/// A renewal is made once, and a logout is final.
+/// A renewal takes effect once, and a logout is final.
 async fn each_statement_retried_after_a_lost_answer_ends_in_the_same_state<W, F>(setting: &Setting, store: F)
 where
     W: WebStore,
@@ -73,7 +73,7 @@ where
             assert_eq!(sessions.count().unwrap().live, 0);
         })
         .await;
-    // Of the session itself, of one that was renewed, and of one that is parked.
+    // A logout from the session itself, from one that was renewed, and from one that is parked.
     for step in 0..3 {
         setting
             .losing_each_statement(async |cut| {
@@ -94,7 +94,7 @@ where
             })
             .await;
     }
-    // Two renewals, of which the second loses a statement.
+    // Two renewals. The second one loses a statement.
     setting
         .losing_each_statement(async |cut| {
             let cookie = store.begin(&[("user", json!("alice"))]).await;
@@ -110,7 +110,7 @@ where
         .await;
 }
 
-/// actix-session: the request of the first `save` was counted and refused, and its retry finds that.
+/// With actix-session, the request of the first `save` was counted and refused. Its retry finds that.
 async fn a_retried_create_stops_where_its_first_run_was_counted<W: WebStore>(setting: &Setting, web: W) {
     let (store, sessions) = (Actix::over(web), &setting.beside);
     setting
@@ -128,7 +128,7 @@ async fn a_retried_create_stops_where_its_first_run_was_counted<W: WebStore>(set
         .await;
 }
 
-/// The retry finds its own write, and what others have written.
+/// The retry finds its own write, and the writes of others.
 async fn a_retried_save_keeps_the_fields_of_other_requests<W: WebStore, F: Framework<W>>(
     setting: &Setting,
     store: F,
@@ -159,14 +159,15 @@ async fn a_retried_save_keeps_the_fields_of_other_requests<W: WebStore, F: Frame
     }
 }
 
-/// The save was made, and then another request changed the same field: whether it was made is no longer to be seen.
+/// The save took effect, and then another request changed the same field. The store can no longer see whether the save
+/// took effect.
 async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore, F: Framework<W>>(
     setting: &Setting,
     rejecting: F,
 ) {
     use crate::support::Sql as _;
 
-    // The trigger plays the other request, which comes at once after the first save.
+    // The trigger plays the other request, which comes directly after the first save.
     setting.database.conn().run(
         "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          NEW.session_data = replace(NEW.session_data, '2222', '3333'); RETURN NEW; END $$; \
@@ -181,7 +182,7 @@ async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore
         }
         rejecting.save(&loaded).await
     };
-    // From the second one on a statement is one request.
+    // From its second run on, a statement is one request.
     save(None).await.unwrap();
     save(None).await.unwrap();
     let unknown = save(Some(Cut::Answer)).await.unwrap_err();
@@ -205,7 +206,7 @@ fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_either_store()
 }
 
 #[test]
-fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
+fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_tower_sessions() {
     let setting = Setting::new();
     runtime().block_on(async {
         let store = Tower::over(setting.blocking());
@@ -216,7 +217,7 @@ fn each_statement_is_retried_to_the_same_end_with_tower_sessions() {
 }
 
 #[test]
-fn each_statement_is_retried_to_the_same_end_with_actix_session() {
+fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
     let setting = Setting::new();
     runtime().block_on(async {
         let store = Actix::over(setting.blocking());

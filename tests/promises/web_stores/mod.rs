@@ -1,4 +1,5 @@
-//! What the stores for both web frameworks promise alike: a logout is final, a double login works, and saves lose nothing.
+//! The common promises of the stores for both web frameworks: a logout is final, a double login works, and saves lose
+//! nothing.
 
 mod frameworks;
 mod interleavings;
@@ -7,7 +8,8 @@ mod orders;
 mod renewals;
 mod saves;
 
-/// Makes a test of each law for each framework on each host. A law is an asynchronous function over both.
+/// Makes a test of each law for each framework on each host. A law is an asynchronous function that is generic over
+/// both.
 macro_rules! laws_of_both_frameworks {
     ($($law:ident)*) => {
         laws_of_both_frameworks! { @framework with_tower_sessions Tower $($law)* }

@@ -1,5 +1,5 @@
 //! Three requests of one session, in every order of their calls to the store. The calls go to two stores that share
-//! nothing but the database. A model says what each call must answer, and which session must be left.
+//! only the database. A model says what each call must answer, and which session must be left.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::hosts::Host;
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
-    /// Loads the session, deletes it, and creates another one: a login.
+    /// A login: loads the session, deletes it, and creates another one.
     Renew,
     /// The same, but its client hangs up before the last step.
     Cancelled,
@@ -35,7 +35,7 @@ impl Request {
     }
 }
 
-/// Every three requests of which one renews.
+/// Returns every group of three requests of which at least one renews.
 fn threes() -> Vec<[Request; 3]> {
     let all = [Renew, Cancelled, Save, LogOut, ClearOwner];
     let mut threes = Vec::new();
@@ -47,7 +47,7 @@ fn threes() -> Vec<[Request; 3]> {
     threes
 }
 
-/// Every order of their calls, each as the numbers of the requests.
+/// Returns every order of their calls. An order is a list of the requests' numbers.
 fn orders(requests: [Request; 3]) -> Vec<Vec<usize>> {
     fn extend(left: [usize; 3], order: &mut Vec<usize>, orders: &mut Vec<Vec<usize>>) {
         if left == [0; 3] {
@@ -68,7 +68,7 @@ fn orders(requests: [Request; 3]) -> Vec<Vec<usize>> {
     orders
 }
 
-/// A session and its renewals, the oldest first. All but the last were renewed.
+/// A session and its renewals, the oldest first. Each of them except the last was renewed.
 struct Model {
     tells: bool,
     sessions: Vec<State>,
@@ -95,12 +95,13 @@ impl Model {
         self.sessions.last_mut().unwrap()
     }
 
-    /// Whether the session of the cookie that all requests have is live.
+    /// Whether the first session is live. All requests have its cookie.
     fn is_first_live(&self) -> bool {
         self.sessions[0] == State::Live
     }
 
-    /// A framework that tells deletes for a renewal: only the cookie's own session is meant.
+    /// Deletes a session. If the framework tells a renewal from a logout, the delete only means the cookie's own
+    /// session.
     fn delete(&mut self, request: usize) {
         if self.tells {
             if self.is_first_live() {
@@ -115,7 +116,7 @@ impl Model {
         }
     }
 
-    /// The request that may go on is the last one to be live.
+    /// Creates a session if the request may go on. A parked session goes on with the last request that creates.
     fn create(&mut self, request: usize) -> bool {
         let was_counted =
             |state: &State| matches!(state, State::Renewed { creates, .. } if creates.contains(&request));
@@ -131,7 +132,7 @@ impl Model {
                 }
                 std::mem::take(creates)
             }
-            // The session was continued by another renewal, and now by this one.
+            // Another renewal has continued the session, and now this one does.
             State::Live if tells => BTreeSet::new(),
             _ => return false,
         };
@@ -144,7 +145,7 @@ impl Model {
         *self.last() = State::Ended;
     }
 
-    /// The requests whose sessions are live, of which there is one at most; `None` is the first session of all.
+    /// Returns the request whose session is live, if there is one. `None` in the list is the first session of all.
     fn live(&self) -> Vec<Option<usize>> {
         let before = self.sessions.len().checked_sub(2).map(|before| &self.sessions[before]);
         let by = before.map(|state| match state {
@@ -155,7 +156,7 @@ impl Model {
     }
 }
 
-/// Replays one order, and holds each answer and the end against the model.
+/// Replays one order, and compares each answer and the end with the model.
 async fn replay<H: Host, F: Framework<H::Web>>(
     host: &H,
     stores: &[F; 2],

@@ -1,4 +1,4 @@
-//! A session that is renewed goes on under its new key, and a session that has ended does not.
+//! A session that is renewed goes on under its new key. A session that has ended does not go on.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::hosts::{Host, Limits, OnPostgres, OnSqlite, laws_on_every_host};
 use crate::waiting::runtime;
 
 laws_of_both_frameworks! {
-    of_two_logins_at_once_one_session_is_left
+    two_concurrent_logins_leave_one_session
     a_renewal_may_be_created_in_another_task_and_through_another_store
     a_logout_on_another_server_between_delete_and_create_is_final
     a_logout_with_the_old_key_ends_the_renewed_session
@@ -31,7 +31,7 @@ laws_of_both_frameworks! {
     two_renewals_of_an_owned_session_under_a_limit_leave_one
 }
 
-/// A request that logs in: it renews its session, and says whose it is from then on. `None` for one that found no session.
+/// Logs in: renews the session and makes it the user's. Returns `None` if the request finds no session.
 async fn log_in<W, F: Framework<W>>(
     store: &F,
     cookie: &F::Cookie,
@@ -42,8 +42,8 @@ async fn log_in<W, F: Framework<W>>(
     Some(store.renew(loaded).await)
 }
 
-/// The double click: both requests on servers of their own, truly at once.
-async fn of_two_logins_at_once_one_session_is_left<H: Host, F: Framework<H::Web>>() {
+/// A double click: two requests at the same time, each on its own server.
+async fn two_concurrent_logins_leave_one_session<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let (here, there) = (F::over(host.web()), F::over(host.elsewhere().await));
     for _ in 0..50 {
@@ -64,7 +64,7 @@ async fn of_two_logins_at_once_one_session_is_left<H: Host, F: Framework<H::Web>
     }
 }
 
-/// Neither the task nor the store's instance counts.
+/// The renewal depends neither on the task nor on the store's instance.
 async fn a_renewal_may_be_created_in_another_task_and_through_another_store<H, F>()
 where
     H: Host,
@@ -81,7 +81,7 @@ where
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-/// The ways to end a session that another request is renewing at the moment.
+/// The ways to end a session while another request renews it.
 const ENDS: [&str; 6] = ["log out", "clear", "clear_owner", "end and log out", "clear_owner twice", "rotate"];
 
 async fn end<H: Host, F: Framework<H::Web>>(host: &H, there: &F, cookie: &F::Cookie, how: &str) {
@@ -98,7 +98,7 @@ async fn end<H: Host, F: Framework<H::Web>>(host: &H, there: &F, cookie: &F::Coo
             sessions.clear_owner("alice", None).unwrap();
             sessions.clear_owner("alice", None).unwrap();
         }
-        // A dead key can be rotated no more, and that changes nothing.
+        // A dead key cannot be rotated again, and the attempt changes nothing.
         "rotate" => assert!(sessions.rotate(&there.key(cookie)).is_err()),
         other => panic!("{other}"),
     }
@@ -139,7 +139,7 @@ async fn a_logout_with_the_old_key_ends_the_renewed_session<H: Host, F: Framewor
             assert_eq!(host.sessions().count().unwrap().live, 0);
         }
     }
-    // A rotation by the application is followed as well.
+    // A logout also follows a rotation by the application.
     let old = here.begin(&[("cart", json!(3))]).await;
     let rotated = host.sessions().rotate(&here.key(&old)).unwrap();
     there.log_out(&old).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_logout_with_the_old_key_ends_the_renewed_session<H: Host, F: Framewor
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-/// Before the renewal, and in the middle of it.
+/// The session expires before the renewal, or in the middle of it.
 async fn a_session_that_expired_before_cycle_id_is_not_continued<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -164,7 +164,7 @@ async fn a_session_that_expired_before_cycle_id_is_not_continued<H: Host, F: Fra
         assert!(here.create(loaded).await.is_err(), "{parked}");
         assert_eq!(host.sessions().count().unwrap().live, 0);
     }
-    // Nor does one that lives longer than a renewal may take.
+    // A session that lives longer does not go on either, if its renewal takes too long.
     let cookie = here.begin_for(&[("cart", json!(3))], Duration::days(7)).await.unwrap();
     let loaded = here.load(&cookie).await.unwrap();
     here.delete(&loaded).await.unwrap();
@@ -188,11 +188,11 @@ async fn a_parked_session_is_absent_and_neither_listed_nor_counted<H: Host, F: F
     assert!(!sessions.clear_listed("alice", &sessions.handle(&key)).unwrap());
     let count = sessions.count().unwrap();
     assert_eq!((count.live, count.expired), (0, 0));
-    // The limit leaves it out, too; and then there is no room for it.
+    // The limit does not count it either, so another login can take its place.
     sessions.generate_for("alice", None, None).unwrap();
     assert!(here.create(loaded.clone()).await.is_err());
     sessions.clear_owner("alice", None).unwrap();
-    // It was refused room, and then it was ended.
+    // The limit refused the session, and then it was ended.
     assert!(here.create(loaded).await.is_err());
     assert_eq!(sessions.count().unwrap().live, 0);
 }
@@ -211,7 +211,7 @@ async fn parked_rows_are_swept<H: Host, F: Framework<H::Web>>() {
 
 async fn a_bound_owner_and_the_creation_time_survive_a_renewal<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
-    // The owner is none of the session's data.
+    // The owner is not part of the session's data.
     let here = F::without_owners(host.web());
     let sessions = host.sessions();
     let cookie = here.begin(&[("cart", json!(3))]).await;
@@ -225,7 +225,7 @@ async fn a_bound_owner_and_the_creation_time_survive_a_renewal<H: Host, F: Frame
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_eq!((before[0].created, &before[0].label), (after[0].created, &after[0].label));
     assert_eq!(after[0].handle, sessions.handle(&here.key(&renewed)));
-    // If the data name the owner and the label, they count.
+    // If the data name the owner and the label, those names count.
     let here = F::over(host.web());
     let mut loaded = here.load(&renewed).await.unwrap();
     F::put(&mut loaded, "user", Some(json!("bob")));
@@ -234,7 +234,7 @@ async fn a_bound_owner_and_the_creation_time_survive_a_renewal<H: Host, F: Frame
     assert_eq!((found.owner.as_deref(), found.label), (Some("bob"), None));
 }
 
-/// Nor does any other field that an application could have taken from a client.
+/// Any other field that an application could take from a client changes nothing either.
 async fn a_forged_created_field_changes_nothing<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -246,7 +246,7 @@ async fn a_forged_created_field_changes_nothing<H: Host, F: Framework<H::Web>>()
     F::put(&mut loaded, "diesel-session.key", Some(json!("forged")));
     let renewed = here.renew(loaded).await.unwrap();
     assert_eq!(host.sessions().find(&here.key(&renewed)).unwrap().created, created);
-    // A handle, which pages show, names no session here; nor does what is no name at all.
+    // A handle, which pages show, names no session here. Neither does any other forged value.
     let handle = host.sessions().handle(&here.key(&theirs)).to_string();
     for forged in [json!(handle), json!("x".repeat(32)), json!(7), json!("%' OR 1=1"), json!(null)] {
         let mut loaded = here.load(&renewed).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_forged_created_field_changes_nothing<H: Host, F: Framework<H::Web>>()
     assert_eq!(host.sessions().count().unwrap().live, 2);
 }
 
-/// A database that fails once: the same renewal works later, and not after a logout.
+/// The database fails once. The same renewal works later, but not after a logout.
 async fn a_renewal_after_a_failed_delete_continues_nothing_that_was_logged_out<H, F>()
 where
     H: Host,
@@ -275,7 +275,8 @@ where
             here.log_out(&cookie).await.unwrap();
         }
         let renewed = here.renew(loaded).await;
-        // actix-session does not tell the second delete from another logout, but it was not counted as one.
+        // actix-session does not tell the second delete from another logout, but the store did not count the failed
+        // one.
         assert_eq!(renewed.is_ok(), !logged_out, "{renewed:?}");
         if let Ok(renewed) = renewed {
             assert_eq!(here.field(&renewed, "cart").await, Some(json!(3)));
@@ -285,7 +286,7 @@ where
     }
 }
 
-/// The delete failed, and the framework or the application went on all the same.
+/// The delete failed, but the framework or the application went on.
 async fn a_renewal_without_its_delete_continues_nothing<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -294,13 +295,13 @@ async fn a_renewal_without_its_delete_continues_nothing<H: Host, F: Framework<H:
     assert!(here.create(loaded.clone()).await.is_err());
     assert!(here.load(&cookie).await.is_some());
     here.log_out(&cookie).await.unwrap();
-    // actix-session never saves after a failed delete, so its store takes each save for that of a delete.
+    // actix-session never saves after a failed delete, so its store assumes that each save follows a delete.
     assert_eq!(here.create(loaded).await.is_ok(), !F::TELLS);
     host.sessions().clear(&here.key(&cookie)).unwrap();
     assert_eq!(host.sessions().count().unwrap().live, 0);
 }
 
-/// `Session::clear` discards what the session was, so the renewal begins another one.
+/// `Session::clear` discards what the session was, so the renewal begins another session.
 async fn a_cleared_session_is_renewed_as_a_new_one<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -314,12 +315,12 @@ async fn a_cleared_session_is_renewed_as_a_new_one<H: Host, F: Framework<H::Web>
     assert_eq!(found.owner, None);
     assert!(chrono::Utc::now() - found.created < TimeDelta::minutes(1));
     assert_eq!(here.field(&begun, "user").await, None);
-    // What it left behind goes on as nothing, and is swept.
+    // The row that it leaves behind is no session, and is swept.
     assert!(here.load(&cookie).await.is_none());
     assert_eq!(host.sessions().count().unwrap().live, 1);
 }
 
-/// While a session is parked, another login may take its place. The one that is renewed last has room in any case.
+/// While a session is parked, another login may take its place. The session that is renewed last always has room.
 async fn a_renewal_keeps_the_owners_limit<H: Host, F: Framework<H::Web>>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(2)), ..Limits::default() };
     let host = H::limited(limits).await;
@@ -350,7 +351,7 @@ async fn two_logins_under_an_owner_limit_do_not_deadlock<H: Host, F: Framework<H
     }
 }
 
-/// The session that counts against the limit is the one that both continue.
+/// Both renewals continue the session that counts against the limit.
 async fn two_renewals_of_an_owned_session_under_a_limit_leave_one<H: Host, F: Framework<H::Web>>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
     let host = H::limited(limits).await;
@@ -368,10 +369,10 @@ async fn two_renewals_of_an_owned_session_under_a_limit_leave_one<H: Host, F: Fr
 laws_on_every_host! {
     a_login_survives_the_cancelled_login_beside_it
     cycle_id_deletes_the_id_of_the_loaded_record_and_flush_that_of_the_cookie
-    an_alias_opens_no_session
+    the_id_of_a_loaded_record_opens_no_session
     a_renewal_after_an_explicit_save_is_refused_unless_it_loads_again
-    the_later_of_two_renewals_has_its_data
-    a_request_keeps_its_session_by_its_key_before_cycle_id
+    the_later_of_two_renewals_keeps_its_own_data
+    a_request_can_keep_its_session_by_the_key_from_before_cycle_id
     a_flush_after_cycle_id_reaches_no_store
 }
 
@@ -383,12 +384,12 @@ async fn a_login_survives_the_cancelled_login_beside_it<H: Host>() {
     let (one, other) = (here.load(&cookie).await.unwrap(), here.load(&cookie).await.unwrap());
     here.delete(&one).await.unwrap();
     here.delete(&other).await.unwrap();
-    // The client of the other one hangs up.
+    // The client of the other request hangs up.
     let renewed = here.create(one).await.unwrap();
     assert_eq!(here.field(&renewed, "cart").await, Some(json!(3)));
 }
 
-/// With the framework's own session: a later version that passes other ids must not go unnoticed.
+/// Uses the framework's own session, so that a later version that passes other ids fails this test.
 async fn cycle_id_deletes_the_id_of_the_loaded_record_and_flush_that_of_the_cookie<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web());
@@ -411,7 +412,7 @@ async fn cycle_id_deletes_the_id_of_the_loaded_record_and_flush_that_of_the_cook
     assert_eq!(rows(), 0);
 }
 
-async fn an_alias_opens_no_session<H: Host>() {
+async fn the_id_of_a_loaded_record_opens_no_session<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web());
     let cookie = Tower::over(host.web()).begin(&[("cart", json!(3))]).await;
@@ -436,7 +437,7 @@ async fn a_renewal_after_an_explicit_save_is_refused_unless_it_loads_again<H: Ho
     }
 }
 
-async fn the_later_of_two_renewals_has_its_data<H: Host>() {
+async fn the_later_of_two_renewals_keeps_its_own_data<H: Host>() {
     let host = H::new().await;
     let here = Tower::over(host.web());
     let cookie = here.begin(&[("cart", json!(3))]).await;
@@ -454,8 +455,8 @@ async fn the_later_of_two_renewals_has_its_data<H: Host>() {
     assert_eq!(host.sessions().sessions_of("bob", 10).unwrap().len(), 1);
 }
 
-/// "Sign out of all other sessions", in the request that also renews its own.
-async fn a_request_keeps_its_session_by_its_key_before_cycle_id<H: Host>() {
+/// "Sign out of all other sessions", in a request that also renews its own session.
+async fn a_request_can_keep_its_session_by_the_key_from_before_cycle_id<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web()).owner_from("user");
     for before in [true, false] {
@@ -471,8 +472,8 @@ async fn a_request_keeps_its_session_by_its_key_before_cycle_id<H: Host>() {
     }
 }
 
-/// The framework forgets the id, so no store hears of the logout: the session stays parked, and only a request that loaded
-/// it before can continue it.
+/// The framework forgets the id, so no store learns of the logout. The session stays parked, and only a request that
+/// loaded it before can continue it.
 async fn a_flush_after_cycle_id_reaches_no_store<H: Host>() {
     let host = H::new().await;
     let store = TowerSessionStore::new(host.web());
@@ -485,7 +486,7 @@ async fn a_flush_after_cycle_id_reaches_no_store<H: Host>() {
     assert!(store.load(&cookie).await.unwrap().is_none());
 }
 
-/// What is in the row of a parked session, and what a program of an earlier version makes of it.
+/// A program of an earlier version meets the row of a parked session.
 async fn an_older_program_sees_parked_rows_as_dead<H: Host>() {
     let host = H::new().await;
     let here = Tower::over(host.web());
@@ -493,7 +494,7 @@ async fn an_older_program_sees_parked_rows_as_dead<H: Host>() {
     let loaded = here.load(&cookie).await.unwrap();
     here.delete(&loaded).await.unwrap();
     let sessions = host.sessions();
-    // It finds no session under the key, and lists none of the owner's.
+    // The earlier program finds no session under the key, and lists none of the owner's.
     assert!(sessions.find(&here.key(&cookie)).is_err());
     // Its `clear_owner` and its `clear` know only the owner's own name and the session's own key.
     host.run("DELETE FROM session WHERE owner = 'alice'");

@@ -1,4 +1,4 @@
-//! A save writes what its request has changed, and keeps what others have.
+//! A save writes what its request has changed, and keeps what other requests have changed.
 
 use diesel_session::{Now as _, OwnerLimit, Sessions as _};
 use serde_json::{Value, json};
@@ -11,15 +11,15 @@ laws_of_both_frameworks! {
     two_saves_of_different_fields_keep_both
     a_removed_field_stays_removed
     a_save_computes_the_owner_from_the_merged_data
-    a_conflict_is_won_by_the_last_save_or_refused_as_set
+    the_last_save_wins_a_conflict_unless_conflicts_are_rejected
     a_second_save_in_one_request_keeps_its_own_changes
     an_unchanged_record_writes_no_data
     a_cleared_session_replaces_everything
-    a_save_after_the_end_writes_nothing
+    a_save_after_the_end_of_the_session_writes_nothing
     many_saves_at_once_lose_nothing
-    what_was_saved_can_be_loaded
-    an_owner_that_is_no_text_is_refused_at_the_save
-    the_label_is_what_the_data_say
+    every_accepted_save_can_be_loaded
+    a_save_refuses_an_owner_or_a_label_that_is_neither_text_nor_number
+    the_label_of_a_session_follows_its_data
     a_merged_owner_is_checked_like_any_other
     an_unchanged_record_leaves_what_others_have_written
 }
@@ -53,7 +53,7 @@ async fn a_removed_field_stays_removed<H: Host, F: Framework<H::Web>>() {
     assert!(host.sessions().sessions_of("42", 10).unwrap().is_empty());
 }
 
-/// Also where an owner's limit makes room.
+/// The same holds if an owner's limit makes room.
 async fn a_save_computes_the_owner_from_the_merged_data<H: Host, F: Framework<H::Web>>() {
     let limits = Limits { owner_limit: Some(OwnerLimit::EndOldest(1)), ..Limits::default() };
     for limits in [Limits::default(), limits] {
@@ -74,7 +74,7 @@ async fn a_save_computes_the_owner_from_the_merged_data<H: Host, F: Framework<H:
     }
 }
 
-async fn a_conflict_is_won_by_the_last_save_or_refused_as_set<H: Host, F: Framework<H::Web>>() {
+async fn the_last_save_wins_a_conflict_unless_conflicts_are_rejected<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     for rejects in [false, true] {
         let here = if rejects { F::rejecting(host.web()) } else { F::over(host.web()) };
@@ -95,7 +95,7 @@ async fn a_conflict_is_won_by_the_last_save_or_refused_as_set<H: Host, F: Framew
             assert_eq!(here.field(&cookie, "cart").await, Some(json!(3)));
             assert_eq!(here.field(&cookie, "theme").await, Some(json!("dark")));
         }
-        // Both to the same value is no conflict.
+        // It is no conflict if both change the field to the same value.
         let mut one = here.load(&cookie).await.unwrap();
         F::put(&mut one, "cart", Some(json!(9)));
         here.save(&one).await.unwrap();
@@ -117,13 +117,13 @@ async fn a_second_save_in_one_request_keeps_its_own_changes<H: Host, F: Framewor
     assert_eq!(here.field(&cookie, "theme").await, Some(json!("dark")));
 }
 
-/// It writes the expiry, whatever the order of the fields, and leaves what others have saved meanwhile.
+/// The save writes only the expiry, whatever the order of the fields. It keeps what others have saved since then.
 async fn an_unchanged_record_writes_no_data<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     let fields = [("a", json!(1)), ("b", json!({"x": [1, 2.5, null]})), ("user", json!("alice"))];
     let cookie = here.begin(&fields).await;
-    // As an earlier version wrote it, in another order and with other white space.
+    // The data as an earlier version wrote them, in another order and with other white space.
     let value = host.sessions().get(&here.key(&cookie)).unwrap().0;
     let Value::Object(object) = serde_json::from_str(&value).unwrap() else { panic!("{value}") };
     let reversed: Vec<String> =
@@ -160,7 +160,7 @@ async fn a_cleared_session_replaces_everything<H: Host, F: Framework<H::Web>>() 
     assert!(host.sessions().sessions_of("alice", 10).unwrap().is_empty());
 }
 
-async fn a_save_after_the_end_writes_nothing<H: Host, F: Framework<H::Web>>() {
+async fn a_save_after_the_end_of_the_session_writes_nothing<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for changed in [false, true] {
@@ -196,8 +196,8 @@ async fn many_saves_at_once_lose_nothing<H: Host, F: Framework<H::Web>>() {
     }
 }
 
-/// What is nested too deeply is refused at the save, not at every load.
-async fn what_was_saved_can_be_loaded<H: Host, F: Framework<H::Web>>() {
+/// The save refuses data that are nested too deeply, so that not every load fails.
+async fn every_accepted_save_can_be_loaded<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for depth in [1, 100, 125, 126, 127, 128, 129, 200, 1_000] {
@@ -214,7 +214,7 @@ async fn what_was_saved_can_be_loaded<H: Host, F: Framework<H::Web>>() {
     }
 }
 
-async fn an_owner_that_is_no_text_is_refused_at_the_save<H: Host, F: Framework<H::Web>>() {
+async fn a_save_refuses_an_owner_or_a_label_that_is_neither_text_nor_number<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     for field in ["user", "device"] {
@@ -231,7 +231,7 @@ async fn an_owner_that_is_no_text_is_refused_at_the_save<H: Host, F: Framework<H
     assert!(reserved.is_err());
 }
 
-async fn the_label_is_what_the_data_say<H: Host, F: Framework<H::Web>>() {
+async fn the_label_of_a_session_follows_its_data<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
     let label = |cookie: &F::Cookie| host.sessions().find(&here.key(cookie)).unwrap().label;
@@ -249,7 +249,7 @@ async fn the_label_is_what_the_data_say<H: Host, F: Framework<H::Web>>() {
     assert_eq!(label(&renewed), None);
 }
 
-/// Another program may have written what this store would refuse.
+/// Another program may have written an owner that this store would refuse.
 async fn a_merged_owner_is_checked_like_any_other<H: Host, F: Framework<H::Web>>() {
     let host = H::new().await;
     let here = F::over(host.web());
@@ -257,7 +257,7 @@ async fn a_merged_owner_is_checked_like_any_other<H: Host, F: Framework<H::Web>>
     let mut loaded = here.load(&cookie).await.unwrap();
     let theirs = here.begin(&[("seen", json!(7))]).await;
     let odd = host.sessions().get(&here.key(&theirs)).unwrap().0;
-    // As the framework writes it, with an owner that marks a parked session.
+    // The data as the framework writes them, with an owner that marks a parked session.
     let odd = if odd.contains("\"7\"") {
         r#"{"seen":"7","user":"\"\\u0001bob\""}"#
     } else {
