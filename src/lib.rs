@@ -1,8 +1,8 @@
-//! Server-side web sessions for applications that already use Diesel.
+//! Server-side web sessions in your own PostgreSQL or SQLite database, for applications that already use Diesel.
 //!
-//! The key sits in the visitor's cookie, the session in the application's own database. [`DieselSession`] is
-//! the store; [`Now`] is what every store does: `generate`, `get`, `set`, `clear`; [`Sessions`] what a login, a busy
-//! page, two requests at once and a page 'your devices' need besides.
+//! The visitor's cookie holds a random key. The session is a row in your database, and it commits or rolls back with your
+//! own rows. [`DieselSession`] is the store. Every store implements two traits: [`Now`] (`generate`, `get`, `set`,
+//! `clear`) and [`Sessions`] (owners, devices, expiry, concurrent writes).
 //!
 //! ```
 //! # #[cfg(feature = "sqlite")] {
@@ -23,13 +23,17 @@
 //! # Ok::<(), diesel_session::Error>(())
 //! ```
 //!
-//! - On a connection that you hold, inside your transaction: [`DieselSession::on`].
-//! - Over your own pool: [`DieselSession::new`]; without a pool: [`Options::on`]. Settings: [`DieselSession::builder`].
-//! - The table, and who may make it: [`migrations`].
-//! - Expired rows, in the background: [`Sweeper`].
-//! - In asynchronous programs: [`AsyncNow`] and [`AsyncSessions`], on PostgreSQL by
-//!   `AsyncDieselSession` (feature `diesel-async`), elsewhere by `Blocking` (feature `tokio`).
-//! - Without a database: [`MemorySession`].
+//! | to | use |
+//! |---|---|
+//! | learn it | [`guides`]: axum, actix-web, Rocket, sign-in, tests, deploying |
+//! | serve axum or actix-web | `TowerSessionStore`, `ActixSessionStore` |
+//! | serve asynchronous programs | `AsyncDieselSession` on PostgreSQL, `Blocking` on SQLite; [`AsyncNow`], [`AsyncSessions`] |
+//! | work inside your transaction | [`DieselSession::on`], or [`Options::on`] without a pool |
+//! | use your own pool | [`DieselSession::new`] |
+//! | change a setting | [`DieselSession::builder`] |
+//! | make and check the table | [`migrations`] |
+//! | delete expired sessions | [`Sweeper`] |
+//! | do without a database | [`MemorySession`] |
 //!
 //! # Features
 //!
@@ -39,8 +43,8 @@
 //! |---|---|
 //! | `postgres` | sessions on PostgreSQL, through the system's libpq |
 //! | `sqlite` | sessions on SQLite, through the system's libsqlite3 |
-//! | `postgres-bundled` | `postgres` with a libpq compiled in, without TLS: for trying out, not for production |
-//! | `sqlite-bundled` | `sqlite` with an SQLite compiled in |
+//! | `postgres-bundled` | `postgres` with a bundled libpq without TLS: to try it out, not for production |
+//! | `sqlite-bundled` | `sqlite` with a bundled SQLite |
 //! | `json` | typed values: the functions of `json` |
 //! | `tokio` | any store in asynchronous programs: `Blocking` |
 //! | `diesel-async` | sessions on PostgreSQL without blocking and without libpq: `AsyncDieselSession` |
@@ -55,17 +59,17 @@
 //!
 //! # Tracing
 //!
-//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] runs in a span `session` at
-//! level DEBUG and ends with an event: DEBUG, or WARN where something failed that should not. No key, no value, no
-//! owner and no address is in them.
+//! With the feature `tracing` each operation of [`Now`] and [`Sessions`] runs in a span `session` at level DEBUG. It ends with
+//! an event: at level WARN if something failed that should not fail, otherwise at DEBUG. The span and the event have no key,
+//! no value, no owner and no address in them.
 //!
-//! | field | what it holds |
+//! | field | content |
 //! |---|---|
-//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate` and `set` also stand for `generate_for`, `generate_with` and `put`, and web frameworks have `create`, `save` and `delete` |
+//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate` and `set` also stand for `generate_for`, `generate_with` and `put`; web frameworks have `create`, `save` and `delete` |
 //! | `database` | `postgres`, `sqlite` or `memory` |
-//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner's limit, or a call within an update), `abandoned` or `panicked` (an update, by its function), `failed` |
-//! | `elapsed_us` | how long it took with all its attempts, in microseconds |
-//! | `error` | of an event with the outcome `failed`: the error, without its source |
+//! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner limit, or a call inside of an update), `abandoned` or `panicked` (by the function of an update), `failed` |
+//! | `elapsed_us` | the duration with all attempts, in microseconds |
+//! | `error` | if the outcome is `failed`: the error, without its source |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -74,7 +78,7 @@
         dead_code,
         unused_imports,
         unused_macros,
-        reason = "without a database, nobody uses what databases share"
+        reason = "without a database, nothing uses what the databases share"
     )
 )]
 
@@ -83,6 +87,8 @@ mod async_now;
 mod conninfo;
 mod database;
 mod error;
+#[cfg(doc)]
+pub mod guides;
 #[cfg(feature = "json")]
 pub mod json;
 mod key;

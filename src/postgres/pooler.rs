@@ -126,7 +126,7 @@ impl Refused {
 async fn established(connector: &Connector, limit: Duration) -> ConnectionResult<AsyncPgConnection> {
     let started = Instant::now();
     loop {
-        match connector.establish().await {
+        match Box::pin(connector.establish()).await {
             Err(CouldntSetupConfiguration(DatabaseError(Unknown, _))) if started.elapsed() < limit => {
                 sleep(PAUSE).await;
             }

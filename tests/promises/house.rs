@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of `src`, from top to bottom. DESIGN.md says what each is for.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 24] = [
+    "guides",
     "web",
     "testing",
     "sweeper",
@@ -85,6 +86,20 @@ fn no_source_file_has_more_than_300_lines() {
     for file in files(&sources()) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
         assert!(lines <= 300, "{} has {lines} lines", file.display());
+    }
+}
+
+/// A guide is a page of Markdown in `src/guides`. `tests/readme.rs` compiles its code.
+#[test]
+fn every_guide_is_a_page_and_its_code_is_compiled() {
+    let (listed, compiled) = (include_str!("../../src/guides.rs"), include_str!("../readme.rs"));
+    for file in files(&sources().join("guides")) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(listed.contains(&format!("\"guides/{name}\"")), "src/guides.rs does not have {name}");
+        if fs::read_to_string(&file).unwrap().contains("```rust") {
+            let path = format!("\"../src/guides/{name}\"");
+            assert!(compiled.contains(&path), "tests/readme.rs does not compile {name}");
+        }
     }
 }
 
