@@ -54,7 +54,7 @@ fn fill(waiting: &Waiting<AsyncDieselSession>, shared: u32, cached: bool) {
 }
 
 #[test]
-fn killed_connections_reach_no_caller() {
+fn killed_connections_cause_no_error() {
     let database = Database::new();
     let store = connected(&database.url, builder());
     let mut admin = database.conn();
@@ -62,7 +62,7 @@ fn killed_connections_reach_no_caller() {
 }
 
 #[test]
-fn killed_shared_connections_reach_no_caller() {
+fn killed_shared_connections_cause_no_error() {
     let database = Database::new();
     let store = connected(&database.url, builder().pipelined(3));
     let key = store.generate(Some("x"), None).unwrap();
@@ -78,7 +78,7 @@ fn killed_shared_connections_reach_no_caller() {
 }
 
 #[test]
-fn a_restart_of_the_server_reaches_no_caller_after_it() {
+fn a_restart_of_the_server_causes_no_error_afterwards() {
     let mut server = Server::start(&["synchronous_commit=on"]).unwrap();
     let store = connected(&server.url("postgres"), builder().pool_size(4).pipelined(2));
     let key = store.generate(Some("x"), None).unwrap();
@@ -96,7 +96,7 @@ fn a_restart_of_the_server_reaches_no_caller_after_it() {
 }
 
 #[test]
-fn a_server_that_is_down_is_a_typed_error_and_back_again_none() {
+fn a_server_that_is_down_causes_a_typed_error_until_it_is_back() {
     let mut server = Server::start(&[]).unwrap();
     let store =
         connected(&server.url("postgres"), builder().connection_timeout(TimeDelta::seconds(1)).pipelined(2));
@@ -154,7 +154,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
 }
 
 #[test]
-fn a_server_that_no_longer_answers_is_left_in_time() {
+fn a_call_to_a_server_that_no_longer_answers_ends_in_time() {
     for shared in [0, 2] {
         let mut server = Server::start(&[]).unwrap();
         let settings = builder()
@@ -176,10 +176,6 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
             );
             assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
         }
-        let started = Instant::now();
-        let error = store.block_on(store.store().migrate()).unwrap_err();
-        assert!(matches!(error, Error::ServerTimeout { .. } | Error::PoolTimeout { .. }), "{error:?}");
-        assert!(started.elapsed() < LATE);
         server.resume().unwrap();
         // What was under way takes effect now, `clear` last or not; the store serves as before.
         let key = store.generate(Some("x"), None).unwrap();
@@ -187,6 +183,38 @@ fn a_server_that_no_longer_answers_is_left_in_time() {
             assert_eq!(store.get(&key).unwrap().0, "x");
         }
     }
+}
+
+#[test]
+fn migrating_does_not_wait_for_a_server_that_no_longer_answers() {
+    let mut server = Server::start(&[]).unwrap();
+    let second = TimeDelta::seconds(1);
+    let settings = builder().connection_timeout(second).statement_timeout(second);
+    let store = connected(&server.url("postgres"), settings);
+    server.pause().unwrap();
+    let started = Instant::now();
+    let error = store.block_on(store.store().migrate()).unwrap_err();
+    assert!(matches!(error, Error::ServerTimeout { .. }), "{error:?}");
+    assert!(started.elapsed() < LATE);
+    server.resume().unwrap();
+    assert_eq!(store.block_on(store.store().migrate()).unwrap(), 0);
+}
+
+/// A client that hangs up drops the future of its request.
+#[test]
+fn a_dropped_read_leaves_its_shared_connection_to_others() {
+    let database = Database::new();
+    let store = connected(&database.url, builder().pipelined(1));
+    let key = store.generate(Some("x"), None).unwrap();
+    store.get(&key).unwrap();
+    let mut admin = database.conn();
+    let before = admin.number(READER);
+    admin.run("BEGIN; LOCK TABLE session");
+    let dropped = async { tokio::time::timeout(SHORT / 4, store.store().get(&key)).await };
+    assert!(store.block_on(dropped).is_err());
+    admin.run("ROLLBACK");
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    assert_eq!(admin.number(READER), before);
 }
 
 /// One server process that hangs takes its connection along, and no other.
@@ -227,7 +255,7 @@ fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, 
 }
 
 /// The process that served the last `get`, in SQL.
-const READER: &str = "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+const READER: &str = "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() \
      AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1";
 
 /// A server's process that stands still, until this is dropped.

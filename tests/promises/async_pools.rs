@@ -1,6 +1,8 @@
 //! The store that does not block over pools that the application made: every law, and connections shared with the
 //! application.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::dsl;
@@ -9,8 +11,12 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _, pooled_connection as pools,
 };
-use diesel_session::{AsyncDieselSession, AsyncNow as _, AsyncPool, Builder, Error, OwnerLimit, TimeDelta};
-use tokio::time::sleep;
+use diesel_session::{
+    AsyncDieselSession, AsyncNow as _, AsyncPool, AsyncSessions as _, Builder, Error, Expiry, OwnerLimit,
+    TimeDelta,
+};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{CancelToken, NoTls};
 
 use crate::support::{Database, LATE, Sql as _, WAITERS, bounded};
 use crate::waiting::{Waiting, made, runtime};
@@ -69,7 +75,14 @@ async fn is_shared<P: AsyncPool>(pool: P) {
 async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     let second = TimeDelta::seconds(1);
     let builder = Store::<P>::builder().connection_timeout(second).statement_timeout(second);
-    let store = builder.pipelined(1).over(pool).unwrap();
+    // Every second request gets lost, the first one included.
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let cancel = move |token: CancelToken| {
+        let is_lost = counted.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        async move { if is_lost { Ok(()) } else { token.cancel_query(NoTls).await } }
+    };
+    let store = builder.pipelined(1).cancel_with(cancel).over(pool).unwrap();
     store.migrate().await.unwrap();
     let key = store.generate(Some("x"), None).await.unwrap();
     store.get(&key).await.unwrap();
@@ -83,8 +96,62 @@ async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
         assert!(started.elapsed() < LATE, "a server process still waits");
         sleep(Duration::from_millis(20)).await;
     }
+    assert!(AtomicUsize::load(&requests, Ordering::SeqCst) >= 2, "nobody asked again");
     admin.run("ROLLBACK");
     assert_eq!(store.get(&key).await.unwrap().0, "x");
+}
+
+/// The future of an update is dropped while it waits for the session's lock. The connection comes back with an open
+/// transaction, in which later writes would get lost.
+async fn a_dropped_update_leaves_no_transaction<P: AsyncPool>(pool: P, database: &Database) {
+    let store = Store::<P>::builder().over(pool).unwrap();
+    store.migrate().await.unwrap();
+    let key = store.generate(Some("x"), None).await.unwrap();
+    let mut admin = database.conn();
+    admin.run("BEGIN; UPDATE session SET label = 'locked'");
+    let update = store.update(&key, Expiry::Keep, |_| Ok::<_, Error>("dropped".to_owned()));
+    assert!(timeout(Duration::from_millis(300), update).await.is_err());
+    admin.wait_for_a_waiter();
+    admin.run("ROLLBACK");
+    let started = Instant::now();
+    while admin.number(WAITERS) > 0 {
+        assert!(started.elapsed() < LATE, "the update still waits");
+        sleep(Duration::from_millis(20)).await;
+    }
+    for value in 0..2 * SIZE {
+        store.set(&key, &value.to_string(), None).await.unwrap();
+        assert_eq!(admin.text("SELECT session_data AS value FROM session"), value.to_string());
+    }
+}
+
+/// A static store, and a runtime for each test or command.
+fn outlives_its_runtime<P: AsyncPool>(pool: impl AsyncFnOnce(&Database) -> P) {
+    let database = Database::new();
+    let first = runtime();
+    let store = first.block_on(async {
+        let store = Store::<P>::builder().pipelined(1).over(pool(&database).await).unwrap();
+        store.migrate().await.unwrap();
+        let key = store.generate(Some("a"), None).await.unwrap();
+        store.get(&key).await.unwrap();
+        store
+    });
+    drop(first);
+    for _ in 0..3 {
+        runtime().block_on(async {
+            let key = store.generate(Some("a"), None).await.unwrap();
+            assert_eq!(store.get(&key).await.unwrap().0, "a");
+        });
+    }
+}
+
+#[test]
+fn a_store_over_deadpool_outlives_its_runtime() {
+    outlives_its_runtime(deadpool::pool);
+}
+
+#[test]
+fn a_store_over_mobc_outlives_its_runtime() {
+    outlives_its_runtime(mobc::pool);
 }
 
 macro_rules! over_a_pool {
@@ -94,7 +161,7 @@ macro_rules! over_a_pool {
 
             type Pool = pools::$pool::Pool<AsyncPgConnection>;
 
-            async fn pool(database: &Database) -> Pool {
+            pub(super) async fn pool(database: &Database) -> Pool {
                 let new: fn(_) -> _ = $new;
                 new(manager(database)).await
             }
@@ -112,20 +179,35 @@ macro_rules! over_a_pool {
                     .block_on(async { what_is_late_is_cancelled(pool(&database).await, &database).await });
             }
 
+            #[test]
+            fn a_dropped_update_leaves_no_transaction_behind() {
+                let database = Database::new();
+                runtime().block_on(async {
+                    a_dropped_update_leaves_no_transaction(pool(&database).await, &database).await;
+                });
+            }
+
             /// At the end of `main`, for example.
             #[test]
             fn a_store_that_shares_connections_can_be_dropped_outside_of_a_runtime() {
-                let database = Database::new();
-                let runtime = runtime();
-                let store = runtime.block_on(async {
-                    let store = Store::<Pool>::builder().pipelined(1).over(pool(&database).await).unwrap();
-                    store.migrate().await.unwrap();
-                    let key = store.generate(Some("x"), None).await.unwrap();
-                    store.get(&key).await.unwrap();
-                    store
-                });
+                let made = || {
+                    let (database, runtime) = (Database::new(), runtime());
+                    let store = runtime.block_on(async {
+                        let store =
+                            Store::<Pool>::builder().pipelined(1).over(pool(&database).await).unwrap();
+                        store.migrate().await.unwrap();
+                        let key = store.generate(Some("x"), None).await.unwrap();
+                        store.get(&key).await.unwrap();
+                        store
+                    });
+                    (database, runtime, store)
+                };
+                let (_database, runtime, store) = made();
                 drop(store);
                 drop(runtime);
+                let (_database, runtime, store) = made();
+                drop(runtime);
+                drop(store);
             }
 
             fn with_store(law: impl FnOnce(&Waiting<Store<Pool>>)) {

@@ -89,7 +89,7 @@ async fn by_us(address: &str) -> (End, String) {
 /// Whether the time was over before the server, or the client, had refused anything.
 fn is_undecided(error: &Error) -> bool {
     let said = shown(error);
-    said.contains("Elapsed") || said.contains("the server did not take the connection within")
+    said.contains("Elapsed") || said.contains("the server did not accept the connection within")
 }
 
 const SOON: TimeDelta = TimeDelta::milliseconds(600);

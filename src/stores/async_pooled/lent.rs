@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager as _};
-use futures_util::future::select;
+use futures_util::future::{join, select};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -15,12 +15,12 @@ use crate::database::Liveness as _;
 use crate::postgres::cancel::Cancel;
 use crate::retry::Lease;
 
-/// Goes back to the pool when it is dropped; if its transaction manager is in error, the pool loses it.
+/// A connection that goes back to the pool when it is dropped. If its transaction manager is in error or has an open
+/// transaction, the pool loses it.
 pub(crate) struct Lent<P: AsyncPool> {
     conn: Option<P::Connection>,
     cancel: Cancel,
-    /// The one that it was lent on. mobc gives a connection back by a task, and panics if there is no runtime: the store
-    /// may be dropped at the end of `main`, with the connections that reads share.
+    /// The runtime on which the pool lent it.
     runtime: Handle,
 }
 
@@ -32,48 +32,47 @@ impl<P: AsyncPool> Lent<P> {
         Self { conn: Some(conn), cancel: cancel.clone(), runtime: Handle::current() }
     }
 
-    /// Abandons the connection now. This is of no use any more after that, and is about to be dropped.
+    /// Abandons the connection before this is dropped.
     pub(super) fn abandon_early(&mut self) {
         if let Some(conn) = self.conn.take() {
             Self { conn: Some(conn), cancel: self.cancel.clone(), runtime: self.runtime.clone() }.abandon();
         }
     }
 
-    /// Asks the server to cancel what it does, until it has answered.
+    /// Asks the server to cancel the statement of this connection, until the server answers on it.
     async fn cancel(&mut self) {
         let (cancel, token) = (self.cancel.clone(), self.cancel_token());
         let requests = async {
             loop {
-                // If it fails, perhaps the next one does not. The server may have got one too early, and done nothing.
-                let _sent = cancel.request(token.clone()).await;
-                sleep(AGAIN).await;
+                // A request can get lost, or arrive before the statement that it is for.
+                let _sent = join(timeout(AGAIN, cancel.request(token.clone())), sleep(AGAIN)).await;
             }
         };
-        // The server answers the ping after what it was asked before.
+        // The server answers the ping after it has answered the statement.
         select(pin!(self.ping()), pin!(requests)).await;
     }
 }
 
 impl<P: AsyncPool> Lease for Lent<P> {
-    /// Something is still under way on it, which nobody waits for any more. The server is asked to cancel that. The pool
-    /// counts the connection until the server has answered, or has had its time: a server process that waits, for a
-    /// standby that is gone for example, does not notice that its client has left, and the pool would fill the server with
-    /// such processes.
+    /// Cancels the statement that is still running, and then closes the connection. The pool counts the connection until
+    /// the server has answered, or until `GRACE` is over. A server process that waits, for example for a standby that is
+    /// gone, does not notice that its client has left. Without this, such processes would use up the server's connections.
     fn abandon(mut self) {
         self.give_up();
-        self.runtime.clone().spawn(async move {
-            // Whatever comes of it, the connection is closed.
+        // The runtime that lent a shared connection can be over.
+        let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
+        runtime.spawn(async move {
             let _answered = timeout(GRACE, self.cancel()).await;
             drop(self);
         });
     }
 }
 
-/// How long a server may take until it has answered what it was asked to cancel. One that stands still answers nothing, and
-/// its connections keep new ones from the next server for so long.
+/// How long the server may take to answer. A server that stands still does not answer. For this time its connections keep
+/// the pool from connecting to the next server.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Between two requests to cancel.
+/// The time from one request to cancel to the next.
 const AGAIN: Duration = Duration::from_millis(500);
 
 const LENT: &str = "the connection is here until this is dropped";
@@ -94,8 +93,10 @@ impl<P: AsyncPool> DerefMut for Lent<P> {
 
 impl<P: AsyncPool> Drop for Lent<P> {
     fn drop(&mut self) {
-        // Before the connection, so that it is left after it.
-        let _runtime = self.runtime.enter();
+        // mobc takes a connection back in a task, and panics if there is no runtime. A store may be dropped at the end of
+        // `main`, with the connections that reads share. The guard is declared first, so it is dropped last.
+        let has_none = Handle::try_current().is_err_and(|missing| missing.is_missing_context());
+        let _runtime = has_none.then(|| self.runtime.enter());
         let Some(mut conn) = self.conn.take() else { return };
         if AnsiTransactionManager::is_broken_transaction_manager(&mut *conn) {
             P::discard(conn);

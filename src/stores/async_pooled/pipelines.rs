@@ -86,8 +86,14 @@ impl<P: AsyncPool> Pipelines<P> {
 /// After an attempt in vain.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A read that nobody waits for leaves its connection to the others, unless it gives no answer to them either.
-impl<P: AsyncPool> Lease for Box<Pipeline<P>> {}
+impl<P: AsyncPool> Lease for Box<Pipeline<P>> {
+    /// Leaves the connection to other reads. If it has answered none for half the time that a read may take, it is lost.
+    fn abandon(self) {
+        if self.0.has_owed_for(self.0.patience / 2) {
+            self.0.lose();
+        }
+    }
+}
 
 impl<P: AsyncPool> Slot<P> {
     fn current(&self) -> Option<Arc<Shared<P>>> {
@@ -98,10 +104,10 @@ impl<P: AsyncPool> Slot<P> {
         current.clone()
     }
 
-    /// No read comes to it any more.
+    /// Leaves the connection if it is lost, or as old as this. It is closed when its last read has ended.
     fn lose_if_older(&self, age: Duration) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = current.take_if(|shared| shared.since.elapsed() >= age) {
+        if let Some(shared) = current.take_if(|shared| shared.is_lost() || shared.since.elapsed() >= age) {
             shared.lose();
         }
     }
@@ -139,12 +145,13 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         Ok(Box::new(Pipeline(shared)))
     }
 
-    /// A read that is late, or that nobody waits for any more, is left alone: nobody misses it.
+    /// Drops a read that is late.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let answer = self.pool.answered(answered_by(deadline, job)).await;
-        if answer.is_err() && self.pool.is_silent() {
+        if answer.is_err() {
             // The next read would wait for the same silent server. A younger connection leads to another one.
-            self.slots.iter().for_each(|slot| slot.lose_if_older(self.pool.call_timeout / 2));
+            let oldest = if self.pool.is_silent() { self.pool.call_timeout / 2 } else { Duration::MAX };
+            self.slots.iter().for_each(|slot| slot.lose_if_older(oldest));
         }
         answer
     }
@@ -189,13 +196,18 @@ impl<P: AsyncPool> Shared<P> {
         self.owing.store(if others { self.now() } else { NOBODY }, Ordering::Relaxed);
     }
 
-    /// It broke, or has owed an answer for as long as a call may take, and given none.
+    /// Returns whether the connection broke, or answered no read for as long as a call may take.
     fn is_lost(&self) -> bool {
-        let owing = self.owing.load(Ordering::Relaxed);
-        if owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + self.patience {
+        if self.has_owed_for(self.patience) {
             self.lose();
         }
         self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether a read has waited for longer than this time, and no read has got an answer.
+    fn has_owed_for(&self, time: Duration) -> bool {
+        let owing = self.owing.load(Ordering::Relaxed);
+        owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + time
     }
 
     fn lose(&self) {

@@ -36,8 +36,7 @@ use diesel_async::pooled_connection::deadpool;
 /// ```
 pub trait AsyncPool: Clone + Send + Sync + 'static {
     /// A connection that goes back to the pool when it is dropped. The pool must not lend it again if a transaction is
-    /// open on it, or if its transaction manager is in error. Diesel-async's own support of pools ensures that. So a
-    /// call that is dropped half-way leaves nothing behind.
+    /// open on it, or if its transaction manager is in error: neither to the store nor to others.
     type Connection: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static;
 
     /// The error if the pool cannot lend a connection.
@@ -56,8 +55,9 @@ pub trait AsyncPool: Clone + Send + Sync + 'static {
         self.size()
     }
 
-    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error. By default
-    /// it only drops the connection. That is enough for a pool that checks connections when they come back.
+    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error, or has an open
+    /// transaction. By default it only drops the connection. That is enough for a pool that checks connections when they
+    /// come back.
     fn discard(conn: Self::Connection) {
         drop(conn);
     }
@@ -122,9 +122,9 @@ mod bb8 {
 mod mobc {
     use std::thread::yield_now;
 
-    use diesel_async::AsyncPgConnection;
     use diesel_async::pooled_connection::PoolError;
     use diesel_async::pooled_connection::mobc::{Pool, PooledConnection};
+    use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager as _};
     use futures_util::FutureExt as _;
     use mobc::{Error, State};
 
@@ -134,8 +134,19 @@ mod mobc {
         type Connection = PooledConnection<AsyncPgConnection>;
         type Error = Error<PoolError>;
 
+        /// diesel-async 0.9.2 tells mobc to keep the connections that are broken, and to close all others.
         async fn connection(&self) -> Result<Self::Connection, Self::Error> {
-            self.get().await
+            loop {
+                let mut conn = self.get().await?;
+                if !AnsiTransactionManager::is_broken_transaction_manager(&mut *conn) {
+                    return Ok(conn);
+                }
+                Self::discard(conn);
+            }
+        }
+
+        fn discard(conn: Self::Connection) {
+            drop(conn.into_inner());
         }
 
         /// In mobc, 0 means no limit.
