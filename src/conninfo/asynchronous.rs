@@ -162,7 +162,7 @@ impl ConnectOptions {
                     return refuse("connection", &reason);
                 }
                 (keyword, _) if !KNOWN.contains(&keyword) && !is_read_by_others(keyword) => {
-                    let reason = format!("diesel-async takes no {keyword}: `establish_with` may see to it");
+                    let reason = format!("diesel-async takes no {keyword}: leave it out");
                     return refuse("connection", &reason);
                 }
                 _ => {}

@@ -60,15 +60,17 @@ pub(super) const TLS_KEYWORDS: [&str; 16] = [
     "sslsni",
 ];
 
-/// Values of these parameters that ask for nothing. For the others only an empty value does not.
+/// Values that change nothing. For all other parameters only the empty value changes nothing.
 #[cfg(feature = "diesel-async")]
-const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
+const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
     ("gssencmode", &["disable", "prefer"]),
+    ("sslcertmode", &["allow"]),
     ("sslcompression", &["0", ""]),
     ("sslnegotiation", &["postgres"]),
+    ("sslsni", &["1"]),
 ];
 
-/// Whether a parameter about TLS has a value that changes something.
+/// Returns whether a parameter about TLS has a value that changes something.
 #[cfg(feature = "diesel-async")]
 pub(super) fn has_effect(keyword: &str, value: &str) -> bool {
     let harmless = WITHOUT_EFFECT.iter().find(|(known, _)| *known == keyword);

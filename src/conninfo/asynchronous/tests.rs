@@ -119,7 +119,7 @@ fn whoever_establishes_connections_sees_to_tls() {
         assert!(setting == named && reason.contains("`establish_with`"), "{said}: {setting}: {reason}");
     }
     // What libpq does anyway, and what is not there, may be said.
-    addresses("host=a sslrootcert='' sslcert='' sslnegotiation=postgres gssencmode=prefer", true).unwrap();
+    addresses("host=a sslrootcert='' sslcert='' sslnegotiation=postgres gssencmode=prefer sslsni=1 sslcertmode=allow", true).unwrap();
     // A remote host is never reached in clear unasked, whoever connects.
     for (said, mode) in [("", "require"), ("sslmode=require", "require"), ("sslmode=disable", "disable")] {
         let address = &addresses(&format!("host=db.example {said}"), true).unwrap()[0];

@@ -41,14 +41,14 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
     /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. By default
     /// the store opens them itself, over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
-    /// The function decides how to verify certificates. Of TLS the address says only `sslmode`: `disable`, `prefer` or
-    /// `require`. A connection string with another mode, or with a parameter about certificates, is refused: the function
-    /// would not learn of it.
+    /// The function verifies certificates itself. Its address has `sslmode` (`disable`, `prefer` or `require`) and
+    /// `channel_binding`, and no other parameter about TLS. The store refuses a connection string with another mode or with
+    /// a parameter about certificates, because the function would not learn of it. For a Unix socket the mode is `disable`.
     ///
     /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
-    /// connection.
+    /// connection. Behind a pooler the store calls the function twice for its first connection, and drops the second one.
     ///
-    /// Behind a pooler the store calls the function twice for its first connection, and drops the second one.
+    /// If the function uses TLS, also set [`cancel_with`](Self::cancel_with).
     ///
     /// # Examples
     ///

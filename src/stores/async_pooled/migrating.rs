@@ -16,12 +16,13 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     ///
     /// See [`SessionTable::migrate`](crate::SessionTable::migrate), which this runs for the store's table on one of
     /// tokio's blocking threads. The locks that it waits for and the size of an adopted table determine how long it
-    /// takes. The store's timeouts do not apply. Once it has begun, it runs to its end, even if you drop the future.
+    /// takes. The store's timeouts apply only until it has a connection that answers. Once it has begun, it runs to its
+    /// end, even if you drop the future.
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`] if the migrations fail. Then nothing was changed. [`Error::PoolTimeout`] if the pool lends
-    /// no connection in time.
+    /// [`Error::Migration`] if the migrations fail. [`Error::PoolTimeout`], [`Error::ServerTimeout`] or
+    /// [`Error::ConnectionLost`] if no connection answers in time. Nothing was changed then.
     pub async fn migrate(&self) -> Result<usize, Error> {
         self.with_migrations(|conn, options| options.migrate_on(conn)).await
     }
@@ -31,8 +32,8 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Migration`], which names what is missing. [`Error::PoolTimeout`] if the pool lends no connection in
-    /// time.
+    /// [`Error::Migration`], which names what is missing. [`Error::PoolTimeout`], [`Error::ServerTimeout`] or
+    /// [`Error::ConnectionLost`] if no connection answers in time.
     pub async fn check(&self) -> Result<(), Error> {
         self.with_migrations(|conn, options| options.check_on(conn)).await
     }
