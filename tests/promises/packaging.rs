@@ -37,6 +37,24 @@ fn no_dependency_asks_for_a_newer_rust_than_we_do() {
     }
 }
 
+#[test]
+fn the_package_contains_every_file_that_the_readme_links_to() {
+    let output = Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--locked", "-p", "diesel-session"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let packed = String::from_utf8(output.stdout).unwrap();
+    let readme = include_str!("../../README.md");
+    let targets = readme.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+    let files: Vec<&str> = targets.filter(|target| !target.starts_with("https://")).collect();
+    assert!(files.len() > 10);
+    for file in files {
+        assert!(packed.lines().any(|known| known == file), "the package lacks {file}");
+    }
+}
+
 /// Lists the crates that build the crate `name`, with every feature and for any platform. The list is empty if none
 /// does.
 fn built_for(name: &str) -> String {
