@@ -181,7 +181,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         self.connect_by(connectors, options.is_start_only()).await
     }
 
-    /// Builds a store with a new pool, whose connections these connectors open.
+    /// Builds a store with a new pool. These connectors open its connections.
     pub(crate) async fn connect_by(
         self,
         connectors: Vec<Connector>,
