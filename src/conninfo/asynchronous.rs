@@ -32,8 +32,8 @@ const KNOWN: [&str; 17] = [
     "user",
 ];
 
-/// libpq treats an empty value of these keywords as if the keyword were missing. For every other keyword an empty value is
-/// a value like any other. libpq refuses it if it is invalid, as an empty `sslmode` is.
+/// libpq treats an empty value of these keywords as if the keyword were missing. For every other keyword an empty value
+/// is a value like any other. libpq refuses it if it is invalid, as an empty `sslmode` is.
 const NOT_GIVEN_IF_EMPTY: [&str; 8] =
     ["application_name", "dbname", "host", "hostaddr", "options", "password", "port", "user"];
 
@@ -50,13 +50,14 @@ pub(crate) struct Address {
 }
 
 impl ConnectOptions {
-    /// Returns an address for each host, so that each host has its own time limit. Adds time limits if these options have
-    /// none.
+    /// Returns an address for each host, so that each host has its own time limit. Adds time limits if these options
+    /// have none.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] in the cases of libpq's string. The same for a parameter that only libpq knows, and for a
-    /// value that tokio-postgres does not know. Without TLS, the same for a host that must not be reached unencrypted.
+    /// [`Error::Configuration`] in the cases of libpq's string. The same for a parameter that only libpq knows, and for
+    /// a value that tokio-postgres does not know. Without TLS, the same for a host that must not be reached
+    /// unencrypted.
     #[cfg(feature = "rustls")]
     pub(crate) fn asynchronous_addresses(
         &self,
@@ -97,7 +98,8 @@ impl ConnectOptions {
         settings: &ConnectionSettings,
     ) -> Result<Vec<String>, Error> {
         let address = |mut options: Self| {
-            // The address always contains a mode. Without one, tokio-postgres connects unencrypted if the server has no TLS.
+            // The address always contains a mode. Without one, tokio-postgres connects unencrypted if the server has no
+            // TLS.
             let mode = match options.ssl_mode()? {
                 SslMode::Disable => "disable",
                 SslMode::Prefer => "prefer",
@@ -127,8 +129,8 @@ impl ConnectOptions {
         parameters.into_iter().find(asks).map_or(Ok(()), |keyword| refuse(keyword, reason))
     }
 
-    /// Returns these options with the names and units of tokio-postgres. `is_read_by_others` accepts the parameters that
-    /// tokio-postgres never gets.
+    /// Returns these options with the names and units of tokio-postgres. `is_read_by_others` accepts the parameters
+    /// that tokio-postgres never gets.
     fn for_tokio_postgres(
         &self,
         settings: &ConnectionSettings,

@@ -1,7 +1,8 @@
 //! The parameters that a connection string can have.
 
-/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. All other
-/// keywords are refused. libpq would quote an unknown keyword in its error, and that can be a piece of a password.
+/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. All
+/// other keywords are refused. libpq would quote an unknown keyword in its error, and that can be a piece of a
+/// password.
 const KEYWORDS: [&str; 35] = [
     "application_name",
     "channel_binding",

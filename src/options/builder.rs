@@ -16,8 +16,8 @@ use crate::key::KeyStorage;
 /// The settings of a new store. Each setting has a default. [`DieselSession::builder`](crate::DieselSession::builder)
 /// returns a builder, and so does `AsyncDieselSession::builder` with the feature `diesel-async`.
 ///
-/// `C` is the type of the connections. `P` is where the store gets them from: an r2d2 manager, or a pool of diesel-async
-/// connections.
+/// `C` is the type of the connections. `P` is where the store gets them from: an r2d2 manager, or a pool of
+/// diesel-async connections.
 ///
 /// # Examples
 ///
@@ -52,12 +52,12 @@ impl<C, P> Builder<C, P> {
         self
     }
 
-    /// Sets the timeouts that the standards recommend: a session ends after 30 minutes without use, and after 12 hours in
-    /// any case. It sets [`default_period`](Self::default_period) and [`max_lifetime`](Self::max_lifetime).
+    /// Sets the timeouts that the standards recommend: a session ends after 30 minutes without use, and after 12 hours
+    /// in any case. It sets [`default_period`](Self::default_period) and [`max_lifetime`](Self::max_lifetime).
     ///
-    /// These timeouts comply with NIST SP 800-63B at AAL2. Its revision of 2017 asks for 30 minutes and 12 hours, and that
-    /// of 2025 for one hour and 24 hours. Higher risks need shorter timeouts: `docs/standards.md` lists them, with those of
-    /// OWASP.
+    /// These timeouts comply with NIST SP 800-63B at AAL2. Its revision of 2017 asks for 30 minutes and 12 hours, and
+    /// that of 2025 for one hour and 24 hours. Higher risks need shorter timeouts: `docs/standards.md` lists them, with
+    /// those of OWASP.
     ///
     /// # Examples
     ///
@@ -105,9 +105,9 @@ impl<C, P> Builder<C, P> {
         self
     }
 
-    /// Sets when a [`touch`](crate::Sessions::touch) writes. It writes if the expiry moves by at least this interval, or by
-    /// a tenth of the period if that is less. It also writes if the recorded last use is at least this old. Defaults to one
-    /// minute. An interval below 10 milliseconds counts as 10 milliseconds.
+    /// Sets when a [`touch`](crate::Sessions::touch) writes. It writes if the expiry moves by at least this interval,
+    /// or by a tenth of the period if that is less. It also writes if the recorded last use is at least this old.
+    /// Defaults to one minute. An interval below 10 milliseconds counts as 10 milliseconds.
     pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
         self.options.touch_interval = interval;
         self
@@ -117,32 +117,32 @@ impl<C, P> Builder<C, P> {
     /// [`generate_for`](crate::Sessions::generate_for), [`generate_with`](crate::Sessions::generate_with) and
     /// [`bind`](crate::Sessions::bind) check the limit. Defaults to no limit.
     ///
-    /// These operations then lock the owner in a transaction, as [`clear_owner`](crate::Sessions::clear_owner) does. Inside
-    /// your own transaction, the lock lasts until that transaction ends. The limit holds under concurrent logins if all
-    /// programs set the same limit and use one server (with Citus, one coordinator). If your own transaction has an
-    /// isolation stricter than READ COMMITTED, they may miss sessions that others made after it began.
+    /// These operations then lock the owner in a transaction, as [`clear_owner`](crate::Sessions::clear_owner) does.
+    /// Inside your own transaction, the lock lasts until that transaction ends. The limit holds under concurrent logins
+    /// if all programs set the same limit and use one server (with Citus, one coordinator). If your own transaction has
+    /// an isolation stricter than READ COMMITTED, they may miss sessions that others made after it began.
     pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
         self.options.owner_limit = Some(limit);
         self
     }
 
-    /// Sets the largest number of connections in the pool, at least one. Defaults to 8. For an SQLite database in memory it
-    /// defaults to 1 and cannot be more, because such a database is private to its connection.
+    /// Sets the largest number of connections in the pool, at least one. Defaults to 8. For an SQLite database in
+    /// memory it defaults to 1 and cannot be more, because such a database is private to its connection.
     pub fn pool_size(mut self, connections: u32) -> Self {
         self.pool.size = Some(connections);
         self
     }
 
-    /// Sets the number of idle connections that the pool tries to keep: at least one, and at most the size of the pool.
-    /// `AsyncDieselSession` only opens that many when it is built. Defaults to 1.
+    /// Sets the number of idle connections that the pool tries to keep. It is at least one, and at most the pool's
+    /// size. `AsyncDieselSession` opens that many when it is built, and does not keep that number later. Defaults to 1.
     pub fn min_idle(mut self, connections: u32) -> Self {
         self.pool.min_idle = connections;
         self
     }
 
-    /// Sets how long a call waits for a free connection, and how long the pool waits for a new one. For a new one, libpq
-    /// rounds this up to whole seconds, at least two. If the address names several hosts, each has an equal share before
-    /// the next one is tried, but at least two seconds. At most a day. Defaults to 5 seconds.
+    /// Sets how long a call waits for a free connection, and how long the pool waits for a new one. For a new one,
+    /// libpq rounds this up to whole seconds, at least two. If the address names several hosts, each has an equal share
+    /// before the next one is tried, but at least two seconds. At most a day. Defaults to 5 seconds.
     pub fn connection_timeout(mut self, timeout: TimeDelta) -> Self {
         self.pool.connection.connection_timeout = positive(timeout);
         self
@@ -150,8 +150,8 @@ impl<C, P> Builder<C, P> {
 
     /// Sets how long one statement may take: at least a millisecond, and at most a day. Defaults to 5 seconds.
     ///
-    /// On PostgreSQL, the server ends a statement after that time (`statement_timeout`). The store sets this on each new
-    /// connection, unless the role, the environment or the caller's options have set one. It does not set it behind
+    /// On PostgreSQL, the server ends a statement after that time (`statement_timeout`). The store sets this on each
+    /// new connection, unless the role, the environment or the caller's options have set one. It does not set it behind
     /// PgBouncer. The connection also ends if sent data stays unacknowledged for that time (`tcp_user_timeout`).
     ///
     /// On SQLite, it is how long a statement waits for the lock of another one (`busy_timeout`).

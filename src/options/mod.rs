@@ -107,9 +107,9 @@ impl OwnerLimit {
     }
 }
 
-/// The options of a store: its limits, and how it writes. [`Builder`](crate::Builder) has a method for each option, with
-/// its meaning and its default. [`Builder::options`](crate::Builder::options) returns the result. An application that holds
-/// its connections itself can use options without a store: see [`Options::on`].
+/// The options of a store: its limits, and how it writes. [`Builder`](crate::Builder) has a method for each option,
+/// with its meaning and its default. [`Builder::options`](crate::Builder::options) returns the result. An application
+/// that holds its connections itself can use options without a store: see [`Options::on`].
 #[derive(Debug, Clone)]
 pub struct Options {
     default_period: DefaultPeriod,
@@ -204,8 +204,8 @@ impl Options {
         Ok(Deadline { period: self.period(period)?, lifetime: self.lifetime() })
     }
 
-    /// Returns the period of a session that begins. `created_on` may be rounded down by half of the column's resolution, so
-    /// the period is at most that much less than the lifetime.
+    /// Returns the period of a session that begins: at most the lifetime minus half of the column's resolution. The
+    /// database may round `created_on` down by that much.
     pub(crate) fn first_period(&self, period: Option<TimeDelta>) -> Result<Period, Error> {
         let rounding = RESOLUTION.num_milliseconds() * 1_000 / 2;
         Ok(self.period(period)?.min(Period(self.lifetime().0 - rounding)))

@@ -34,8 +34,8 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// Returns how long one of several hosts may take to accept a connection. So a silent host leaves time for the others.
-    /// The result is at least libpq's two seconds, but not more than the connection timeout.
+    /// Returns how long one of several hosts may take to accept a connection. So a silent host leaves time for the
+    /// others. The result is at least libpq's two seconds, but not more than the connection timeout.
     #[cfg(any(feature = "postgres", feature = "diesel-async"))]
     pub(crate) fn time_of_each(&self, hosts: usize) -> Duration {
         const SHORTEST: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ impl PoolSettings {
 
     /// Returns the error for settings of a pool that the application built, because such a pool has its own settings.
     pub(crate) fn are_the_pools_own() -> Error {
-        let reason = "settings of the pool do not apply to a pool that exists: set them on that pool";
+        let reason = "the store cannot change a pool that exists: set this on the pool itself";
         Error::Configuration { setting: "pool", reason: reason.to_owned() }
     }
 }

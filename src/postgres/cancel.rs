@@ -7,8 +7,8 @@ use tokio_postgres::{CancelToken, NoTls};
 
 use crate::options::CancelRequest;
 
-/// Asks a server to cancel the statement of a connection. The request contains a secret that is good for nothing else. The
-/// store closes the connection after the request.
+/// Asks a server to cancel the statement of a connection. The request contains a secret that is good for nothing else.
+/// The store closes the connection after the request.
 #[derive(Clone)]
 pub(crate) struct Cancel(CancelRequest);
 

@@ -1,4 +1,4 @@
-//! Recognizes a pooler that loses the prepared statements of a connection.
+//! Recognises a pooler that loses the prepared statements of a connection.
 //!
 //! diesel-async prepares every statement by name. A pooler in transaction mode lends a connection of the server for one
 //! transaction. The next call can get a connection without the name, or one on which another client uses the name. The
@@ -22,9 +22,9 @@ use super::set_up;
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
-/// How often the store asks a connection which process serves it: first alone, and then in turn with a second connection.
-/// To recognize an idle pooler, two questions to the first and then one to the second are enough. The other questions are
-/// for a busy pooler, which lends its processes by chance.
+/// How often the store asks a connection which process serves it: first alone, and then in turn with a second
+/// connection. To recognise an idle pooler, two questions to the first and then one to the second are enough. The other
+/// questions are for a busy pooler, which lends its processes by chance.
 const QUESTIONS: usize = 4;
 
 /// How long the second connection may take. A pooler in session mode may have no connection left. The store accepts it
@@ -61,8 +61,8 @@ enum Seen {
 }
 
 impl Poolers {
-    /// Opens a connection and sets it up. With the first connection to each host, it looks for a pooler. In transaction mode
-    /// it sends no settings, because a setting would stay on one of the pooler's connections.
+    /// Opens a connection and sets it up. With the first connection to each host, it looks for a pooler. In transaction
+    /// mode it sends no settings, because a setting would stay on one of the pooler's connections.
     pub(crate) async fn connection(
         &self,
         host: usize,
@@ -95,8 +95,8 @@ impl Poolers {
 
     /// Returns the error if the last connection was refused because of a pooler. Another attempt would fail, too.
     ///
-    /// The error is [`Error::TransactionPooler`]. It is [`Error::Configuration`] for a schema, because the schema would reach
-    /// the pooler's other clients.
+    /// The error is [`Error::TransactionPooler`]. It is [`Error::Configuration`] for a schema, because the schema would
+    /// reach the pooler's other clients.
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).map(Refused::error)
     }
@@ -123,8 +123,8 @@ impl Refused {
     }
 }
 
-/// Establishes a connection. A busy pooler may run the first statements of diesel-async on another connection of the server
-/// than it prepared them on. They then fail, and this tries again.
+/// Establishes a connection. A busy pooler may run the first statements of diesel-async on another connection of the
+/// server than it prepared them on. They then fail, and this tries again.
 async fn established(connector: &Connector, limit: Duration) -> ConnectionResult<AsyncPgConnection> {
     let started = Instant::now();
     loop {
@@ -158,12 +158,12 @@ async fn looked_at(connector: &Connector, limit: Duration) -> ConnectionResult<(
     Ok((conn, seen))
 }
 
-/// Returns whether a pooler lends processes for one transaction at a time. Asks this connection, and a second one to the
-/// same address.
+/// Returns whether a pooler lends processes for one transaction at a time. Asks this connection, and a second one to
+/// the same address.
 ///
 /// A connection to the server itself has one process until its end. The same holds for a connection through a pooler in
-/// session mode. So if one connection has two processes, or two open connections have the same one, a pooler lends them. A
-/// busy pooler can hide that by chance.
+/// session mode. So if one connection has two processes, or two open connections have the same one, a pooler lends
+/// them. A busy pooler can hide that by chance.
 async fn is_lent(
     conn: &mut AsyncPgConnection,
     process: i32,
@@ -202,8 +202,8 @@ const SERVED_BY: &str = "SELECT pg_catalog.pg_backend_pid() AS process, \
             AND name OPERATOR(pg_catalog.!~) '^s[0-9]+$') AS is_renamed \
     /* diesel-session looks for a pooler */";
 
-/// Asks which process serves the connection. Within a transaction, a pooler keeps the same process for preparing and
-/// running a statement. diesel-async does not cache a statement that is given as text, so none stays on the connection.
+/// Asks which process serves the connection. Within a transaction, a pooler prepares and runs a statement on the same
+/// process. diesel-async does not cache a statement that is given as text, so none stays on the connection.
 async fn served_by(conn: &mut AsyncPgConnection) -> ConnectionResult<Served> {
     let asked: QueryResult<Served> =
         conn.transaction(async |conn| sql_query(SERVED_BY).get_result(conn).await).await;

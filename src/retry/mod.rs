@@ -1,5 +1,5 @@
-//! Runs calls on connections that a pool lends. If a connection is lost, a call tries another one until its deadline. The
-//! code is the same for pools that block and for those that do not.
+//! Runs calls on connections that a pool lends. If a connection is lost, a call tries another one until its deadline.
+//! The code is the same for pools that block and for those that do not.
 
 use std::future::Future;
 use std::ops::DerefMut;
@@ -24,8 +24,8 @@ use failure::Failure;
 pub(crate) use held::{run_on, update_on};
 pub(crate) use update::call_update;
 
-/// Work that waits for the database. It is on the heap, so another task can finish it, and it takes no room in the future
-/// that awaits it.
+/// Work that waits for the database. It is on the heap, so another task can finish it, and it takes no room in the
+/// future that awaits it.
 pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
 /// A lent connection. It goes back to the pool when it is dropped.
@@ -87,7 +87,7 @@ where
         let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
         match result {
             Ok(output) => return Ok(output),
-            // An earlier attempt may have made the change that this one found.
+            // An earlier attempt of this call may have made the change that this one found.
             Err(Failure::Other(Error::Changed)) if repeated && O::REPEATABLE => {
                 return Err(attempts
                     .lost
@@ -149,8 +149,8 @@ where
 {
     let is_ours = !conn.is_in_transaction();
     if C::REMOTE && is_ours && !O::REPEATABLE {
-        // If the connection broke in the pool, the operation is never sent. Without the ping, its outcome would count as
-        // unknown.
+        // If the connection broke in the pool, the operation is never sent. Without the ping, its outcome would count
+        // as unknown.
         if let Err(source) = conn.ping().await {
             conn.give_up();
             return Err(Failure::Lost(source));

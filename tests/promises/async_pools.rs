@@ -1,4 +1,5 @@
-//! The asynchronous store over pools that the application built: every law, and connections shared with the application.
+//! The asynchronous store over pools that the application built: every law, and connections shared with the
+//! application.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +71,8 @@ async fn is_shared<P: AsyncPool>(pool: P) {
     assert_eq!(pool.connections(), SIZE);
 }
 
-/// Another connection holds a lock for longer than a call may take, and the pool's connections have no statement timeout.
+/// Another connection holds a lock for longer than a call may take, and the pool's connections have no statement
+/// timeout.
 async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     let second = TimeDelta::seconds(1);
     let builder = Store::<P>::builder().connection_timeout(second).statement_timeout(second);
@@ -100,8 +102,8 @@ async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     assert_eq!(store.get(&key).await.unwrap().0, "x");
 }
 
-/// The future of an update is dropped while it waits for the session's lock. Its connection has an open transaction. If the
-/// pool lent it again, later writes would get lost in that transaction.
+/// The future of an update is dropped while it waits for the session's lock. Its connection has an open transaction. If
+/// the pool lent it again, later writes would get lost in that transaction.
 async fn a_dropped_update_leaves_no_transaction<P: AsyncPool>(pool: P, database: &Database) {
     let store = Store::<P>::builder().over(pool).unwrap();
     store.migrate().await.unwrap();

@@ -65,8 +65,8 @@ fn by_psql(address: &str) -> (End, String) {
     (end, said)
 }
 
-/// Connects with the store. Returns the result, and the error's text. The store tries again until the connection timeout.
-/// If no attempt has ended by then, the result is unknown, and this tries again with a longer timeout.
+/// Connects with the store. Returns the result, and the error's text. The store tries again until the connection
+/// timeout. If no attempt has ended by then, the result is unknown, and this tries again with a longer timeout.
 async fn by_us(address: &str) -> (End, String) {
     let connect =
         |limit| AsyncDieselSession::builder().pool_size(1).connection_timeout(limit).connect(address);
@@ -202,8 +202,8 @@ fn every_mode_and_certificate_ends_as_with_psql() {
     assert!(refused > 50 && in_clear > 50 && encrypted > 50, "{refused}, {in_clear}, {encrypted}");
 }
 
-/// The server's rules: each role authenticates in another way. `unbound` may connect only without TLS, and all others only with
-/// TLS.
+/// The server's rules: each role authenticates in another way. `unbound` may connect only without TLS, and all others
+/// only with TLS.
 const PROOFS: &str = "hostssl all certified all cert\n\
                       hostssl all shown all trust clientcert=verify-full\n\
                       hostssl all bound all scram-sha-256\n\
@@ -318,8 +318,8 @@ fn a_revoked_certificate_and_the_names_of_a_server_count_as_with_psql() {
     }
 }
 
-/// Returns an authority, a server with a certificate of it, and a superuser's connection to the server. The role `bound`
-/// may create tables.
+/// Returns an authority, a server with a certificate of it, and a superuser's connection to the server. The role
+/// `bound` may create tables.
 fn a_server_for_a_store() -> (Authority, Listening, PgConnection) {
     let authority = Authority::named("the authority");
     let server = Listening::start(Some(&authority.signs(&of("localhost"))), "", PROOFS);
@@ -536,7 +536,8 @@ fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() 
     }
 }
 
-/// Starts a server that answers a request for TLS with `answer`. For each client it sends the bytes that the client sent.
+/// Starts a server that answers a request for TLS with `answer`. For each client it sends the bytes that the client
+/// sent.
 fn answering(answer: &'static [u8]) -> (u16, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -579,8 +580,8 @@ fn nothing_falls_back_to_clear_text() {
         format!("{strict} sslmode=verify-full"),
         format!("{strict} sslmode=require"),
     ];
-    // The server has no TLS. It has TLS, which then fails. It sends an error. It closes the connection. The last two add
-    // bytes that an attacker on the network could have added.
+    // The server has no TLS. It has TLS, which then fails. It sends an error. It closes the connection. The last two
+    // add bytes that an attacker on the network could have added.
     let answers = [&b"N"[..], b"S", b"E", b"", b"Sno TLS at all", b"NR\0\0\0\x08\0\0\0\x03"];
     thread::scope(|scope| {
         for answer in answers {

@@ -26,29 +26,30 @@ use crate::postgres::pooler::Poolers;
 use crate::retry::{Answers, Verdict};
 
 impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
-    /// Reserves this many of the pool's connections for reads, which then share them: one connection carries several reads
-    /// at once. The reads are [`get`](crate::AsyncNow::get), [`find`](crate::AsyncSessions::find), and the load of the
-    /// stores for web frameworks. By default no connection is shared, and each read has one to itself.
+    /// Reserves this many of the pool's connections for reads, which then share them: one connection carries several
+    /// reads at once. The reads are [`get`](crate::AsyncNow::get), [`find`](crate::AsyncSessions::find), and the load
+    /// of the stores for web frameworks. By default no connection is shared, and each read has one to itself.
     ///
-    /// Shared reads are faster if more tasks read at once than the pool has connections. All other operations use the other
-    /// connections of the pool. So `connections` must be at least one, and less than the size of the pool. Otherwise
-    /// building the store fails with [`Error::Configuration`].
+    /// Shared reads are faster if more tasks read at once than the pool has connections. All other operations use the
+    /// other connections of the pool. So `connections` must be at least one, and less than the size of the pool.
+    /// Otherwise building the store fails with [`Error::Configuration`].
     pub fn pipelined(mut self, connections: u32) -> Self {
         self.asynchronous.pipelines = Some(connections);
         self
     }
 
-    /// Sets the function that opens the pool's connections, and handles TLS. By default the store opens them itself, over
-    /// TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
+    /// Sets the function that opens the pool's connections, and handles TLS. By default the store opens them itself,
+    /// over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
-    /// The function gets an address that `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the
-    /// password. The address contains `sslmode` (`disable`, `prefer` or `require`), and `channel_binding` if you set it. It
-    /// contains no other parameter about TLS, so the function verifies certificates itself. The store refuses a connection
-    /// string with another mode or with a parameter about certificates, because the function would not get it. For a Unix
-    /// socket the mode is `disable`.
+    /// The function gets an address that `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with
+    /// the password. The address contains `sslmode` (`disable`, `prefer` or `require`), and `channel_binding` if you
+    /// set it. It contains no other parameter about TLS, so the function verifies certificates itself. The store
+    /// refuses a connection string with another mode or with a parameter about certificates, because the function would
+    /// not get it. For a Unix socket the mode is `disable`.
     ///
     /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
-    /// connection. Behind a pooler the store calls the function twice for its first connection, and drops the second one.
+    /// connection. Behind a pooler the store calls the function twice for its first connection, and drops the second
+    /// one.
     ///
     /// If the function uses TLS, also set [`cancel_with`](Self::cancel_with).
     ///
@@ -81,12 +82,12 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self
     }
 
-    /// Sets the function that asks a server to cancel the statement of a late call. By default the store sends that request
-    /// as it connects: over TLS or unencrypted.
+    /// Sets the function that asks a server to cancel the statement of a late call. By default the store sends that
+    /// request as it connects: over TLS or unencrypted.
     ///
-    /// Over your own pool, and with [`establish_with`](Self::establish_with), the store does not know your TLS settings, so
-    /// it sends the request unencrypted. A server accepts that, even if it demands TLS from sessions. But the client does
-    /// not send it for a connection with `sslmode=require`. So set this function for such connections.
+    /// Over your own pool, and with [`establish_with`](Self::establish_with), the store does not know your TLS
+    /// settings, so it sends the request unencrypted. A server accepts that, even if it demands TLS from sessions. But
+    /// the client does not send it for a connection with `sslmode=require`. So set this function for such connections.
     ///
     /// The store calls the function up to four times in two seconds, until the server answers. It ignores errors.
     ///
@@ -113,15 +114,15 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self
     }
 
-    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call may take
-    /// as long as the connection timeout and the statement timeout together. The store does not set the server's
+    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call may
+    /// take as long as the connection timeout and the statement timeout together. The store does not set the server's
     /// `statement_timeout`: let the pool set it.
     ///
     /// # Errors
     ///
     /// [`Error::Configuration`] if a setting of the pool other than these two timeouts was changed here, or
-    /// [`establish_with`](Self::establish_with) was called: this pool has its own settings. [`Error::PeriodOutOfRange`] or
-    /// [`Error::Configuration`] for options that do not fit.
+    /// [`establish_with`](Self::establish_with) was called: this pool has its own settings. [`Error::PeriodOutOfRange`]
+    /// or [`Error::Configuration`] for options that do not fit.
     pub fn over(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
         let mut ours = self.pool.clone();
         let defaults = PoolSettings::default();
@@ -149,22 +150,22 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
 impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     /// Builds a store with a new pool (deadpool) and waits for its first connections.
     ///
-    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
-    /// a host. The store ignores settings that only libpq reads: environment variables, and the files of passwords, services
-    /// and certificates that `url` does not name. If `url` names several hosts, each has an equal share of the connection
-    /// timeout, but at least two seconds.
+    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must
+    /// name a host. The store ignores settings that only libpq reads: environment variables, and the files of
+    /// passwords, services and certificates that `url` does not name. If `url` names several hosts, each has an equal
+    /// share of the connection timeout, but at least two seconds.
     ///
-    /// The store connects to a remote host over TLS (feature `rustls`), unless `url` says otherwise. Without `sslrootcert`
-    /// it does not verify the host: use `sslmode=verify-full` with `sslrootcert`. [`ConnectOptions`](ConnectOptions#tls)
-    /// describes each mode.
+    /// The store connects to a remote host over TLS (feature `rustls`), unless `url` says otherwise. Without
+    /// `sslrootcert` it does not verify the host: use `sslmode=verify-full` with `sslrootcert`.
+    /// [`ConnectOptions`](ConnectOptions#tls) describes each mode.
     ///
     /// # Errors
     ///
     /// [`Error::Configuration`] for settings that do not fit, a string that is not an address, or a file that cannot be
     /// used. The same for a remote host without the feature `rustls`, unless `url` says `sslmode=disable`.
-    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no connection
-    /// could be made within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses prepared
-    /// statements.
+    /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
+    /// connection could be made within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses
+    /// prepared statements.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.connect_with(&url.parse()?).await
     }

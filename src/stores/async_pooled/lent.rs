@@ -56,8 +56,8 @@ impl<P: AsyncPool> Lent<P> {
 }
 
 impl<P: AsyncPool> Lease for Lent<P> {
-    /// Cancels the statement that is still running, and then closes the connection. The pool counts the connection until
-    /// the server has answered, or until `GRACE` is over.
+    /// Cancels the statement that is still running, and then closes the connection. The pool counts the connection
+    /// until the server has answered, or until `GRACE` is over.
     ///
     /// A server process may wait for something else, for example for a lost standby. Then it does not notice that its
     /// client has left. Without the cancellation, such processes would use up the server's connections.
@@ -97,8 +97,9 @@ impl<P: AsyncPool> DerefMut for Lent<P> {
 
 impl<P: AsyncPool> Drop for Lent<P> {
     fn drop(&mut self) {
-        // mobc takes a connection back in a task, and panics if there is no runtime. That can happen at the end of `main`,
-        // when a store is dropped with the connections that reads share. The guard is declared first, so it is dropped last.
+        // mobc takes a connection back in a task, and panics if there is no runtime. That can happen at the end of
+        // `main`, when a store is dropped with the connections that reads share. The guard is declared first, so it is
+        // dropped last.
         let has_none = Handle::try_current().is_err_and(|missing| missing.is_missing_context());
         let _runtime = has_none.then(|| self.runtime.enter());
         let Some(mut conn) = self.conn.take() else { return };

@@ -32,26 +32,26 @@ use pool::Pooled;
 /// An asynchronous store of sessions on PostgreSQL, over a pool of diesel-async connections (feature `diesel-async`).
 ///
 /// It is cheap to clone. Clones share the pool, the options and the default period. It implements
-/// [`AsyncNow`](crate::AsyncNow) and [`AsyncSessions`](crate::AsyncSessions). [`on`](Self::on) gives the same operations on
-/// a connection that you hold, inside your open transaction. It runs the same statements on the same table as
-/// [`DieselSession`](crate::DieselSession), so one application can use both. It needs no libpq.
+/// [`AsyncNow`](crate::AsyncNow) and [`AsyncSessions`](crate::AsyncSessions). [`on`](Self::on) gives the same
+/// operations on a connection that you hold, inside your open transaction. It runs the same statements on the same
+/// table as [`DieselSession`](crate::DieselSession), so one application can use both. It needs no libpq.
 ///
 /// The store does not test a connection before it uses it. If a connection broke in the pool, the store replaces it and
 /// retries the call on another one, as [`DieselSession`](crate::DieselSession) does. Every call ends in time
-/// ([`Error::ServerTimeout`]). You can drop a future at any time: a call that has begun then goes on to its end, and gives
-/// its connection back.
+/// ([`Error::ServerTimeout`]). You can drop a future at any time: a call that has begun then goes on to its end, and
+/// gives its connection back. Only a read on a shared connection ends at once, and leaves the connection to others.
 ///
 /// # Poolers
 ///
-/// The store always prepares statements by name. It works behind PgBouncer in session mode. It also works in transaction
-/// mode from PgBouncer 1.21 on, with `max_prepared_statements` above 0 (tested with 1.24). In transaction mode the store
-/// sends no settings: give the role a `statement_timeout`.
+/// The store always prepares statements by name. It works behind PgBouncer in session mode. It also works in
+/// transaction mode from PgBouncer 1.21 on, with `max_prepared_statements` above 0 (tested with 1.24). In transaction
+/// mode the store sends no settings: give the role a `statement_timeout`.
 ///
 /// The store refuses an older PgBouncer in transaction mode with [`Error::TransactionPooler`]. `connect` returns that
-/// error, or the first call if the store does not wait for the server. To recognize such a pooler, the store checks its
-/// first connection to each host. If there is a pooler, it also checks a second connection. It always recognizes an idle
-/// pooler. There is a small chance that it does not recognize a busy one, because that may serve both connections as in
-/// session mode. The store does not check your own pools.
+/// error, or the first call if the store does not wait for the server. To recognise such a pooler, the store checks its
+/// first connection to each host. If there is a pooler, it also checks a second connection. It always recognises an
+/// idle pooler. There is a small chance that it does not recognise a busy one, because that may serve both connections
+/// as in session mode. The store does not check your own pools.
 ///
 /// # Panics
 ///
@@ -79,8 +79,8 @@ pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
     options: Arc<Options>,
 }
 
-/// The settings of an [`AsyncDieselSession`]. `P` is the pool that it gets connections from. A pool that the store builds is
-/// deadpool's.
+/// The settings of an [`AsyncDieselSession`]. `P` is the pool that it gets connections from. A pool that the store
+/// builds is deadpool's.
 pub type AsyncBuilder<P = Pool<AsyncPgConnection>> = Builder<AsyncPgConnection, P>;
 
 impl AsyncDieselSession {
@@ -102,14 +102,14 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
 
     /// Builds a store over the application's pool, with the default options. [`Builder::over`] takes other options.
     ///
-    /// The pool keeps its own settings. You can turn off a test at each check-out, which costs one round trip per operation,
-    /// because the store replaces broken connections. The connections look up the session table as they look up your own
-    /// tables.
+    /// The pool keeps its own settings. You can turn off a test at each check-out, which costs one round trip per
+    /// operation, because the store replaces broken connections. The connections look up the session table as they look
+    /// up your own tables.
     ///
-    /// If a call is late, the store asks the server for two seconds to cancel its statement. Then it closes the connection.
-    /// It does not know your pool's TLS settings, so it sends the request unencrypted, as libpq does up to version 16. The
-    /// request contains no data of a session. It fails for a connection with `sslmode=require`. Then a server process that
-    /// waits for a lost standby stays. So set [`Builder::cancel_with`] for a pool with TLS.
+    /// If a call is late, the store asks the server for two seconds to cancel its statement. Then it closes the
+    /// connection. It does not know your pool's TLS settings, so it sends the request unencrypted, as libpq does up to
+    /// version 16. The request contains no data of a session. It fails for a connection with `sslmode=require`. Then a
+    /// server process that waits for a lost standby stays. So set [`Builder::cancel_with`] for a pool with TLS.
     ///
     /// # Examples
     ///
@@ -133,15 +133,15 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
 
     /// Returns the pool, for the application's own queries.
     ///
-    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
-    /// every request holds one connection and waits for a second one, none gets it.
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection.
+    /// If every request holds one connection and waits for a second one, none gets it.
     #[must_use]
     pub fn pool(&self) -> &P {
         &self.pool.pool
     }
 
-    /// Returns the same store on a connection that the caller holds, inside the caller's open transaction, if there is one:
-    /// see [`AsyncOnConnection`].
+    /// Returns the same store on a connection that the caller holds, inside the caller's open transaction, if there is
+    /// one: see [`AsyncOnConnection`].
     pub fn on<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
         self.options.on_async(conn)
     }

@@ -87,7 +87,7 @@ impl<P: AsyncPool> Pipelines<P> {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<P: AsyncPool> Lease for Box<Pipeline<P>> {
-    /// Leaves the connection to other reads. If it owes an answer for half of the time that a read may take, it is lost.
+    /// Leaves the connection to other reads, unless the server has owed an answer for half of a call's time.
     fn abandon(self) {
         if self.0.has_owed_for(self.0.patience / 2) {
             self.0.lose();

@@ -54,15 +54,15 @@ pub trait AsyncPool: Clone + Send + Sync + 'static {
         self.size()
     }
 
-    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error, or has an open
-    /// transaction. By default it only drops the connection. That is enough for a pool that checks each connection when it
-    /// comes back.
+    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error, or has an
+    /// open transaction. By default it only drops the connection. That is enough for a pool that checks each connection
+    /// when it comes back.
     fn discard(conn: Self::Connection) {
         drop(conn);
     }
 
-    /// Closes the idle connections, because their server does not answer. By default it does nothing. Then each of these
-    /// connections is lost only when a call on it gets no answer.
+    /// Closes the idle connections, because their server does not answer. By default it does nothing. Then each of
+    /// these connections is lost only when a call on it gets no answer.
     fn discard_idle(&self) {}
 }
 
@@ -161,7 +161,8 @@ mod mobc {
         }
     }
 
-    /// Returns the pool's state. It polls for the lock. That ends soon, because no holder of the lock waits for anything.
+    /// Returns the pool's state. It polls for the lock. That ends soon, because no holder of the lock waits for
+    /// anything.
     fn state(pool: &Pool<AsyncPgConnection>) -> State {
         loop {
             if let Some(state) = pool.state().now_or_never() {
