@@ -1,4 +1,4 @@
-//! The addresses that tokio-postgres takes.
+//! Makes the addresses that tokio-postgres reads.
 
 use super::keywords::{TLS_KEYWORDS, has_effect, is_of_tls};
 use super::ssl_mode::SslMode;
@@ -11,7 +11,7 @@ use crate::options::ConnectionSettings;
 #[cfg(test)]
 mod tests;
 
-/// Of `tokio_postgres::Config`, 0.7.
+/// The keywords that `tokio_postgres::Config` 0.7 knows.
 const KNOWN: [&str; 17] = [
     "application_name",
     "channel_binding",
@@ -32,8 +32,8 @@ const KNOWN: [&str; 17] = [
     "user",
 ];
 
-/// Of these libpq takes an empty one for one that is not there. Any other is a value to it, which it refuses where it
-/// reads it: an empty `sslmode` is none that a connection may be made with.
+/// libpq treats an empty value of these keywords as if the keyword were missing. For every other keyword an empty value
+/// is a value like any other. libpq refuses it if it is invalid, as an empty `sslmode` is.
 const NOT_GIVEN_IF_EMPTY: [&str; 8] =
     ["application_name", "dbname", "host", "hostaddr", "options", "password", "port", "user"];
 
@@ -41,21 +41,23 @@ pub(super) fn refuse<T>(setting: &'static str, reason: &str) -> Result<T, Error>
     Err(Error::Configuration { setting, reason: reason.to_owned() })
 }
 
-/// One host, and what its options ask for.
+/// The address of one host, and its parameters about TLS.
 pub(crate) struct Address {
-    /// The string that tokio-postgres takes.
+    /// The string that tokio-postgres reads.
     pub(crate) text: String,
     #[cfg(feature = "rustls")]
     pub(crate) tls: TlsParameters,
 }
 
 impl ConnectOptions {
-    /// Returns an address for each host, so that each has its own time. Adds time limits if these options have none.
+    /// Returns an address for each host, so that each host has its own time limit. Adds time limits if these options
+    /// have none.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] as for libpq's string; for a parameter that libpq alone knows, and for a value that
-    /// tokio-postgres does not. For a host that may not be reached in clear, if there is no TLS.
+    /// [`Error::Configuration`] in the cases of libpq's string. The same for a parameter that only libpq knows, and for
+    /// a value that tokio-postgres does not know. Without TLS, the same for a host that must not be reached
+    /// unencrypted.
     #[cfg(feature = "rustls")]
     pub(crate) fn asynchronous_addresses(
         &self,
@@ -63,20 +65,20 @@ impl ConnectOptions {
     ) -> Result<Vec<Address>, Error> {
         let address = |options: Self| {
             let (options, tls) = options.split_tls()?;
-            // Without a name, TLS goes by the address. A directory is no name.
+            // Without a name, TLS uses the address. A directory is not a name.
             let options = match (options.get("host"), options.get("hostaddr").map(str::to_owned)) {
                 (None, Some(address)) => options.with("host", &address),
                 (Some(host), Some(address)) if host.starts_with('/') => options.with("host", &address),
                 _ => options,
             };
-            // Each attempt to connect sets it again. An attempt that forgot to would fail.
+            // Each attempt to connect sets the mode again. An attempt that does not would fail.
             let mode = if tls.mode == SslMode::Disable { "disable" } else { "require" };
             Ok(Address { text: options.with("sslmode", mode).checked()?, tls })
         };
         self.for_tokio_postgres(settings, is_of_tls)?.each_host()?.into_iter().map(address).collect()
     }
 
-    /// The same without TLS.
+    /// Does the same without TLS.
     #[cfg(not(feature = "rustls"))]
     pub(crate) fn asynchronous_addresses(
         &self,
@@ -89,14 +91,15 @@ impl ConnectOptions {
         self.for_tokio_postgres(settings, |_| false)?.each_host()?.into_iter().map(address).collect()
     }
 
-    /// The same for the application's function, which sees to TLS: `sslmode` alone tells it what to do. What it would not
-    /// learn of is refused.
+    /// Returns the addresses for the application's function, which handles TLS. Of [`TLS_KEYWORDS`], the function
+    /// gets only `sslmode`. Any other one that has an effect is refused.
     pub(crate) fn addresses_for_the_application(
         &self,
         settings: &ConnectionSettings,
     ) -> Result<Vec<String>, Error> {
         let address = |mut options: Self| {
-            // Written in any case: without one, tokio-postgres goes in clear if the server has no TLS.
+            // The address always contains a mode. Without one, tokio-postgres connects unencrypted if the server has no
+            // TLS.
             let mode = match options.ssl_mode()? {
                 SslMode::Disable => "disable",
                 SslMode::Prefer => "prefer",
@@ -111,7 +114,7 @@ impl ConnectOptions {
             options.with("sslmode", mode).checked()
         };
         let certificates = TLS_KEYWORDS.into_iter().filter(|keyword| *keyword != "sslmode");
-        self.refuse_any_of(certificates, "the function of `establish_with` sees to this: leave it out")?;
+        self.refuse_any_of(certificates, "the function of `establish_with` handles TLS: leave it out")?;
         let options = self.for_tokio_postgres(settings, is_of_tls)?;
         options.each_host()?.into_iter().map(address).collect()
     }
@@ -126,15 +129,15 @@ impl ConnectOptions {
         parameters.into_iter().find(asks).map_or(Ok(()), |keyword| refuse(keyword, reason))
     }
 
-    /// These options under the names and in the units of tokio-postgres. `is_read_by_others` says which parameters it
-    /// never gets.
+    /// Returns these options with the names and units of tokio-postgres. `is_read_by_others` accepts the parameters
+    /// that tokio-postgres never gets.
     fn for_tokio_postgres(
         &self,
         settings: &ConnectionSettings,
         is_read_by_others: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
         let mut options = self.clone();
-        // To tokio-postgres it would be an empty name.
+        // tokio-postgres would use the empty name.
         options
             .parameters
             .retain(|(keyword, value)| !value.is_empty() || !NOT_GIVEN_IF_EMPTY.contains(&keyword.as_str()));
@@ -143,11 +146,11 @@ impl ConnectOptions {
                 "keepalives_retries".clone_into(keyword);
             }
         }
-        // tokio-postgres reads no variable of the environment.
+        // tokio-postgres reads no environment variables.
         let mut options = options.with_limits("keepalives_retries", settings, |_| None)?;
         for (keyword, value) in &mut options.parameters {
             match (keyword.as_str(), value.as_str()) {
-                // libpq counts milliseconds, tokio-postgres seconds.
+                // libpq takes milliseconds, tokio-postgres takes seconds.
                 ("tcp_user_timeout", milliseconds) => match milliseconds.parse::<u64>() {
                     Ok(milliseconds) => *value = milliseconds.div_ceil(1_000).to_string(),
                     Err(_) => return refuse("tcp_user_timeout", "milliseconds, as a number"),
@@ -158,11 +161,11 @@ impl ConnectOptions {
                         && !is_read_by_others(keyword) =>
                 {
                     let reason =
-                        format!("{keyword} needs TLS: switch on the feature `rustls` of diesel-session");
+                        format!("{keyword} needs TLS: enable the feature `rustls` of diesel-session");
                     return refuse("connection", &reason);
                 }
                 (keyword, _) if !KNOWN.contains(&keyword) && !is_read_by_others(keyword) => {
-                    let reason = format!("diesel-async takes no {keyword}: leave it out");
+                    let reason = format!("diesel-async does not support {keyword}: leave it out");
                     return refuse("connection", &reason);
                 }
                 _ => {}
@@ -171,7 +174,7 @@ impl ConnectOptions {
         Ok(options)
     }
 
-    /// The options of each host that they name.
+    /// Returns separate options for each host.
     fn each_host(&self) -> Result<Vec<Self>, Error> {
         let list = |keyword| -> Vec<String> {
             self.get(keyword).into_iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
@@ -181,12 +184,12 @@ impl ConnectOptions {
         if count == 0 {
             return refuse(
                 "host",
-                "diesel-async has no default: give a name, or the directory of the socket",
+                "diesel-async has no default host: give a name, or the directory of the socket",
             );
         }
         let fits = |list: &[String]| list.is_empty() || list.len() == count;
         if !fits(&hosts) || !fits(&addresses) || !(fits(&ports) || ports.len() == 1) {
-            return refuse("host", "as many hosts as addresses, and one port or as many");
+            return refuse("host", "give as many hosts as addresses, and as many ports, or one for all");
         }
         let each = |number: usize| {
             let mut options = self.clone();
@@ -200,11 +203,11 @@ impl ConnectOptions {
         Ok((0..count).map(each).collect())
     }
 
-    /// The string that tokio-postgres reads, once it has read it.
+    /// Returns the string for tokio-postgres, after tokio-postgres has parsed it without an error.
     fn checked(self) -> Result<String, Error> {
         let text = parse::format(&self.parameters)?;
         if text.parse::<tokio_postgres::Config>().is_err() {
-            // Its own error may quote what it could not read.
+            // The parser's own error may quote a secret.
             let reason =
                 "a parameter has a value that tokio-postgres does not know, such as a port over 65535";
             return refuse("connection", reason);

@@ -1,7 +1,8 @@
 //! The parameters that a connection string can have.
 
-/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. Others are
-/// refused: libpq would quote them, and a stray one may be a piece of a password.
+/// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. All
+/// other keywords are refused. libpq would quote an unknown keyword in its error, and that can be a piece of a
+/// password.
 const KEYWORDS: [&str; 35] = [
     "application_name",
     "channel_binding",
@@ -40,7 +41,7 @@ const KEYWORDS: [&str; 35] = [
     "user",
 ];
 
-/// Those that say how a connection is encrypted.
+/// The keywords about encryption.
 pub(super) const TLS_KEYWORDS: [&str; 16] = [
     "gssencmode",
     "requirepeer",
@@ -60,7 +61,7 @@ pub(super) const TLS_KEYWORDS: [&str; 16] = [
     "sslsni",
 ];
 
-/// Values that change nothing. For all other parameters only the empty value changes nothing.
+/// The values that change nothing. For all other parameters, only the empty value changes nothing.
 #[cfg(feature = "diesel-async")]
 const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
     ("gssencmode", &["disable", "prefer"]),

@@ -1,4 +1,4 @@
-//! The parameters about TLS of one host.
+//! Reads the parameters about TLS of one host.
 
 use super::ConnectOptions;
 use super::asynchronous::refuse;
@@ -6,7 +6,7 @@ use super::keywords::is_of_tls;
 use super::ssl_mode::SslMode;
 use crate::error::Error;
 
-/// The authorities whose signatures count.
+/// The authorities that the store trusts.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Roots {
     System,
@@ -14,19 +14,19 @@ pub(crate) enum Roots {
     File(String),
 }
 
-/// A version of TLS that rustls speaks, in order.
+/// The versions of TLS that rustls supports, the oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TlsVersion {
     Tls12,
     Tls13,
 }
 
-/// The parameters about TLS of one host. Files are named here, and not read yet.
+/// The parameters about TLS of one host. It contains names of files. They are read later.
 #[derive(Clone)]
 pub(crate) struct TlsParameters {
     pub(crate) mode: SslMode,
     pub(crate) roots: Option<Roots>,
-    /// The names of two files: of the client's certificate and of its key.
+    /// The names of the files of the client's certificate and of its key.
     pub(crate) identity: Option<(String, String)>,
     /// The name of a file of revoked certificates.
     pub(crate) revoked: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct TlsParameters {
     pub(crate) newest: TlsVersion,
 }
 
-/// What no client but libpq does.
+/// The parameters that only libpq can honour.
 const BEYOND_US: [&str; 7] = [
     "gssencmode",
     "requirepeer",
@@ -51,7 +51,7 @@ impl ConnectOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for a parameter that would not be honoured.
+    /// [`Error::Configuration`] for a parameter that the store cannot honour.
     pub(super) fn split_tls(mut self) -> Result<(Self, TlsParameters), Error> {
         let mode = self.ssl_mode()?;
         self.refuse_any_of(BEYOND_US, "the asynchronous store cannot do this: leave it out")?;
@@ -74,7 +74,7 @@ impl ConnectOptions {
         }
         let revoked = self.given("sslcrl");
         if revoked.is_some() && roots.is_none() {
-            return refuse("sslcrl", "it is read for a certificate that is verified: give `sslrootcert`");
+            return refuse("sslcrl", "it is used only if the server is verified: give `sslrootcert`");
         }
         let identity = self.identity()?;
         let sends_server_name = match self.get("sslsni") {
@@ -87,18 +87,18 @@ impl ConnectOptions {
         Ok((self, TlsParameters { mode, roots, identity, revoked, sends_server_name, oldest, newest }))
     }
 
-    /// The value of a parameter that is not empty.
+    /// Returns the value of a parameter if it is not empty.
     fn given(&self, keyword: &str) -> Option<String> {
         self.get(keyword).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
-    /// The files of the client's certificate and key, if it shows one.
+    /// Returns the files of the client's certificate and key, if the client shows a certificate.
     fn identity(&self) -> Result<Option<(String, String)>, Error> {
         match self.get("sslcertmode") {
             None | Some("allow") => {}
             Some("disable") => return Ok(None),
             Some(_) => {
-                return refuse("sslcertmode", "allow or disable: the asynchronous store cannot do more");
+                return refuse("sslcertmode", "allow or disable: the asynchronous store has no other mode");
             }
         }
         match (self.given("sslcert"), self.given("sslkey")) {
@@ -115,7 +115,7 @@ impl ConnectOptions {
         let version = |setting| {
             let version = self.get(setting).unwrap_or_default().to_ascii_lowercase();
             match version.as_str() {
-                // Nothing older is spoken, so an older bound holds.
+                // rustls supports no older version, so an older bound means the oldest.
                 "" | "tlsv1" | "tlsv1.1" if setting == OLDEST => Ok(TlsVersion::Tls12),
                 "tlsv1.2" => Ok(TlsVersion::Tls12),
                 "" | "tlsv1.3" => Ok(TlsVersion::Tls13),
@@ -124,7 +124,7 @@ impl ConnectOptions {
         };
         let (oldest, newest) = (version(OLDEST)?, version(NEWEST)?);
         if oldest > newest {
-            return refuse(OLDEST, "at most ssl_max_protocol_version");
+            return refuse(OLDEST, "give at most ssl_max_protocol_version");
         }
         Ok((oldest, newest))
     }

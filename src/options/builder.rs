@@ -1,4 +1,4 @@
-//! Settings for a store.
+//! The builder with the settings of a store.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,10 +13,11 @@ use super::{ConnectionSettings, Options, OwnerLimit, PoolSettings, ValueLimit};
 use crate::error::Error;
 use crate::key::KeyStorage;
 
-/// Settings for a store, from [`DieselSession::builder`](crate::DieselSession::builder), or with the feature
-/// `diesel-async` from `AsyncDieselSession::builder`; each has a default.
+/// The settings of a new store. Each setting has a default. [`DieselSession::builder`](crate::DieselSession::builder)
+/// returns a builder, and so does `AsyncDieselSession::builder` with the feature `diesel-async`.
 ///
-/// `C` is the connection. `P` is where the store gets connections from: a manager of r2d2's, or a pool of diesel-async's.
+/// `C` is the type of the connections. `P` is where the store gets them from: an r2d2 manager, or a pool of
+/// diesel-async connections.
 ///
 /// # Examples
 ///
@@ -44,19 +45,19 @@ pub struct Builder<C, P = ConnectionManager<C>> {
 }
 
 impl<C, P> Builder<C, P> {
-    /// The period of sessions that are generated or set without an expiry of their own.
-    ///
-    /// Defaults to one week, as in OCaml's `session-postgresql`.
+    /// Sets the period of sessions that are generated or set without a period. Defaults to one week, as in OCaml's
+    /// `session-postgresql`.
     pub fn default_period(mut self, period: TimeDelta) -> Self {
         self.default_period = Some(period);
         self
     }
 
-    /// The timeouts that the standards recommend: a session ends after 30 minutes without use and after 12 hours in any
-    /// case. It sets [`default_period`](Self::default_period) and [`max_lifetime`](Self::max_lifetime).
+    /// Sets the timeouts that the standards recommend: a session ends after 30 minutes without use, and after 12 hours
+    /// in any case. It sets [`default_period`](Self::default_period) and [`max_lifetime`](Self::max_lifetime).
     ///
-    /// That keeps to NIST SP 800-63B at AAL2, in its revision of 2017 (30 minutes and 12 hours) and in that of 2025 (one
-    /// hour and 24 hours). Higher risks need shorter times: `docs/standards.md` has them, with those of OWASP.
+    /// These timeouts comply with NIST SP 800-63B at AAL2. Its revision of 2017 asks for 30 minutes and 12 hours, and
+    /// that of 2025 for one hour and 24 hours. Higher risks need shorter timeouts: `docs/standards.md` lists them, with
+    /// those of OWASP.
     ///
     /// # Examples
     ///
@@ -74,104 +75,108 @@ impl<C, P> Builder<C, P> {
         self.default_period(TimeDelta::minutes(30)).max_lifetime(TimeDelta::hours(12))
     }
 
-    /// The form in which the database holds keys. Defaults to [`KeyStorage::Hashed`].
+    /// Sets the form in which the database stores keys. Defaults to [`KeyStorage::Hashed`].
     pub fn key_storage(mut self, storage: KeyStorage) -> Self {
         self.options.table.key_storage = storage;
         self
     }
 
-    /// The largest value, in bytes. Defaults to 1 MiB.
+    /// Sets the size of the largest value, in bytes. Defaults to 1 MiB.
     pub fn value_limit(mut self, bytes: usize) -> Self {
         self.options.value_limit = ValueLimit(bytes);
         self
     }
 
-    /// How long a session may live from when it was generated, however often it is used: the absolute timeout of
-    /// OWASP's session management cheat sheet. Defaults to no limit.
+    /// Sets how long a session may live after it was generated, even if it is in use. This is the absolute timeout of
+    /// OWASP's session management cheat sheet. It must be at least 10 milliseconds. Defaults to no limit.
     ///
-    /// No operation carries a session's expiry past it, so `get` reports what is left of the shorter one of both.
-    /// At least 10 milliseconds; a session that was adopted counts from the adoption.
+    /// No operation moves a session's expiry past this limit. So `get` returns the time until the expiry or until the
+    /// limit, whichever is earlier. For an adopted session the lifetime begins at the adoption.
     ///
-    /// A session that was written under a higher limit, or none, keeps its expiry until it is next set, put, updated,
-    /// replaced or rotated, also with [`Expiry::Keep`](crate::Expiry::Keep). Such a write ends a session that is older than
-    /// the limit. No other write does. The following statement applies a limit of twelve hours to all sessions at once, on
-    /// PostgreSQL: `UPDATE session SET expire_date = created_on + interval '12 hours'
-    /// WHERE expire_date > created_on + interval '12 hours'`; on SQLite `created_on + 43200000`, in milliseconds.
+    /// A session that was written under a higher limit, or none, keeps its expiry at first. The limit applies when the
+    /// session is next set, put, updated, replaced or rotated, also with [`Expiry::Keep`](crate::Expiry::Keep). Such a
+    /// write ends a session that is older than the limit. No other write does.
+    ///
+    /// On PostgreSQL, this statement applies a limit of twelve hours to all sessions at once: `UPDATE session SET
+    /// expire_date = created_on + interval '12 hours' WHERE expire_date > created_on + interval '12 hours'`. On SQLite,
+    /// write `created_on + 43200000`, in milliseconds.
     pub fn max_lifetime(mut self, lifetime: TimeDelta) -> Self {
         self.options.max_lifetime = Some(lifetime);
         self
     }
 
-    /// When a [`touch`](crate::Sessions::touch) is worth a write: if the expiry moves by this interval, or by a tenth of the
-    /// period if that is less. It is also worth a write if the last use is older than this interval. Defaults to one
-    /// minute. Less than 10 milliseconds means 10 milliseconds.
+    /// Sets when a [`touch`](crate::Sessions::touch) writes. It writes if the expiry moves by at least this interval,
+    /// or by a tenth of the period if that is less. It also writes if the recorded last use is at least this old.
+    /// Defaults to one minute. An interval below 10 milliseconds counts as 10 milliseconds.
     pub fn touch_interval(mut self, interval: TimeDelta) -> Self {
         self.options.touch_interval = interval;
         self
     }
 
-    /// How many live sessions one owner may have, and what happens at the next, checked by
-    /// [`generate_for`](crate::Sessions::generate_for) and [`bind`](crate::Sessions::bind) (ASVS 7.1.2). Defaults to
-    /// no limit.
+    /// Sets how many live sessions one owner may have, and what happens to a further one (ASVS 7.1.2).
+    /// [`generate_for`](crate::Sessions::generate_for), [`generate_with`](crate::Sessions::generate_with) and
+    /// [`bind`](crate::Sessions::bind) check the limit. Defaults to no limit.
     ///
-    /// Both then lock the owner in a transaction, as [`clear_owner`](crate::Sessions::clear_owner) does. In a transaction of
-    /// yours the lock lasts until its end. So the limit holds for any number of logins at once, if all programs set the
-    /// same one and use one server (with Citus, one coordinator). In a transaction of yours under an isolation stricter
-    /// than READ COMMITTED they may miss sessions that others made since it began.
+    /// These operations then lock the owner in a transaction, as [`clear_owner`](crate::Sessions::clear_owner) does.
+    /// Inside your own transaction, the lock lasts until that transaction ends. The limit holds under concurrent logins
+    /// if all programs set the same limit and use one server (with Citus, one coordinator). If your own transaction has
+    /// an isolation stricter than READ COMMITTED, they may miss sessions that others made after it began.
     pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
         self.options.owner_limit = Some(limit);
         self
     }
 
-    /// The most connections that the pool holds. Defaults to 8; to 1 for an SQLite database in memory,
-    /// which is private to its connection.
+    /// Sets the largest number of connections in the pool, at least one. Defaults to 8. For an SQLite database in
+    /// memory it defaults to 1 and cannot be more, because such a database is private to its connection.
     pub fn pool_size(mut self, connections: u32) -> Self {
         self.pool.size = Some(connections);
         self
     }
 
-    /// The fewest idle connections that the pool tries to keep, at least one. Defaults to 1.
+    /// Sets the number of idle connections that the pool tries to keep. It is at least one, and at most the pool's
+    /// size. `AsyncDieselSession` opens that many when it is built, and does not keep that number later. Defaults to 1.
     pub fn min_idle(mut self, connections: u32) -> Self {
         self.pool.min_idle = connections;
         self
     }
 
-    /// How long a call waits for a free connection, and the pool for a new one (which libpq rounds up to
-    /// whole seconds, at least two). Of several hosts each has its share of it, two seconds at least, before the next is
-    /// tried. Defaults to 5 seconds.
+    /// Sets how long a call waits for a free connection, and how long the pool waits for a new one. For a new one,
+    /// libpq rounds this up to whole seconds, at least two. If the address names several hosts, each has an equal share
+    /// before the next one is tried, but at least two seconds. At most a day. Defaults to 5 seconds.
     pub fn connection_timeout(mut self, timeout: TimeDelta) -> Self {
         self.pool.connection.connection_timeout = positive(timeout);
         self
     }
 
-    /// How long one statement may take. Defaults to 5 seconds.
+    /// Sets how long one statement may take: at least a millisecond, and at most a day. Defaults to 5 seconds.
     ///
-    /// On PostgreSQL the server ends a statement after that time (`statement_timeout`, set on each new
-    /// connection unless the role, the environment or the caller's options have one; not behind PgBouncer),
-    /// and unacknowledged data ends the connection (`tcp_user_timeout`). On SQLite it is how long a statement
-    /// waits for another's lock (`busy_timeout`).
+    /// On PostgreSQL, the server ends a statement after that time (`statement_timeout`). The store sets this on each
+    /// new connection, unless the role, the environment or the caller's options have set one. It does not set it behind
+    /// PgBouncer. The connection also ends if sent data stays unacknowledged for that time (`tcp_user_timeout`).
+    ///
+    /// On SQLite, it is how long a statement waits for the lock of another one (`busy_timeout`).
     pub fn statement_timeout(mut self, timeout: TimeDelta) -> Self {
         self.pool.connection.statement_timeout = positive(timeout);
         self
     }
 
-    /// How a pool that is made here connects.
+    /// Returns the settings of the connections of a pool that the store builds.
     pub(crate) fn connection(&self) -> ConnectionSettings {
         ConnectionSettings { schema: self.options.table.schema.clone(), ..self.pool.connection.clone() }
     }
 
-    /// These options alone, for connections that you hold.
+    /// Returns the options without the settings of a pool, for connections that you hold.
     ///
     /// # Errors
     ///
-    /// [`Error::PeriodOutOfRange`] for a period that no database can hold, [`Error::Configuration`] for a rule that
+    /// [`Error::PeriodOutOfRange`] for a period that no database can hold. [`Error::Configuration`] for an option that
     /// does not fit.
     pub fn options(&self) -> Result<Options, Error> {
         self.options.checked(self.default_period)
     }
 }
 
-/// A negative time is no time, which is refused when the pool is made.
+/// Converts a timeout. A negative one becomes zero, which is refused when the pool is built.
 fn positive(timeout: TimeDelta) -> Duration {
     timeout.to_std().unwrap_or(Duration::ZERO)
 }

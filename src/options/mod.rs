@@ -28,13 +28,13 @@ const DEFAULT_VALUE_LIMIT: usize = 1 << 20;
 /// Bytes of an owner's name, and of a label.
 const NAME_LIMIT: usize = 255;
 
-/// Stands before the owner's name in the row of a session that is being renewed.
+/// The character before the owner's name in the row of a session that is being renewed.
 pub(crate) const PARKED: char = '\u{1}';
 
-/// Some 2,700 years: far inside what PostgreSQL (4713 BC to 294276 AD) and chrono can hold.
+/// Some 2,700 years. PostgreSQL (4713 BC to 294276 AD) and chrono can hold much more.
 pub(crate) const LONGEST_PERIOD: TimeDelta = TimeDelta::days(1_000_000);
 
-/// What PostgreSQL's `timestamptz(2)` tells apart; SQLite tells milliseconds apart.
+/// The resolution of PostgreSQL's `timestamptz(2)`. SQLite's is one millisecond.
 const RESOLUTION: TimeDelta = TimeDelta::milliseconds(10);
 
 /// A period that every database can hold, in microseconds.
@@ -42,10 +42,10 @@ const RESOLUTION: TimeDelta = TimeDelta::milliseconds(10);
 pub struct Period(i64);
 
 impl Period {
-    /// Longer than the longest period either way: for whom no limit is set.
+    /// The lifetime if no limit is set. It is longer than the longest period.
     pub(crate) const ENDLESS: Self = Self(LONGEST_PERIOD.num_milliseconds() * 1_000 * 2);
 
-    /// How long a request may take from the call that ends a session to the call that continues it.
+    /// The longest time from a request's call that ends a session to its call that continues it.
     pub(crate) const RENEWAL: Self = Self(10 * 60 * 1_000_000);
 
     pub(crate) fn new(period: TimeDelta) -> Result<Self, Error> {
@@ -61,8 +61,7 @@ impl Period {
     }
 }
 
-/// When a session that is written to expires: after `period` from now, but never after `lifetime` from when it was
-/// created.
+/// The expiry of a session that is written: `period` from now, but at most `lifetime` after its creation.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     pub(crate) period: Period,
@@ -70,34 +69,34 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Whether no lifetime was set.
+    /// Returns whether no limit of the lifetime is set.
     pub(crate) fn is_endless(self) -> bool {
         self.lifetime == Period::ENDLESS
     }
 }
 
-/// The effect of a write on the expiry of a session that exists.
+/// The effect of a write on the expiry of an existing session.
 #[derive(Debug, Clone, Copy)]
 pub enum Renewal {
-    /// Leaves it, but no later than the end of this lifetime.
+    /// Keeps the expiry, or moves it back to the end of this lifetime.
     Keep(Period),
-    /// Counts it from now.
+    /// Sets a new expiry, counted from now.
     Until(Deadline),
 }
 
-/// How many live sessions one owner may have, and what happens at the next:
+/// How many live sessions one owner may have, and what happens to a further one. See
 /// [`Builder::owner_limit`](crate::Builder::owner_limit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnerLimit {
-    /// So many; another is refused with [`Error::OwnerLimit`].
+    /// Allows at most this many. A further one is refused with [`Error::OwnerLimit`].
     Refuse(u32),
-    /// So many; another ends those that were generated first.
+    /// Allows at most this many. A further one ends those that were generated first.
     EndOldest(u32),
 }
 
 impl OwnerLimit {
-    /// How many of `live` sessions must end before another may begin.
+    /// Returns how many of `live` sessions must end before another one may begin.
     pub(crate) fn excess(self, live: i64) -> Result<i64, Error> {
         let (Self::Refuse(limit) | Self::EndOldest(limit)) = self;
         let excess = (live + 1 - i64::from(limit)).max(0);
@@ -108,9 +107,9 @@ impl OwnerLimit {
     }
 }
 
-/// The limits of a store, and how it writes. Each store has such options. Without a store they serve an application that
-/// holds its connections itself: [`Options::on`]. [`Builder`](crate::Builder) has a method for each option, which says what
-/// it means and its default. [`Builder::options`](crate::Builder::options) returns the result.
+/// The options of a store: its limits, and how it writes. [`Builder`](crate::Builder) has a method for each option,
+/// with its meaning and its default. [`Builder::options`](crate::Builder::options) returns the result. An application
+/// that holds its connections itself can use options without a store: see [`Options::on`].
 #[derive(Debug, Clone)]
 pub struct Options {
     default_period: DefaultPeriod,
@@ -121,7 +120,7 @@ pub struct Options {
     owner_limit: Option<OwnerLimit>,
 }
 
-/// Microseconds. It is the one option that changes after the store was made. A copy does not follow.
+/// In microseconds. Only this option can change after the store was built. A later change does not reach a copy.
 #[derive(Debug)]
 struct DefaultPeriod(AtomicI64);
 
@@ -142,8 +141,7 @@ impl Clone for DefaultPeriod {
 }
 
 impl Options {
-    /// These options with another default period, if no option contradicts itself; `None` leaves the default period as it
-    /// is.
+    /// Checks the options, and returns them with another default period. `None` keeps the present default period.
     fn checked(&self, default_period: Option<TimeDelta>) -> Result<Self, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         if self.max_lifetime.is_some_and(|lifetime| lifetime < RESOLUTION) {
@@ -169,7 +167,7 @@ impl Options {
         Ok(())
     }
 
-    /// The session table of these options, for its migrations.
+    /// Returns the session table of these options, for its migrations.
     pub fn table(&self) -> &SessionTable {
         &self.table
     }
@@ -182,17 +180,17 @@ impl Options {
         self.owner_limit
     }
 
-    /// The period of one write: what was asked for, or the default.
+    /// Returns the period of one write: the given period, or the default.
     fn period(&self, period: Option<TimeDelta>) -> Result<Period, Error> {
         period.map_or(Ok(self.default_period.get()), Period::new)
     }
 
-    /// The longest life of a session, from when it was created.
+    /// Returns how long a session may live after its creation.
     pub(crate) fn lifetime(&self) -> Period {
         self.max_lifetime.and_then(|lifetime| lifetime.num_microseconds()).map_or(Period::ENDLESS, Period)
     }
 
-    /// The effect of a write with this expiry on that of the session.
+    /// Returns the effect of a write with this expiry on the session's own expiry.
     pub(crate) fn renewal(&self, expiry: Expiry) -> Result<Renewal, Error> {
         match expiry {
             Expiry::Default => self.deadline_after(None).map(Renewal::Until),
@@ -201,25 +199,25 @@ impl Options {
         }
     }
 
-    /// The deadline after a period, or after the default period.
+    /// Returns the deadline after a period, or after the default period.
     pub(crate) fn deadline_after(&self, period: Option<TimeDelta>) -> Result<Deadline, Error> {
         Ok(Deadline { period: self.period(period)?, lifetime: self.lifetime() })
     }
 
-    /// The period of a session that begins. `created_on` may have been rounded down by half of what the column
-    /// tells apart, so that much less than the lifetime.
+    /// Returns the period of a session that begins: at most the lifetime minus half of the column's resolution. The
+    /// database may round `created_on` down by that much.
     pub(crate) fn first_period(&self, period: Option<TimeDelta>) -> Result<Period, Error> {
         let rounding = RESOLUTION.num_milliseconds() * 1_000 / 2;
         Ok(self.period(period)?.min(Period(self.lifetime().0 - rounding)))
     }
 
-    /// How old the record of the last use must be at least for a touch to be worth a write.
+    /// Returns how old the recorded last use must be at least for a touch to write.
     pub(crate) fn touch_interval(&self) -> Period {
         let interval = self.touch_interval.clamp(RESOLUTION, LONGEST_PERIOD);
         Period(interval.num_milliseconds() * 1_000)
     }
 
-    /// By how much the expiry must move at least for a touch to be worth a write.
+    /// Returns by how much the expiry must move at least for a touch to write.
     pub(crate) fn touch_gain(&self, deadline: Deadline) -> Period {
         let tenth = Period(deadline.period.0 / 10);
         tenth.clamp(Period(RESOLUTION.num_milliseconds() * 1_000), self.touch_interval())
@@ -257,7 +255,7 @@ impl ValueLimit {
     }
 }
 
-/// What no database's text column holds.
+/// Refuses a value with a NUL, which no database's text column holds.
 pub(crate) fn check_text(value: &str) -> Result<(), Error> {
     without_nul(value, |position| Error::ValueHasNul { position })
 }
@@ -279,7 +277,7 @@ pub(crate) fn check_label(label: &str) -> Result<(), Error> {
     without_nul(label, |position| Error::LabelHasNul { position })
 }
 
-/// Refuses a text with a NUL, by an error that says where the first one is, in bytes.
+/// Refuses a text with a NUL. `error` gets the position of the first NUL, in bytes.
 fn without_nul(text: &str, error: impl FnOnce(usize) -> Error) -> Result<(), Error> {
     text.bytes().position(|byte| byte == 0).map_or(Ok(()), |position| Err(error(position)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::table::Schema;
 
-/// Connections of a pool that was given no size.
+/// The size of a pool if none was set.
 const POOL_SIZE: u32 = 8;
 
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,7 +16,7 @@ pub struct ConnectionSettings {
     pub(crate) connection_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) pgbouncer: bool,
-    /// Whether each commit waits for the disk, in a database that leaves the choice to its client.
+    /// Whether each commit waits for the disk. Only some databases let the client choose.
     pub(crate) waits_for_disk: bool,
     pub(crate) schema: Option<Schema>,
 }
@@ -34,8 +34,8 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// How long one of several hosts may take, so that one that is silent leaves time for the others: libpq's two seconds
-    /// at least, but no longer than all of them.
+    /// Returns how long one of several hosts may take to accept a connection. So a silent host leaves time for the
+    /// others. The result is at least libpq's two seconds, but not more than the connection timeout.
     #[cfg(any(feature = "postgres", feature = "diesel-async"))]
     pub(crate) fn time_of_each(&self, hosts: usize) -> Duration {
         const SHORTEST: Duration = Duration::from_secs(2);
@@ -43,10 +43,10 @@ impl ConnectionSettings {
         (self.connection_timeout / hosts).max(SHORTEST).min(self.connection_timeout)
     }
 
-    /// Why a schema of the store's own is refused behind a pooler in transaction mode.
+    /// Returns the error for `Builder::schema` behind a pooler in transaction mode.
     #[cfg(any(feature = "postgres", feature = "diesel-async"))]
     pub(crate) fn schema_leaks() -> Error {
-        let reason = "in transaction mode a search_path leaks to other clients: give the role one";
+        let reason = "in transaction mode it would reach other clients: set the role's search_path instead";
         Error::Configuration { setting: "schema", reason: reason.to_owned() }
     }
 }
@@ -60,7 +60,7 @@ pub(crate) struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// The pool's size, if all settings fit: where they do not, r2d2 panics.
+    /// Checks the settings, because r2d2 panics if they do not fit. Returns the pool's size.
     pub(crate) fn checked_size(&self, is_private: bool) -> Result<u32, Error> {
         let refuse = |setting, reason: &str| Err(Error::Configuration { setting, reason: reason.to_owned() });
         let size = self.size.unwrap_or(if is_private { 1 } else { POOL_SIZE });
@@ -75,7 +75,7 @@ impl PoolSettings {
             return refuse("min_idle", "at least one connection, and at most as many as the pool holds");
         }
         if connection_timeout.is_zero() || connection_timeout > LONGEST_TIMEOUT {
-            return refuse("connection_timeout", "more than nothing, and at most a day");
+            return refuse("connection_timeout", "more than zero, and at most a day");
         }
         if statement_timeout < Duration::from_millis(1) || statement_timeout > LONGEST_TIMEOUT {
             return refuse("statement_timeout", "at least a millisecond, and at most a day");
@@ -83,9 +83,9 @@ impl PoolSettings {
         Ok(size)
     }
 
-    /// Why settings are refused that a pool of the application's makes for itself.
+    /// Returns the error for settings of a pool that the application built, because such a pool has its own settings.
     pub(crate) fn are_the_pools_own() -> Error {
-        let reason = "settings of connections do not apply to a pool that exists: make them there";
+        let reason = "the store cannot change a pool that exists: set this on the pool itself";
         Error::Configuration { setting: "pool", reason: reason.to_owned() }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to cancel what a connection does.
+//! Asks a server to cancel the statement of a connection.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use tokio_postgres::{CancelToken, NoTls};
 
 use crate::options::CancelRequest;
 
-/// Asks a server to cancel what a connection does. The request has a secret in it, which can do no more than that. The
-/// connection is closed after it.
+/// Asks a server to cancel the statement of a connection. The request contains a secret that is good for nothing else.
+/// The store closes the connection after the request.
 #[derive(Clone)]
 pub(crate) struct Cancel(CancelRequest);
 
 impl Cancel {
-    /// By the application's function.
+    /// Sends the request with the application's function.
     pub(crate) fn by(request: CancelRequest) -> Self {
         Self(request)
     }
 
-    /// Without TLS, as libpq sends it up to version 16. It fails for a connection that requires TLS.
+    /// Sends the request without TLS, as libpq does up to version 16. It fails for a connection that requires TLS.
     pub(crate) fn in_clear() -> Self {
         Self(Arc::new(|token| async move { token.cancel_query(NoTls).await }.boxed()))
     }
 
-    /// For connections that these parameters of TLS were made for.
+    /// Sends the request over TLS, for the connections of this TLS configuration.
     #[cfg(feature = "rustls")]
     pub(crate) fn over_tls(rustls: tokio_postgres_rustls::MakeRustlsConnect) -> Self {
         Self(Arc::new(move |token| {
@@ -32,7 +32,7 @@ impl Cancel {
         }))
     }
 
-    /// Ends when the server has the request, which can be before it has cancelled anything.
+    /// Sends the request. The future ends when the server has received it, perhaps before it has cancelled anything.
     pub(crate) fn request(
         &self,
         token: CancelToken,

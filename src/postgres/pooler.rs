@@ -1,8 +1,8 @@
-//! Whether a pooler stands before the server that loses what a connection prepares.
+//! Recognises a pooler that loses the prepared statements of a connection.
 //!
 //! diesel-async prepares every statement by name. A pooler in transaction mode lends a connection of the server for one
-//! transaction. The next call can get a connection without the name, or one on which another client uses the name. A pooler
-//! that keeps track of the names is welcome, as PgBouncer is from 1.21 on with `max_prepared_statements`.
+//! transaction. The next call can get a connection without the name, or one on which another client uses the name. The
+//! store accepts a pooler that tracks the names. PgBouncer does so from 1.21 on, with `max_prepared_statements`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,23 +22,24 @@ use super::set_up;
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
-/// How often a connection is asked which process serves it: first alone and then in turn with another one. An idle pooler is
-/// found out by two questions to the one and then one to the other. The other questions are for a busy pooler, which lends
-/// its processes by chance.
+/// How often the store asks a connection which process serves it: first alone, and then in turn with a second
+/// connection. To recognise an idle pooler, two questions to the first and then one to the second are enough. The other
+/// questions are for a busy pooler, which lends its processes by chance.
 const QUESTIONS: usize = 4;
 
-/// How long the second connection may take. A pooler in session mode may have none left: that is no reason to refuse it.
+/// How long the second connection may take. A pooler in session mode may have no connection left. The store accepts it
+/// nevertheless.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two attempts to get a connection that a busy pooler has not mixed up.
+/// The pause before `established` tries again.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The poolers before the servers of a store.
 #[derive(Clone, Default)]
 pub(crate) struct Poolers {
-    /// Why the last connection was refused, if it was.
+    /// Why the last connection was refused, if that is the case.
     refused: Arc<Mutex<Option<Refused>>>,
-    /// By the number of the host, the result of the look at its first connection. Refused ones are not here.
+    /// The result of the check of the first connection to each host, by the host's number. Refused hosts are missing.
     seen: Arc<Mutex<HashMap<usize, Seen>>>,
 }
 
@@ -48,20 +49,20 @@ enum Refused {
     LeaksSchema,
 }
 
-/// A pooler, or none.
+/// The kind of pooler before a host.
 #[derive(Clone, Copy)]
 enum Seen {
-    /// Each connection has its own process.
+    /// No pooler, or one in session mode: each connection has its own process.
     OwnProcess,
-    /// The pooler lends a process for a transaction, and keeps track of prepared statements.
+    /// The pooler lends a process for one transaction, and tracks prepared statements.
     KeepsStatements,
-    /// The pooler lends a process for a transaction, and keeps track of nothing.
+    /// The pooler lends a process for one transaction, and does not track prepared statements.
     LosesStatements,
 }
 
 impl Poolers {
-    /// Opens a connection, looks for a pooler with the first one to each host, and sets the connection up. In transaction
-    /// mode it sends no setting, which would reach one of the pooler's connections and stay there.
+    /// Opens a connection and sets it up. With the first connection to each host, it looks for a pooler. In transaction
+    /// mode it sends no settings, because a setting would stay on one of the pooler's connections.
     pub(crate) async fn connection(
         &self,
         host: usize,
@@ -92,9 +93,10 @@ impl Poolers {
         Ok(conn)
     }
 
-    /// Why the last connection was refused, if a pooler is the reason: another attempt is no use.
+    /// Returns the error if the last connection was refused because of a pooler. Another attempt would fail, too.
     ///
-    /// [`Error::TransactionPooler`]; [`Error::Configuration`] for a schema, which would leak to the pooler's other clients.
+    /// The error is [`Error::TransactionPooler`]. It is [`Error::Configuration`] for a schema, because the schema would
+    /// reach the pooler's other clients.
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).map(Refused::error)
     }
@@ -121,8 +123,8 @@ impl Refused {
     }
 }
 
-/// Establishes a connection. A busy pooler may run the first statements of diesel-async on another connection of the server
-/// than it prepared them on. They then fail, and this tries again.
+/// Establishes a connection. A busy pooler may run the first statements of diesel-async on another connection of the
+/// server than it prepared them on. They then fail, and this tries again.
 async fn established(connector: &Connector, limit: Duration) -> ConnectionResult<AsyncPgConnection> {
     let started = Instant::now();
     loop {
@@ -135,7 +137,7 @@ async fn established(connector: &Connector, limit: Duration) -> ConnectionResult
     }
 }
 
-/// The first connection to an address, which may take `limit` in all.
+/// Opens the first connection to an address and looks for a pooler. Both may take `limit` together.
 async fn looked_at(connector: &Connector, limit: Duration) -> ConnectionResult<(AsyncPgConnection, Seen)> {
     let mut conn = established(connector, limit / 2).await?;
     let first = served_by(&mut conn).await?;
@@ -149,18 +151,19 @@ async fn looked_at(connector: &Connector, limit: Duration) -> ConnectionResult<(
     let another = established(connector, patience);
     let seen = match timeout(patience, is_lent(&mut conn, first.process, another)).await {
         Ok(Ok(true)) => Seen::LosesStatements,
-        // There may be no connection left for a second one.
+        // The pooler may have no second connection left.
         Ok(Ok(false) | Err(BadConnection(_))) | Err(_) => Seen::OwnProcess,
         Ok(Err(failed)) => return Err(failed),
     };
     Ok((conn, seen))
 }
 
-/// Whether the connection, and another to the same address, are served now by one process and now by another.
+/// Returns whether a pooler lends processes for one transaction at a time. Asks this connection, and a second one to
+/// the same address.
 ///
-/// A connection to the server itself has one process until its end, and so has one through a pooler in session mode. So if a
-/// connection had two processes, or two open connections had the same one, then a pooler lends them for a transaction. A
-/// busy pooler can hide that by chance.
+/// A connection to the server itself has one process until its end. The same holds for a connection through a pooler in
+/// session mode. So if one connection has two processes, or two open connections have the same one, a pooler lends
+/// them. A busy pooler can hide that by chance.
 async fn is_lent(
     conn: &mut AsyncPgConnection,
     process: i32,
@@ -182,25 +185,25 @@ async fn is_lent(
     Ok(false)
 }
 
-/// Who serves a connection, for the time of a transaction.
+/// The process that serves a connection during one transaction.
 #[derive(QueryableByName)]
 struct Served {
     #[diesel(sql_type = Integer)]
     process: i32,
-    /// Whether a statement of this connection has another name there than the client gave it.
+    /// Whether this connection's statement has a different name at the server than at the client.
     #[diesel(sql_type = Bool)]
     is_renamed: bool,
 }
 
-/// Looks for its own statement by the comment in it. tokio-postgres names the statements `s0`, `s1` and so on.
+/// Finds its own statement by the comment in it. tokio-postgres names the statements `s0`, `s1` and so on.
 const SERVED_BY: &str = "SELECT pg_catalog.pg_backend_pid() AS process, \
     EXISTS (SELECT FROM pg_catalog.pg_prepared_statements \
             WHERE statement OPERATOR(pg_catalog.~~) '%/* diesel-session looks for a pooler */%' \
             AND name OPERATOR(pg_catalog.!~) '^s[0-9]+$') AS is_renamed \
     /* diesel-session looks for a pooler */";
 
-/// Within a transaction no pooler changes the process between preparing and running a statement. A statement by its text is
-/// not kept for later, so none of it is left behind.
+/// Asks which process serves the connection. Within a transaction, a pooler prepares and runs a statement on the same
+/// process. diesel-async does not cache a statement that is given as text, so none stays on the connection.
 async fn served_by(conn: &mut AsyncPgConnection) -> ConnectionResult<Served> {
     let asked: QueryResult<Served> =
         conn.transaction(async |conn| sql_query(SERVED_BY).get_result(conn).await).await;

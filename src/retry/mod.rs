@@ -1,5 +1,5 @@
-//! Calls on connections that a pool lends, each of which can be lost: another attempt on another connection, until the
-//! deadline. Written once for pools that block and for those that do not.
+//! Runs calls on connections that a pool lends. If a connection is lost, a call tries another one until its deadline.
+//! The code is the same for pools that block and for those that do not.
 
 use std::future::Future;
 use std::ops::DerefMut;
@@ -24,48 +24,49 @@ use failure::Failure;
 pub(crate) use held::{run_on, update_on};
 pub(crate) use update::call_update;
 
-/// What waits for the database. On the heap, so that it can be left to others, and takes no room where it is waited
-/// for.
+/// Work that waits for the database. It is on the heap, so another task can finish it, and it takes no room in the
+/// future that awaits it.
 pub(crate) type Job<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
-/// A lent connection, which goes back to the pool when it is dropped.
+/// A lent connection. It goes back to the pool when it is dropped.
 pub(crate) trait Lease: DerefMut<Target: Liveness> + Send + Sized + 'static {
-    /// Something is under way on it, which nobody waits for any more. It is of no use to others.
+    /// Gives up the connection because its work has not ended, and its caller has left. No other call may use the
+    /// connection.
     fn abandon(mut self) {
         self.give_up();
     }
 }
 
-/// Who lends connections, and waits for what is done on them.
+/// Lends connections, and waits for the work on them.
 pub(crate) trait Source: Sync {
     type Connection: Liveness + 'static;
 
     type Lease: Lease<Target = Self::Connection>;
 
-    /// Lends a connection, or says within that time why it cannot.
+    /// Lends a connection. If it cannot do so within that time, it returns the reason as an error.
     fn connection(&self, within: Duration) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
 
-    /// Does what waits for the database; leaves it alone at the deadline, with `Error::ServerTimeout`.
+    /// Runs the job. At the deadline it stops waiting and returns `Error::ServerTimeout`.
     fn in_time<R: Send + 'static>(
         &self,
         deadline: Instant,
         job: Job<R>,
     ) -> impl Future<Output = Result<R, Error>> + Send;
 
-    /// How long one call may take, all attempts together.
+    /// Returns how long one call may take, with all its attempts.
     fn call_timeout(&self) -> Duration;
 
-    /// How many connections there are at most: when so many were lost, the next is new.
+    /// Returns the largest number of connections. After a call has lost that many, the next one is new.
     fn size(&self) -> u32;
 
-    /// How many there are now: when so many were read-only, the next is new.
+    /// Returns the present number of connections. If that many were read-only, the next one is new.
     fn connections(&self) -> u32;
 
-    /// Whether all were read-only lately.
+    /// Returns whether all connections were read-only a moment ago.
     fn verdict(&self) -> &Verdict;
 }
 
-/// Runs an operation on a lent connection; on another where that one turns out to be lost.
+/// Runs an operation on a lent connection. If the connection turns out to be lost, it tries another one.
 pub(crate) async fn call<S, O>(source: &S, operation: Result<O, Error>) -> Result<O::Output, Error>
 where
     S: Source,
@@ -86,7 +87,7 @@ where
         let (back, result) = attempts.in_time(attempt(operation, conn, repeated)).await?;
         match result {
             Ok(output) => return Ok(output),
-            // An earlier attempt may have made the change against which this one compared.
+            // An earlier attempt of this call may have made the change that this one found.
             Err(Failure::Other(Error::Changed)) if repeated && O::REPEATABLE => {
                 return Err(attempts
                     .lost
@@ -99,8 +100,8 @@ where
     }
 }
 
-/// A lent connection, on which something is under way until it is said to be done: dropped before, it is of no use to
-/// others.
+/// A lent connection with unfinished work. If it is dropped before `done` is called, it is abandoned, so no other call
+/// gets it.
 struct Busy<L: Lease>(Option<L>);
 
 impl<L: Lease> Busy<L> {
@@ -125,7 +126,7 @@ impl<L: Lease> Drop for Busy<L> {
     }
 }
 
-/// Runs the operation once, gives the connection back to the pool, and the operation to the caller.
+/// Runs the operation once. Then it gives the connection back to the pool, and returns the operation to the caller.
 async fn attempt<C, O>(
     mut operation: O,
     conn: impl Lease<Target = C>,
@@ -148,7 +149,8 @@ where
 {
     let is_ours = !conn.is_in_transaction();
     if C::REMOTE && is_ours && !O::REPEATABLE {
-        // A connection that broke in the pool must not make an unknown outcome of what was never sent.
+        // If the connection broke in the pool, the operation is never sent. Without the ping, its outcome would count
+        // as unknown.
         if let Err(source) = conn.ping().await {
             conn.give_up();
             return Err(Failure::Lost(source));
@@ -163,7 +165,7 @@ where
     }
 }
 
-/// A connection that answers.
+/// Lends a connection that answers.
 pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error> {
     let mut attempts = Attempts::of(source);
     loop {
@@ -176,11 +178,11 @@ pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error>
     }
 }
 
-/// The connection, and what is wrong with it.
+/// Pings the connection. Returns it, with the error if the ping failed.
 async fn tested<L: Lease>(conn: L) -> (L, Option<diesel::result::Error>) {
     let mut busy = Busy::on(conn);
     let conn = busy.conn();
-    // A test's transaction has no other connection.
+    // A test's transaction exists on this connection only, so another one could not replace it.
     let needs_none = !L::Target::REMOTE || conn.is_in_transaction();
     let failed = if needs_none { None } else { conn.ping().await.err() };
     if failed.is_some() {

@@ -1,4 +1,4 @@
-//! The store that does not block, before servers that go away, come back, or stop answering.
+//! The asynchronous store, if its server goes away, comes back, or stops answering.
 
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -29,8 +29,8 @@ fn connected(url: &str, builder: AsyncBuilder) -> Waiting<AsyncDieselSession> {
     })
 }
 
-/// Opens every connection of the pool, and prepares every statement on each where `cached` says so. Those that are
-/// shared already are not lent again.
+/// Opens every connection of the pool. If `cached`, it also prepares every statement on each of them. The pool does not
+/// lend the `shared` connections, because reads share them already.
 fn fill(waiting: &Waiting<AsyncDieselSession>, shared: u32, cached: bool) {
     let store = waiting.store();
     waiting.block_on(async {
@@ -114,7 +114,7 @@ fn a_server_that_is_down_causes_a_typed_error_until_it_is_back() {
     store.get(&key).unwrap();
 }
 
-/// One store in a static, and a runtime for each test or command.
+/// A program has one static store, and starts a runtime for each test or command.
 #[test]
 fn a_store_outlives_the_runtime_that_made_it() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -140,7 +140,7 @@ fn a_server_that_is_down_at_the_start_is_a_typed_error_with_its_reason() {
         assert!(matches!(&error, Error::PoolTimeout { .. }), "{error:?}");
         assert!(started.elapsed() < LATE);
 
-        // With `startonly` nobody waits, and the first call after the server is up succeeds.
+        // With `startonly` the store does not wait, and the first call after the server is up succeeds.
         let options: ConnectOptions = url.parse().unwrap();
         let options = options.startonly(true);
         let store = builder().connection_timeout(TimeDelta::seconds(1)).connect_with(&options).await.unwrap();
@@ -177,7 +177,7 @@ fn a_call_to_a_server_that_no_longer_answers_ends_in_time() {
             assert!(started.elapsed() >= SHORT && started.elapsed() < LATE);
         }
         server.resume().unwrap();
-        // What was under way takes effect now, `clear` last or not; the store serves as before.
+        // The interrupted statements take effect now, in any order. The store serves as before.
         let key = store.generate(Some("x"), None).unwrap();
         for _ in 0..8 {
             assert_eq!(store.get(&key).unwrap().0, "x");
@@ -200,7 +200,7 @@ fn migrating_does_not_wait_for_a_server_that_no_longer_answers() {
     assert_eq!(store.block_on(store.store().migrate()).unwrap(), 0);
 }
 
-/// A client that hangs up drops the future of its request.
+/// A client closes its connection, so the web server drops the future of its request.
 #[test]
 fn a_dropped_read_leaves_its_shared_connection_to_others() {
     let database = Database::new();
@@ -217,7 +217,7 @@ fn a_dropped_read_leaves_its_shared_connection_to_others() {
     assert_eq!(admin.number(READER), before);
 }
 
-/// One server process that hangs takes its connection along, and no other.
+/// One server process hangs. The store replaces only the connection to this process.
 #[test]
 fn a_shared_connection_that_no_longer_answers_is_replaced() {
     let server = Server::start(&[]).unwrap();
@@ -226,7 +226,7 @@ fn a_shared_connection_that_no_longer_answers_is_replaced() {
     assert_eq!(store.get(&key).unwrap().0, "x");
 }
 
-/// Nor does it take callers who wait as long as a call may take: those who lose patience earlier are as good.
+/// The connection is replaced even if every caller leaves before its call is late.
 #[test]
 fn a_shared_connection_that_answers_nobody_in_time_is_replaced() {
     let server = Server::start(&[]).unwrap();
@@ -238,7 +238,7 @@ fn a_shared_connection_that_answers_nobody_in_time_is_replaced() {
     }
 }
 
-/// A store whose one shared connection leads to a process that stands still, and a session in it.
+/// Returns a store with one shared connection, and a session in it. The server process of that connection is stopped.
 fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, SessionKey, Stopped) {
     let url = server.url("postgres");
     let store = connected(
@@ -254,11 +254,11 @@ fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, 
     (store, key, Stopped::process(process))
 }
 
-/// The process that served the last `get`, in SQL.
+/// The query for the process that served the last `get`.
 const READER: &str = "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() \
      AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1";
 
-/// A server's process that stands still, until this is dropped.
+/// A server process that is stopped until this is dropped.
 struct Stopped(i64);
 
 impl Stopped {
@@ -278,7 +278,7 @@ fn signal(signal: &str, process: i64) {
     assert!(Command::new("kill").arg(signal).arg(process.to_string()).status().unwrap().success());
 }
 
-/// Two hosts, of which the first takes connections and never answers, as a machine that hangs does.
+/// The first of two hosts accepts connections and never answers, as a machine that hangs does.
 #[test]
 fn a_silent_host_is_passed_over() {
     let server = Server::start(&[]).unwrap();
@@ -294,7 +294,7 @@ fn a_silent_host_is_passed_over() {
     });
 }
 
-/// A server process that hangs takes its connection along; with all of them gone, others are made.
+/// Each server process that hangs costs its connection. After all of them are lost, the store opens others.
 #[test]
 fn reads_that_are_late_keep_no_connection() {
     let server = Server::start(&[]).unwrap();

@@ -1,4 +1,4 @@
-//! The store that does not block over pools that the application made: every law, and connections shared with the
+//! The asynchronous store over pools that the application built: every law, and connections shared with the
 //! application.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn manager(database: &Database) -> AsyncDieselConnectionManager<AsyncPgConnectio
     AsyncDieselConnectionManager::new(&database.url)
 }
 
-/// Holds a law against a store over a pool that makes half of its connections for the application.
+/// Checks a law on a store over a pool. The application holds half of the pool's connections.
 fn hold<P: AsyncPool>(
     pool: impl AsyncFnOnce(&Database) -> P,
     settings: Builder<AsyncPgConnection, P>,
@@ -44,11 +44,11 @@ fn hold<P: AsyncPool>(
     });
     let held = store.block_on(store.store().pool().connection()).unwrap();
     law(&store);
-    // To mobc a connection comes back on a runtime only.
+    // mobc takes a connection back only on a runtime.
     store.block_on(async { drop(held) });
 }
 
-/// The application writes a table of its own and a session in one transaction, on one connection of the pool.
+/// The application writes to its own table and creates a session in one transaction, on one connection of the pool.
 async fn is_shared<P: AsyncPool>(pool: P) {
     let store = Store::<P>::builder().over(pool.clone()).unwrap();
     assert_eq!(store.pool().size(), SIZE);
@@ -63,7 +63,7 @@ async fn is_shared<P: AsyncPool>(pool: P) {
     assert_eq!(notes, 1);
     assert_eq!(store.get(&key).await.unwrap().0, "b");
     drop(conn);
-    // All that the pool has made were given back.
+    // All connections of the pool have come back.
     let mut lent = Vec::new();
     for _ in 0..SIZE {
         lent.push(pool.connection().await.unwrap());
@@ -71,11 +71,12 @@ async fn is_shared<P: AsyncPool>(pool: P) {
     assert_eq!(pool.connections(), SIZE);
 }
 
-/// Another connection holds a lock for longer than a call may take, and the pool's connections have no limit of their own.
+/// Another connection holds a lock for longer than a call may take, and the pool's connections have no statement
+/// timeout.
 async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     let second = TimeDelta::seconds(1);
     let builder = Store::<P>::builder().connection_timeout(second).statement_timeout(second);
-    // Every second request gets lost, the first one included.
+    // Every second request gets lost, beginning with the first.
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let cancel = move |token: CancelToken| {
@@ -101,8 +102,8 @@ async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     assert_eq!(store.get(&key).await.unwrap().0, "x");
 }
 
-/// The future of an update is dropped while it waits for the session's lock. The connection comes back with an open
-/// transaction, in which later writes would get lost.
+/// The future of an update is dropped while it waits for the session's lock. Its connection has an open transaction. If
+/// the pool lent it again, later writes would get lost in that transaction.
 async fn a_dropped_update_leaves_no_transaction<P: AsyncPool>(pool: P, database: &Database) {
     let store = Store::<P>::builder().over(pool).unwrap();
     store.migrate().await.unwrap();
@@ -124,7 +125,7 @@ async fn a_dropped_update_leaves_no_transaction<P: AsyncPool>(pool: P, database:
     }
 }
 
-/// A static store, and a runtime for each test or command.
+/// A program has one static store, and starts a runtime for each test or command.
 fn outlives_its_runtime<P: AsyncPool>(pool: impl AsyncFnOnce(&Database) -> P) {
     let database = Database::new();
     let first = runtime();
@@ -187,7 +188,7 @@ macro_rules! over_a_pool {
                 });
             }
 
-            /// At the end of `main`, for example.
+            /// That happens at the end of `main`, for example.
             #[test]
             fn a_store_that_shares_connections_can_be_dropped_outside_of_a_runtime() {
                 let made = || {

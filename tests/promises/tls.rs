@@ -1,4 +1,4 @@
-//! TLS of the store that does not block, beside psql: the same address on the same server ends the same way.
+//! TLS of the asynchronous store, compared with psql: the same address on the same server ends the same way.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
@@ -30,7 +30,7 @@ use crate::certificates::{Authority, Files, Listening, authority_itself, expired
 use crate::support::{LATE, Sql as _, shown};
 use crate::waiting::RUNTIME;
 
-/// How an address ends.
+/// The result of connecting to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Refused,
@@ -46,7 +46,7 @@ struct Answer {
     ssl: bool,
 }
 
-/// How an address ends with libpq, without an environment and a home directory; and the error's text.
+/// Connects with libpq, without an environment and a home directory. Returns the result, and the error's text.
 fn by_psql(address: &str) -> (End, String) {
     let psql = throwaway_postgres::binaries().unwrap().join("psql");
     let output = Command::new(psql)
@@ -65,8 +65,8 @@ fn by_psql(address: &str) -> (End, String) {
     (end, said)
 }
 
-/// How the address ends with the store, with the error's text. The store tries again until the limit. A limit within which
-/// no attempt ended says nothing: then it is a longer one's turn.
+/// Connects with the store. Returns the result, and the error's text. The store tries again until the connection
+/// timeout. If no attempt has ended by then, the result is unknown, and this tries again with a longer timeout.
 async fn by_us(address: &str) -> (End, String) {
     let connect =
         |limit| AsyncDieselSession::builder().pool_size(1).connection_timeout(limit).connect(address);
@@ -86,7 +86,7 @@ async fn by_us(address: &str) -> (End, String) {
     (if answer.ssl { End::Encrypted } else { End::InClear }, String::new())
 }
 
-/// Whether the time was over before the server, or the client, had refused anything.
+/// Returns whether the time was over before the server or the client had refused the connection.
 fn is_undecided(error: &Error) -> bool {
     let said = shown(error);
     said.contains("Elapsed") || said.contains("the server did not accept the connection within")
@@ -95,10 +95,10 @@ fn is_undecided(error: &Error) -> bool {
 const SOON: TimeDelta = TimeDelta::milliseconds(600);
 const LONG: TimeDelta = TimeDelta::seconds(20);
 
-/// Of every role.
+/// The password of every role.
 const PASSWORD: &str = "Op3nSesame";
 
-/// The setting that an error names.
+/// Returns the setting that the error names.
 fn refused_setting(address: &str) -> &'static str {
     match RUNTIME.block_on(AsyncDieselSession::builder().connect(address)) {
         Err(Error::Configuration { setting, .. }) => setting,
@@ -140,13 +140,13 @@ const MODES: [&str; 7] = [
     "sslmode=verify-full",
 ];
 
-/// Of a server that lets in a role each way, one only with TLS, and one only without.
+/// The server's rules: one role may connect with or without TLS, one only with TLS, and one only without.
 const RULES: &str = "host all either all trust\n\
                      hostssl all only_encrypted all trust\n\
                      hostnossl all only_in_clear all trust";
 const ROLES: [&str; 3] = ["either", "only_encrypted", "only_in_clear"];
 
-/// Roles with a password that is kept for SCRAM.
+/// Adds roles with a password. The server stores it for SCRAM.
 fn add_roles(server: &Listening, roles: &[&str]) {
     let mut admin = PgConnection::establish(&server.server.url("postgres")).unwrap();
     for role in roles {
@@ -160,7 +160,7 @@ fn every_mode_and_certificate_ends_as_with_psql() {
     let below = authority.signs_authority("an authority below");
     let mut by_one_below = below.signs(&of("localhost"));
     by_one_below.certificate += &below.pem;
-    // Each with whether it is also tried with itself as the authority.
+    // The second value says whether the certificate is also tried as its own authority.
     let certificates = [
         (Some(authority.signs(&of("localhost"))), false),
         (Some(by_one_below), true),
@@ -189,7 +189,7 @@ fn every_mode_and_certificate_ends_as_with_psql() {
         for mode in MODES {
             let itself = itself.as_ref().map(Some);
             for roots in [None, Some(&known)].into_iter().chain(itself) {
-                // Our error says what to do, and psql's is another.
+                // Not compared: the store's error says what to do, and psql's is another one.
                 if roots.is_none() && mode.starts_with("sslmode=verify") {
                     continue;
                 }
@@ -202,7 +202,8 @@ fn every_mode_and_certificate_ends_as_with_psql() {
     assert!(refused > 50 && in_clear > 50 && encrypted > 50, "{refused}, {in_clear}, {encrypted}");
 }
 
-/// Roles that come in with TLS alone, each by another proof.
+/// The server's rules: each role authenticates in another way. `unbound` may connect only without TLS, and all others
+/// only with TLS.
 const PROOFS: &str = "hostssl all certified all cert\n\
                       hostssl all shown all trust clientcert=verify-full\n\
                       hostssl all bound all scram-sha-256\n\
@@ -280,7 +281,7 @@ fn channel_binding_is_required_if_asked_for() {
 #[test]
 fn a_revoked_certificate_and_the_names_of_a_server_count_as_with_psql() {
     let (authority, stranger) = (Authority::named("the authority"), Authority::named("a stranger"));
-    // All of these have one number.
+    // All of these certificates have the same serial number.
     let start = |name: &str| Listening::start(Some(&authority.signs(&of(name))), "", RULES);
     let [named, wild, other] = ["localhost", "*.db.example", "127.0.0.1"].map(start);
     let files = Files::new();
@@ -288,7 +289,7 @@ fn a_revoked_certificate_and_the_names_of_a_server_count_as_with_psql() {
     let lists = [
         authority.revokes(&[7]),
         authority.revokes(&[8]),
-        // Of another authority: nothing is known of the certificate.
+        // The list of another authority says nothing about the certificate.
         stranger.revokes(&[8]),
     ];
     let mut addresses = Vec::new();
@@ -317,7 +318,8 @@ fn a_revoked_certificate_and_the_names_of_a_server_count_as_with_psql() {
     }
 }
 
-/// An authority, a server with its certificate and a role that may make a table, and its superuser.
+/// Returns an authority, a server with a certificate of it, and a superuser's connection to the server. The role
+/// `bound` may create tables.
 fn a_server_for_a_store() -> (Authority, Listening, PgConnection) {
     let authority = Authority::named("the authority");
     let server = Listening::start(Some(&authority.signs(&of("localhost"))), "", PROOFS);
@@ -356,7 +358,7 @@ fn a_late_statement_is_cancelled_over_tls() {
     is_cancelled(|_authority, own| async { own });
 }
 
-/// The store knows nothing of the pool's TLS: the application's function cancels.
+/// The store does not know the pool's TLS settings, so the application's function sends the request to cancel.
 #[test]
 fn a_late_statement_of_the_applications_pool_is_cancelled_by_its_function() {
     is_cancelled(|authority, own| {
@@ -381,7 +383,7 @@ fn limited() -> AsyncBuilder {
     AsyncDieselSession::builder().connection_timeout(second).statement_timeout(second)
 }
 
-/// A write waits for a standby that never comes, and a server process that waits does not notice that its client has left.
+/// A write waits for a standby that never comes. A server process that waits does not notice that its client has left.
 fn is_cancelled<S: Future<Output = AsyncDieselSession>>(
     store: impl FnOnce(Authority, AsyncDieselSession) -> S,
 ) {
@@ -393,7 +395,7 @@ fn is_cancelled<S: Future<Output = AsyncDieselSession>>(
         store.migrate().await.unwrap();
         admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
         admin.run("SELECT pg_reload_conf()");
-        // The first may come before the server has read its new setting.
+        // The first call may come before the server has read its new setting.
         while store.generate(None, None).await.is_ok() {}
         let started = Instant::now();
         while admin.number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0 {
@@ -403,7 +405,7 @@ fn is_cancelled<S: Future<Output = AsyncDieselSession>>(
     });
 }
 
-/// Of libpq, 16 and later. The file is one that OpenSSL would look at as well.
+/// Checks `sslrootcert=system`, as in libpq 16 and later. OpenSSL would read the same file.
 #[test]
 fn the_systems_certificates_are_those_that_openssl_would_take() {
     const SERVER: &str = "DIESEL_SESSION_TLS_SERVER";
@@ -479,7 +481,8 @@ fn parameters_that_cannot_be_honoured_are_refused() {
     }
 }
 
-/// A server that speaks TLS with this certificate and this key. Sends of each client whether it took them.
+/// Starts a server that uses TLS with this certificate and this key. For each client it sends whether the handshake
+/// succeeded.
 fn speaking_tls(certificate: &str, key: &str) -> (u16, Receiver<bool>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
@@ -510,7 +513,7 @@ fn speaking_tls(certificate: &str, key: &str) -> (u16, Receiver<bool>) {
     (port, taken)
 }
 
-/// Else channel binding would hold for somebody between, who has seen the server's certificate as everybody can.
+/// Otherwise channel binding would succeed for an attacker in between, because anyone can see the server's certificate.
 #[test]
 fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() {
     let authority = Authority::named("the authority");
@@ -533,7 +536,8 @@ fn a_server_that_shows_a_certificate_without_its_key_is_refused_in_every_mode() 
     }
 }
 
-/// A server that answers so when it is asked for TLS. Sends what each client said in clear after that.
+/// Starts a server that answers a request for TLS with `answer`. For each client it sends the bytes that the client
+/// sent.
 fn answering(answer: &'static [u8]) -> (u16, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -555,14 +559,14 @@ fn answering(answer: &'static [u8]) -> (u16, Receiver<Vec<u8>>) {
     (port, heard)
 }
 
-/// What PostgreSQL's manual calls `SSLRequest`.
+/// The message `SSLRequest` of PostgreSQL's manual.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 #[test]
 fn nothing_falls_back_to_clear_text() {
     let files = Files::new();
     let roots = files.write("authority.crt", &Authority::named("the authority").pem);
-    // To this machine, and nothing that says so: for such a host the default counts.
+    // This address leads to this machine, but the store treats it as remote. So the default for remote hosts applies.
     let remote = "host=0.0.0.0";
     let strict = format!("host=localhost hostaddr=127.0.0.1 sslrootcert={}", roots.display());
     let addresses = [
@@ -576,7 +580,8 @@ fn nothing_falls_back_to_clear_text() {
         format!("{strict} sslmode=verify-full"),
         format!("{strict} sslmode=require"),
     ];
-    // It has no TLS; it has, and fails; it is none; it hangs up; it adds what somebody on the way could have added.
+    // The server has no TLS. It has TLS, which then fails. It sends an error. It closes the connection. The last two
+    // add bytes that an attacker on the network could have added.
     let answers = [&b"N"[..], b"S", b"E", b"", b"Sno TLS at all", b"NR\0\0\0\x08\0\0\0\x03"];
     thread::scope(|scope| {
         for answer in answers {
@@ -598,7 +603,7 @@ fn says_nothing_in_clear(answer: &'static [u8], address: &str) {
     let first = heard.recv_timeout(LATE).unwrap();
     for said in heard.try_iter().chain([first]) {
         assert_eq!(said[..8], SSL_REQUEST, "{address}");
-        // A handshake begins with its version. Nothing else may follow.
+        // After the request, only a TLS handshake may follow. It begins with these two bytes.
         assert!(said.len() == 8 || said[8..10] == [22, 3], "{address}: {said:?}");
         assert!(!String::from_utf8_lossy(&said).contains("shop"), "{address}");
     }

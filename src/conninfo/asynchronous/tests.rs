@@ -16,7 +16,7 @@ fn settings() -> ConnectionSettings {
     }
 }
 
-/// What tokio-postgres reads, from an application's function or from us.
+/// Returns the addresses for the application's function, or for the store.
 fn addresses(options: &str, application: bool) -> Result<Vec<String>, Error> {
     let options: ConnectOptions = options.parse().unwrap();
     if application {
@@ -56,7 +56,7 @@ fn any_other_empty_value_is_refused() {
     let names = |keyword: &&str| super::NOT_GIVEN_IF_EMPTY.contains(keyword);
     let known = super::KNOWN.into_iter().filter(|keyword| !names(keyword));
     for keyword in known.map(|keyword| keyword.replace("retries", "count")) {
-        // It is that value which is refused, and not a remote host.
+        // The second address is local, so only the value can be the reason.
         for options in [format!("host=a {keyword}=''"), format!("host=/tmp {keyword}=''")] {
             for application in [false, true] {
                 assert!(addresses(&options, application).is_err(), "{keyword}");
@@ -75,7 +75,7 @@ fn each_host_has_an_address_of_its_own() {
     assert!(one_port.iter().all(|config| config.get_ports() == [7]));
 }
 
-/// libpq would find something stricter there; tokio-postgres looks for nothing.
+/// libpq would find a stricter mode in the environment. tokio-postgres does not read the environment.
 #[test]
 fn requiressl_counts_whatever_the_environment_says() {
     const STRICT: (&str, &str) = ("PGSSLMODE", "verify-full");
@@ -96,7 +96,7 @@ fn requiressl_counts_whatever_the_environment_says() {
 
 #[test]
 fn whoever_establishes_connections_sees_to_tls() {
-    // What the function cannot see in its address is refused: it would get less than the address says.
+    // The function would not get these parameters, so the store refuses them.
     for (said, named) in [
         ("sslmode=verify-full", "sslmode"),
         ("sslmode=verify-ca", "sslmode"),
@@ -118,9 +118,9 @@ fn whoever_establishes_connections_sees_to_tls() {
         let Err(Error::Configuration { setting, reason }) = refused else { panic!("{said}: {refused:?}") };
         assert!(setting == named && reason.contains("`establish_with`"), "{said}: {setting}: {reason}");
     }
-    // What libpq does anyway, and what is not there, may be said.
+    // Empty values, and values that match libpq's behaviour, are accepted.
     addresses("host=a sslrootcert='' sslcert='' sslnegotiation=postgres gssencmode=prefer sslsni=1 sslcertmode=allow", true).unwrap();
-    // A remote host is never reached in clear unasked, whoever connects.
+    // The function also gets `require` for a remote host, unless the address asks for less.
     for (said, mode) in [("", "require"), ("sslmode=require", "require"), ("sslmode=disable", "disable")] {
         let address = &addresses(&format!("host=db.example {said}"), true).unwrap()[0];
         assert!(address.contains(&format!("sslmode='{mode}'")), "{said}: {address}");

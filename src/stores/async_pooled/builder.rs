@@ -1,4 +1,4 @@
-//! A store out of its settings.
+//! Builds an asynchronous store from its settings.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,27 +26,30 @@ use crate::postgres::pooler::Poolers;
 use crate::retry::{Answers, Verdict};
 
 impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
-    /// Reserves this many of the pool's connections for reads, which then share them: several reads travel together on
-    /// one connection. The reads are [`get`](crate::AsyncNow::get), and the load of the stores for web frameworks. By
-    /// default no connection is shared, and each read takes one alone.
+    /// Reserves this many of the pool's connections for reads, which then share them: one connection carries several
+    /// reads at once. The reads are [`get`](crate::AsyncNow::get), [`find`](crate::AsyncSessions::find), and the load
+    /// of the stores for web frameworks. By default no connection is shared, and each read has one to itself.
     ///
-    /// Shared reads are faster if more tasks read at once than the pool has connections. Writes use the other connections
-    /// of the pool, so there must be some.
+    /// Shared reads are faster if more tasks read at once than the pool has connections. All other operations use the
+    /// other connections of the pool. So `connections` must be at least one, and less than the size of the pool.
+    /// Otherwise building the store fails with [`Error::Configuration`].
     pub fn pipelined(mut self, connections: u32) -> Self {
         self.asynchronous.pipelines = Some(connections);
         self
     }
 
-    /// Sets the function that opens the pool's connections, TLS included. It gets an address that
-    /// `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with the password. By default
-    /// the store opens them itself, over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
+    /// Sets the function that opens the pool's connections, and handles TLS. By default the store opens them itself,
+    /// over TLS with the feature `rustls`: see [`ConnectOptions`](ConnectOptions#tls).
     ///
-    /// The function verifies certificates itself. Its address has `sslmode` (`disable`, `prefer` or `require`) and
-    /// `channel_binding`, and no other parameter about TLS. The store refuses a connection string with another mode or with
-    /// a parameter about certificates, because the function would not learn of it. For a Unix socket the mode is `disable`.
+    /// The function gets an address that `tokio_postgres::Config` reads: `keyword='value'` pairs, for one host, with
+    /// the password. The address contains `sslmode` (`disable`, `prefer` or `require`), and `channel_binding` if you
+    /// set it. It contains no other parameter about TLS, so the function verifies certificates itself. The store
+    /// refuses a connection string with another mode or with a parameter about certificates, because the function would
+    /// not get it. For a Unix socket the mode is `disable`.
     ///
     /// The store then sets up the connection. If both together take longer than the connection timeout, it drops the
-    /// connection. Behind a pooler the store calls the function twice for its first connection, and drops the second one.
+    /// connection. Behind a pooler the store calls the function twice for its first connection, and drops the second
+    /// one.
     ///
     /// If the function uses TLS, also set [`cancel_with`](Self::cancel_with).
     ///
@@ -79,12 +82,14 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self
     }
 
-    /// Sets the function that asks a server to cancel the statement of a call that is late. By default the store asks as it
-    /// connects, over TLS or in clear. Over a pool of yours, and with [`establish_with`](Self::establish_with), it knows
-    /// nothing of your TLS and asks in clear. A server takes that request whether or not it demands TLS from sessions, but
-    /// the client does not send it for a connection with `sslmode=require`. So set this function then.
+    /// Sets the function that asks a server to cancel the statement of a late call. By default the store sends that
+    /// request as it connects: over TLS or unencrypted.
     ///
-    /// The store calls it up to four times in two seconds, until the server answers. It ignores errors.
+    /// Over your own pool, and with [`establish_with`](Self::establish_with), the store does not know your TLS
+    /// settings, so it sends the request unencrypted. A server accepts that, even if it demands TLS from sessions. But
+    /// the client does not send it for a connection with `sslmode=require`. So set this function for such connections.
+    ///
+    /// The store calls the function up to four times in two seconds, until the server answers. It ignores errors.
     ///
     /// # Examples
     ///
@@ -109,14 +114,15 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         self
     }
 
-    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call ends
-    /// after the connection timeout and the statement timeout together. The pool must set the statement timeout of the
-    /// server.
+    /// Builds a store with these options over the application's pool, as [`AsyncDieselSession::new`] does. A call may
+    /// take as long as the connection timeout and the statement timeout together. The store does not set the server's
+    /// `statement_timeout`: let the pool set it.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] if another setting of the pool was changed here, because this pool has its own settings.
-    /// [`Error::PeriodOutOfRange`], [`Error::Configuration`] for options that do not fit.
+    /// [`Error::Configuration`] if a setting of the pool other than these two timeouts was changed here, or
+    /// [`establish_with`](Self::establish_with) was called: this pool has its own settings. [`Error::PeriodOutOfRange`]
+    /// or [`Error::Configuration`] for options that do not fit.
     pub fn over(self, pool: P) -> Result<AsyncDieselSession<P>, Error> {
         let mut ours = self.pool.clone();
         let defaults = PoolSettings::default();
@@ -136,7 +142,7 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
         if self.asynchronous.pipelines.is_none_or(|shared| (1..size).contains(&shared)) {
             return Ok(());
         }
-        let reason = "at least one connection, and fewer than the pool holds: writes take the others";
+        let reason = "use at least one connection, and fewer than the pool holds: writes need the others";
         Err(Error::Configuration { setting: "pipelined", reason: reason.to_owned() })
     }
 }
@@ -144,39 +150,39 @@ impl<P: AsyncPool> Builder<AsyncPgConnection, P> {
 impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     /// Builds a store with a new pool (deadpool) and waits for its first connections.
     ///
-    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must name
-    /// a host. Settings that only libpq reads do not count: the environment's variables, and files of passwords, services
-    /// and certificates that `url` does not name. If it names several hosts, each has an equal share of the connection
-    /// timeout, at least two seconds.
+    /// `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection Strings"). It must
+    /// name a host. The store ignores settings that only libpq reads: environment variables, and the files of
+    /// passwords, services and certificates that `url` does not name. If `url` names several hosts, each has an equal
+    /// share of the connection timeout, but at least two seconds.
     ///
-    /// The store reaches a remote host over TLS (feature `rustls`), unless `url` says otherwise. Without `sslrootcert`
-    /// nothing shows that it is the right host: say `sslmode=verify-full`. [`ConnectOptions`](ConnectOptions#tls) says what
-    /// each mode means.
+    /// The store connects to a remote host over TLS (feature `rustls`), unless `url` says otherwise. Without
+    /// `sslrootcert` it does not verify the host: use `sslmode=verify-full` with `sslrootcert`.
+    /// [`ConnectOptions`](ConnectOptions#tls) describes each mode.
     ///
     /// # Errors
     ///
-    /// [`Error::Configuration`] for settings that do not fit, a string that is no address, or a file that cannot be used;
-    /// without the feature `rustls` for a remote host, unless `url` says `sslmode=disable`.
+    /// [`Error::Configuration`] for settings that do not fit, a string that is not an address, or a file that cannot be
+    /// used. The same for a remote host without the feature `rustls`, unless `url` says `sslmode=disable`.
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
-    /// connection comes within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses prepared
-    /// statements.
+    /// connection could be made within the connection timeout. [`Error::TransactionPooler`] for a pooler that loses
+    /// prepared statements.
     pub async fn connect(self, url: &str) -> Result<AsyncDieselSession, Error> {
         self.connect_with(&url.parse()?).await
     }
 
-    /// Builds a store with a new pool. It does not wait for a connection if the options say
-    /// [`startonly`](ConnectOptions::startonly): then the first call looks for a pooler, instead of this one.
+    /// Builds a store with a new pool, and waits for its first connections. With
+    /// [`startonly`](ConnectOptions::startonly) it does not wait. Then the first call of the store looks for a pooler.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// The errors of [`connect`](Self::connect).
     pub async fn connect_with(mut self, options: &ConnectOptions) -> Result<AsyncDieselSession, Error> {
         let connectors =
             Connector::for_each_host(options, &self.connection(), self.asynchronous.establish.take())?;
         self.connect_by(connectors, options.is_start_only()).await
     }
 
-    /// Builds a store with a new pool, of connections that these open.
+    /// Builds a store with a new pool. These connectors open its connections.
     pub(crate) async fn connect_by(
         self,
         connectors: Vec<Connector>,
@@ -192,7 +198,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
         self.build(manager, (!start_only).then_some(longest), (poolers, cancel)).await
     }
 
-    /// The store over a new pool; `wait` says how long to wait for its first connections, if at all.
+    /// Builds the store over a new pool. It waits for the first connections for `wait`, or not at all.
     async fn build(
         self,
         manager: AsyncDieselConnectionManager<AsyncPgConnection>,
@@ -216,7 +222,7 @@ impl Builder<AsyncPgConnection, Pool<AsyncPgConnection>> {
     }
 }
 
-/// A store over a pool that exists.
+/// Builds the store over an existing pool.
 pub(super) fn over<P: AsyncPool>(
     pool: P,
     settings: &Builder<AsyncPgConnection, P>,

@@ -16,50 +16,54 @@ use crate::postgres::cancel::Cancel;
 use crate::retry::Lease;
 
 /// A connection that goes back to the pool when it is dropped. If its transaction manager is in error or has an open
-/// transaction, the pool loses it.
+/// transaction, the pool discards it.
 pub(crate) struct Lent<P: AsyncPool> {
     conn: Option<P::Connection>,
     cancel: Cancel,
-    /// The runtime on which the pool lent it.
+    /// The runtime that was current when the pool lent the connection.
     runtime: Handle,
 }
 
 impl<P: AsyncPool> Lent<P> {
+    /// Wraps a connection that the pool has just lent.
+    ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub(super) fn new(conn: P::Connection, cancel: &Cancel) -> Self {
         Self { conn: Some(conn), cancel: cancel.clone(), runtime: Handle::current() }
     }
 
-    /// Abandons the connection before this is dropped.
+    /// Abandons the connection of a `Lent` that is about to be dropped.
     pub(super) fn abandon_early(&mut self) {
         if let Some(conn) = self.conn.take() {
             Self { conn: Some(conn), cancel: self.cancel.clone(), runtime: self.runtime.clone() }.abandon();
         }
     }
 
-    /// Asks the server to cancel the statement of this connection, until the server answers on it.
+    /// Asks the server again and again to cancel this connection's statement, until the server answers.
     async fn cancel(&mut self) {
         let (cancel, token) = (self.cancel.clone(), self.cancel_token());
         let requests = async {
             loop {
-                // A request can get lost, or arrive before the statement that it is for.
+                // A request can get lost, or arrive before its statement.
                 let _sent = join(timeout(AGAIN, cancel.request(token.clone())), sleep(AGAIN)).await;
             }
         };
-        // The server answers the ping after it has answered the statement.
+        // The server answers the ping only after the statement.
         select(pin!(self.ping()), pin!(requests)).await;
     }
 }
 
 impl<P: AsyncPool> Lease for Lent<P> {
-    /// Cancels the statement that is still running, and then closes the connection. The pool counts the connection until
-    /// the server has answered, or until `GRACE` is over. A server process that waits, for example for a standby that is
-    /// gone, does not notice that its client has left. Without this, such processes would use up the server's connections.
+    /// Cancels the statement that is still running, and then closes the connection. The pool counts the connection
+    /// until the server has answered, or until `GRACE` is over.
+    ///
+    /// A server process may wait for something else, for example for a lost standby. Then it does not notice that its
+    /// client has left. Without the cancellation, such processes would use up the server's connections.
     fn abandon(mut self) {
         self.give_up();
-        // The runtime that lent a shared connection can be over.
+        // The runtime on which a shared connection was lent may have ended.
         let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
         runtime.spawn(async move {
             let _answered = timeout(GRACE, self.cancel()).await;
@@ -68,11 +72,11 @@ impl<P: AsyncPool> Lease for Lent<P> {
     }
 }
 
-/// How long the server may take to answer. A server that stands still does not answer. For this time its connections keep
-/// the pool from connecting to the next server.
+/// How long the server may take to answer. A server that hangs never answers. During this time its connections take the
+/// places of new connections to the next server.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The time from one request to cancel to the next.
+/// The time between two requests to cancel.
 const AGAIN: Duration = Duration::from_millis(500);
 
 const LENT: &str = "the connection is here until this is dropped";
@@ -93,8 +97,9 @@ impl<P: AsyncPool> DerefMut for Lent<P> {
 
 impl<P: AsyncPool> Drop for Lent<P> {
     fn drop(&mut self) {
-        // mobc takes a connection back in a task, and panics if there is no runtime. A store may be dropped at the end of
-        // `main`, with the connections that reads share. The guard is declared first, so it is dropped last.
+        // mobc takes a connection back in a task, and panics if there is no runtime. That can happen at the end of
+        // `main`, when a store is dropped with the connections that reads share. The guard is declared first, so it is
+        // dropped last.
         let has_none = Handle::try_current().is_err_and(|missing| missing.is_missing_context());
         let _runtime = has_none.then(|| self.runtime.enter());
         let Some(mut conn) = self.conn.take() else { return };

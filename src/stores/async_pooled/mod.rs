@@ -1,4 +1,4 @@
-//! The store over a pool of diesel-async's connections: it hands each call to the operations.
+//! The store over a pool of diesel-async connections. It takes a connection and hands each call to the operations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,32 +29,33 @@ use lent::Lent;
 use pipelines::{Pipeline, Pipelines};
 use pool::Pooled;
 
-/// A store of sessions on PostgreSQL that does not block, over a pool of diesel-async's connections (feature
-/// `diesel-async`).
+/// An asynchronous store of sessions on PostgreSQL, over a pool of diesel-async connections (feature `diesel-async`).
 ///
-/// Cheap to clone; clones share pool, options and default period. It implements [`AsyncNow`](crate::AsyncNow) and
-/// [`AsyncSessions`](crate::AsyncSessions). [`on`](Self::on) gives the same operations on a connection that you hold, inside
-/// your open transaction. It runs the same statements on the same table as [`DieselSession`](crate::DieselSession), so one
-/// application can use both. It needs no libpq.
+/// It is cheap to clone. Clones share the pool, the options and the default period. It implements
+/// [`AsyncNow`](crate::AsyncNow) and [`AsyncSessions`](crate::AsyncSessions). [`on`](Self::on) gives the same
+/// operations on a connection that you hold, inside your open transaction. It runs the same statements on the same
+/// table as [`DieselSession`](crate::DieselSession), so one application can use both. It needs no libpq.
 ///
-/// No connection is tested before it is used. If it broke in the pool, the store replaces it and repeats the call on
-/// another one, as [`DieselSession`](crate::DieselSession) does. Every call ends in time ([`Error::ServerTimeout`]). You can
-/// drop a future at any time: a call that has begun then goes on to its end, and gives its connection back.
+/// The store does not test a connection before it uses it. If a connection broke in the pool, the store replaces it and
+/// retries the call on another one, as [`DieselSession`](crate::DieselSession) does. Every call ends in time
+/// ([`Error::ServerTimeout`]). You can drop a future at any time: a call that has begun then goes on to its end, and
+/// gives its connection back. Only a read on a shared connection ends at once, and leaves the connection to others.
 ///
 /// # Poolers
 ///
-/// Its client always prepares statements by name. Behind PgBouncer it works in session mode, and in transaction mode from
-/// PgBouncer 1.21 on with `max_prepared_statements` above 0 (tested with 1.24). In transaction mode the store sends no
-/// settings: give the role a `statement_timeout`.
+/// The store always prepares statements by name. It works behind PgBouncer in session mode. It also works in
+/// transaction mode from PgBouncer 1.21 on, with `max_prepared_statements` above 0 (tested with 1.24). In transaction
+/// mode the store sends no settings: give the role a `statement_timeout`.
 ///
-/// An older PgBouncer in transaction mode is refused with [`Error::TransactionPooler`], by `connect`, or by the first call
-/// if the store does not wait for the server. To find out, the store looks at its first connection to each host, and behind
-/// a pooler at a second one beside it. An idle pooler is always found out. A busy one can escape by a small chance, because it
-/// may serve both connections as a pooler in session mode does. The store does not look at pools of yours.
+/// The store refuses an older PgBouncer in transaction mode with [`Error::TransactionPooler`]. `connect` returns that
+/// error, or the first call if the store does not wait for the server. To recognise such a pooler, the store checks its
+/// first connection to each host. If there is a pooler, it also checks a second connection. It always recognises an
+/// idle pooler. There is a small chance that it does not recognise a busy one, because that may serve both connections
+/// as in session mode. The store does not check your own pools.
 ///
 /// # Panics
 ///
-/// Its futures panic outside of a tokio runtime with time and I/O enabled.
+/// The futures panic outside of a tokio runtime with time and I/O enabled.
 ///
 /// # Examples
 ///
@@ -73,12 +74,13 @@ use pool::Pooled;
 /// ```
 pub struct AsyncDieselSession<P: AsyncPool = Pool<AsyncPgConnection>> {
     pool: Pooled<P>,
-    /// For reads, if these share connections.
+    /// The shared connections, if reads share connections.
     pipelines: Option<Arc<Pipelines<P>>>,
     options: Arc<Options>,
 }
 
-/// The settings of an [`AsyncDieselSession`], by the pool that it gets connections from: deadpool's, if it makes its own.
+/// The settings of an [`AsyncDieselSession`]. `P` is the pool that it gets connections from. A pool that the store
+/// builds is deadpool's.
 pub type AsyncBuilder<P = Pool<AsyncPgConnection>> = Builder<AsyncPgConnection, P>;
 
 impl AsyncDieselSession {
@@ -86,27 +88,28 @@ impl AsyncDieselSession {
     ///
     /// # Errors
     ///
-    /// The same.
+    /// The errors of [`Builder::connect`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::builder().connect(url).await
     }
 }
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
-    /// The settings of a new store: over a pool of its own ([`Builder::connect`]), or over yours ([`Builder::over`]).
+    /// Returns the settings of a new store: with a new pool ([`Builder::connect`]), or over yours ([`Builder::over`]).
     pub fn builder() -> AsyncBuilder<P> {
         AsyncBuilder::default()
     }
 
-    /// A store over the application's own pool, with the default options; [`Builder::over`] takes others.
+    /// Builds a store over the application's pool, with the default options. [`Builder::over`] takes other options.
     ///
-    /// The pool keeps its own settings; a test at each check-out, which costs a round trip for every operation, can be
-    /// off. The session table is found as the pool's connections find tables.
+    /// The pool keeps its own settings. You can turn off a test at each check-out, which costs one round trip per
+    /// operation, because the store replaces broken connections. The connections look up the session table as they look
+    /// up your own tables.
     ///
-    /// If a call is late, the store asks the server to cancel its statement, for two seconds. Then it closes the connection.
-    /// It knows nothing of your pool's TLS, so it asks without TLS, as libpq does up to version 16. The request has no data
-    /// of a session in it. It fails for a connection with `sslmode=require`, and then a server process that waits for a lost
-    /// standby stays. So set [`Builder::cancel_with`] for a pool with TLS.
+    /// If a call is late, the store asks the server for two seconds to cancel its statement. Then it closes the
+    /// connection. It does not know your pool's TLS settings, so it sends the request unencrypted, as libpq does up to
+    /// version 16. The request contains no data of a session. It fails for a connection with `sslmode=require`. Then a
+    /// server process that waits for a lost standby stays. So set [`Builder::cancel_with`] for a pool with TLS.
     ///
     /// # Examples
     ///
@@ -128,17 +131,17 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
         builder::over(pool, &Builder::default(), Options::default(), (Poolers::default(), Cancel::in_clear()))
     }
 
-    /// The pool, for the application's own queries.
+    /// Returns the pool, for the application's own queries.
     ///
-    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection. If
-    /// every request holds one connection and waits for a second, none gets it.
+    /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection.
+    /// If every request holds one connection and waits for a second one, none gets it.
     #[must_use]
     pub fn pool(&self) -> &P {
         &self.pool.pool
     }
 
-    /// The same store on a connection that the caller holds, inside the caller's open transaction, if any:
-    /// see [`AsyncOnConnection`].
+    /// Returns the same store on a connection that the caller holds, inside the caller's open transaction, if there is
+    /// one: see [`AsyncOnConnection`].
     pub fn on<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> AsyncOnConnection<'a> {
         self.options.on_async(conn)
     }
@@ -147,7 +150,7 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
 async_contracts!(AsyncDieselSession<P>, P: AsyncPool);
 
 impl<P: AsyncPool> AsyncDieselSession<P> {
-    /// A connection that answers.
+    /// Lends a connection that answers.
     pub(crate) async fn connection(&self) -> Result<Lent<P>, Error> {
         retry::connection(&self.pool).await
     }
@@ -168,7 +171,7 @@ impl<P: AsyncPool> ExecuteAsync for AsyncDieselSession<P> {
         retry::call(&self.pool, operation).await
     }
 
-    /// On a shared connection, if there are some.
+    /// Runs it on a shared connection if reads share connections.
     async fn run_read<O, T>(&self, operation: Result<O, Error>) -> Result<T, Error>
     where
         O: Operation<AsyncPgConnection, Output = T> + Operation<Self::Reader, Output = T> + 'static,

@@ -1,4 +1,4 @@
-//! A few connections that reads share: those that are asked at once travel together.
+//! A few connections that reads share. One connection carries several reads at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,31 +24,31 @@ use crate::error::{BoxedError, Error};
 use crate::postgres::{RunQuery, row, rows};
 use crate::retry::{Job, Lease, Source, Verdict};
 
-/// The shared connections, each made when it is first wanted, and again when it was lost.
+/// The shared connections. The store takes each one from the pool at its first use, and again after it is lost.
 pub(super) struct Pipelines<P: AsyncPool> {
     pool: Pooled<P>,
     slots: Box<[Arc<Slot<P>>]>,
-    /// Whose turn it is.
+    /// Counts reads: they use the slots in turn.
     turn: AtomicUsize,
 }
 
 struct Slot<P: AsyncPool> {
     current: Mutex<Option<Arc<Shared<P>>>>,
-    /// Held by the one who takes a connection out of the pool.
+    /// Held by the task that takes a connection out of the pool.
     making: Arc<tokio::sync::Mutex<()>>,
-    /// No two slots change theirs at once.
+    /// How long the slot keeps a connection. It differs between slots, so that no two replace theirs at once.
     lifetime: Duration,
 }
 
-/// A connection out of the pool.
+/// A connection that was taken out of the pool.
 struct Shared<P: AsyncPool> {
     conn: Lent<P>,
     since: Instant,
-    /// How many wait for an answer.
+    /// How many reads wait for an answer.
     waiting: AtomicUsize,
-    /// Since when somebody is owed one, in microseconds from the beginning; else `NOBODY`.
+    /// Since when the server owes an answer, in microseconds after `since`. `NOBODY` if it owes none.
     owing: AtomicU64,
-    /// How long a silence means that it is lost.
+    /// The connection is lost if the server owes an answer for longer than this.
     patience: Duration,
     is_lost: AtomicBool,
 }
@@ -68,13 +68,13 @@ impl<P: AsyncPool> Pipelines<P> {
         Self { pool, slots: (0..connections).map(slot).collect(), turn: AtomicUsize::new(0) }
     }
 
-    /// Makes the slot's connection while others serve.
+    /// Makes the slot's connection in a task. Other connections serve the reads in that time.
     fn make_beside(&self, slot: &Arc<Slot<P>>) {
         if let Ok(making) = Arc::clone(&slot.making).try_lock_owned() {
             let (slot, pool) = (Arc::clone(slot), self.pool.clone());
             tokio::spawn(async move {
                 if slot.fill(&pool, pool.connection_timeout).await.is_err() {
-                    // Whoever comes then tries again.
+                    // After the pause, the next read tries again.
                     sleep(PAUSE).await;
                 }
                 drop(making);
@@ -83,11 +83,11 @@ impl<P: AsyncPool> Pipelines<P> {
     }
 }
 
-/// After an attempt in vain.
+/// The pause after a failed attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<P: AsyncPool> Lease for Box<Pipeline<P>> {
-    /// Leaves the connection to other reads. If it has answered none for half the time that a read may take, it is lost.
+    /// Leaves the connection to other reads, unless the server has owed an answer for half of a call's time.
     fn abandon(self) {
         if self.0.has_owed_for(self.0.patience / 2) {
             self.0.lose();
@@ -104,7 +104,7 @@ impl<P: AsyncPool> Slot<P> {
         current.clone()
     }
 
-    /// Leaves the connection if it is lost, or as old as this. It is closed when its last read has ended.
+    /// Drops the connection if it is lost or at least this old. It is closed when its last read has ended.
     fn lose_if_older(&self, age: Duration) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = current.take_if(|shared| shared.is_lost() || shared.since.elapsed() >= age) {
@@ -137,7 +137,7 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         let started = Instant::now();
         let late = |late| Error::PoolTimeout { waited: started.elapsed(), source: BoxedError::from(late) };
         let _making = timeout(within, slot.making.lock()).await.map_err(late)?;
-        // Perhaps another has made it meanwhile.
+        // Another task may have made it before this one got the lock.
         let shared = match slot.current() {
             Some(shared) => shared,
             None => slot.fill(&self.pool, within.saturating_sub(started.elapsed())).await?,
@@ -145,11 +145,11 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         Ok(Box::new(Pipeline(shared)))
     }
 
-    /// Drops a read that is late.
+    /// Drops a late read.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let answer = self.pool.answered(answered_by(deadline, job)).await;
         if answer.is_err() {
-            // The next read would wait for the same silent server. A younger connection leads to another one.
+            // On an old connection the next read would wait for the same silent server. A younger one leads to another.
             let oldest = if self.pool.is_silent() { self.pool.call_timeout / 2 } else { Duration::MAX };
             self.slots.iter().for_each(|slot| slot.lose_if_older(oldest));
         }
@@ -183,10 +183,10 @@ impl<P: AsyncPool> Shared<P> {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(NOBODY - 1)
     }
 
-    /// Whoever waits is one more until this is dropped, and leaves it owing an answer all the same.
+    /// Counts a waiting read until the guard is dropped. After that the server may still owe the answer.
     fn asked(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Most are not the first.
+        // It fails if the server owes an answer already, which is the usual case.
         let _first = self.owing.compare_exchange(NOBODY, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         Waiting(&self.waiting)
     }
@@ -196,7 +196,7 @@ impl<P: AsyncPool> Shared<P> {
         self.owing.store(if others { self.now() } else { NOBODY }, Ordering::Relaxed);
     }
 
-    /// Returns whether the connection broke, or answered no read for as long as a call may take.
+    /// Returns whether the connection broke, or has owed an answer for longer than a call may take.
     fn is_lost(&self) -> bool {
         if self.has_owed_for(self.patience) {
             self.lose();
@@ -204,7 +204,7 @@ impl<P: AsyncPool> Shared<P> {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Returns whether a read has waited for longer than this time, and no read has got an answer.
+    /// Returns whether the server has owed an answer for longer than this time. An answer to any read resets that time.
     fn has_owed_for(&self, time: Duration) -> bool {
         let owing = self.owing.load(Ordering::Relaxed);
         owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + time
@@ -215,7 +215,7 @@ impl<P: AsyncPool> Shared<P> {
     }
 }
 
-/// Somebody who waits for an answer.
+/// The guard of one read that waits for an answer.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -233,7 +233,7 @@ impl<P: AsyncPool> Drop for Shared<P> {
 }
 
 impl<P: AsyncPool> Pipeline<P> {
-    /// The answer, and a note that there was one: a refusal is one, too.
+    /// Waits for the answer, and records that it came. An error from the server is an answer, too.
     async fn heard<T>(&self, answer: impl QueryFuture<T>) -> QueryResult<T> {
         let _until_then = self.0.asked();
         let answer = answer.await;
@@ -277,7 +277,7 @@ impl<P: AsyncPool> RunQuery for Pipeline<P> {
 impl<P: AsyncPool> Liveness for Pipeline<P> {
     const REMOTE: bool = true;
 
-    /// Reads need none.
+    /// Reads need no transaction.
     fn is_in_transaction(&mut self) -> bool {
         false
     }

@@ -35,15 +35,14 @@ use diesel_async::pooled_connection::deadpool;
 /// }
 /// ```
 pub trait AsyncPool: Clone + Send + Sync + 'static {
-    /// A connection that goes back to the pool when it is dropped. The pool must not lend it again if a transaction is
-    /// open on it, or if its transaction manager is in error: neither to the store nor to others.
+    /// A connection that goes back to the pool when it is dropped. If a transaction is open on it, or its transaction
+    /// manager is in error, the pool must not lend it again, neither to the store nor to others.
     type Connection: DerefMut<Target = AsyncPgConnection> + Send + Sync + 'static;
 
-    /// The error if the pool cannot lend a connection.
+    /// The pool's error if it cannot lend a connection.
     type Error: StdError + Send + Sync + 'static;
 
-    /// Lends a connection. The pool need not test it, because the store replaces a connection that turns out to be
-    /// broken.
+    /// Lends a connection. The pool need not test it, because the store replaces broken connections.
     fn connection(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
     /// Returns the largest number of connections that the pool holds.
@@ -55,15 +54,15 @@ pub trait AsyncPool: Clone + Send + Sync + 'static {
         self.size()
     }
 
-    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error, or has an open
-    /// transaction. By default it only drops the connection. That is enough for a pool that checks connections when they
-    /// come back.
+    /// Closes a connection and takes it out of the pool. The connection's transaction manager is in error, or has an
+    /// open transaction. By default it only drops the connection. That is enough for a pool that checks each connection
+    /// when it comes back.
     fn discard(conn: Self::Connection) {
         drop(conn);
     }
 
-    /// Closes the idle connections, because their server does not answer. By default it does nothing. Then the store
-    /// learns about each connection from a call that gets no answer.
+    /// Closes the idle connections, because their server does not answer. By default it does nothing. Then each of
+    /// these connections is lost only when a call on it gets no answer.
     fn discard_idle(&self) {}
 }
 
@@ -134,7 +133,7 @@ mod mobc {
         type Connection = PooledConnection<AsyncPgConnection>;
         type Error = Error<PoolError>;
 
-        /// diesel-async 0.9.2 tells mobc to keep the connections that are broken, and to close all others.
+        /// Discards broken connections, because diesel-async 0.9.2 makes mobc keep them and close all others.
         async fn connection(&self) -> Result<Self::Connection, Self::Error> {
             loop {
                 let mut conn = self.get().await?;
@@ -162,7 +161,8 @@ mod mobc {
         }
     }
 
-    /// Returns the pool's state. It polls for a lock, because no holder of that lock waits for anything else.
+    /// Returns the pool's state. It polls for the lock. That ends soon, because no holder of the lock waits for
+    /// anything.
     fn state(pool: &Pool<AsyncPgConnection>) -> State {
         loop {
             if let Some(state) = pool.state().now_or_never() {

@@ -30,15 +30,14 @@ use pools::Pools;
 /// and [`Sessions`](crate::Sessions). [`on`] gives the same operations on a connection that you hold, inside your open
 /// transaction.
 ///
-/// If a connection broke in the pool, the store replaces it and retries the call on another one. So no caller notices a
-/// restart of the server after it is over. A retried `set` may take effect after another writer's `set`.
+/// If a connection broke in the pool, the store replaces it and retries the call on another one. So callers get no
+/// errors from a restart of the server that is over. A retried `set` may take effect after another writer's `set`.
 ///
-/// The store does not retry two calls, because a retry could apply them twice: a `replace`, and an `update` whose
-/// COMMIT was not answered. They fail with [`Error::OutcomeUnknown`].
+/// The store does not retry two calls, because a retry could apply them twice: a `replace`, and an `update` that got no
+/// answer to its COMMIT. They fail with [`Error::OutcomeUnknown`].
 ///
-/// The store also replaces a connection whose server takes no writes. If all connections are like that, the call fails
-/// with [`Error::ReadOnly`]. The store never replaces a connection that comes with an open transaction, as a test's
-/// does.
+/// The store also replaces a connection if its server accepts no writes. If all connections are like that, the call
+/// fails with [`Error::ReadOnly`]. The store never replaces a connection with an open transaction, such as a test's.
 ///
 /// # Examples
 ///
@@ -167,9 +166,11 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
         }
     }
 
-    /// Returns the pool, for the application's own queries. A pool that the store built does not test its connections,
-    /// so those queries can meet one that a restart of the server broke. If a server stops answering, the store makes
-    /// another pool. So call this each time that you need a connection.
+    /// Returns the pool, for the application's own queries. If a server stops answering, the store replaces a pool that
+    /// it built. So call this method each time you need a connection.
+    ///
+    /// A pool that the store built does not test its connections. So your own queries can get a connection that a
+    /// restart of the server broke.
     ///
     /// Do not call this store while you hold one of the pool's connections: use [`on`](Self::on) with that connection.
     /// If every request holds one connection and waits for a second one, none gets it, and all fail with
