@@ -95,7 +95,7 @@ fn requiressl_counts_whatever_the_environment_says() {
 }
 
 #[test]
-fn whoever_establishes_connections_sees_to_tls() {
+fn a_function_that_establishes_connections_gets_no_parameter_that_it_would_miss() {
     // The function would not get these parameters, so the store refuses them.
     for (said, named) in [
         ("sslmode=verify-full", "sslmode"),
