@@ -1,6 +1,10 @@
 //! The store behind actix-session: the cases of that crate's own acceptance tests, and others.
 
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use actix_http::Request;
 use actix_session::config::{PersistentSession, TtlExtensionPolicy};
@@ -10,17 +14,17 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, Key};
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::{App, test as actix_test, web};
+use actix_web::{App, HttpServer, test as actix_test, web};
 use chrono::TimeDelta;
 use diesel_session::{
-    ActixSessionStore, Blocking, Builder, DieselSession, Now as _, OnMissing, SessionConnection, SessionKey,
-    Sessions as _, WebStore,
+    ActixSessionStore, AsyncDieselSession, Blocking, Builder, DieselSession, Now as _, OnMissing,
+    SessionConnection, SessionKey, Sessions as _, Sweeper, WebStore,
 };
 use throwaway_postgres::Server;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::hosts::{Host, Limits, laws_on_every_host};
-use crate::support::{File, Postgres, Sql};
+use crate::support::{Database, File, Postgres, Sql};
 use crate::waiting::runtime;
 
 const HOUR: Duration = Duration::hours(1);
@@ -338,6 +342,62 @@ fn a_visit_works_from_the_first_page_to_the_logout() {
         assert_eq!(visit(&app, "/count", &mut stolen).await.1, "1");
         assert!(sessions.sessions_of("alice", 100).unwrap().is_empty());
     });
+}
+
+/// Sends a GET request as a browser does. Returns the body, and updates the cookie.
+fn fetch(server: SocketAddr, cookie: &mut String) -> String {
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: shop\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
+    for line in head.lines() {
+        if let Some(set) = line.strip_prefix("set-cookie: ") {
+            set.split(';').next().unwrap().clone_into(cookie);
+        }
+    }
+    body.to_owned()
+}
+
+/// Each worker of actix-web has its own runtime. A connection of the pool belongs to the runtime that opened it.
+#[test]
+fn the_workers_of_a_server_share_one_store_that_does_not_block() {
+    let database = Database::new();
+    let url = database.url.clone();
+    let (started, starting) = channel();
+    let server = thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async {
+            let sessions = AsyncDieselSession::connect(&url).await.unwrap();
+            sessions.migrate().await.unwrap();
+            let second = TimeDelta::milliseconds(100);
+            let sweeper = Sweeper::builder_async(sessions.clone()).interval(second).jitter(TimeDelta::zero());
+            let _sweeper = sweeper.on_error(|error| panic!("{error:?}")).start().unwrap();
+            let (store, key) = (ActixSessionStore::new(sessions), Key::generate());
+            let app = move || {
+                let middleware = SessionMiddleware::builder(store.clone(), key.clone()).cookie_secure(false);
+                App::new().wrap(middleware.build()).route("/", web::get().to(count))
+            };
+            let server = HttpServer::new(app).workers(3).disable_signals().bind("127.0.0.1:0").unwrap();
+            let address = server.addrs()[0];
+            let running = server.run();
+            started.send((address, running.handle())).unwrap();
+            running.await.unwrap();
+        });
+    });
+    let (address, handle) = starting.recv().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut cookie = String::new();
+                for visits in 1..=20 {
+                    assert_eq!(fetch(address, &mut cookie), visits.to_string());
+                }
+            });
+        }
+    });
+    runtime().block_on(handle.stop(true));
+    server.join().unwrap();
 }
 
 /// The client sees no detail of the failure.
