@@ -8,11 +8,13 @@ pub(crate) struct Answers {
     began: Instant,
     /// In microseconds since `began`.
     last: AtomicU64,
+    /// When the server was last found silent, in microseconds since `began`. 0 if it never was.
+    silent: AtomicU64,
 }
 
 impl Answers {
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), last: AtomicU64::new(0) }
+        Self { began: Instant::now(), last: AtomicU64::new(0), silent: AtomicU64::new(0) }
     }
 
     pub(crate) fn came(&self) {
@@ -23,7 +25,17 @@ impl Answers {
     /// ask. When a call that ends without an answer began, others may still have had theirs.
     pub(crate) fn are_missing(&self, call_timeout: Duration) -> bool {
         let last = Duration::from_micros(self.last.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(last) >= call_timeout / 2
+        let are_missing = self.began.elapsed().saturating_sub(last) >= call_timeout / 2;
+        if are_missing {
+            self.silent.fetch_max(self.now(), Ordering::Relaxed);
+        }
+        are_missing
+    }
+
+    /// Returns whether [`are_missing`](Self::are_missing) has been true at this time or later.
+    pub(crate) fn were_missing_since(&self, time: Instant) -> bool {
+        let silent = self.silent.load(Ordering::Relaxed);
+        silent > 0 && self.began + Duration::from_micros(silent) >= time
     }
 
     fn now(&self) -> u64 {
@@ -34,7 +46,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use std::thread::sleep;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::Answers;
 
@@ -46,7 +58,10 @@ mod tests {
         answers.came();
         assert!(!answers.are_missing(Duration::from_secs(3_600)));
         sleep(CALL);
+        let before = Instant::now();
+        assert!(!answers.were_missing_since(before));
         assert!(answers.are_missing(CALL));
+        assert!(answers.were_missing_since(before) && !answers.were_missing_since(before + CALL));
         answers.came();
         assert!(!answers.are_missing(Duration::from_secs(3_600)));
     }

@@ -22,6 +22,7 @@ mod migrating;
 mod pipelines;
 mod pool;
 mod pools;
+mod shared;
 
 pub use pools::AsyncPool;
 

@@ -1,6 +1,7 @@
 //! A few connections that reads share. One connection carries several reads at once.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use diesel::result::DatabaseErrorKind::ClosedConnection;
 use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
 use diesel_async::AsyncConnectionCore as _;
+use futures_util::future::{self, Either};
 use tokio::time::{sleep, timeout};
 
 use super::AsyncPool;
-use super::lent::Lent;
 use super::pool::{LIFETIME, Pooled, answered_by};
+use super::shared::Shared;
 use crate::database::{Liveness, QueryFuture};
 use crate::error::{BoxedError, Error};
 use crate::postgres::{RunQuery, row, rows};
@@ -39,21 +41,6 @@ struct Slot<P: AsyncPool> {
     /// How long the slot keeps a connection. It differs between slots, so that no two replace theirs at once.
     lifetime: Duration,
 }
-
-/// A connection that was taken out of the pool.
-struct Shared<P: AsyncPool> {
-    conn: Lent<P>,
-    since: Instant,
-    /// How many reads wait for an answer.
-    waiting: AtomicUsize,
-    /// Since when the server owes an answer, in microseconds after `since`. `NOBODY` if it owes none.
-    owing: AtomicU64,
-    /// The connection is lost if the server owes an answer for longer than this.
-    patience: Duration,
-    is_lost: AtomicBool,
-}
-
-const NOBODY: u64 = u64::MAX;
 
 /// A shared connection, for one read.
 #[allow(missing_debug_implementations, reason = "nobody else has one")]
@@ -104,17 +91,9 @@ impl<P: AsyncPool> Slot<P> {
         current.clone()
     }
 
-    /// Drops the connection if it is lost or at least this old. It is closed when its last read has ended.
-    fn lose_if_older(&self, age: Duration) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = current.take_if(|shared| shared.is_lost() || shared.since.elapsed() >= age) {
-            shared.lose();
-        }
-    }
-
     /// Takes a connection out of the pool.
     async fn fill(&self, pool: &Pooled<P>, within: Duration) -> Result<Arc<Shared<P>>, Error> {
-        let shared = Arc::new(Shared::new(pool.connection(within).await?, pool.call_timeout));
+        let shared = Arc::new(Shared::new(pool.connection(within).await?, pool));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared));
         Ok(shared)
     }
@@ -149,9 +128,8 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let answer = self.pool.answered(answered_by(deadline, job)).await;
         if answer.is_err() {
-            // On an old connection the next read would wait for the same silent server. A younger one leads to another.
-            let oldest = if self.pool.is_silent() { self.pool.call_timeout / 2 } else { Duration::MAX };
-            self.slots.iter().for_each(|slot| slot.lose_if_older(oldest));
+            // A connection that is lost is closed when its last read has ended.
+            self.slots.iter().for_each(|slot| drop(slot.current()));
         }
         answer
     }
@@ -173,70 +151,22 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     }
 }
 
-impl<P: AsyncPool> Shared<P> {
-    fn new(conn: Lent<P>, patience: Duration) -> Self {
-        let (waiting, owing) = (AtomicUsize::new(0), AtomicU64::new(NOBODY));
-        Self { conn, since: Instant::now(), waiting, owing, patience, is_lost: AtomicBool::new(false) }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(NOBODY - 1)
-    }
-
-    /// Counts a waiting read until the guard is dropped. After that the server may still owe the answer.
-    fn asked(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // It fails if the server owes an answer already, which is the usual case.
-        let _first = self.owing.compare_exchange(NOBODY, self.now(), Ordering::Relaxed, Ordering::Relaxed);
-        Waiting(&self.waiting)
-    }
-
-    fn has_answered(&self) {
-        let others = self.waiting.load(Ordering::Relaxed) > 1;
-        self.owing.store(if others { self.now() } else { NOBODY }, Ordering::Relaxed);
-    }
-
-    /// Returns whether the connection broke, or has owed an answer for longer than a call may take.
-    fn is_lost(&self) -> bool {
-        if self.has_owed_for(self.patience) {
-            self.lose();
-        }
-        self.is_lost.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether the server has owed an answer for longer than this time. An answer to any read resets that time.
-    fn has_owed_for(&self, time: Duration) -> bool {
-        let owing = self.owing.load(Ordering::Relaxed);
-        owing != NOBODY && self.since.elapsed() > Duration::from_micros(owing) + time
-    }
-
-    fn lose(&self) {
-        self.is_lost.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The guard of one read that waits for an answer.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl<P: AsyncPool> Drop for Shared<P> {
-    fn drop(&mut self) {
-        if *self.is_lost.get_mut() {
-            self.conn.abandon_early();
-        }
-    }
+fn silent() -> diesel::result::Error {
+    DatabaseError(ClosedConnection, Box::new("the server does not answer".to_owned()))
 }
 
 impl<P: AsyncPool> Pipeline<P> {
     /// Waits for the answer, and records that it came. An error from the server is an answer, too.
     async fn heard<T>(&self, answer: impl QueryFuture<T>) -> QueryResult<T> {
         let _until_then = self.0.asked();
-        let answer = answer.await;
+        let lost = pin!(self.0.lost.notified());
+        // A connection that was lost before wakes nobody.
+        if self.0.is_lost.load(Ordering::SeqCst) {
+            return Err(silent());
+        }
+        let Either::Left((answer, _)) = future::select(pin!(answer), lost).await else {
+            return Err(silent());
+        };
         if !matches!(answer, Err(DatabaseError(ClosedConnection, _))) {
             self.0.has_answered();
         }

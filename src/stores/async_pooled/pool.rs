@@ -71,14 +71,10 @@ impl<P: AsyncPool> Pooled<P> {
         let answer = answer.await;
         if answer.is_ok() {
             self.answers.came();
-        } else if self.is_silent() {
+        } else if self.answers.are_missing(self.call_timeout) {
             self.pool.discard_idle();
         }
         answer
-    }
-
-    pub(super) fn is_silent(&self) -> bool {
-        self.answers.are_missing(self.call_timeout)
     }
 }
 
