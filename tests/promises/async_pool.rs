@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -198,6 +199,35 @@ fn migrating_does_not_wait_for_a_server_that_no_longer_answers() {
     assert!(started.elapsed() < LATE);
     server.resume().unwrap();
     assert_eq!(store.block_on(store.store().migrate()).unwrap(), 0);
+}
+
+/// No read joins those that wait for a server that another call has found silent. A read that has joined them before tries
+/// again elsewhere.
+#[test]
+fn no_read_waits_on_a_shared_connection_to_a_server_that_was_found_silent() {
+    for other in [Operation::Set, Operation::Get] {
+        let mut server = Server::start(&[]).unwrap();
+        let second = TimeDelta::seconds(1);
+        let settings = builder().connection_timeout(second).statement_timeout(second).pipelined(1);
+        let store = connected(&server.url("postgres"), settings);
+        let key = store.generate(Some("x"), None).unwrap();
+        store.get(&key).unwrap();
+        // On another connection, which the next write gets as well.
+        store.set(&key, "x", None).unwrap();
+        server.pause().unwrap();
+        let joined = thread::scope(|scope| {
+            let other = scope.spawn(|| run(&store, other, &key));
+            thread::sleep(SHORT + SHORT / 2);
+            let joined = scope.spawn(|| store.get(&key));
+            assert!(matches!(other.join().unwrap(), Err(Error::ServerTimeout { .. })));
+            let next = store.get(&key).unwrap_err();
+            assert!(matches!(next, Error::PoolTimeout { .. }), "{next:?}");
+            joined.join().unwrap().unwrap_err()
+        });
+        // The read after it has found the connection lost, and that wakes this one.
+        assert!(matches!(joined, Error::ConnectionLost { .. }), "{joined:?}");
+        server.resume().unwrap();
+    }
 }
 
 /// A client closes its connection, so the web server drops the future of its request.
