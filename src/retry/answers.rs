@@ -33,6 +33,7 @@ impl Answers {
     }
 
     /// Returns whether [`are_missing`](Self::are_missing) has been true at this time or later.
+    #[cfg(any(test, feature = "diesel-async"))]
     pub(crate) fn were_missing_since(&self, time: Instant) -> bool {
         let silent = self.silent.load(Ordering::Relaxed);
         silent > 0 && self.began + Duration::from_micros(silent) >= time
