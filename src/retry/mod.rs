@@ -151,10 +151,7 @@ where
     if C::REMOTE && is_ours && !O::REPEATABLE {
         // If the connection broke in the pool, the operation is never sent. Without the ping, its outcome would count
         // as unknown.
-        if let Err(source) = conn.ping().await {
-            conn.give_up();
-            return Err(Failure::Lost(source));
-        }
+        ping(conn).await?;
     }
     match operation.run(conn, repeated).await {
         Ok(output) => Ok(output),
@@ -165,28 +162,35 @@ where
     }
 }
 
+/// Fails if the connection does not answer. The pool then drops it.
+async fn ping<C: Liveness>(conn: &mut C) -> Result<(), Failure> {
+    match conn.ping().await {
+        Ok(()) => Ok(()),
+        Err(source) => {
+            conn.give_up();
+            Err(Failure::Lost(source))
+        }
+    }
+}
+
 /// Lends a connection that answers.
 pub(crate) async fn connection<S: Source>(source: &S) -> Result<S::Lease, Error> {
     let mut attempts = Attempts::of(source);
     loop {
         let conn = attempts.connection().await?;
-        let (conn, failed) = attempts.in_time(tested(conn)).await?;
-        match failed {
-            None => return Ok(conn),
-            Some(source) => attempts.go_on_after(Failure::Lost(source))?,
+        match attempts.in_time(tested(conn)).await? {
+            (conn, Ok(())) => return Ok(conn),
+            (_, Err(failure)) => attempts.go_on_after(failure)?,
         }
     }
 }
 
-/// Pings the connection. Returns it, with the error if the ping failed.
-async fn tested<L: Lease>(conn: L) -> (L, Option<diesel::result::Error>) {
+/// Pings the connection, and returns it.
+async fn tested<C: Liveness, L: Lease<Target = C>>(conn: L) -> (L, Result<(), Failure>) {
     let mut busy = Busy::on(conn);
     let conn = busy.conn();
     // A test's transaction exists on this connection only, so another one could not replace it.
-    let needs_none = !L::Target::REMOTE || conn.is_in_transaction();
-    let failed = if needs_none { None } else { conn.ping().await.err() };
-    if failed.is_some() {
-        busy.conn().give_up();
-    }
-    (busy.done(), failed)
+    let is_replaceable = C::REMOTE && !conn.is_in_transaction();
+    let answered = if is_replaceable { ping(conn).await } else { Ok(()) };
+    (busy.done(), answered)
 }

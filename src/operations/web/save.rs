@@ -10,7 +10,7 @@ use crate::operations::transaction::Transaction;
 use crate::operations::{Operation, found};
 use crate::options::{Deadline, Options, OwnerLimit, Renewal, ValueLimit, check_label, check_owner};
 
-/// What a save does if two requests have changed one field to different values. It is the setting `conflicts` of the
+/// The effect of a save if two requests have changed one field to different values. It is the setting `conflicts` of the
 /// stores for web frameworks. The default is [`LastWriterWins`](Self::LastWriterWins).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
