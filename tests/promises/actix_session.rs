@@ -1,8 +1,6 @@
 //! The store behind actix-session: the cases of that crate's own acceptance tests, and others.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -24,7 +22,7 @@ use throwaway_postgres::Server;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::hosts::{Host, Limits, laws_on_every_host};
-use crate::support::{Database, File, Postgres, Sql};
+use crate::support::{Database, File, Postgres, Sql, first_page};
 use crate::waiting::runtime;
 
 const HOUR: Duration = Duration::hours(1);
@@ -344,22 +342,6 @@ fn a_visit_works_from_the_first_page_to_the_logout() {
     });
 }
 
-/// Sends a GET request as a browser does. Returns the body, and updates the cookie.
-fn fetch(server: SocketAddr, cookie: &mut String) -> String {
-    let mut stream = TcpStream::connect(server).unwrap();
-    write!(stream, "GET / HTTP/1.1\r\nHost: shop\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
-    for line in head.lines() {
-        if let Some(set) = line.strip_prefix("set-cookie: ") {
-            set.split(';').next().unwrap().clone_into(cookie);
-        }
-    }
-    body.to_owned()
-}
-
 /// Each worker of actix-web has its own runtime. A connection of the pool belongs to the runtime that opened it.
 #[test]
 fn the_workers_of_a_server_share_one_store_that_does_not_block() {
@@ -379,7 +361,7 @@ fn the_workers_of_a_server_share_one_store_that_does_not_block() {
                 App::new().wrap(middleware.build()).route("/", web::get().to(count))
             };
             let server = HttpServer::new(app).workers(3).disable_signals().bind("127.0.0.1:0").unwrap();
-            let address = server.addrs()[0];
+            let address = server.addrs()[0].to_string();
             let running = server.run();
             started.send((address, running.handle())).unwrap();
             running.await.unwrap();
@@ -391,7 +373,13 @@ fn the_workers_of_a_server_share_one_store_that_does_not_block() {
             scope.spawn(|| {
                 let mut cookie = String::new();
                 for visits in 1..=20 {
-                    assert_eq!(fetch(address, &mut cookie), visits.to_string());
+                    let response = first_page(&address, &cookie);
+                    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+                    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
+                    assert_eq!(body, visits.to_string());
+                    if let Some(set) = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")) {
+                        set.split(';').next().unwrap().clone_into(&mut cookie);
+                    }
                 }
             });
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::dsl;
 use diesel::sql_types::BigInt;
@@ -15,10 +15,10 @@ use diesel_session::{
     AsyncDieselSession, AsyncNow as _, AsyncPool, AsyncSessions as _, Builder, Error, Expiry, OwnerLimit,
     TimeDelta,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_postgres::{CancelToken, NoTls};
 
-use crate::support::{Database, LATE, Sql as _, WAITERS, bounded};
+use crate::support::{Database, Sql as _, WAITERS, bounded};
 use crate::waiting::{Waiting, made, runtime};
 
 /// How many connections each pool has.
@@ -91,12 +91,8 @@ async fn what_is_late_is_cancelled<P: AsyncPool>(pool: P, database: &Database) {
     admin.run("BEGIN; LOCK TABLE session");
     assert!(matches!(store.get(&key).await, Err(Error::ServerTimeout { .. })));
     assert!(matches!(store.set(&key, "y", None).await, Err(Error::ServerTimeout { .. })));
-    let started = Instant::now();
     // The lock is still held.
-    while database.conn().number(WAITERS) > 0 {
-        assert!(started.elapsed() < LATE, "a server process still waits");
-        sleep(Duration::from_millis(20)).await;
-    }
+    admin.wait_until(WAITERS, |waiters| waiters == 0);
     assert!(AtomicUsize::load(&requests, Ordering::SeqCst) >= 2, "nobody asked again");
     admin.run("ROLLBACK");
     assert_eq!(store.get(&key).await.unwrap().0, "x");
@@ -114,11 +110,7 @@ async fn a_dropped_update_leaves_no_transaction<P: AsyncPool>(pool: P, database:
     assert!(timeout(Duration::from_millis(300), update).await.is_err());
     admin.wait_for_a_waiter();
     admin.run("ROLLBACK");
-    let started = Instant::now();
-    while admin.number(WAITERS) > 0 {
-        assert!(started.elapsed() < LATE, "the update still waits");
-        sleep(Duration::from_millis(20)).await;
-    }
+    admin.wait_until(WAITERS, |waiters| waiters == 0);
     for value in 0..2 * SIZE {
         store.set(&key, &value.to_string(), None).await.unwrap();
         assert_eq!(admin.text("SELECT session_data AS value FROM session"), value.to_string());

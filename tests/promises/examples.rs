@@ -1,13 +1,12 @@
 //! The examples run as their first lines describe.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 use diesel::prelude::*;
 use throwaway_postgres::Server;
 
-use crate::support::{Database, Sql as _, example};
+use crate::support::{Database, Sql as _, example, first_page};
 
 fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -123,22 +122,14 @@ fn counts_each_visitors_visits(program: &str) {
     let mut line = String::new();
     BufReader::new(server.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
-    let visit = |cookie: &str| {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{cookie}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let first = visit("");
+    let first = first_page(&address, "");
     assert!(first.ends_with("Visit number 1\n"), "{first}");
     let cookie = first.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite"), "{cookie}");
     let (cookie, _attributes) = cookie.split_once(';').unwrap();
-    let second = visit(&format!("Cookie: {cookie}\r\n"));
+    let second = first_page(&address, cookie);
     assert!(second.ends_with("Visit number 2\n"), "{second}");
-    assert!(visit("").ends_with("Visit number 1\n"));
+    assert!(first_page(&address, "").ends_with("Visit number 1\n"));
 }
 
 /// A process that ends when this value is dropped.

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -223,6 +225,18 @@ pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_quickstart_example")).with_file_name(format!("{name}_example"))
 }
 
+/// Sends a GET request for the first page, as a browser does. Returns the response with its head. `cookie` is empty if the
+/// browser has none.
+pub(crate) fn first_page(address: &str, cookie: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{cookie}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
 /// Returns everything that an error shows of itself, including its sources.
 pub(crate) fn shown(error: &dyn StdError) -> String {
     let mut text = format!("{error} {error:?}");
@@ -270,9 +284,14 @@ pub(crate) trait Sql: SessionConnection {
 
     /// Waits until some other connection to this PostgreSQL database waits for a lock.
     fn wait_for_a_waiter(&mut self) {
+        self.wait_until(WAITERS, |waiters| waiters > 0);
+    }
+
+    /// Waits until the number that this query returns is right.
+    fn wait_until(&mut self, sql: &str, is_right: impl Fn(i64) -> bool) {
         let started = Instant::now();
-        while self.number(WAITERS) == 0 {
-            assert!(started.elapsed() < LATE, "nobody waits for a lock");
+        while !is_right(self.number(sql)) {
+            assert!(started.elapsed() < LATE, "{sql}: still {}", self.number(sql));
             thread::yield_now();
             // Within a transaction, PostgreSQL keeps showing the activity of the first look.
             self.run("SELECT pg_stat_clear_snapshot()");

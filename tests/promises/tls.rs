@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::sql_types::Bool;
 use diesel::{Connection as _, PgConnection, QueryableByName, sql_query};
@@ -22,7 +22,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
-use tokio::time::sleep;
 use tokio_postgres::CancelToken;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -397,11 +396,8 @@ fn is_cancelled<S: Future<Output = AsyncDieselSession>>(
         admin.run("SELECT pg_reload_conf()");
         // The first call may come before the server has read its new setting.
         while store.generate(None, None).await.is_ok() {}
-        let started = Instant::now();
-        while admin.number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0 {
-            assert!(started.elapsed() < LATE, "the server process still waits");
-            sleep(Duration::from_millis(20)).await;
-        }
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        admin.wait_until(waiting, |processes| processes == 0);
     });
 }
 
