@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time of the last answer to any call of a store.
+/// When a store's calls last had an answer, and when its server was last found silent.
 pub(crate) struct Answers {
     began: Instant,
     /// In microseconds since `began`.
@@ -21,20 +21,23 @@ impl Answers {
         self.last.fetch_max(self.now(), Ordering::Relaxed);
     }
 
-    /// Whether no call has had an answer for half of the time that a call may take. The whole time would be too much to
-    /// ask. When a call that ends without an answer began, others may still have had theirs.
-    pub(crate) fn are_missing(&self, call_timeout: Duration) -> bool {
+    /// Returns whether the server is silent: no call has had an answer for half of the time that a call may take. If so,
+    /// it records the time.
+    ///
+    /// The whole time would be too much to ask. When a call that ends without an answer began, others may still have had
+    /// theirs.
+    pub(crate) fn find_silent(&self, call_timeout: Duration) -> bool {
         let last = Duration::from_micros(self.last.load(Ordering::Relaxed));
-        let are_missing = self.began.elapsed().saturating_sub(last) >= call_timeout / 2;
-        if are_missing {
+        let is_silent = self.began.elapsed().saturating_sub(last) >= call_timeout / 2;
+        if is_silent {
             self.silent.fetch_max(self.now(), Ordering::Relaxed);
         }
-        are_missing
+        is_silent
     }
 
-    /// Returns whether [`are_missing`](Self::are_missing) has been true at this time or later.
+    /// Returns whether [`find_silent`](Self::find_silent) has been true at this time or later.
     #[cfg(any(test, feature = "diesel-async"))]
-    pub(crate) fn were_missing_since(&self, time: Instant) -> bool {
+    pub(crate) fn was_silent_since(&self, time: Instant) -> bool {
         let silent = self.silent.load(Ordering::Relaxed);
         silent > 0 && self.began + Duration::from_micros(silent) >= time
     }
@@ -57,13 +60,13 @@ mod tests {
         // The call begins here.
         let answers = Answers::new();
         answers.came();
-        assert!(!answers.are_missing(Duration::from_secs(3_600)));
+        assert!(!answers.find_silent(Duration::from_secs(3_600)));
         sleep(CALL);
         let before = Instant::now();
-        assert!(!answers.were_missing_since(before));
-        assert!(answers.are_missing(CALL));
-        assert!(answers.were_missing_since(before) && !answers.were_missing_since(before + CALL));
+        assert!(!answers.was_silent_since(before));
+        assert!(answers.find_silent(CALL));
+        assert!(answers.was_silent_since(before) && !answers.was_silent_since(before + CALL));
         answers.came();
-        assert!(!answers.are_missing(Duration::from_secs(3_600)));
+        assert!(!answers.find_silent(Duration::from_secs(3_600)));
     }
 }

@@ -1,6 +1,5 @@
 //! A few connections that reads share. One connection carries several reads at once.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,11 +10,8 @@ use diesel::dsl::select;
 use diesel::expression::{IntoSql as _, QueryMetadata};
 use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
-use diesel::result::DatabaseErrorKind::ClosedConnection;
-use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Bool;
 use diesel_async::AsyncConnectionCore as _;
-use futures_util::future::{self, Either};
 use tokio::time::{sleep, timeout};
 
 use super::AsyncPool;
@@ -74,11 +70,8 @@ impl<P: AsyncPool> Pipelines<P> {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<P: AsyncPool> Lease for Box<Pipeline<P>> {
-    /// Leaves the connection to other reads, unless the server has owed an answer for half of a call's time.
     fn abandon(self) {
-        if self.0.has_owed_for(self.0.patience / 2) {
-            self.0.lose();
-        }
+        self.0.abandoned();
     }
 }
 
@@ -151,36 +144,13 @@ impl<P: AsyncPool> Source for Pipelines<P> {
     }
 }
 
-fn silent() -> diesel::result::Error {
-    DatabaseError(ClosedConnection, Box::new("the server does not answer".to_owned()))
-}
-
-impl<P: AsyncPool> Pipeline<P> {
-    /// Waits for the answer, and records that it came. An error from the server is an answer, too.
-    async fn heard<T>(&self, answer: impl QueryFuture<T>) -> QueryResult<T> {
-        let _until_then = self.0.asked();
-        let lost = pin!(self.0.lost.notified());
-        // A connection that was lost before wakes nobody.
-        if self.0.is_lost.load(Ordering::SeqCst) {
-            return Err(silent());
-        }
-        let Either::Left((answer, _)) = future::select(pin!(answer), lost).await else {
-            return Err(silent());
-        };
-        if !matches!(answer, Err(DatabaseError(ClosedConnection, _))) {
-            self.0.has_answered();
-        }
-        answer
-    }
-}
-
 impl<P: AsyncPool> RunQuery for Pipeline<P> {
     fn execute<Q>(&mut self, query: Q) -> impl QueryFuture<usize>
     where
         Q: QueryFragment<Pg> + QueryId + Send,
     {
         let answer = (&mut &*self.0.conn).execute_returning_count(query);
-        self.heard(answer)
+        self.0.heard(answer)
     }
 
     fn row<R, Q>(&mut self, query: Q) -> impl QueryFuture<Option<R>>
@@ -190,7 +160,7 @@ impl<P: AsyncPool> RunQuery for Pipeline<P> {
         Pg: QueryMetadata<Q::SqlType>,
     {
         let answer = row((&mut &*self.0.conn).load(query));
-        self.heard(answer)
+        self.0.heard(answer)
     }
 
     fn rows<R, Q>(&mut self, query: Q) -> impl QueryFuture<Vec<R>>
@@ -200,7 +170,7 @@ impl<P: AsyncPool> RunQuery for Pipeline<P> {
         Pg: QueryMetadata<Q::SqlType>,
     {
         let answer = rows((&mut &*self.0.conn).load(query));
-        self.heard(answer)
+        self.0.heard(answer)
     }
 }
 

@@ -62,8 +62,7 @@ impl<P: AsyncPool> Pooled<P> {
         }
     }
 
-    /// Waits for an answer. If none comes, and no other call gets one either, it discards the idle connections, because
-    /// they lead to the same silent server.
+    /// Waits for an answer, and records whether it came.
     pub(super) async fn answered<R>(
         &self,
         answer: impl Future<Output = Result<R, Error>>,
@@ -71,10 +70,18 @@ impl<P: AsyncPool> Pooled<P> {
         let answer = answer.await;
         if answer.is_ok() {
             self.answers.came();
-        } else if self.answers.are_missing(self.call_timeout) {
-            self.pool.discard_idle();
+        } else {
+            self.no_answer_came();
         }
         answer
+    }
+
+    /// Records that a call gets no answer. If no other call gets one either, it discards the idle connections, because they
+    /// lead to the same silent server.
+    pub(super) fn no_answer_came(&self) {
+        if self.answers.find_silent(self.call_timeout) {
+            self.pool.discard_idle();
+        }
     }
 }
 
