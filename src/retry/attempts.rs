@@ -11,6 +11,7 @@ use crate::error::Error;
 /// The attempts of one call.
 pub(super) struct Attempts<'a, S> {
     source: &'a S,
+    began: Instant,
     pub(super) deadline: Instant,
     /// How many more lost connections the call may replace. At worst every connection in the pool is lost, and the next
     /// one is new. It is known only after the first loss: most calls lose none, and a pool may have to lock something
@@ -24,14 +25,18 @@ pub(super) struct Attempts<'a, S> {
 
 impl<'a, S: Source> Attempts<'a, S> {
     pub(super) fn of(source: &'a S) -> Self {
-        let deadline = Instant::now() + source.call_timeout();
-        Self { source, deadline, replacements: None, others: None, lost: None }
+        let began = Instant::now();
+        let deadline = began + source.call_timeout();
+        Self { source, began, deadline, replacements: None, others: None, lost: None }
     }
 
     pub(super) async fn connection(&mut self) -> Result<S::Lease, Error> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let conn = self.source.connection(left).await;
-        conn.map_err(|error| self.lost.take().map_or(error, |source| Error::ConnectionLost { source }))
+        conn.map_err(|error| match self.lost.take() {
+            Some(lost) => self.source.without_another(lost, self.began),
+            None => error,
+        })
     }
 
     pub(super) fn in_time<R: Send + 'static>(
@@ -43,19 +48,18 @@ impl<'a, S: Source> Attempts<'a, S> {
 
     /// Returns `Ok` if another attempt makes sense, and otherwise the error for the caller.
     pub(super) fn go_on_after(&mut self, failure: Failure) -> Result<(), Error> {
-        if Instant::now() >= self.deadline {
-            return Err(failure.into());
-        }
+        let is_late = Instant::now() >= self.deadline;
         match failure {
-            Failure::Lost(source) => {
+            Failure::Lost(lost) => {
                 let replacements = self.replacements.get_or_insert_with(|| self.source.size());
-                if *replacements == 0 {
-                    return Err(Error::ConnectionLost { source });
+                if is_late || *replacements == 0 {
+                    return Err(self.source.without_another(lost, self.began));
                 }
                 *replacements -= 1;
-                self.lost = Some(source);
+                self.lost = Some(lost);
                 Ok(())
             }
+            failure if is_late => Err(failure.into()),
             Failure::ReadOnly(source) => {
                 let others = self.others.get_or_insert_with(|| {
                     let is_known = self.source.verdict().is_young();

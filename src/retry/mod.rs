@@ -62,6 +62,11 @@ pub(crate) trait Source: Sync {
     /// Returns the present number of connections. If that many were read-only, the next one is new.
     fn connections(&self) -> u32;
 
+    /// Returns the error of a call that lost its connection and got no other.
+    fn without_another(&self, lost: diesel::result::Error, _began: Instant) -> Error {
+        Error::ConnectionLost { source: lost }
+    }
+
     /// Returns whether all connections were read-only a moment ago.
     fn verdict(&self) -> &Verdict;
 }

@@ -139,6 +139,14 @@ impl<P: AsyncPool> Source for Pipelines<P> {
         self.pool.connections()
     }
 
+    /// A shared connection is also lost if the server is silent. Then that is the reason to tell.
+    fn without_another(&self, lost: diesel::result::Error, began: Instant) -> Error {
+        if self.pool.answers.was_silent_since(began) {
+            return Error::ServerTimeout { waited: began.elapsed() };
+        }
+        self.pool.without_another(lost, began)
+    }
+
     fn verdict(&self) -> &Verdict {
         self.pool.verdict()
     }
