@@ -201,33 +201,62 @@ fn migrating_does_not_wait_for_a_server_that_no_longer_answers() {
     assert_eq!(store.block_on(store.store().migrate()).unwrap(), 0);
 }
 
-/// No read joins those that wait for a server that another call has found silent. A read that has joined them before tries
-/// again elsewhere.
+/// A call finds the server silent. All reads that share connections then try again on the next host, and so do later ones.
 #[test]
 fn no_read_waits_on_a_shared_connection_to_a_server_that_was_found_silent() {
     for other in [Operation::Set, Operation::Get] {
-        let mut server = Server::start(&[]).unwrap();
-        let second = TimeDelta::seconds(1);
-        let settings = builder().connection_timeout(second).statement_timeout(second).pipelined(1);
-        let store = connected(&server.url("postgres"), settings);
+        let (mut first, second) = (Server::start(&[]).unwrap(), Server::start(&[]).unwrap());
+        connected(&second.url("postgres"), builder());
+        let options: ConnectOptions = first.url("postgres").parse().unwrap();
+        let options =
+            options.host(&format!("{},{}", first.directory().display(), second.directory().display()));
+        let settings = builder()
+            .connection_timeout(TimeDelta::seconds(4))
+            .statement_timeout(TimeDelta::seconds(2))
+            .pipelined(2);
+        let store = made(async { settings.connect_with(&options).await.unwrap() });
+        store.block_on(store.store().migrate()).unwrap();
         let key = store.generate(Some("x"), None).unwrap();
-        store.get(&key).unwrap();
-        // On another connection, which the next write gets as well.
+        // On both shared connections, and on another one that the next write gets.
+        (0..2).for_each(|_| drop(store.get(&key).unwrap()));
         store.set(&key, "x", None).unwrap();
-        server.pause().unwrap();
-        let joined = thread::scope(|scope| {
+        first.pause().unwrap();
+        thread::scope(|scope| {
             let other = scope.spawn(|| run(&store, other, &key));
-            thread::sleep(SHORT + SHORT / 2);
-            let joined = scope.spawn(|| store.get(&key));
+            // These calls may take longer than the other one by that much. The first host costs them two seconds again.
+            thread::sleep(7 * SHORT / 2);
+            let joined: Vec<_> = (0..4).map(|_| scope.spawn(|| store.get(&key))).collect();
             assert!(matches!(other.join().unwrap(), Err(Error::ServerTimeout { .. })));
-            let next = store.get(&key).unwrap_err();
-            assert!(matches!(next, Error::PoolTimeout { .. }), "{next:?}");
-            joined.join().unwrap().unwrap_err()
+            // The second host answers that it has no such session.
+            for joined in joined {
+                let joined = joined.join().unwrap();
+                assert!(matches!(joined, Err(Error::NotFound)), "{joined:?}");
+            }
+            assert!(matches!(store.get(&key), Err(Error::NotFound)));
         });
-        // The read after it has found the connection lost, and that wakes this one.
-        assert!(matches!(joined, Error::ServerTimeout { .. }), "{joined:?}");
-        server.resume().unwrap();
+        first.resume().unwrap();
     }
+}
+
+/// Reads that get no other connection say that the server did not answer. No connection broke.
+#[test]
+fn a_read_that_tries_again_in_vain_says_that_the_server_did_not_answer() {
+    let mut server = Server::start(&[]).unwrap();
+    let second = TimeDelta::seconds(1);
+    let settings = builder().connection_timeout(second).statement_timeout(second).pipelined(1);
+    let store = connected(&server.url("postgres"), settings);
+    let key = store.generate(Some("x"), None).unwrap();
+    store.get(&key).unwrap();
+    server.pause().unwrap();
+    thread::scope(|scope| {
+        let other = scope.spawn(|| store.get(&key));
+        thread::sleep(SHORT + SHORT / 2);
+        let joined = scope.spawn(|| store.get(&key));
+        assert!(matches!(other.join().unwrap(), Err(Error::ServerTimeout { .. })));
+        let joined = joined.join().unwrap();
+        assert!(matches!(joined, Err(Error::ServerTimeout { .. })), "{joined:?}");
+    });
+    server.resume().unwrap();
 }
 
 /// A client closes its connection, so the web server drops the future of its request.
@@ -245,6 +274,29 @@ fn a_dropped_read_leaves_its_shared_connection_to_others() {
     admin.run("ROLLBACK");
     assert_eq!(store.get(&key).unwrap().0, "x");
     assert_eq!(admin.number(READER), before);
+}
+
+/// The server answered the read long ago, although nobody heard it.
+#[test]
+fn a_read_that_was_dropped_before_a_quiet_time_costs_no_connection() {
+    let server = Server::start(&[]).unwrap();
+    let second = TimeDelta::seconds(1);
+    let settings = builder().connection_timeout(second).statement_timeout(second).pipelined(1);
+    let store = connected(&server.url("postgres"), settings);
+    let key = store.generate(Some("x"), None).unwrap();
+    store.get(&key).unwrap();
+    store.set(&key, "x", None).unwrap();
+    let mut admin = PgConnection::establish(&server.url("postgres")).unwrap();
+    let before = admin.text(PROCESSES);
+    admin.run("BEGIN; LOCK TABLE session");
+    let dropped = async { tokio::time::timeout(SHORT / 4, store.store().get(&key)).await };
+    assert!(store.block_on(dropped).is_err());
+    admin.run("ROLLBACK");
+    // Longer than a call may take.
+    thread::sleep(2 * SHORT + SHORT / 2);
+    assert_eq!(store.get(&key).unwrap().0, "x");
+    store.set(&key, "y", None).unwrap();
+    assert_eq!(admin.text(PROCESSES), before);
 }
 
 /// One server process hangs. The store replaces only the connection to this process.
@@ -287,6 +339,10 @@ fn a_reader_that_stands_still(server: &Server) -> (Waiting<AsyncDieselSession>, 
 /// The query for the process that served the last `get`.
 const READER: &str = "SELECT pid::bigint FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() \
      AND query LIKE 'SELECT%session_data%statement_timestamp()%' ORDER BY query_start DESC LIMIT 1";
+
+/// The query for the processes that serve the store.
+const PROCESSES: &str = "SELECT string_agg(pid::text, ' ' ORDER BY pid) AS value FROM pg_stat_activity \
+     WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
 /// A server process that is stopped until this is dropped.
 struct Stopped(i64);

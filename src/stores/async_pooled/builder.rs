@@ -240,6 +240,7 @@ pub(super) fn over<P: AsyncPool>(
         poolers,
         verdict: Verdict::default(),
         answers: Arc::new(Answers::new()),
+        losses: Arc::default(),
     };
     let pipelines =
         settings.asynchronous.pipelines.map(|shared| Arc::new(Pipelines::new(pool.clone(), shared)));

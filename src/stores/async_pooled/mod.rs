@@ -16,8 +16,10 @@ use crate::retry;
 
 mod background;
 mod builder;
+mod debt;
 mod leaving;
 mod lent;
+mod losses;
 mod migrating;
 mod pipelines;
 mod pool;

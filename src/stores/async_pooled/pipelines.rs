@@ -15,7 +15,7 @@ use diesel_async::AsyncConnectionCore as _;
 use tokio::time::{sleep, timeout};
 
 use super::AsyncPool;
-use super::pool::{LIFETIME, Pooled, answered_by};
+use super::pool::{LIFETIME, Pooled};
 use super::shared::Shared;
 use crate::database::{Liveness, QueryFuture};
 use crate::error::{BoxedError, Error};
@@ -78,8 +78,8 @@ impl<P: AsyncPool> Lease for Box<Pipeline<P>> {
 impl<P: AsyncPool> Slot<P> {
     fn current(&self) -> Option<Arc<Shared<P>>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|shared| shared.is_lost()) {
-            *current = None;
+        if let Some(lost) = current.take_if(|shared| shared.is_lost()) {
+            lost.lose();
         }
         current.clone()
     }
@@ -119,9 +119,9 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     /// Drops a late read.
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        let answer = self.pool.answered(answered_by(deadline, job)).await;
+        let answer = self.pool.answered_by(deadline, job).await;
         if answer.is_err() {
-            // A connection that is lost is closed when its last read has ended.
+            // Those that are lost are closed when their last reads have ended.
             self.slots.iter().for_each(|slot| drop(slot.current()));
         }
         answer
@@ -141,7 +141,7 @@ impl<P: AsyncPool> Source for Pipelines<P> {
 
     /// A shared connection is also lost if the server is silent. Then that is the reason to tell.
     fn without_another(&self, lost: diesel::result::Error, began: Instant) -> Error {
-        if self.pool.answers.was_silent_since(began) {
+        if self.pool.losses.was_silent_since(began) {
             return Error::ServerTimeout { waited: began.elapsed() };
         }
         self.pool.without_another(lost, began)

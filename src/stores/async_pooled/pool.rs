@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::AsyncPool;
 use super::background::Background;
 use super::leaving::Leaving;
 use super::lent::Lent;
+use super::losses::Losses;
 use crate::error::{BoxedError, Error};
 use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
@@ -30,6 +32,7 @@ pub(super) struct Pooled<P> {
     pub(super) poolers: Poolers,
     pub(super) verdict: Verdict,
     pub(super) answers: Arc<Answers>,
+    pub(super) losses: Arc<Losses>,
 }
 
 impl<P: AsyncPool> Pooled<P> {
@@ -62,26 +65,25 @@ impl<P: AsyncPool> Pooled<P> {
         }
     }
 
-    /// Waits for an answer, and records whether it came.
-    pub(super) async fn answered<R>(
+    /// Returns the result of `work` if it is ready by the deadline. Otherwise it drops `work`.
+    ///
+    /// If no other call gets an answer either, the server is silent. Then it first discards the idle connections, because
+    /// they lead to the same server, and no call may get one of them that tries again.
+    pub(super) async fn answered_by<T>(
         &self,
-        answer: impl Future<Output = Result<R, Error>>,
-    ) -> Result<R, Error> {
-        let answer = answer.await;
-        if answer.is_ok() {
-            self.answers.came();
-        } else {
-            self.no_answer_came();
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        let started = Instant::now();
+        let mut work = pin!(work);
+        if let Ok(result) = timeout_at(deadline.into(), work.as_mut()).await {
+            return Ok(result);
         }
-        answer
-    }
-
-    /// Records that a call gets no answer. If no other call gets one either, it discards the idle connections, because they
-    /// lead to the same silent server.
-    pub(super) fn no_answer_came(&self) {
-        if self.answers.find_silent(self.call_timeout) {
+        if self.answers.are_missing(self.call_timeout) {
             self.pool.discard_idle();
+            self.losses.server_is_silent();
         }
+        Err(Error::ServerTimeout { waited: started.elapsed() })
     }
 }
 
@@ -94,7 +96,9 @@ impl<P: AsyncPool> Source for Pooled<P> {
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
-        self.answered(answered_by(deadline, to_its_end(job, deadline))).await
+        let answer = self.answered_by(deadline, to_its_end(job, deadline)).await?;
+        self.answers.came();
+        Ok(answer)
     }
 
     fn call_timeout(&self) -> Duration {
@@ -121,14 +125,6 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// The pauses between two attempts to get a connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-
-/// Returns the result of `work` if it is ready by the deadline. Otherwise it drops `work`.
-pub(super) async fn answered_by<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Error> {
-    let started = Instant::now();
-    timeout_at(deadline.into(), work)
-        .await
-        .map_err(|_late| Error::ServerTimeout { waited: started.elapsed() })
-}
 
 /// Lets the job go on after its caller has left, until the deadline. Its connection goes back to the pool when the
 /// server has answered, or when the connection breaks. So no other call meets work that is still under way on it. At

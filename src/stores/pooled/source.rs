@@ -64,7 +64,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Source for Diese
         let answer = helpers.run(deadline, move || now_or_never(job));
         match &answer {
             Ok(_) => self.answers.came(),
-            Err(Error::ServerTimeout { .. }) if self.answers.find_silent(self.call_timeout) => {
+            Err(Error::ServerTimeout { .. }) if self.answers.are_missing(self.call_timeout) => {
                 self.pools.replace();
             }
             Err(_) => {}
