@@ -153,6 +153,9 @@ impl StoredKey {
     /// After the stored key of every tombstone and before that of every session, in the order of bytes.
     pub(crate) const FIRST: Self = Self([b'#'; SessionKey::LENGTH]);
 
+    /// Before the stored key of every row.
+    pub(crate) const START: Self = Self([b' '; SessionKey::LENGTH]);
+
     /// Marks the key of a [tombstone](Self::tombstone). `!` is in no session's key, so no client can have such a key.
     const TOMBSTONE: &str = "!renewed";
 
@@ -178,6 +181,12 @@ impl StoredKey {
     #[cfg(feature = "web")]
     pub(crate) fn digits(&self) -> &str {
         &self.as_str()[Self::TOMBSTONE.len()..]
+    }
+
+    /// Returns the place of the first key that begins with these characters, in the order of bytes. It is followed by
+    /// blanks, which do not count in PostgreSQL's `char(40)`.
+    pub(crate) fn beginning_with(characters: &str) -> Option<Self> {
+        Self::read(&format!("{characters:<40}"))
     }
 
     /// Reads a stored key from the database.

@@ -65,7 +65,7 @@
 //!
 //! | field | content |
 //! |---|---|
-//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate` and `set` also stand for `generate_for`, `generate_with` and `put`; web frameworks have `create`, `save` and `delete` |
+//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate`, `set` and `clear_owner` also stand for `generate_for`, `generate_with`, `put` and `clear_others`; web frameworks have `create`, `save` and `delete` |
 //! | `database` | `postgres`, `sqlite` or `memory` |
 //! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner limit, or a call inside of an update), `abandoned` or `panicked` (by the function of an update), `failed` |
 //! | `elapsed_us` | the duration with all attempts, in microseconds |
@@ -97,6 +97,7 @@ pub mod migrations;
 mod now;
 mod operations;
 mod options;
+mod page;
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
 mod postgres;
 mod retry;
@@ -126,6 +127,7 @@ pub use operations::AsyncSessions;
 #[cfg(feature = "web")]
 pub use operations::Conflicts;
 pub use options::{Builder, Options, OwnerLimit};
+pub use page::{SessionCursor, SessionPage};
 pub use session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 pub use sessions::Sessions;
 #[cfg(feature = "sqlite")]

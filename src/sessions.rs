@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::now::Now;
+use crate::page::{SessionCursor, SessionPage};
 use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 
 /// The operations that an application needs beyond those of [`Now`]: for logins, busy pages, concurrent requests and a
@@ -19,11 +20,12 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// | `touch` | not found | moves the expiry and the time of the last use, if that is worth a write |
 /// | `rotate` | not found | moves the session to a new key; the old key is dead |
 /// | `bind`, `set_label` | not found | gives the session an owner; a label |
-/// | `sessions_of`, `clear_owner`, `clear_listed` | left out | listed; ended |
+/// | `sessions_of`, `clear_owner`, `clear_others`, `clear_listed` | left out | listed; ended |
+/// | `list`, `clear_handle`, `clear_all` | left out | the same for all owners: for an administrator |
 ///
-/// Every store of this crate implements it. Other crates cannot implement it, so later versions can add operations. A
-/// function that works on any store takes `&impl Sessions`. A program that chooses its database at run time takes
-/// `&dyn Sessions`, which has every operation except [`update`](Self::update).
+/// Only this crate implements it, so later versions can add operations. A function that works on any store takes
+/// `&impl Sessions`. A program that chooses its database at run time takes `&dyn Sessions`, which has every operation
+/// except [`update`](Self::update).
 ///
 /// # Examples
 ///
@@ -50,31 +52,18 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// ```
 pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sealed {
     /// Reads everything that is known of a live session: its value, owner and label, its dates, and the rest of its
-    /// period. This is one query, and it writes nothing. A session without a value is not an error here.
+    /// period. A session without a value is not an error here.
     ///
     /// # Errors
     ///
     /// *Not found* if the session is unknown, cleared or expired. Other errors are failures of the store.
     fn find(&self, key: &SessionKey) -> Result<Session, Error>;
 
-    /// Writes a live session's value, and moves its expiry as `expiry` says. With [`Expiry::Keep`] a session of 30
-    /// minutes still ends after 30 minutes. In all other respects it works as [`set`](Now::set).
+    /// Writes a live session's value, and moves its expiry as `expiry` says. Otherwise it works as [`set`](Now::set).
     ///
     /// # Errors
     ///
     /// As for [`set`](Now::set).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use diesel_session::{Error, Expiry, MemorySession, Now, Sessions, TimeDelta};
-    ///
-    /// let sessions = MemorySession::new();
-    /// let key = sessions.generate(Some("cart=3"), Some(TimeDelta::minutes(30)))?;
-    /// sessions.put(&key, "cart=4", Expiry::Keep)?;
-    /// assert!(sessions.get(&key)?.1 <= TimeDelta::minutes(30));
-    /// # Ok::<(), Error>(())
-    /// ```
     fn put(&self, key: &SessionKey, value: &str, expiry: Expiry) -> Result<(), Error>;
 
     /// Gives a live session a new key and returns the key. The old key is dead, except that [`clear`](Now::clear) with
@@ -83,8 +72,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Call it after a login or a change of rights (OWASP, "Renew the Session ID After Any Privilege Level Change").
     /// The value, owner, label, time of creation and expiry stay the same, so the absolute timeout keeps running. To
     /// restart that timeout at a login, start another session with [`generate_for`](Self::generate_for) and
-    /// [`clear`](Now::clear) this one. A rotation is atomic: at any time one key works. If two requests rotate a
-    /// session at once, one of them succeeds.
+    /// [`clear`](Now::clear) this one. At any time one key works. If two requests rotate a session at once, one succeeds.
     ///
     /// On PostgreSQL, `rotate` deletes the row and inserts another one. Columns that a host adds to the table lose
     /// their values, and foreign keys to the table see a DELETE.
@@ -100,12 +88,9 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// alone.
     ///
     /// To save writes, it writes only if the expiry moves by at least the store's
-    /// [touch interval](crate::Builder::touch_interval) (default: one minute). A tenth of the period is enough if that
-    /// is less. So a busy session does not cost one write per request. It may expire that much sooner than the period
-    /// after its last request.
-    ///
-    /// It also writes if the last use ([`Session::used`]) is older than the touch interval. So this time stays true at
-    /// the end of the longest lifetime, when the expiry cannot move. With [`Expiry::Keep`] only this rule counts.
+    /// [touch interval](crate::Builder::touch_interval) (default: one minute), or by a tenth of the period if that is
+    /// less. So the session may expire that much too early. It also writes if the last use ([`Session::used`]) is older
+    /// than the touch interval. With [`Expiry::Keep`] only this rule counts.
     ///
     /// # Errors
     ///
@@ -117,23 +102,20 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// present value, or `None` if there is none yet.
     ///
     /// The session stays locked until `change` returns, so that no other write comes in between. On SQLite every write to
-    /// the file waits for `change`, and in memory every call does. So `change` should be quick. If it calls the store that
-    /// it updates, that call returns [`Error::WithinUpdate`]. It must not wait for another thread that calls the store.
-    /// After a lost connection or a conflict, `change` runs again with the value of that moment. It runs at most three
-    /// times.
+    /// the file waits for `change`, and in memory every call does. So `change` should be quick, and it must not wait for
+    /// another thread that calls the store. If it calls the store itself, that call returns [`Error::WithinUpdate`].
+    /// After a lost connection or a conflict, `change` runs again, at most three times.
     ///
     /// On a connection that you hold, `change` runs once: in a transaction, or in a savepoint inside your transaction.
-    /// On PostgreSQL, your transaction may have an isolation stricter than READ COMMITTED. Then a write by somebody
-    /// else since it began is a serialization failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin
-    /// your transaction again.
+    /// If yours has an isolation stricter than READ COMMITTED, a write by somebody else since it began is a serialization
+    /// failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin your transaction again.
     ///
     /// # Errors
     ///
     /// Returns the error of `change`, and then nothing is written. *Not found* if the session is unknown, cleared or
     /// expired, also if it expires during the call. Refuses a value or an expiry that the store cannot hold. Other
-    /// errors are failures of the store. If the connection is lost at COMMIT, the outcome is unknown
-    /// ([`Error::OutcomeUnknown`]). If it is lost after each run of `change`, the error is [`Error::Interrupted`]. For
-    /// example, the server may end transactions that are idle for long.
+    /// errors are failures of the store. [`Error::OutcomeUnknown`] if the connection is lost at COMMIT, and
+    /// [`Error::Interrupted`] if it is lost after each run of `change`.
     ///
     /// # Panics
     ///
@@ -169,10 +151,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// *Changed* if the value is another one. *Not found* if the session is unknown, cleared or expired. Refuses a
     /// value or an expiry that the store cannot hold. In these cases nothing is written. Other errors are failures of
-    /// the store.
-    ///
-    /// If the connection is lost during the call, the outcome is unknown ([`Error::OutcomeUnknown`]). The store cannot
-    /// find out, because another request may have written the same value.
+    /// the store. [`Error::OutcomeUnknown`] if the connection is lost: another request may have written the same value.
     fn replace(
         &self,
         key: &SessionKey,
@@ -236,9 +215,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Ends an owner's sessions except the one to keep, and returns how many of them were live: "log out everywhere
     /// else". It also deletes the owner's expired sessions, so that no other row of the owner is left.
     ///
-    /// It ends every session that the owner had when the call began. If a session is rotated at the same moment, it
-    /// ends under its new key. A session that begins during the call may stay live, so logins cannot keep the call
-    /// running.
+    /// It ends every session that the owner had when the call began, also if it is rotated at the same moment. A session
+    /// that begins during the call may stay live.
     ///
     /// It deletes batches of 1,000, each in its own transaction. So a million sessions end under any statement timeout.
     /// If a batch is retried after a lost connection, the sessions that its first attempt ended are missing from the
@@ -246,20 +224,57 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// # Errors
     ///
-    /// As for [`sessions_of`](Self::sessions_of). If the call fails half-way, it returns [`Error::PartlyCleared`] with
-    /// the number of sessions that it ended. Then call it again.
+    /// As for [`sessions_of`](Self::sessions_of). If it fails half-way, [`Error::PartlyCleared`] has the number of sessions
+    /// that it ended. Then call it again.
     fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error>;
 
-    /// Ends the owner's live session of this handle, and returns whether there was one.
+    /// Ends an owner's sessions except the one of this handle, as [`clear_owner`](Self::clear_owner) does.
     ///
-    /// It returns `false` if the owner has no such session. The session may have ended, or a renewal before the call may
-    /// have changed its handle. After a lost connection the store retries the call. Then `false` can also mean that the
-    /// first attempt ended the session.
+    /// # Errors
+    ///
+    /// *Not found* if the owner has no live session of this handle. Then none ends. Otherwise as for `clear_owner`.
+    fn clear_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error>;
+
+    /// Ends the owner's live session of this handle, and returns whether there was one. The session may have ended, or a
+    /// renewal before the call may have changed its handle. After a lost connection the store retries the call. Then
+    /// `false` can also mean that the first attempt ended the session.
     ///
     /// # Errors
     ///
     /// As for [`sessions_of`](Self::sessions_of).
     fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error>;
+
+    /// Lists one page of live sessions: of all owners, or of one. The next page begins [after](SessionPage::next) it. A page
+    /// has at most `limit` sessions, with their values; zero counts as one. Other sessions may begin and end in the
+    /// meantime. A session that stays live is on one page, unless it is renewed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`sessions_of`](Self::sessions_of).
+    fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&SessionCursor>,
+        limit: u32,
+    ) -> Result<SessionPage, Error>;
+
+    /// Ends the live session of this handle, and returns whether there was one: see
+    /// [`clear_listed`](Self::clear_listed), which is quicker if you know the owner. This operation reads the keys of the
+    /// whole table, 10,000 at a time.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the store.
+    fn clear_handle(&self, handle: &SessionHandle) -> Result<bool, Error>;
+
+    /// Ends every session that there was when the call began, also if it is renewed at the same moment. Returns how many
+    /// were live. It also deletes expired sessions. A session that begins during the call may end, or stay live. As
+    /// [`clear_owner`](Self::clear_owner), it deletes batches of 1,000. At the end it reads the whole table once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`clear_owner`](Self::clear_owner).
+    fn clear_all(&self) -> Result<usize, Error>;
 
     /// Counts the live sessions, and those that have expired and are not deleted yet. It reads the whole table.
     ///
@@ -268,31 +283,16 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// A failure of the store.
     fn count(&self) -> Result<SessionCount, Error>;
 
-    /// Deletes at most `limit` expired sessions, and returns how many. A limit of zero does nothing.
-    ///
-    /// Any number of callers may do so at once. None of them ever deletes a live session, and none counts a session
-    /// that another one deletes at the same time. If two calls want the same rows, the second one waits until the first
-    /// one's transaction ends. That may be your transaction.
+    /// Deletes at most `limit` expired sessions, and returns how many. A limit of zero does nothing. Any number of callers
+    /// may do so at once, and none counts a session that another one deletes. If two calls want the same rows, the second
+    /// one waits until the first one's transaction ends. That may be your transaction.
     ///
     /// In a database the longest expired sessions go first, by the hour. Those that expired in the current hour (UTC)
-    /// are left for later. So a write of a session does not touch the index. A [`Sweeper`](crate::Sweeper) calls this
-    /// again and again.
+    /// are left for later. A [`Sweeper`](crate::Sweeper) calls this again and again.
     ///
     /// # Errors
     ///
     /// A failure of the store.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use diesel_session::{MemorySession, Sessions};
-    ///
-    /// let sessions = MemorySession::new();
-    /// while sessions.delete_expired(200)? > 0 {
-    ///     std::thread::sleep(std::time::Duration::from_millis(50));
-    /// }
-    /// # Ok::<(), diesel_session::Error>(())
-    /// ```
     fn delete_expired(&self, limit: u32) -> Result<usize, Error>;
 }
 

@@ -67,6 +67,7 @@ pub struct SweeperBuilder {
     interval: TimeDelta,
     jitter: TimeDelta,
     batch: u32,
+    on_batch: Box<dyn FnMut(usize) + Send>,
     on_error: Report,
 }
 
@@ -97,6 +98,7 @@ impl SweeperBuilder {
             interval: TimeDelta::minutes(5),
             jitter: TimeDelta::seconds(30),
             batch: BATCH,
+            on_batch: Box::new(|_| {}),
             on_error: Box::new(|_| {}),
         }
     }
@@ -117,6 +119,14 @@ impl SweeperBuilder {
     /// Sets how many sessions one statement deletes at most. Defaults to 200.
     pub fn batch(mut self, sessions: u32) -> Self {
         self.batch = sessions;
+        self
+    }
+
+    /// Sets a function that the sweeper calls after each batch, on its thread, with the number of sessions that the batch
+    /// deleted. Zero is the end of a sweep. Defaults to none. The function must not panic, because that would end the
+    /// sweeper.
+    pub fn on_batch(mut self, report: impl FnMut(usize) + Send + 'static) -> Self {
+        self.on_batch = Box::new(report);
         self
     }
 
@@ -161,9 +171,14 @@ impl SweeperBuilder {
         let mut wait = self.by_chance();
         while goes_on_after(wait, stopping) {
             let started = Instant::now();
-            wait = match (self.delete)(self.batch) {
+            let deleted = (self.delete)(self.batch);
+            let took = started.elapsed();
+            if let Ok(sessions) = deleted {
+                (self.on_batch)(sessions);
+            }
+            wait = match deleted {
                 Ok(0) => interval + self.by_chance(),
-                Ok(_) => started.elapsed() * PAUSE,
+                Ok(_) => took * PAUSE,
                 Err(error) => {
                     #[cfg(feature = "tracing")]
                     tracing::warn!(%error, "expired sessions could not be deleted");

@@ -14,6 +14,7 @@ use crate::options::{Deadline, Period, Renewal};
 use crate::session::{OwnedSession, Session};
 use crate::table::SessionTable;
 
+mod admin;
 mod blocking;
 mod cached_update;
 pub(crate) mod key;
@@ -26,6 +27,7 @@ mod saves;
 )]
 mod tombstones;
 
+pub(crate) use admin::AdminQueries;
 pub(crate) use blocking::{BlockingConnection, now_or_never};
 pub(crate) use cached_update::cached_update;
 pub(crate) use saves::{SaveQueries, SavedText};
@@ -47,7 +49,7 @@ pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
     note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
     note = "a pooled connection dereferences to its connection: pass `&mut *conn`"
 )]
-pub trait SessionConnection: BlockingConnection + SaveQueries + Migrate {}
+pub trait SessionConnection: BlockingConnection + SaveQueries + AdminQueries + Migrate {}
 
 /// A future with the result of a query. It may be ready at once.
 pub trait QueryFuture<T>: Future<Output = QueryResult<T>> + Send {}

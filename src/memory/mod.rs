@@ -11,6 +11,7 @@ use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
 use crate::session::{OwnedSession, Session, SessionHandle};
 
+mod admin;
 mod owners;
 mod queries;
 mod saves;

@@ -5,12 +5,13 @@ use std::future::Future;
 use chrono::TimeDelta;
 
 use super::{
-    Bind, ClearListed, ClearOwner, Count, DeleteExpired, ExecuteAsync, Find, Generate, Replace, Rotate,
-    SessionsOf, Set, SetLabel, Touch, Update, clear_owner,
+    Bind, ClearAll, ClearListed, ClearOwner, Count, DeleteExpired, ExecuteAsync, Find, Generate, List,
+    Replace, Rotate, SessionsOf, Set, SetLabel, Touch, Update, clear_handle, in_batches,
 };
 use crate::async_now::AsyncNow;
 use crate::error::Error;
 use crate::key::SessionKey;
+use crate::page::{SessionCursor, SessionPage};
 use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 
 /// The asynchronous twin of [`Sessions`](crate::Sessions): it has the same operations, and each is a future.
@@ -127,7 +128,17 @@ pub trait AsyncSessions:
         owner: &str,
         keep: Option<&SessionKey>,
     ) -> impl Future<Output = Result<usize, Error>> + Send {
-        clear_owner(ClearOwner::new(self.options(), owner, keep), |batch| self.execute(batch))
+        in_batches(ClearOwner::new(self.options(), owner, keep), |batch| self.execute(batch))
+    }
+
+    /// Ends an owner's sessions except the one of this handle: see
+    /// [`Sessions::clear_others`](crate::Sessions::clear_others).
+    fn clear_others(
+        &self,
+        owner: &str,
+        keep: &SessionHandle,
+    ) -> impl Future<Output = Result<usize, Error>> + Send {
+        in_batches(ClearOwner::but(owner, keep), |batch| self.execute(batch))
     }
 
     /// Ends the owner's live session of this handle: see [`Sessions::clear_listed`](crate::Sessions::clear_listed).
@@ -137,6 +148,26 @@ pub trait AsyncSessions:
         handle: &SessionHandle,
     ) -> impl Future<Output = Result<bool, Error>> + Send {
         self.execute(ClearListed::new(owner, handle))
+    }
+
+    /// Lists one page of live sessions: see [`Sessions::list`](crate::Sessions::list).
+    fn list(
+        &self,
+        owner: Option<&str>,
+        after: Option<&SessionCursor>,
+        limit: u32,
+    ) -> impl Future<Output = Result<SessionPage, Error>> + Send {
+        self.execute(List::new(owner, after, limit))
+    }
+
+    /// Ends the live session of this handle: see [`Sessions::clear_handle`](crate::Sessions::clear_handle).
+    fn clear_handle(&self, handle: &SessionHandle) -> impl Future<Output = Result<bool, Error>> + Send {
+        clear_handle(handle, |part| self.execute(part))
+    }
+
+    /// Ends every session: see [`Sessions::clear_all`](crate::Sessions::clear_all).
+    fn clear_all(&self) -> impl Future<Output = Result<usize, Error>> + Send {
+        in_batches(Ok(ClearAll::new()), |batch| self.execute(batch))
     }
 
     /// Counts live and expired sessions: see [`Sessions::count`](crate::Sessions::count).

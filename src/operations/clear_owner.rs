@@ -1,23 +1,28 @@
 //! Ends all sessions of an owner, batch by batch.
 
-use std::future::Future;
-
 use chrono::{DateTime, Utc};
 
 use super::Operation;
-use super::owner::DELETE_ATTEMPTS;
+use super::batch::{BATCH, Batch};
+use super::owner::{DELETE_ATTEMPTS, find_listed};
 use super::transaction::Transaction;
 use crate::database::{Deleted, OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, PARKED, check_owner};
-
-/// Sessions per DELETE, which takes some ten milliseconds.
-const BATCH: u16 = 1_000;
+use crate::session::SessionHandle;
 
 /// A date before any session's, near the earliest that PostgreSQL can hold.
 fn oldest() -> DateTime<Utc> {
     DateTime::from_timestamp(-200_000_000_000, 0).unwrap_or_default()
+}
+
+/// The session that stays.
+#[derive(Clone)]
+enum Keep {
+    Key(StoredKey),
+    /// The first batch finds its key.
+    Handle(SessionHandle),
 }
 
 /// Deletes one batch of an owner's sessions, live or expired, except one.
@@ -26,7 +31,7 @@ pub(crate) struct ClearOwner {
     owner: String,
     /// The owner that the store gives to sessions of this owner while they are being renewed.
     parked: String,
-    keep: StoredKey,
+    keep: Keep,
     /// When the call began. Newer sessions are left alone, because logins could otherwise keep the call running for
     /// ever.
     began: Option<DateTime<Utc>>,
@@ -44,28 +49,33 @@ pub(crate) struct ClearOwner {
     in_vain: u32,
 }
 
-/// The result of one batch.
-pub(crate) struct Batch {
-    /// How many live sessions it ended.
-    ended: usize,
-    /// The next batch, if something is left to do.
-    rest: Option<ClearOwner>,
-}
-
 impl ClearOwner {
     pub(crate) fn new(options: &Options, owner: &str, keep: Option<&SessionKey>) -> Result<Self, Error> {
+        Self::keeping(owner, Keep::Key(keep.map_or(StoredKey::NONE, |key| options.stored_key(key))))
+    }
+
+    /// Keeps the session of this handle.
+    pub(crate) fn but(owner: &str, handle: &SessionHandle) -> Result<Self, Error> {
+        Self::keeping(owner, Keep::Handle(*handle))
+    }
+
+    fn keeping(owner: &str, keep: Keep) -> Result<Self, Error> {
         check_owner(owner)?;
-        let keep = keep.map_or(StoredKey::NONE, |key| options.stored_key(key));
         let (until, from, reached) = (oldest(), oldest(), oldest());
         let parked = format!("{PARKED}{owner}");
         Ok(Self { owner: owner.to_owned(), parked, keep, began: None, until, from, reached, in_vain: 0 })
     }
 
     /// Deletes one batch, inside a transaction.
-    async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch, Error> {
+    async fn batch<C: OwnerQueries>(&self, conn: &mut C) -> Result<Batch<Self>, Error> {
         let mut rest = self.clone();
         // First the owner's lock, as in the check of an owner's limit. So neither holds a row that the other waits for.
         conn.lock_owner(&rest.owner).await?;
+        let kept = match &rest.keep {
+            Keep::Key(key) => *key,
+            Keep::Handle(handle) => find_listed(conn, &rest.owner, handle).await?.ok_or(Error::NotFound)?,
+        };
+        rest.keep = Keep::Key(kept);
         let began = if let Some(began) = rest.began {
             began
         } else {
@@ -80,7 +90,7 @@ impl ClearOwner {
         };
         rest.began = Some(began);
         let dates = (rest.from, rest.until);
-        let deleted = conn.delete_until(&rest.owner, &rest.keep, dates, began, BATCH.into()).await?;
+        let deleted = conn.delete_until(&rest.owner, &kept, dates, began, BATCH.into()).await?;
         let Deleted { mut sessions, live: ended, newest } = deleted;
         if sessions == usize::from(BATCH) {
             rest.from = rest.reached;
@@ -88,20 +98,20 @@ impl ClearOwner {
             return Ok(Batch { ended, rest: Some(rest) });
         }
         // There are few of these at any time.
-        let keep = rest.keep.tombstone();
+        let keep = kept.tombstone();
         let dates = (oldest(), rest.until);
         sessions += conn.delete_until(&rest.parked, &keep, dates, began, BATCH.into()).await?.sessions;
         if rest.until > began {
             (rest.from, rest.reached, rest.until) = (oldest(), oldest(), began);
             return Ok(Batch { ended, rest: Some(rest) });
         }
-        if !conn.has_until([&rest.owner, &rest.parked], [&rest.keep, &keep], rest.until).await? {
+        if !conn.has_until([&rest.owner, &rest.parked], [&kept, &keep], rest.until).await? {
             return Ok(Batch { ended, rest: None });
         }
         (rest.from, rest.reached) = (oldest(), oldest());
         rest.in_vain = if sessions == 0 { rest.in_vain + 1 } else { 0 };
         if rest.in_vain == DELETE_ATTEMPTS {
-            let left = conn.count_owned(&rest.owner, &rest.keep).await?;
+            let left = conn.count_owned(&rest.owner, &kept).await?;
             return Err(Error::NotDeleted { sessions: left.unsigned_abs() });
         }
         Ok(Batch { ended, rest: Some(rest) })
@@ -110,34 +120,12 @@ impl ClearOwner {
 
 /// Runs one batch in its own transaction.
 impl<C: OwnerQueries + Transactions> Operation<C> for ClearOwner {
-    type Output = Batch;
+    type Output = Batch<Self>;
     const NAME: &'static str = "clear_owner";
 
-    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Batch, Error> {
+    async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Batch<Self>, Error> {
         let mut transaction = Transaction::begin(conn).await?;
         let done = self.batch(transaction.conn()).await;
         transaction.end(done).await
     }
-}
-
-/// Runs batch after batch, and returns how many live sessions ended.
-pub(crate) async fn clear_owner<F>(
-    first: Result<ClearOwner, Error>,
-    execute: impl Fn(Result<ClearOwner, Error>) -> F,
-) -> Result<usize, Error>
-where
-    F: Future<Output = Result<Batch, Error>>,
-{
-    let (mut ended, mut next) = (0, Some(first));
-    while let Some(clear) = next {
-        match execute(clear).await {
-            Ok(batch) => {
-                ended += batch.ended;
-                next = batch.rest.map(Ok);
-            }
-            Err(error) if ended == 0 => return Err(error),
-            Err(error) => return Err(Error::PartlyCleared { ended, source: Box::new(error) }),
-        }
-    }
-    Ok(ended)
 }

@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use super::{Operation, Update, outside_of_updates};
-use crate::database::{OwnerQueries, SaveQueries, Transactions};
+use crate::database::{AdminQueries, OwnerQueries, SaveQueries, Transactions};
 use crate::error::Error;
 use crate::options::Options;
 
@@ -13,7 +13,7 @@ use crate::options::Options;
 /// A store implements the methods `run..`. All callers use the other methods, which refuse calls from within an update.
 pub trait Execute {
     /// The connection that its operations run on.
-    type Connection: SaveQueries + Transactions;
+    type Connection: SaveQueries + AdminQueries + Transactions;
 
     /// The connection that its reads run on, if it is another one.
     type Reader: OwnerQueries;
@@ -112,7 +112,7 @@ forward_to_pointee!(std::sync::Arc<S>);
 /// An asynchronous store: the twin of [`Execute`].
 pub trait ExecuteAsync: Sync {
     /// The connection that its operations run on.
-    type Connection: SaveQueries + Transactions;
+    type Connection: SaveQueries + AdminQueries + Transactions;
 
     /// The connection that its reads run on, if it is another one.
     type Reader: OwnerQueries;

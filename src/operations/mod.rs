@@ -11,12 +11,15 @@ use crate::error::Error;
 
 mod async_sessions;
 mod basic;
+mod batch;
+mod clear_all;
 mod clear_owner;
 mod execute;
 mod expired;
 mod generate;
 mod lifetime;
 mod lineage;
+mod list;
 mod owner;
 mod sessions;
 mod transaction;
@@ -28,13 +31,16 @@ pub use async_sessions::AsyncSessions;
 #[cfg(feature = "tokio")]
 pub(crate) use async_sessions::async_contracts;
 pub(crate) use basic::{Clear, Find, Get, Set};
-pub(crate) use clear_owner::{ClearOwner, clear_owner};
+pub(crate) use batch::in_batches;
+pub(crate) use clear_all::ClearAll;
+pub(crate) use clear_owner::ClearOwner;
 pub(crate) use execute::{Execute, ExecuteAsync};
 pub(crate) use expired::{Count, DeleteExpired};
 #[cfg(feature = "web")]
 pub(crate) use generate::Drawn;
 pub(crate) use generate::Generate;
 pub(crate) use lifetime::{Rotate, Touch};
+pub(crate) use list::{List, clear_handle};
 pub(crate) use owner::{Bind, ClearListed, SessionsOf, SetLabel};
 pub(crate) use sessions::{contracts, sessions_by_execute};
 pub(crate) use transaction::abandon;

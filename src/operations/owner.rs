@@ -160,18 +160,28 @@ impl<C: OwnerQueries> Operation<C> for ClearListed {
     const NAME: &'static str = "clear_listed";
 
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<bool, Error> {
-        let mut before = NEWEST;
-        loop {
-            let listed = conn.load_owned(&self.owner, before, PAGE.into()).await?;
-            if let Some((key, _)) = listed.iter().find(|(_, session)| session.handle == self.handle) {
-                let was_there = conn.delete_owned(&[*key], &self.owner).await? == [*key];
-                return if was_there { Ok(true) } else { end_renewed(conn, key).await };
-            }
-            match listed.last() {
-                Some((key, last)) if listed.len() == usize::from(PAGE) => before = (last.created, *key),
-                // An earlier run or another request may have ended it, in either case before this run.
-                _ => return Ok(false),
-            }
+        // If there is none, an earlier run or another request may have ended it, in either case before this run.
+        let Some(key) = find_listed(conn, &self.owner, &self.handle).await? else { return Ok(false) };
+        let was_there = conn.delete_owned(&[key], &self.owner).await? == [key];
+        if was_there { Ok(true) } else { end_renewed(conn, &key).await }
+    }
+}
+
+/// Returns the key of the owner's live session of this handle.
+pub(super) async fn find_listed<C: OwnerQueries>(
+    conn: &mut C,
+    owner: &str,
+    handle: &SessionHandle,
+) -> Result<Option<StoredKey>, Error> {
+    let mut before = NEWEST;
+    loop {
+        let listed = conn.load_owned(owner, before, PAGE.into()).await?;
+        if let Some((key, _)) = listed.iter().find(|(_, session)| session.handle == *handle) {
+            return Ok(Some(*key));
+        }
+        match listed.last() {
+            Some((key, last)) if listed.len() == usize::from(PAGE) => before = (last.created, *key),
+            _ => return Ok(None),
         }
     }
 }

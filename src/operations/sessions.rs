@@ -66,9 +66,10 @@ macro_rules! sessions_by_execute {
             use $crate::database::now_or_never;
             use $crate::error::Error;
             use $crate::key::SessionKey;
+            use $crate::page::{SessionCursor, SessionPage};
             use $crate::operations::{
-                Bind, ClearListed, ClearOwner, Count, DeleteExpired, Execute, Find, Generate, Replace,
-                Rotate, SessionsOf, Set, SetLabel, Touch, Update, clear_owner,
+                Bind, ClearAll, ClearListed, ClearOwner, Count, DeleteExpired, Execute, Find, Generate, List,
+                Replace, Rotate, SessionsOf, Set, SetLabel, Touch, Update, clear_handle, in_batches,
             };
             use $crate::session::{
                 Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle,
@@ -144,11 +145,33 @@ macro_rules! sessions_by_execute {
 
                 fn clear_owner(&self, owner: &str, keep: Option<&SessionKey>) -> Result<usize, Error> {
                     let first = ClearOwner::new(self.options(), owner, keep);
-                    now_or_never(clear_owner(first, async |batch| self.execute(batch)))
+                    now_or_never(in_batches(first, async |batch| self.execute(batch)))
+                }
+
+                fn clear_others(&self, owner: &str, keep: &SessionHandle) -> Result<usize, Error> {
+                    let first = ClearOwner::but(owner, keep);
+                    now_or_never(in_batches(first, async |batch| self.execute(batch)))
                 }
 
                 fn clear_listed(&self, owner: &str, handle: &SessionHandle) -> Result<bool, Error> {
                     self.execute(ClearListed::new(owner, handle))
+                }
+
+                fn list(
+                    &self,
+                    owner: Option<&str>,
+                    after: Option<&SessionCursor>,
+                    limit: u32,
+                ) -> Result<SessionPage, Error> {
+                    self.execute(List::new(owner, after, limit))
+                }
+
+                fn clear_handle(&self, handle: &SessionHandle) -> Result<bool, Error> {
+                    now_or_never(clear_handle(handle, async |part| self.execute(part)))
+                }
+
+                fn clear_all(&self) -> Result<usize, Error> {
+                    now_or_never(in_batches(Ok(ClearAll::new()), async |batch| self.execute(batch)))
                 }
 
                 fn count(&self) -> Result<SessionCount, Error> {

@@ -1,5 +1,6 @@
 //! Sessions on PostgreSQL.
 
+mod admin;
 #[cfg(feature = "diesel-async")]
 mod asynchronous;
 #[cfg(feature = "diesel-async")]

@@ -1,7 +1,7 @@
 //! The queries on PostgreSQL.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::{array, exists, select};
+use diesel::dsl::{array, auto_type, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{Text, Timestamptz};
 
@@ -21,10 +21,35 @@ use crate::session::{Session, SessionHandle};
 
 /// A session's value, owner and label; then when it was created, when it was last used, when it expires, and the
 /// current time.
-type FoundRow = (
+pub(super) type FoundRow = (
     (Option<String>, Option<String>, Option<String>),
     (DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>),
 );
+
+/// The columns of a [`FoundRow`].
+#[auto_type(no_type_alias)]
+pub(super) fn everything() -> _ {
+    let used: used = used();
+    (
+        (session::session_data, session::owner, session::label),
+        (session::created_on, used, session::expire_date, statement_timestamp()),
+    )
+}
+
+/// Returns the session under a key.
+pub(super) fn found(key: &StoredKey, ((value, owner, label), dates): FoundRow) -> Session {
+    let (created, used, expires, now) = dates;
+    Session {
+        handle: SessionHandle::new(key),
+        value,
+        owner,
+        label,
+        created,
+        used,
+        expires,
+        left: expires - now,
+    }
+}
 
 impl<C: RunQuery> Queries for C {
     const NAME: &'static str = "postgres";
@@ -94,15 +119,9 @@ impl<C: RunQuery> Queries for C {
     }
 
     async fn find_live(&mut self, key: &StoredKey) -> QueryResult<Option<Session>> {
-        let query = session::table.filter(live_under(key)).select((
-            (session::session_data, session::owner, session::label),
-            (session::created_on, used(), session::expire_date, statement_timestamp()),
-        ));
-        let row: Option<FoundRow> = self.row(query).await?;
-        Ok(row.map(|((value, owner, label), (created, used, expires, now))| {
-            let (handle, left) = (SessionHandle::new(key), expires - now);
-            Session { handle, value, owner, label, created, used, expires, left }
-        }))
+        let row: Option<FoundRow> =
+            self.row(session::table.filter(live_under(key)).select(everything())).await?;
+        Ok(row.map(|row| found(key, row)))
     }
 
     async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {

@@ -1,5 +1,6 @@
 //! Sessions on SQLite.
 
+mod admin;
 mod builder;
 mod clock;
 mod connect;

@@ -1,7 +1,7 @@
 //! The queries on SQLite.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::{count, count_star, exists, select};
+use diesel::dsl::{auto_type, count, count_star, exists, select};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
@@ -19,7 +19,25 @@ use crate::session::{Session, SessionHandle};
 
 /// A session's value, owner and label; then when it was created, when it was last used, when it expires, and how long
 /// until then.
-type FoundRow = ((Option<String>, Option<String>, Option<String>), (i64, i64, i64, i64));
+pub(super) type FoundRow = ((Option<String>, Option<String>, Option<String>), (i64, i64, i64, i64));
+
+/// The columns of a [`FoundRow`].
+#[auto_type(no_type_alias)]
+pub(super) fn everything() -> _ {
+    let used: used = used();
+    (
+        (session::session_data, session::owner, session::label),
+        (session::created_on, used, session::expire_date, session::expire_date - MillisecondsNow),
+    )
+}
+
+/// Returns the session under a key.
+pub(super) fn found(key: &StoredKey, ((value, owner, label), dates): FoundRow) -> Session {
+    let (created, used, expires, left) = dates;
+    let (created, used, expires) = (date(created), date(used), date(expires));
+    let (handle, left) = (SessionHandle::new(key), TimeDelta::milliseconds(left));
+    Session { handle, value, owner, label, created, used, expires, left }
+}
 
 diesel::table! {
     sqlite_master (name) {
@@ -105,16 +123,8 @@ impl Queries for SqliteConnection {
     }
 
     async fn find_live(&mut self, key: &StoredKey) -> QueryResult<Option<Session>> {
-        let query = session::table.filter(live_under(key)).select((
-            (session::session_data, session::owner, session::label),
-            (session::created_on, used(), session::expire_date, session::expire_date - MillisecondsNow),
-        ));
-        let row = query.get_result::<FoundRow>(self).optional()?;
-        Ok(row.map(|((value, owner, label), (created, used, expires, left))| {
-            let (created, used, expires) = (date(created), date(used), date(expires));
-            let (handle, left) = (SessionHandle::new(key), TimeDelta::milliseconds(left));
-            Session { handle, value, owner, label, created, used, expires, left }
-        }))
+        let query = session::table.filter(live_under(key)).select(everything());
+        Ok(query.get_result::<FoundRow>(self).optional()?.map(|row| found(key, row)))
     }
 
     async fn update_live(&mut self, key: &StoredKey, value: &str, renewal: Renewal) -> QueryResult<bool> {

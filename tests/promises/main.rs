@@ -7,6 +7,7 @@
 
 mod actix_session;
 mod adoption;
+mod all_sessions;
 mod async_pool;
 mod async_pools;
 mod asynchronous;

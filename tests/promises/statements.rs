@@ -32,7 +32,7 @@ fn log_since(server: &Server, before: usize) -> String {
 }
 
 /// Each operation with the number of its statements. In this order, each operation finds what it needs.
-pub(crate) const OPERATIONS: [(usize, &str); 21] = [
+pub(crate) const OPERATIONS: [(usize, &str); 24] = [
     (1, "generate"),
     (1, "set"),
     (1, "get"),
@@ -58,6 +58,11 @@ pub(crate) const OPERATIONS: [(usize, &str); 21] = [
     (2, "clear"),
     (1, "count"),
     (1, "delete_expired"),
+    (1, "list"),
+    // It reads keys.
+    (1, "clear_handle"),
+    // It asks for the time, deletes twice, and looks once. The second time nothing is left.
+    (4, "clear_all"),
 ];
 
 pub(crate) fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
@@ -81,6 +86,9 @@ pub(crate) fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
         "clear" => store.clear(key).unwrap(),
         "count" => drop(store.count().unwrap()),
         "delete_expired" => drop(store.delete_expired(10).unwrap()),
+        "list" => drop(store.list(Some("alice"), None, 10).unwrap()),
+        "clear_handle" => assert!(!store.clear_handle(&store.handle(key)).unwrap()),
+        "clear_all" => drop(store.clear_all().unwrap()),
         other => panic!("{other}"),
     }
 }
@@ -171,8 +179,9 @@ fn no_statement_has_what_citus_refuses() {
     }
 }
 
-/// Runs each operation eight times on a large table, and returns the plans. `prepare` changes the table first.
-fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
+/// Runs `work` on a large table, and returns the plans of its statements. `prepare` changes the table first. The second
+/// store has an owner limit of one session.
+fn plans_of(prepare: impl FnOnce(&mut PgConnection), work: impl FnOnce(&Postgres, &Postgres)) -> String {
     let server = Server::start(&[
         "session_preload_libraries=auto_explain",
         "auto_explain.log_min_duration=0",
@@ -198,6 +207,12 @@ fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
     conn.run("VACUUM ANALYZE session");
 
     let before = server.log().unwrap().len();
+    work(&store, &limited);
+    log_since(&server, before)
+}
+
+/// Runs each operation eight times.
+fn each_operation(store: &Postgres, limited: &Postgres) {
     // PostgreSQL plans the first five runs for their values. After that it may keep one plan for all.
     for _ in 0..8 {
         let key = store.generate(Some("x"), None).unwrap();
@@ -210,21 +225,24 @@ fn plans_of_each_operation(prepare: impl FnOnce(&mut PgConnection)) -> String {
         let key = store.rotate(&key).unwrap();
         assert_eq!(store.sessions_of("alice", 100).unwrap().len(), 1);
         assert!(store.clear_listed("alice", &store.handle(&key)).unwrap());
+        assert_eq!(store.list(None, None, 50).unwrap().sessions.len(), 50);
         store.generate_for("alice", None, None).unwrap();
+        assert_eq!(store.list(Some("alice"), None, 50).unwrap().sessions.len(), 1);
         assert_eq!(store.clear_owner("alice", None).unwrap(), 1);
         store.clear(&key).unwrap();
         assert_eq!(store.delete_expired(100).unwrap(), 100);
         limited.generate_for("bob", None, None).unwrap();
-        visit(&store);
+        visit(store);
     }
-    log_since(&server, before)
 }
+
+/// The plan of every DELETE of many rows. So all lock their rows in one order, and no two of them deadlock.
+const DELETE_OF_MANY: &str = "->  Bitmap Heap Scan on session";
 
 #[test]
 fn every_statement_finds_its_rows_by_an_index() {
-    let plans = plans_of_each_operation(|_| ());
+    let plans = plans_of(|_| (), each_operation);
     assert!(!plans.contains("Seq Scan on session"), "{plans}");
-    // Every DELETE of many rows has the same plan. So all lock their rows in one order, and no two of them deadlock.
     let deletes = plans.split("Delete on session").skip(1).map(|rest| rest.split(" LOG: ").next().unwrap());
     let of_many: Vec<&str> = deletes.filter(|plan| plan.contains("InitPlan")).collect();
     assert_eq!(of_many.len(), 39, "five statements, eight times each, but the first login ends no other");
@@ -236,7 +254,7 @@ fn every_statement_finds_its_rows_by_an_index() {
         line.split("  (cost").next().unwrap().trim().to_owned()
     };
     let scans: BTreeSet<String> = of_many.iter().map(|plan| scan(plan)).collect();
-    assert_eq!(scans.len(), 1, "{scans:?}");
+    assert_eq!(scans, BTreeSet::from([DELETE_OF_MANY.to_owned()]));
     assert!(of_many.iter().all(|plan| plan.contains("Cond: (session_key = ANY")), "{plans}");
     let by_key = plans.matches("Index Scan using session_key_idx").count();
     assert!(by_key >= 136, "seventeen statements by the key, eight times each: {by_key}\n{plans}");
@@ -246,10 +264,18 @@ fn every_statement_finds_its_rows_by_an_index() {
     assert_eq!(plans.matches("Conflict Arbiter Indexes: session_key_idx").count(), 32, "{plans}");
 }
 
+#[test]
+fn clear_all_deletes_by_the_key_and_reads_the_table_once() {
+    let plans = plans_of(|_| (), |store, _| assert_eq!(store.clear_all().unwrap(), 60_000));
+    assert_eq!(plans.matches("Delete on session").count(), 66, "65 batches of 1,000, and one of none");
+    assert_eq!(plans.matches(&format!("{DELETE_OF_MANY}  (cost")).count(), 66, "{plans}");
+    assert_eq!(plans.matches("Seq Scan on session").count(), 1, "{plans}");
+}
+
 /// A statement by a key asks one partition. Any other statement asks each.
 #[test]
 fn every_statement_finds_its_rows_by_an_index_of_a_partition() {
-    let plans = plans_of_each_operation(|conn| conn.run(PARTITION));
+    let plans = plans_of(|conn| conn.run(PARTITION), each_operation);
     assert!(!plans.contains("Seq Scan on session"), "{plans}");
     let scans = |index: &str| {
         let is = |line: &&str| line.contains("Index Scan using session_p") && line.contains(index);
@@ -257,8 +283,8 @@ fn every_statement_finds_its_rows_by_an_index_of_a_partition() {
     };
     let by_key = scans("_pkey on");
     assert!(
-        (160..184).contains(&by_key),
-        "twenty-one statements by the key, each in one partition: {by_key}\n{plans}"
+        (288..312).contains(&by_key),
+        "twenty-one statements by the key, each in one partition, and a list of all sessions: {by_key}\n{plans}"
     );
     assert_eq!(scans("_expire_hour_idx on"), 8 * 16, "{plans}");
     let by_owner = scans("_owner_created_on_idx on");
@@ -290,12 +316,15 @@ fn sqlite_finds_its_rows_by_an_index() {
     store.on(&mut conn).sessions_of("alice", 100).unwrap();
     store.on(&mut conn).clear_owner("alice", None).unwrap();
     store.on(&mut conn).delete_expired(10).unwrap();
+    store.on(&mut conn).list(None, None, 10).unwrap();
+    store.on(&mut conn).list(Some("alice"), None, 10).unwrap();
+    store.on(&mut conn).clear_handle(&store.handle(&key)).unwrap();
     store.on(&mut conn).clear(&key).unwrap();
 
     let transactional = |sql: &String| ["BEGIN", "COMMIT"].iter().any(|word| sql.starts_with(word));
     let mut statements: Vec<String> = SEEN.lock().unwrap().clone();
     statements.retain(|statement| !transactional(statement));
-    assert_eq!(statements.len(), 23, "{statements:?}");
+    assert_eq!(statements.len(), 26, "{statements:?}");
     let mut plain = file.conn();
     for statement in statements.iter().filter(|statement| !statement.starts_with("INSERT")) {
         let steps: Vec<Step> =

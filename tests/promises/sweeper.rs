@@ -53,6 +53,23 @@ fn sweeps_again_and_again(store: &(impl Store + Clone + Send + 'static)) {
 }
 
 #[test]
+fn a_sweeper_tells_how_many_sessions_each_batch_deleted() {
+    let file = File::new();
+    let store = file.store();
+    expire(&store, 25);
+    let (batch, batches) = channel();
+    let builder = sweeper(&store).batch(10).on_batch(move |sessions| {
+        // At the end of the test, the receiver is gone.
+        let _heard = batch.send(sessions);
+    });
+    let _sweeper = builder.start().unwrap();
+    assert_eq!(batches.iter().take(4).collect::<Vec<_>>(), [10, 10, 5, 0]);
+    expire(&store, 1);
+    let next: Vec<usize> = batches.iter().skip_while(|sessions| *sessions == 0).take(2).collect();
+    assert_eq!(next, [1, 0]);
+}
+
+#[test]
 fn a_sweeper_sweeps_an_asynchronous_store() {
     let database = Database::new();
     let beside = database.store();

@@ -119,10 +119,14 @@ fn each_operation_is_told(store: &impl Sessions, database: &str) {
         ("sessions_of", "ok", Box::new(|| drop(store.sessions_of(OWNER, 100)))),
         ("clear_listed", "ok", Box::new(|| drop(store.clear_listed(OWNER, &handle)))),
         ("clear_owner", "ok", Box::new(|| drop(store.clear_owner(OWNER, Some(&key))))),
+        ("clear_owner", "not_found", Box::new(|| drop(store.clear_others(OWNER, &handle)))),
+        ("list", "ok", Box::new(|| drop(store.list(None, None, 10)))),
+        ("clear_handle", "ok", Box::new(|| drop(store.clear_handle(&handle)))),
         ("count", "ok", Box::new(|| drop(store.count()))),
         ("delete_expired", "ok", Box::new(|| drop(store.delete_expired(10)))),
         ("rotate", "ok", Box::new(|| drop(store.rotate(&key)))),
         ("clear", "ok", Box::new(|| drop(store.clear(&key)))),
+        ("clear_all", "ok", Box::new(|| drop(store.clear_all()))),
     ];
     for (operation, outcome, work) in cases {
         let log = logged(work);

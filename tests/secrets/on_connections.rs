@@ -42,10 +42,14 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)));
     HASHED.remember(&on.rotate(&key).unwrap());
     say("rotate", &on.rotate(&key));
+    say("clear_others", &on.clear_others(OWNER, &store.handle(&key)));
     say("clear_owner", &on.clear_owner(OWNER, None));
     say("clear", &on.clear(&key));
     say("count", &on.count());
     say("delete_expired", &on.delete_expired(10));
+    say("list", &on.list(None, None, 1).map(|page| page.next));
+    say("clear_handle", &on.clear_handle(&store.handle(&key)));
+    say("clear_all", &on.clear_all());
 }
 
 async fn asynchronous(store: &AsyncDieselSession) {
@@ -66,8 +70,12 @@ async fn asynchronous(store: &AsyncDieselSession) {
     say("clear_listed", &on.clear_listed(OWNER, &store.handle(&listed)).await);
     HASHED.remember(&on.rotate(&key).await.unwrap());
     say("rotate", &on.rotate(&key).await);
+    say("clear_others", &on.clear_others(OWNER, &store.handle(&key)).await);
     say("clear_owner", &on.clear_owner(OWNER, None).await);
     say("clear", &on.clear(&key).await);
     say("count", &on.count().await);
     say("delete_expired", &on.delete_expired(10).await);
+    say("list", &on.list(None, None, 1).await.map(|page| page.next));
+    say("clear_handle", &on.clear_handle(&store.handle(&key)).await);
+    say("clear_all", &on.clear_all().await);
 }

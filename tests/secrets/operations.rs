@@ -96,6 +96,12 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     say("sessions_of", &store.sessions_of(OWNER, 100));
     say("clear_listed", &store.clear_listed(OWNER, &store.handle(&unset)));
     say("clear_listed", &store.clear_listed(&OWNER.repeat(20), &store.handle(&unset)));
+    // Pages show the owner and the label, so this prints neither.
+    let page = store.list(None, None, 1).unwrap();
+    println!("list: {:?} {}", page.next, page.next.unwrap());
+    say("list", &store.list(Some(&OWNER.repeat(20)), None, 1));
+    say("clear_handle", &store.clear_handle(&store.handle(&unset)));
+    say("clear_others", &store.clear_others(OWNER, &store.handle(&unset)));
     say("clear_owner", &store.clear_owner(OWNER, Some(&rotated)));
     say("count", &store.count());
     say("delete_expired", &store.delete_expired(100));
@@ -104,6 +110,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     say("clear", &store.clear(&unset));
     typed(store, &rotated);
     swept(store);
+    say("clear_all", &store.clear_all());
 }
 
 /// Reads the value as a type that it does not have.

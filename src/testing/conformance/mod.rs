@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::key::SessionKey;
 use crate::now::Now;
 
+mod admin;
 mod bounds;
 mod expired;
 mod expiry;
@@ -24,6 +25,7 @@ mod rotation;
 mod touching;
 mod updates;
 
+pub use admin::*;
 pub use bounds::*;
 pub use expired::*;
 pub use expiry::*;
@@ -164,6 +166,7 @@ macro_rules! sessions_conformance_tests {
             an_unknown_owner_has_no_sessions
             clear_owner_ends_every_session_of_the_owner
             clear_owner_can_keep_one_session
+            clear_others_keeps_the_session_of_that_handle
             clear_listed_ends_the_session_of_that_handle
             a_handle_is_no_key
             an_owner_that_no_database_holds_is_refused
@@ -184,6 +187,12 @@ macro_rules! sessions_conformance_tests {
             update_refuses_calls_by_its_own_function
             every_write_refuses_what_no_database_holds
             replace_can_expect_a_value_over_the_limit
+            list_has_every_live_session_once
+            list_can_have_one_owners_sessions
+            a_cursor_outlives_the_sessions_around_it
+            list_has_a_renewed_session_once
+            clear_handle_ends_the_session_of_that_handle
+            clear_all_ends_every_session
             count_tells_live_from_expired
             delete_expired_deletes_what_has_expired_and_nothing_else
         }

@@ -135,6 +135,25 @@ pub fn clear_owner_can_keep_one_session(store: &impl Sessions) -> Result<(), Err
     Ok(())
 }
 
+/// `clear_others` ends every session of an owner except the one of a handle, and none if there is no such session.
+pub fn clear_others_keeps_the_session_of_that_handle(store: &impl Sessions) -> Result<(), Error> {
+    let mut keys: Vec<SessionKey> = Vec::new();
+    for _ in 0..3 {
+        keys.push(store.generate_for("alice", None, None)?);
+    }
+    let bobs = store.generate_for("bob", None, None)?;
+    for none in [store.handle(&bobs), store.handle(&store.generate(None, None)?)] {
+        assert!(matches!(store.clear_others("alice", &none), Err(Error::NotFound)));
+        assert_eq!(handles(store, "alice")?.len(), 3);
+    }
+    let kept = store.handle(&keys[1]);
+    assert_eq!(store.clear_others("alice", &kept)?, 2);
+    assert_eq!(handles(store, "alice")?, [kept]);
+    assert_eq!(store.clear_others("alice", &kept)?, 0);
+    assert_eq!(handles(store, "bob")?, [store.handle(&bobs)]);
+    Ok(())
+}
+
 /// A listed session can be ended by its handle, only by its owner, and only once.
 pub fn clear_listed_ends_the_session_of_that_handle(store: &impl Sessions) -> Result<(), Error> {
     let one = store.generate_for("alice", Some("1"), None)?;

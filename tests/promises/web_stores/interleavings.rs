@@ -22,23 +22,28 @@ enum Request {
     LogOut,
     /// Ends all sessions of the user.
     ClearOwner,
+    /// Ends all sessions of everybody.
+    ClearAll,
     /// The application gives the session a new key by itself.
     Rotate,
 }
 
-use Request::{ClearOwner, LogOut, Renew, Rotate, Save};
+use Request::{ClearAll, ClearOwner, LogOut, Renew, Rotate, Save};
 
-const PAIRS: [[Request; 2]; 10] = [
+const PAIRS: [[Request; 2]; 13] = [
     [Renew, Renew],
     [Renew, LogOut],
     [Renew, ClearOwner],
+    [Renew, ClearAll],
     [Renew, Save],
     [Renew, Rotate],
     [Rotate, LogOut],
     [Rotate, ClearOwner],
+    [Rotate, ClearAll],
     [Save, Save],
     [Save, LogOut],
     [Save, ClearOwner],
+    [Save, ClearAll],
 ];
 
 /// How far a request is.
@@ -221,6 +226,7 @@ async fn run<S: diesel_session::AsyncSessions, W, F: Framework<W>>(
         }
         LogOut => (store.log_out(cookie).await.is_ok(), None),
         ClearOwner => (sessions.clear_owner("alice", None).await.is_ok(), None),
+        ClearAll => (sessions.clear_all().await.is_ok(), None),
         Rotate => (sessions.rotate(&store.key(cookie)).await.is_ok(), None),
     }
 }
@@ -299,7 +305,7 @@ async fn check<C: Sql, W, F: Framework<W>>(
         format!("{requests:?} {order:?} {outcomes:?}")
     };
     let live = sessions.sessions_of("alice", 10).unwrap();
-    let ends = |request: &Request| [LogOut, ClearOwner].contains(request);
+    let ends = |request: &Request| [LogOut, ClearOwner, ClearAll].contains(request);
     if requests.iter().any(ends) {
         assert!(live.is_empty(), "{}", told());
         for (request, (succeeded, _)) in requests.iter().zip(outcomes) {

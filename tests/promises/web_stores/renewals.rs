@@ -82,7 +82,8 @@ where
 }
 
 /// The ways to end a session while another request renews it.
-const ENDS: [&str; 6] = ["log out", "clear", "clear_owner", "end and log out", "clear_owner twice", "rotate"];
+const ENDS: [&str; 7] =
+    ["log out", "clear", "clear_owner", "end and log out", "clear_owner twice", "clear_all", "rotate"];
 
 async fn end<H: Host, F: Framework<H::Web>>(host: &H, there: &F, cookie: &F::Cookie, how: &str) {
     let sessions = host.sessions();
@@ -98,6 +99,7 @@ async fn end<H: Host, F: Framework<H::Web>>(host: &H, there: &F, cookie: &F::Coo
             sessions.clear_owner("alice", None).unwrap();
             sessions.clear_owner("alice", None).unwrap();
         }
+        "clear_all" => assert_eq!(sessions.clear_all().unwrap(), 0, "none was live"),
         // A dead key cannot be rotated again, and the attempt changes nothing.
         "rotate" => assert!(sessions.rotate(&there.key(cookie)).is_err()),
         other => panic!("{other}"),
@@ -186,6 +188,8 @@ async fn a_parked_session_is_absent_and_neither_listed_nor_counted<H: Host, F: F
     assert!(here.save(&loaded).await.is_err());
     assert!(sessions.sessions_of("alice", 10).unwrap().is_empty());
     assert!(!sessions.clear_listed("alice", &sessions.handle(&key)).unwrap());
+    assert!(sessions.list(None, None, 10).unwrap().sessions.is_empty());
+    assert!(!sessions.clear_handle(&sessions.handle(&key)).unwrap());
     let count = sessions.count().unwrap();
     assert_eq!((count.live, count.expired), (0, 0));
     // The limit does not count it either, so another login can take its place.

@@ -1,0 +1,30 @@
+//! The queries over the sessions of all owners, for an administrator.
+
+use chrono::{DateTime, Utc};
+
+use super::{OwnerQueries, QueryFuture};
+use crate::key::StoredKey;
+use crate::session::Session;
+
+/// The queries for an administrator. Those with a key begin there, in the order of the keys. Tombstones come before all
+/// sessions: see [`StoredKey::FIRST`].
+pub trait AdminQueries: OwnerQueries {
+    /// Returns at most `limit` live sessions: all, or those of one owner.
+    fn load_from(
+        &mut self,
+        from: &StoredKey,
+        owner: Option<&str>,
+        limit: i64,
+    ) -> impl QueryFuture<Vec<(StoredKey, Session)>>;
+
+    /// Returns the keys of at most `limit` live sessions.
+    fn keys_from(&mut self, from: &StoredKey, limit: i64) -> impl QueryFuture<Vec<StoredKey>>;
+
+    /// Deletes at most `limit` rows: sessions, live or not, and tombstones. Returns the key of each, and whether it was a
+    /// live session.
+    fn delete_from(&mut self, from: &StoredKey, limit: i64) -> impl QueryFuture<Vec<(StoredKey, bool)>>;
+
+    /// Whether there is a row of a session that is no newer than `until`: live or not, or a tombstone. It is one
+    /// statement, so that a renewal at the same time cannot hide a session from it.
+    fn has_any_until(&mut self, until: DateTime<Utc>) -> impl QueryFuture<bool>;
+}
