@@ -1,0 +1,108 @@
+//! The database that the command works on.
+
+use std::path::Path;
+
+use chrono::TimeDelta;
+#[cfg(feature = "postgres")]
+use diesel::PgConnection;
+#[cfg(feature = "sqlite")]
+use diesel::SqliteConnection;
+use diesel::r2d2::{ConnectionManager, PooledConnection};
+use diesel_session::{Builder, DieselSession, KeyStorage, SessionConnection, SessionTable};
+
+use crate::arguments::DatabaseArguments;
+use crate::failure::Failure;
+use crate::inspect::Inspect;
+
+/// A database, by the kind of its connections.
+pub(crate) enum Database {
+    #[cfg(feature = "postgres")]
+    Postgres(Target<PgConnection>),
+    #[cfg(feature = "sqlite")]
+    Sqlite(Target<SqliteConnection>),
+}
+
+/// Where the sessions are.
+pub(crate) struct Target<C: SessionConnection> {
+    pub(crate) store: DieselSession<C>,
+    pub(crate) table: SessionTable,
+}
+
+impl<C: Inspect> Target<C> {
+    /// Returns the store's connection. There is only one.
+    pub(crate) fn connection(&self) -> Result<PooledConnection<ConnectionManager<C>>, Failure> {
+        self.store.pool().get().map_err(|error| Failure::refused(format!("no connection: {error}")))
+    }
+}
+
+impl Database {
+    /// Connects. `creates` says that the command may create an SQLite file.
+    pub(crate) fn connect(arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
+        let Some(url) = arguments.database_url.as_deref().filter(|url| !url.is_empty()) else {
+            return Err(Failure::refused(
+                "no database: set DATABASE_URL to a URL of PostgreSQL or to the path of an SQLite file",
+            ));
+        };
+        if is_postgres(url) { Self::postgres(url, arguments) } else { Self::sqlite(url, arguments, creates) }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
+        let (mut builder, mut table) = settings::<PgConnection>(arguments);
+        if let Some(schema) = &arguments.schema {
+            (builder, table) = (builder.schema(schema), table.schema(schema));
+        }
+        if let Some(owner) = &arguments.table_owner {
+            (builder, table) = (builder.table_owner(owner), table.table_owner(owner));
+        }
+        Ok(Self::Postgres(Target { store: builder.connect(url)?, table }))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn postgres(_url: &str, _arguments: &DatabaseArguments) -> Result<Self, Failure> {
+        Err(Failure::refused(
+            "this command was built without PostgreSQL: install it with the feature `postgres`",
+        ))
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn sqlite(url: &str, arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+        if path.contains("://") {
+            return Err(Failure::refused(
+                "the database's URL is neither one of PostgreSQL nor the path of an SQLite file: check DATABASE_URL",
+            ));
+        }
+        for (given, option) in [(&arguments.schema, "--schema"), (&arguments.table_owner, "--table-owner")] {
+            if given.is_some() {
+                return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
+            }
+        }
+        if !creates && !path.starts_with("file:") && !Path::new(path).is_file() {
+            return Err(Failure::refused(format!(
+                "there is no SQLite file {path}: check DATABASE_URL, or create it with `diesel-session migrate`"
+            )));
+        }
+        let (builder, table) = settings(arguments);
+        Ok(Self::Sqlite(Target { store: builder.connect(path)?, table }))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn sqlite(_url: &str, _arguments: &DatabaseArguments, _creates: bool) -> Result<Self, Failure> {
+        Err(Failure::refused("this command was built without SQLite: install it with the feature `sqlite`"))
+    }
+}
+
+/// A URL, or a connection string of keywords.
+fn is_postgres(url: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+        || ["host=", "dbname=", "service="].iter().any(|keyword| url.contains(keyword))
+}
+
+fn settings<C: SessionConnection>(arguments: &DatabaseArguments) -> (Builder<C>, SessionTable) {
+    let storage = if arguments.plain_keys { KeyStorage::Plain } else { KeyStorage::Hashed };
+    // clap has checked that it is a time, and a time that no statement takes is no limit.
+    let timeout = TimeDelta::from_std(arguments.timeout).unwrap_or(TimeDelta::days(1));
+    let builder = DieselSession::builder().key_storage(storage).statement_timeout(timeout).pool_size(1);
+    (builder, SessionTable::new().key_storage(storage))
+}

@@ -1,0 +1,109 @@
+//! The reasons why a command fails. Each is one line that says what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use diesel_session::{Error, MigrationError};
+
+/// The reason why a command fails.
+pub(crate) enum Failure {
+    Sessions(Error),
+    /// The command can't do what was asked.
+    Refused(String),
+    /// The output could not be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused(reason.into())
+    }
+
+    /// Whether the reader of the output has gone, so that nobody needs to know more.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Sessions(error)
+    }
+}
+
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Sessions(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// One line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Sessions(error) => line(error),
+            Self::Refused(reason) => reason.clone(),
+            Self::Output(error) => format!("the output could not be written: {error}"),
+        };
+        f.write_str(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Returns what to say of an error of the library.
+pub(crate) fn line(error: &Error) -> String {
+    advice(error).unwrap_or_else(|| with_sources(error))
+}
+
+/// Says what to do, for the errors whose own text names functions of the library.
+fn advice(error: &Error) -> Option<String> {
+    const MIGRATE: &str = "run `diesel-session migrate` with a role that may create tables";
+    Some(match error {
+        Error::MissingTable { .. } => format!("there is no session table: {MIGRATE}, or name its --schema"),
+        Error::Migration(MigrationError::Missing { versions, .. }) => {
+            format!("the session table lacks {}: {MIGRATE}", versions.join(", "))
+        }
+        Error::Migration(MigrationError::PlainKeys) => {
+            "the session table holds keys in clear: say so with --plain-keys, or hash them with `diesel-session adopt`"
+                .to_owned()
+        }
+        Error::Migration(MigrationError::HashedKeys) => {
+            "the session table holds hashed keys: leave --plain-keys out".to_owned()
+        }
+        Error::Migration(MigrationError::TableDropped) => {
+            "the session table was created and then dropped: run `diesel-session revert` until no migration is \
+             recorded, then `diesel-session migrate`"
+                .to_owned()
+        }
+        Error::Migration(MigrationError::OtherSchema { found, expected, .. }) => {
+            format!("the session table is in {found}, and not in schema {expected}: name its --schema")
+        }
+        Error::Migration(MigrationError::NoSchema) => {
+            "no schema of the search_path exists: create one, or name one with --schema".to_owned()
+        }
+        Error::Migration(MigrationError::UntrustedOwner { table, owner, .. }) => {
+            format!("`{table}` belongs to the role {owner}: if you trust that role, say so with --table-owner {owner}")
+        }
+        Error::PartlyCleared { ended, source, .. } => {
+            format!("{ended} sessions were ended, then the database failed: run the command again ({})", with_sources(source))
+        }
+        _ => return None,
+    })
+}
+
+/// Returns the texts of an error and of its sources.
+fn with_sources(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

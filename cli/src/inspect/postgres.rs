@@ -1,0 +1,80 @@
+//! Asks PostgreSQL.
+
+use diesel::dsl::sql_query;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use super::{Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    #[sql_name = "pg_catalog.to_regclass"]
+    fn to_regclass(name: Text) -> Nullable<Oid>;
+}
+
+diesel::table! {
+    session (session_key) {
+        /// A `char(40)`.
+        session_key -> Text,
+    }
+}
+
+const NUMBERS: Numbers = Numbers {
+    is_live: "expire_date > pg_catalog.statement_timestamp()",
+    age: "pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - created_on)",
+    left: "pg_catalog.date_part('epoch', expire_date - pg_catalog.statement_timestamp())",
+    size: "coalesce(pg_catalog.octet_length(session_data), 0)",
+    hour: "CAST(pg_catalog.date_part('epoch', pg_catalog.date_trunc('hour', created_on)) AS bigint)",
+};
+
+impl Inspect for PgConnection {
+    fn newest_migration(&mut self) -> QueryResult<Option<String>> {
+        let has_record = to_regclass("__diesel_session_migrations").is_not_null();
+        if !diesel::select(has_record).get_result::<bool>(self)? {
+            return Ok(None);
+        }
+        record::table.select(record::version).order(record::version.desc()).first(self).optional()
+    }
+
+    fn groups(&mut self, ages: &[i64], left: &[i64], sizes: &[i64]) -> QueryResult<Vec<Group>> {
+        sql_query(groups(&NUMBERS, ages, left, sizes)).load(self)
+    }
+
+    fn owners(&mut self, limit: i64) -> QueryResult<Vec<OwnerCount>> {
+        // The owner of a session that is being renewed begins with U+0001.
+        sql_query(
+            "SELECT owner, pg_catalog.count(*) AS sessions FROM session \
+             WHERE owner >= chr(2) AND expire_date > pg_catalog.statement_timestamp() \
+             GROUP BY owner ORDER BY 2 DESC, 1 LIMIT $1",
+        )
+        .bind::<BigInt, _>(limit)
+        .load(self)
+    }
+
+    fn sizes(&mut self) -> QueryResult<Sizes> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            heap: i64,
+            #[diesel(sql_type = BigInt)]
+            indexes: i64,
+        }
+        // All partitions together, if there are any.
+        let Row { heap, indexes } = sql_query(
+            "SELECT CAST(coalesce(pg_catalog.sum(pg_catalog.pg_table_size(part)), 0) AS bigint) AS heap, \
+               CAST(coalesce(pg_catalog.sum(pg_catalog.pg_indexes_size(part)), 0) AS bigint) AS indexes \
+             FROM (SELECT CAST(relid AS oid) AS part FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass('session')) \
+                   UNION SELECT CAST(pg_catalog.to_regclass('session') AS oid)) AS parts",
+        )
+        .get_result(self)?;
+        Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
+    }
+}
+
+/// Counts the sessions whose keys are in clear.
+pub(crate) fn sessions_in_clear(conn: &mut PgConnection) -> QueryResult<u64> {
+    let in_clear = session::table
+        .filter(session::session_key.not_like("$%"))
+        .filter(session::session_key.not_like("!%"));
+    in_clear.count().get_result::<i64>(conn).map(i64::unsigned_abs)
+}

@@ -1,0 +1,68 @@
+//! Asks SQLite.
+
+use diesel::dsl::sql_query;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::{Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+
+diesel::table! {
+    sqlite_master (name) {
+        name -> Text,
+        #[sql_name = "type"]
+        kind -> Text,
+    }
+}
+
+/// Dates are in milliseconds since 1970.
+const NUMBERS: Numbers = Numbers {
+    is_live: "expire_date > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
+    age: "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - created_on) / 1000",
+    left: "(expire_date - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) / 1000",
+    size: "coalesce(length(CAST(session_data AS BLOB)), 0)",
+    hour: "created_on / 3600000 * 3600",
+};
+
+impl Inspect for SqliteConnection {
+    fn newest_migration(&mut self) -> QueryResult<Option<String>> {
+        let tables = sqlite_master::table.filter(sqlite_master::kind.eq("table"));
+        let records = tables.filter(sqlite_master::name.eq("__diesel_session_migrations"));
+        if records.count().get_result::<i64>(self)? == 0 {
+            return Ok(None);
+        }
+        record::table.select(record::version).order(record::version.desc()).first(self).optional()
+    }
+
+    fn groups(&mut self, ages: &[i64], left: &[i64], sizes: &[i64]) -> QueryResult<Vec<Group>> {
+        sql_query(groups(&NUMBERS, ages, left, sizes)).load(self)
+    }
+
+    fn owners(&mut self, limit: i64) -> QueryResult<Vec<OwnerCount>> {
+        // The owner of a session that is being renewed begins with U+0001.
+        sql_query(format!(
+            "SELECT owner, count(*) AS sessions FROM session WHERE owner >= char(2) AND {} \
+             GROUP BY owner ORDER BY 2 DESC, 1 LIMIT ?",
+            NUMBERS.is_live
+        ))
+        .bind::<BigInt, _>(limit)
+        .load(self)
+    }
+
+    /// Reads the whole file, because SQLite keeps no such figures.
+    fn sizes(&mut self) -> QueryResult<Sizes> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            heap: i64,
+            #[diesel(sql_type = BigInt)]
+            indexes: i64,
+        }
+        let Row { heap, indexes } = sql_query(
+            "SELECT coalesce(sum(CASE WHEN name = 'session' THEN pgsize END), 0) AS heap, \
+               coalesce(sum(CASE WHEN name <> 'session' THEN pgsize END), 0) AS indexes \
+             FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = 'session')",
+        )
+        .get_result(self)?;
+        Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
+    }
+}

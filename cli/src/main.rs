@@ -1,0 +1,66 @@
+//! `diesel-session`, the operator's command.
+
+mod arguments;
+mod commands;
+mod database;
+mod failure;
+mod inspect;
+mod screen;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Command, DatabaseArguments, DatabaseCommand};
+use crate::database::{Database, Target};
+use crate::failure::Failure;
+use crate::inspect::Inspect;
+
+/// The status of a program that SIGPIPE has ended.
+const CLOSED_PIPE: u8 = 141;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::from(CLOSED_PIPE),
+        Err(failure) => {
+            // If even this cannot be written, the status says it.
+            let _written = screen::remark(&format!("diesel-session: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::OnDatabase(command) => on_database(&arguments.database, command),
+        Command::Completions { shell } => commands::completions(*shell),
+        Command::Man => commands::manual(),
+    }
+}
+
+fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<(), Failure> {
+    let creates = matches!(command, DatabaseCommand::Migrate { dry_run: false });
+    match Database::connect(database, creates)? {
+        #[cfg(feature = "postgres")]
+        Database::Postgres(target) => match command {
+            DatabaseCommand::Adopt { dry_run, question } => commands::adopt(&target, *dry_run, question),
+            command => on_any(&target, command),
+        },
+        #[cfg(feature = "sqlite")]
+        Database::Sqlite(target) => on_any(&target, command),
+    }
+}
+
+fn on_any<C: Inspect>(target: &Target<C>, command: &DatabaseCommand) -> Result<(), Failure> {
+    match command {
+        DatabaseCommand::Migrate { dry_run } => commands::migrate(target, *dry_run),
+        DatabaseCommand::Check => commands::check(target),
+        DatabaseCommand::Revert { dry_run, question } => commands::revert(target, *dry_run, question),
+        DatabaseCommand::Adopt { .. } => Err(Failure::refused("only a table on PostgreSQL can be adopted")),
+        DatabaseCommand::Stats(stats) => commands::stats(target, stats),
+        DatabaseCommand::List(list) => commands::list(&target.store, list),
+        DatabaseCommand::End(end) => commands::end(&target.store, end),
+        DatabaseCommand::Sweep(sweep) => commands::sweep(&target.store, sweep),
+    }
+}

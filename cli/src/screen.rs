@@ -1,0 +1,75 @@
+//! What the command prints and asks.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use comfy_table::{Table, presets};
+use dialoguer::Confirm;
+
+use crate::arguments::Question;
+use crate::failure::Failure;
+
+/// Prints one line.
+pub(crate) fn say(line: &str) -> Result<(), Failure> {
+    Ok(writeln!(anstream::stdout(), "{line}")?)
+}
+
+/// Prints one line that is not part of the result.
+pub(crate) fn remark(line: &str) -> Result<(), Failure> {
+    Ok(writeln!(anstream::stderr(), "{line}")?)
+}
+
+pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
+    say(&format!("{value:#}"))
+}
+
+/// Prints rows in columns, with spaces only, so that other programs can read them.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header).add_rows(rows);
+    for line in table.lines() {
+        say(line.trim())?;
+    }
+    Ok(())
+}
+
+/// Asks whether to go on. Returns an error for any answer but yes.
+pub(crate) fn ask(question: &str, answer: &Question) -> Result<(), Failure> {
+    if answer.yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::refused(format!(
+            "{question} Nothing was changed: say --yes, or run it in a terminal"
+        )));
+    }
+    // A terminal that goes away is no answer.
+    let goes_on = Confirm::new().with_prompt(question).default(false).interact().unwrap_or(false);
+    if goes_on { Ok(()) } else { Err(Failure::refused("nothing was changed")) }
+}
+
+/// Makes a text from the database harmless for a terminal: control characters, and those that change the direction of
+/// writing, become escapes.
+pub(crate) fn harmless(text: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) { harmless.extend(c.escape_default()) } else { harmless.push(c) }
+    }
+    harmless
+}
+
+/// Returns `1 live session` or `2 live sessions`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn a_text_cannot_control_the_terminal() {
+        assert_eq!(harmless("\u{1b}[2J\u{202e}Zoë 日本"), "\\u{1b}[2J\\u{202e}Zoë 日本");
+    }
+}

@@ -1,0 +1,12 @@
+//! The command's promises. Each test runs it as a process, on a real database.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod bad_input;
+mod ending;
+mod listing;
+mod shell;
+mod support;
+mod sweeping;
+mod table;
+mod terminal;
