@@ -28,6 +28,7 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     conn.begin_test_transaction().unwrap();
     let on = store.on(&mut conn);
     println!("{on:?}");
+    say("clear_all", &on.clear_all());
     let key = HASHED.remember(&on.generate(Some(VALUE), None).unwrap());
     say("get", &on.get(&key).map(|(_value, left)| left));
     say("set", &on.set(&key, VALUE, None));
@@ -49,13 +50,13 @@ fn blocking<C: SessionConnection>(store: &DieselSession<C>) {
     say("delete_expired", &on.delete_expired(10));
     say("list", &on.list(None, None, 1).map(|page| page.next));
     say("clear_handle", &on.clear_handle(&store.handle(&key)));
-    say("clear_all", &on.clear_all());
 }
 
 async fn asynchronous(store: &AsyncDieselSession) {
     let mut conn = store.pool().get().await.unwrap();
     let on = store.on(&mut conn);
     println!("{on:?}");
+    say("clear_all", &on.clear_all().await);
     let key = HASHED.remember(&on.generate(Some(VALUE), None).await.unwrap());
     say("get", &on.get(&key).await.map(|(_value, left)| left));
     say("set", &on.set(&key, VALUE, None).await);
@@ -77,5 +78,4 @@ async fn asynchronous(store: &AsyncDieselSession) {
     say("delete_expired", &on.delete_expired(10).await);
     say("list", &on.list(None, None, 1).await.map(|page| page.next));
     say("clear_handle", &on.clear_handle(&store.handle(&key)).await);
-    say("clear_all", &on.clear_all().await);
 }

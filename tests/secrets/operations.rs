@@ -58,6 +58,7 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
         say("generate", &key);
         form.remember(&key.unwrap())
     };
+    say("clear_all", &store.clear_all());
     let key = draw(store.generate(Some(VALUE), None));
     let unset = draw(store.generate(None, Some(TimeDelta::hours(1))));
     let owned = draw(store.generate_for(OWNER, Some(VALUE), None));
@@ -110,7 +111,6 @@ pub(crate) fn every_operation<S: Store + Clone + Send + 'static>(store: &S, form
     say("clear", &store.clear(&unset));
     typed(store, &rotated);
     swept(store);
-    say("clear_all", &store.clear_all());
 }
 
 /// Reads the value as a type that it does not have.

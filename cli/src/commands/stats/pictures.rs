@@ -11,6 +11,9 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 
 /// Draws a bar for each name.
 pub(super) fn bars(title: &str, bars: &[(String, u64)]) -> Result<String, Failure> {
+    if bars.is_empty() {
+        return Ok(String::new());
+    }
     let mut svg = String::new();
     draw(&mut svg, title, bars)
         .map_err(|error| Failure::refused(format!("no picture of {title}: {error}")))?;
@@ -26,7 +29,7 @@ fn draw(svg: &mut String, title: &str, bars: &[(String, u64)]) -> Result<(), Box
         .margin(10)
         .x_label_area_size(34)
         .y_label_area_size(64)
-        .build_cartesian_2d((0..bars.len().max(1)).into_segmented(), 0..highest + highest.div_ceil(10))?;
+        .build_cartesian_2d((0..bars.len()).into_segmented(), 0..highest + highest.div_ceil(10))?;
     let name = |place: &SegmentValue<usize>| match place {
         SegmentValue::CenterOf(place) => bars.get(*place).map_or_else(String::new, |(name, _)| name.clone()),
         _ => String::new(),
