@@ -6,6 +6,7 @@ mod bad_input;
 mod ending;
 mod listing;
 mod shell;
+mod statistics;
 mod support;
 mod sweeping;
 mod table;
