@@ -87,6 +87,10 @@ pub(crate) enum DatabaseCommand {
     },
     /// Say how many sessions there are, and of which kinds. Reads the whole table, without locks.
     Stats(Stats),
+    /// Look for everything that hurts sessions in production, and say how to mend it.
+    ///
+    /// Exit status: 0 if all is well, 1 for warnings, 2 for faults.
+    Doctor(Doctor),
     /// List live sessions, page by page. Never shows a key.
     List(List),
     /// End sessions: their visitors have to log in again.
@@ -111,6 +115,13 @@ pub(crate) struct Stats {
     /// Write a report with pictures: one file, without scripts and without access to the network.
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

@@ -1,14 +1,22 @@
 //! The database that the command works on.
 
+#[cfg(feature = "sqlite")]
 use std::path::Path;
+#[cfg(feature = "sqlite")]
+use std::time::Duration;
 
+#[cfg(feature = "postgres")]
 use chrono::TimeDelta;
 #[cfg(feature = "postgres")]
 use diesel::PgConnection;
 #[cfg(feature = "sqlite")]
 use diesel::SqliteConnection;
+#[cfg(feature = "sqlite")]
+use diesel::connection::SimpleConnection as _;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel_session::{Builder, DieselSession, KeyStorage, SessionConnection, SessionTable};
+#[cfg(feature = "sqlite")]
+use diesel::r2d2::{CustomizeConnection, Error as ConnectionError, Pool};
+use diesel_session::{DieselSession, KeyStorage, SessionConnection, SessionTable};
 
 use crate::arguments::DatabaseArguments;
 use crate::failure::Failure;
@@ -48,7 +56,12 @@ impl Database {
 
     #[cfg(feature = "postgres")]
     fn postgres(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
-        let (mut builder, mut table) = settings::<PgConnection>(arguments);
+        let storage = key_storage(arguments);
+        let timeout = TimeDelta::from_std(arguments.timeout)
+            .map_err(|_| Failure::refused("--timeout is too long: use at most 1day"))?;
+        let builder = DieselSession::<PgConnection>::builder().key_storage(storage);
+        let (mut builder, mut table) =
+            (builder.statement_timeout(timeout).pool_size(1), SessionTable::new().key_storage(storage));
         if let Some(schema) = &arguments.schema {
             (builder, table) = (builder.schema(schema), table.schema(schema));
         }
@@ -83,8 +96,18 @@ impl Database {
                 "there is no SQLite file {path}: check DATABASE_URL, or create it with `diesel-session migrate`"
             )));
         }
-        let (builder, table) = settings(arguments);
-        Ok(Self::Sqlite(Target { store: builder.connect(path)?, table }))
+        let storage = key_storage(arguments);
+        let (builder, table) =
+            (DieselSession::builder().key_storage(storage), SessionTable::new().key_storage(storage));
+        if creates {
+            return Ok(Self::Sqlite(Target { store: builder.connect(path)?, table }));
+        }
+        // The library's own pool would switch the file to WAL, and the other commands have no business with that.
+        let pool = Pool::builder().max_size(1).connection_timeout(Duration::from_secs(5));
+        let pool = pool.connection_customizer(Box::new(BusyTimeout(arguments.timeout)));
+        let pool = pool.build(ConnectionManager::new(path));
+        let pool = pool.map_err(|error| Failure::refused(format!("{path} cannot be opened: {error}")))?;
+        Ok(Self::Sqlite(Target { store: builder.over(pool)?, table }))
     }
 
     #[cfg(not(feature = "sqlite"))]
@@ -99,10 +122,18 @@ fn is_postgres(url: &str) -> bool {
         || ["host=", "dbname=", "service="].iter().any(|keyword| url.contains(keyword))
 }
 
-fn settings<C: SessionConnection>(arguments: &DatabaseArguments) -> (Builder<C>, SessionTable) {
-    let storage = if arguments.plain_keys { KeyStorage::Plain } else { KeyStorage::Hashed };
-    // clap has checked that it is a time, and a time that no statement takes is no limit.
-    let timeout = TimeDelta::from_std(arguments.timeout).unwrap_or(TimeDelta::days(1));
-    let builder = DieselSession::builder().key_storage(storage).statement_timeout(timeout).pool_size(1);
-    (builder, SessionTable::new().key_storage(storage))
+fn key_storage(arguments: &DatabaseArguments) -> KeyStorage {
+    if arguments.plain_keys { KeyStorage::Plain } else { KeyStorage::Hashed }
+}
+
+/// How long a connection waits for the lock of another.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct BusyTimeout(Duration);
+
+#[cfg(feature = "sqlite")]
+impl CustomizeConnection<SqliteConnection, ConnectionError> for BusyTimeout {
+    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), ConnectionError> {
+        Ok(conn.batch_execute(&format!("PRAGMA busy_timeout = {}", self.0.as_millis()))?)
+    }
 }

@@ -21,7 +21,7 @@ const CLOSED_PIPE: u8 = 141;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) if failure.is_closed_pipe() => ExitCode::from(CLOSED_PIPE),
         Err(failure) => {
             // If even this cannot be written, the status says it.
@@ -31,20 +31,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        Command::OnDatabase(command) => on_database(&arguments.database, command),
-        Command::Completions { shell } => commands::completions(*shell),
-        Command::Man => commands::manual(),
+        Command::OnDatabase(command) => return on_database(&arguments.database, command),
+        Command::Completions { shell } => commands::completions(*shell)?,
+        Command::Man => commands::manual()?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<(), Failure> {
+fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
     let creates = matches!(command, DatabaseCommand::Migrate { dry_run: false });
     match Database::connect(database, creates)? {
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => match command {
-            DatabaseCommand::Adopt { dry_run, question } => commands::adopt(&target, *dry_run, question),
+            DatabaseCommand::Adopt { dry_run, question } => {
+                commands::adopt(&target, *dry_run, question).map(|()| ExitCode::SUCCESS)
+            }
             command => on_any(&target, command),
         },
         #[cfg(feature = "sqlite")]
@@ -52,15 +55,19 @@ fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Resul
     }
 }
 
-fn on_any<C: Inspect>(target: &Target<C>, command: &DatabaseCommand) -> Result<(), Failure> {
+fn on_any<C: Inspect>(target: &Target<C>, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
     match command {
-        DatabaseCommand::Migrate { dry_run } => commands::migrate(target, *dry_run),
-        DatabaseCommand::Check => commands::check(target),
-        DatabaseCommand::Revert { dry_run, question } => commands::revert(target, *dry_run, question),
-        DatabaseCommand::Adopt { .. } => Err(Failure::refused("only a table on PostgreSQL can be adopted")),
-        DatabaseCommand::Stats(stats) => commands::stats(target, stats),
-        DatabaseCommand::List(list) => commands::list(&target.store, list),
-        DatabaseCommand::End(end) => commands::end(&target.store, end),
-        DatabaseCommand::Sweep(sweep) => commands::sweep(&target.store, sweep),
+        DatabaseCommand::Migrate { dry_run } => commands::migrate(target, *dry_run)?,
+        DatabaseCommand::Check => commands::check(target)?,
+        DatabaseCommand::Revert { dry_run, question } => commands::revert(target, *dry_run, question)?,
+        DatabaseCommand::Adopt { .. } => {
+            return Err(Failure::refused("only a table on PostgreSQL can be adopted"));
+        }
+        DatabaseCommand::Stats(stats) => commands::stats(target, stats)?,
+        DatabaseCommand::Doctor(doctor) => return commands::doctor(target, doctor),
+        DatabaseCommand::List(list) => commands::list(&target.store, list)?,
+        DatabaseCommand::End(end) => commands::end(&target.store, end)?,
+        DatabaseCommand::Sweep(sweep) => commands::sweep(&target.store, sweep)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

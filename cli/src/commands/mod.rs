@@ -1,5 +1,6 @@
 //! The commands, one file for each subject.
 
+mod doctor;
 mod end;
 mod list;
 mod shell;
@@ -7,6 +8,7 @@ mod stats;
 mod sweep;
 mod table;
 
+pub(crate) use doctor::doctor;
 pub(crate) use end::end;
 pub(crate) use list::list;
 pub(crate) use shell::{completions, manual};

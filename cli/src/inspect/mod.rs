@@ -4,11 +4,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_session::SessionConnection;
 
+mod finding;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub(crate) use finding::{Finding, Level};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::sessions_in_clear;
 
@@ -34,6 +36,12 @@ pub(crate) trait Inspect: SessionConnection {
 
     /// Returns the size of the table on disk.
     fn sizes(&mut self) -> QueryResult<Sizes>;
+
+    /// Returns the names of all checks of `doctor`.
+    fn checks() -> Vec<&'static str>;
+
+    /// Looks for everything that hurts sessions in this database.
+    fn findings(&mut self) -> Vec<Finding>;
 }
 
 /// So many sessions with the same properties. A property is the place of a number among the bounds.

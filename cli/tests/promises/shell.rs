@@ -5,8 +5,8 @@ use std::process::Command;
 use crate::support::{command, text};
 
 /// The names of all commands.
-const COMMANDS: [&str; 10] =
-    ["migrate", "check", "revert", "adopt", "stats", "list", "end", "sweep", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["migrate", "check", "revert", "adopt", "stats", "doctor", "list", "end", "sweep", "completions", "man"];
 
 #[test]
 fn every_shell_gets_its_completions() {

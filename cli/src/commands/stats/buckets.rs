@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
 const HOUR: i64 = 3_600;
@@ -34,7 +33,10 @@ impl Buckets {
 
     /// Returns the name of each bucket, and how many sessions it has.
     pub(super) fn named(&self, text: fn(i64) -> String) -> Vec<(String, u64)> {
-        let below = self.bounds.iter().map(|bound| format!("under {}", text(*bound)));
+        let below = self.bounds.iter().map(|bound| match bound {
+            1 => "empty".to_owned(),
+            bound => format!("under {}", text(*bound)),
+        });
         let rest = self.bounds.last().map(|bound| format!("{} or more", text(*bound)));
         below.chain(rest).zip(self.sessions.iter().copied()).collect()
     }
@@ -57,6 +59,7 @@ pub(super) fn duration(seconds: i64) -> String {
     humantime::format_duration(Duration::from_secs(seconds.unsigned_abs())).to_string()
 }
 
+/// A bound of [`SIZES`].
 pub(super) fn bytes(bytes: i64) -> String {
-    BinaryBytes(bytes.unsigned_abs()).to_string()
+    if bytes < 1 << 10 { format!("{bytes} B") } else { format!("{} KiB", bytes >> 10) }
 }

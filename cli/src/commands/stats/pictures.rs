@@ -34,9 +34,17 @@ fn draw(svg: &mut String, title: &str, bars: &[(String, u64)]) -> Result<(), Box
         SegmentValue::CenterOf(place) => bars.get(*place).map_or_else(String::new, |(name, _)| name.clone()),
         _ => String::new(),
     };
-    chart.configure_mesh().disable_x_mesh().x_labels(bars.len().min(12)).x_label_formatter(&name).draw()?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(bars.len().min(12))
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&name)
+        .draw()?;
+    // In pixels, between two bars.
+    let margin = if bars.len() > 50 { 0 } else { 2 };
     let bars = bars.iter().enumerate().map(|(place, (_, sessions))| (place, *sessions));
-    chart.draw_series(Histogram::vertical(&chart).margin(2).style(BLUE.filled()).data(bars))?;
+    chart.draw_series(Histogram::vertical(&chart).margin(margin).style(BLUE.filled()).data(bars))?;
     area.present()?;
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! Asks SQLite.
 
+use std::path::PathBuf;
+
 use diesel::dsl::sql_query;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 
-use super::{Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+use super::{Finding, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+
+mod checks;
+use checks::CHECKS;
 
 diesel::table! {
     sqlite_master (name) {
@@ -65,4 +70,29 @@ impl Inspect for SqliteConnection {
         .get_result(self)?;
         Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
     }
+
+    fn checks() -> Vec<&'static str> {
+        CHECKS.iter().map(|check| check.name).chain(["permissions", "wal_size"]).collect()
+    }
+
+    fn findings(&mut self) -> Vec<Finding> {
+        let findings = CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self)));
+        let mut findings: Vec<Finding> = findings.collect();
+        if let Some(path) = file(self) {
+            findings.extend(checks::of_files(&path));
+        }
+        findings
+    }
+}
+
+/// Returns the path of the database; `None` if it has no file.
+fn file(conn: &mut SqliteConnection) -> Option<PathBuf> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        file: String,
+    }
+    let row: QueryResult<Row> =
+        sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'").get_result(conn);
+    row.ok().map(|row| PathBuf::from(row.file)).filter(|path| !path.as_os_str().is_empty())
 }

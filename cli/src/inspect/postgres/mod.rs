@@ -1,15 +1,21 @@
 //! Asks PostgreSQL.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::sql_query;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+use super::{Finding, Group, Inspect, Level, Numbers, OwnerCount, Sizes, groups, record};
+
+mod checks;
+use checks::CHECKS;
 
 #[diesel::declare_sql_function]
 extern "SQL" {
     #[sql_name = "pg_catalog.to_regclass"]
     fn to_regclass(name: Text) -> Nullable<Oid>;
+    #[sql_name = "pg_catalog.clock_timestamp"]
+    fn clock_timestamp() -> Timestamptz;
 }
 
 diesel::table! {
@@ -68,6 +74,38 @@ impl Inspect for PgConnection {
         )
         .get_result(self)?;
         Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
+    }
+
+    fn checks() -> Vec<&'static str> {
+        CHECKS.iter().map(|check| check.name).chain([CLOCK]).collect()
+    }
+
+    fn findings(&mut self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> =
+            CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self))).collect();
+        findings.extend(clock(self));
+        findings
+    }
+}
+
+const CLOCK: &str = "clock";
+
+/// Compares the server's clock with that of this machine. A login that takes a second is no reason to worry.
+fn clock(conn: &mut PgConnection) -> Option<Finding> {
+    const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
+    let finding =
+        |reason, mend: &str| Finding { name: CLOCK, level: Level::Warning, reason, mend: mend.to_owned() };
+    let before = Utc::now();
+    match diesel::select(clock_timestamp()).get_result::<DateTime<Utc>>(conn) {
+        Err(error) => Some(finding(format!("this could not be checked: {error}"), "try again")),
+        Ok(theirs) if theirs < before - TOLERANCE || theirs > Utc::now() + TOLERANCE => Some(finding(
+            format!(
+                "the server's clock differs from that of this machine by {} seconds",
+                (theirs - before).num_seconds()
+            ),
+            "run NTP on both machines",
+        )),
+        Ok(_) => None,
     }
 }
 

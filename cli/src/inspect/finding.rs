@@ -1,0 +1,56 @@
+//! What `doctor` finds.
+
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// It works today, and can hurt one day.
+    Warning,
+    /// Sessions are in danger, or do not work.
+    Fault,
+}
+
+/// Something that hurts sessions.
+pub(crate) struct Finding {
+    pub(crate) name: &'static str,
+    pub(crate) level: Level,
+    pub(crate) reason: String,
+    /// The command that mends it, or what else to do.
+    pub(crate) mend: String,
+}
+
+/// A query whose rows are findings.
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) level: Level,
+    pub(crate) sql: &'static str,
+}
+
+/// A row of a [`Check`].
+#[derive(QueryableByName)]
+pub(crate) struct Found {
+    #[diesel(sql_type = Text)]
+    reason: String,
+    #[diesel(sql_type = Text)]
+    mend: String,
+}
+
+impl Check {
+    /// Returns the findings. A check that the database refuses is a finding, too.
+    pub(crate) fn findings(&self, rows: diesel::QueryResult<Vec<Found>>) -> Vec<Finding> {
+        match rows {
+            Ok(rows) => rows
+                .into_iter()
+                .map(|Found { reason, mend }| Finding { name: self.name, level: self.level, reason, mend })
+                .collect(),
+            Err(error) => vec![Finding {
+                name: self.name,
+                level: Level::Warning,
+                reason: format!("this could not be checked: {error}"),
+                mend: "run the doctor as a role that may look".to_owned(),
+            }],
+        }
+    }
+}

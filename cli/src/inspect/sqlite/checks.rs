@@ -1,0 +1,52 @@
+//! The checks of `doctor` on SQLite. Each is a query in the folder `checks`, whose rows are findings. Others look at the
+//! file.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::inspect::finding::Level::{Fault, Warning};
+use crate::inspect::finding::{Check, Finding};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { name: "journal_mode", level: Warning, sql: include_str!("checks/journal_mode.sql") },
+    Check { name: "integrity", level: Fault, sql: include_str!("checks/integrity.sql") },
+    Check { name: "indexes", level: Fault, sql: include_str!("checks/indexes.sql") },
+    Check { name: "expired_rows", level: Warning, sql: include_str!("checks/expired_rows.sql") },
+];
+
+/// A write-ahead log that no checkpoint has emptied for long, in bytes. SQLite tries at about 4 MB.
+const LARGE_WAL: u64 = 64 << 20;
+
+/// Looks at the file of the database and at its log.
+pub(super) fn of_files(path: &Path) -> Vec<Finding> {
+    let wal = format!("{}-wal", path.display());
+    let file = fs::metadata(path).ok().and_then(|file| permissions(path, &file));
+    let log = fs::metadata(&wal).ok().filter(|log| log.len() >= LARGE_WAL).map(|log| Finding {
+        name: "wal_size",
+        level: Warning,
+        reason: format!(
+            "{wal} has {} MiB: a reader that never ends keeps it from shrinking",
+            log.len() >> 20
+        ),
+        mend: format!(
+            "end that reader, then: sqlite3 {} \"PRAGMA wal_checkpoint(TRUNCATE)\"",
+            path.display()
+        ),
+    });
+    file.into_iter().chain(log).collect()
+}
+
+fn permissions(path: &Path, file: &Metadata) -> Option<Finding> {
+    let mode = file.permissions().mode();
+    let others = mode & 0o007;
+    // Nobody reaches a file in a private directory.
+    let directory = path.parent().and_then(|directory| fs::metadata(directory).ok());
+    let is_private = directory.is_some_and(|directory| directory.permissions().mode() & 0o001 == 0);
+    (others != 0 && !is_private).then(|| Finding {
+        name: "permissions",
+        level: if others & 0o002 == 0 { Warning } else { Fault },
+        reason: format!("every user of the machine may open {} (mode {:o})", path.display(), mode & 0o777),
+        mend: format!("chmod o= {}", path.display()),
+    })
+}

@@ -1,0 +1,368 @@
+//! `doctor`, on databases that are broken on purpose. The clocks of Citus workers are not tested.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel::{PgConnection, SqliteConnection};
+use diesel_session::{Now as _, Sessions as _, TimeDelta};
+use serde_json::Value;
+use throwaway_postgres::{Server, with_database};
+
+use crate::support::{Database, Postgres, Sqlite, command, on_each_database, text};
+
+/// What a careful operator sets. The tests' own servers do not, because they are quicker without.
+const CAREFUL: [&str; 4] =
+    ["fsync=on", "full_page_writes=on", "synchronous_commit=on", "idle_in_transaction_session_timeout=60000"];
+
+/// Runs the doctor. Returns its exit status and what it found.
+fn diagnosis(mut doctor: Command) -> (i32, Vec<Value>) {
+    let output = doctor.output().unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        for field in ["name", "reason", "mend"] {
+            assert!(!finding[field].as_str().unwrap().is_empty(), "{finding}");
+        }
+    }
+    (output.status.code().unwrap(), findings.clone())
+}
+
+fn doctor(url: &str) -> Command {
+    let mut doctor = command(&["doctor", "--json"]);
+    doctor.env("DATABASE_URL", url);
+    doctor
+}
+
+/// Checks that the doctor finds this, and returns the reasons and the advice.
+fn finds(doctor: Command, level: &str, name: &str) -> String {
+    let (status, findings) = diagnosis(doctor);
+    let of_name: Vec<&Value> = findings.iter().filter(|finding| finding["name"] == name).collect();
+    assert!(!of_name.is_empty(), "{name} is not found: {findings:?}");
+    assert!(of_name.iter().all(|finding| finding["level"] == level), "{findings:?}");
+    let worst = if findings.iter().any(|finding| finding["level"] == "fault") { 2 } else { 1 };
+    assert_eq!(status, worst, "{findings:?}");
+    let told = |finding: &Value| {
+        format!("{} {}\n", finding["reason"].as_str().unwrap(), finding["mend"].as_str().unwrap())
+    };
+    of_name.into_iter().map(told).collect()
+}
+
+fn migrate(url: &str) {
+    let output = command(&["migrate"]).env("DATABASE_URL", url).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// A healthy database on PostgreSQL, with further settings of its server.
+struct Healthy(Server);
+
+impl Healthy {
+    fn new(settings: &[&str]) -> Self {
+        let server = Server::start(&[&CAREFUL[..], settings].concat()).unwrap();
+        let healthy = Self(server);
+        migrate(&healthy.url());
+        healthy
+    }
+
+    fn url(&self) -> String {
+        self.0.url("postgres")
+    }
+
+    fn conn(&self) -> PgConnection {
+        PgConnection::establish(&self.url()).unwrap()
+    }
+
+    fn run(&self, sql: &str) {
+        self.conn().batch_execute(sql).unwrap();
+    }
+
+    fn finds(&self, level: &str, name: &str) -> String {
+        finds(doctor(&self.url()), level, name)
+    }
+}
+
+#[test]
+fn a_healthy_database_on_postgres_has_no_findings() {
+    let healthy = Healthy::new(&[]);
+    assert_eq!(diagnosis(doctor(&healthy.url())), (0, Vec::new()));
+    let mut told = command(&["doctor"]);
+    let told = told.env("DATABASE_URL", healthy.url()).output().unwrap();
+    assert_eq!(text(told.stdout), "19 checks, 0 findings\n");
+}
+
+#[test]
+fn a_healthy_database_on_sqlite_has_no_findings() {
+    let database = Sqlite::new();
+    database.run(&["migrate"]);
+    fs::set_permissions(database.path(), Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(diagnosis(doctor(&database.url())), (0, Vec::new()));
+}
+
+on_each_database! {
+    a_missing_table_is_found
+    expired_rows_that_nobody_deletes_are_found
+    a_missing_index_is_found
+}
+
+fn a_missing_table_is_found<D: Database>(database: &D) {
+    database.run_sql("CREATE TABLE other (id INTEGER)");
+    let told = finds(doctor(&database.url()), "fault", "table");
+    assert!(told.contains("diesel-session migrate"), "{told}");
+}
+
+fn expired_rows_that_nobody_deletes_are_found<D: Database>(database: &D) {
+    let store = database.migrated();
+    store.generate(None, Some(TimeDelta::hours(-5))).unwrap();
+    let told = finds(doctor(&database.url()), "warning", "expired_rows");
+    assert!(told.contains("have waited since 20") && told.contains("diesel-session sweep"), "{told}");
+    database.run(&["sweep"]);
+    let (_, findings) = diagnosis(doctor(&database.url()));
+    assert!(findings.iter().all(|finding| finding["name"] != "expired_rows"), "{findings:?}");
+}
+
+/// The advice mends it.
+fn a_missing_index_is_found<D: Database>(database: &D) {
+    database.migrated();
+    for index in ["session_expire_hour_idx", "session_owner_idx"] {
+        database.run_sql(&format!("DROP INDEX {index}"));
+        let (_, findings) = diagnosis(doctor(&database.url()));
+        let found = findings.iter().find(|finding| finding["name"] == "indexes").unwrap();
+        assert_eq!(found["level"], "fault");
+        database.run_sql(found["mend"].as_str().unwrap());
+        let (_, findings) = diagnosis(doctor(&database.url()));
+        assert!(findings.iter().all(|finding| finding["name"] != "indexes"), "{findings:?}");
+    }
+}
+
+#[test]
+fn another_table_on_the_search_path_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run(
+        "CREATE SCHEMA other; CREATE TABLE other.session (id int); \
+         ALTER DATABASE postgres SET search_path = public, other",
+    );
+    assert!(healthy.finds("warning", "shadowing").contains("schema other"));
+}
+
+#[test]
+fn rights_of_everybody_and_of_visitors_roles_are_found() {
+    let healthy = Healthy::new(&[]);
+    healthy
+        .run("CREATE ROLE anon; GRANT SELECT, UPDATE ON session TO anon; GRANT SELECT ON session TO PUBLIC");
+    let told = healthy.finds("fault", "grants");
+    for mend in ["REVOKE ALL ON session FROM anon", "REVOKE ALL ON session FROM PUBLIC"] {
+        assert!(told.contains(mend), "{told}");
+        healthy.run(mend);
+    }
+    assert_eq!(diagnosis(doctor(&healthy.url())).0, 0);
+}
+
+#[test]
+fn row_security_that_applies_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run(
+        "CREATE ROLE guest LOGIN; GRANT ALL ON session, __diesel_session_migrations TO guest; \
+         ALTER TABLE session ENABLE ROW LEVEL SECURITY",
+    );
+    let url = healthy.url().replace("postgres@", "guest@");
+    assert!(
+        finds(doctor(&url), "fault", "row_security")
+            .contains("ALTER TABLE session DISABLE ROW LEVEL SECURITY")
+    );
+}
+
+#[test]
+fn an_encoding_that_checks_nothing_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let url = with_database(&healthy.url(), "ascii").unwrap();
+    migrate(&url);
+    assert!(finds(doctor(&url), "warning", "encoding").contains("UTF8"));
+}
+
+#[test]
+fn an_old_version_of_the_collation_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run(
+        "CREATE DATABASE icu ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en' \
+         LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    );
+    let url = with_database(&healthy.url(), "icu").unwrap();
+    migrate(&url);
+    healthy.run("UPDATE pg_database SET datcollversion = '1.0' WHERE datname = 'icu'");
+    assert!(finds(doctor(&url), "warning", "collation").contains("REFRESH COLLATION VERSION"));
+}
+
+#[test]
+fn an_invalid_index_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'session_owner_idx'::regclass");
+    assert!(healthy.finds("fault", "indexes").contains("REINDEX INDEX CONCURRENTLY session_owner_idx"));
+}
+
+#[test]
+fn an_unlogged_table_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run("ALTER TABLE session SET UNLOGGED");
+    assert!(healthy.finds("fault", "unlogged").contains("ALTER TABLE session SET LOGGED"));
+}
+
+/// Rows, with an index that every write changes.
+const INSERT: &str = "INSERT INTO session (session_key, expire_date) \
+     SELECT '$' || md5(n::text) || '0000000', statement_timestamp() + interval '1 day' FROM generate_series(1, 20000) AS n";
+
+#[test]
+fn updates_that_are_not_hot_are_found() {
+    let healthy = Healthy::new(&[]);
+    let mut conn = healthy.conn();
+    for sql in [
+        "CREATE INDEX ON session (expire_date)",
+        INSERT,
+        "UPDATE session SET expire_date = expire_date + interval '1 second'",
+        "SELECT pg_stat_force_next_flush()",
+    ] {
+        conn.batch_execute(sql).unwrap();
+    }
+    assert!(healthy.finds("warning", "hot_updates").contains("fillfactor"));
+}
+
+#[test]
+fn dead_rows_are_found() {
+    let healthy = Healthy::new(&["autovacuum=off"]);
+    let mut conn = healthy.conn();
+    for sql in [INSERT, "DELETE FROM session", "SELECT pg_stat_force_next_flush()"] {
+        conn.batch_execute(sql).unwrap();
+    }
+    let told = healthy.finds("warning", "dead_rows");
+    assert!(told.contains("20000 dead rows") && told.contains("VACUUM session"), "{told}");
+    assert!(healthy.finds("warning", "autovacuum").contains("on the server"));
+}
+
+#[test]
+fn a_table_without_autovacuum_is_found() {
+    let healthy = Healthy::new(&[]);
+    healthy.run("ALTER TABLE session SET (autovacuum_enabled = false)");
+    assert!(healthy.finds("warning", "autovacuum").contains("RESET (autovacuum_enabled)"));
+}
+
+#[test]
+fn a_server_with_few_connections_left_is_found() {
+    let healthy = Healthy::new(&["max_connections=10"]);
+    let _others: Vec<PgConnection> = (0..7).map(|_| healthy.conn()).collect();
+    assert!(healthy.finds("warning", "connections").contains("8 of 10 connections"));
+}
+
+#[test]
+fn a_server_that_does_not_wait_for_its_disk_is_found() {
+    for (setting, level, name) in [
+        ("fsync=off", "fault", "fsync"),
+        ("full_page_writes=off", "fault", "fsync"),
+        ("synchronous_commit=off", "warning", "synchronous_commit"),
+    ] {
+        Healthy::new(&[setting]).finds(level, name);
+    }
+}
+
+#[test]
+fn a_lost_synchronous_standby_is_found() {
+    let healthy = Healthy::new(&[]);
+    let mut conn = healthy.conn();
+    for sql in ["ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"] {
+        conn.batch_execute(sql).unwrap();
+    }
+    assert!(healthy.finds("fault", "standby").contains("synchronous_standby_names"));
+}
+
+#[test]
+fn a_missing_timeout_is_found() {
+    let healthy = Healthy::new(&["idle_in_transaction_session_timeout=0"]);
+    assert!(healthy.finds("warning", "timeouts").contains("idle_in_transaction_session_timeout"));
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_found() {
+    let healthy = Healthy::new(&[]);
+    let standby = healthy.0.standby(&CAREFUL).unwrap();
+    let told = finds(doctor(&standby.url("postgres")), "fault", "read_only");
+    assert!(told.contains("target_session_attrs"), "{told}");
+    healthy.run("ALTER DATABASE postgres SET default_transaction_read_only = on");
+    assert!(healthy.finds("fault", "read_only").contains("default_transaction_read_only"));
+}
+
+#[test]
+fn a_clock_that_differs_is_found() {
+    let healthy = Healthy::new(&[]);
+    let mut late = Command::new("faketime");
+    late.args(["-f", "+1h", env!("CARGO_BIN_EXE_diesel-session"), "doctor", "--json"]);
+    late.env("DATABASE_URL", healthy.url());
+    assert!(finds(late, "warning", "clock").contains("NTP"));
+}
+
+#[test]
+fn another_journal_mode_is_found_and_not_changed() {
+    let database = Sqlite::new();
+    database.run(&["migrate"]);
+    database.run_sql("PRAGMA journal_mode = DELETE");
+    for _ in 0..2 {
+        assert!(
+            finds(doctor(&database.url()), "warning", "journal_mode").contains("PRAGMA journal_mode = WAL")
+        );
+    }
+}
+
+#[test]
+fn a_damaged_file_is_found() {
+    let database = Sqlite::new();
+    let store = database.migrated();
+    for _ in 0..2_000 {
+        store.generate_for("alice", Some("x"), None).unwrap();
+    }
+    drop(store);
+    database.run_sql("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+    let mut bytes = fs::read(database.path()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4_096].fill(7);
+    fs::write(database.path(), bytes).unwrap();
+    assert!(finds(doctor(&database.url()), "fault", "integrity").contains("damaged"));
+}
+
+#[test]
+fn a_file_that_others_may_open_is_found() {
+    let database = Sqlite::new();
+    database.migrated();
+    let directory = database.path().parent().unwrap().to_owned();
+    fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
+    for (mode, level) in [(0o644, "warning"), (0o666, "fault")] {
+        fs::set_permissions(database.path(), Permissions::from_mode(mode)).unwrap();
+        assert!(finds(doctor(&database.url()), level, "permissions").contains("chmod o= "));
+    }
+}
+
+#[test]
+fn a_large_log_is_found() {
+    let database = Sqlite::new();
+    database.migrated();
+    let mut reader = SqliteConnection::establish(&database.url()).unwrap();
+    reader.batch_execute("PRAGMA journal_mode = WAL; BEGIN; SELECT count(*) FROM session").unwrap();
+    // A sparse file is as good as a full one.
+    let log = File::options().append(true).open(format!("{}-wal", database.url())).unwrap();
+    log.set_len(65 << 20).unwrap();
+    assert!(finds(doctor(&database.url()), "warning", "wal_size").contains("wal_checkpoint(TRUNCATE)"));
+}
+
+/// Both formats say the same.
+#[test]
+fn findings_are_told_with_their_advice() {
+    let database = Postgres::new();
+    database.migrated();
+    let output = database.command(&["doctor"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(output.stdout);
+    assert!(
+        told.starts_with("FAULT fsync: fsync is off") && told.contains("\n  ALTER SYSTEM SET fsync = on"),
+        "{told}"
+    );
+    assert!(told.contains("\nwarning synchronous_commit: ") && told.ends_with(" findings\n"), "{told}");
+}
