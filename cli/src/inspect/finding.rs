@@ -26,6 +26,8 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) level: Level,
     pub(crate) sql: &'static str,
+    /// If the database refuses the query: how bad that is, and what to do.
+    pub(crate) refused: (Level, &'static str),
 }
 
 /// A row of a [`Check`].
@@ -45,12 +47,11 @@ impl Check {
                 .into_iter()
                 .map(|Found { reason, mend }| Finding { name: self.name, level: self.level, reason, mend })
                 .collect(),
-            Err(error) => vec![Finding {
-                name: self.name,
-                level: Level::Warning,
-                reason: format!("this could not be checked: {error}"),
-                mend: "run the doctor as a role that may look".to_owned(),
-            }],
+            Err(error) => {
+                let (level, mend) = self.refused;
+                let reason = format!("this could not be checked: {error}");
+                vec![Finding { name: self.name, level, reason, mend: mend.to_owned() }]
+            }
         }
     }
 }

@@ -325,7 +325,7 @@ fn a_damaged_file_is_found() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4_096].fill(7);
     fs::write(database.path(), bytes).unwrap();
-    assert!(finds(doctor(&database.url()), "fault", "integrity").contains("damaged"));
+    assert!(finds(doctor(&database.url()), "fault", "integrity").contains("restore a backup"));
 }
 
 #[test]

@@ -5,7 +5,12 @@ use crate::inspect::finding::Level::{Fault, Warning};
 
 macro_rules! checks {
     ($($level:ident $name:literal)*) => {
-        &[$(Check { name: $name, level: $level, sql: include_str!(concat!("checks/", $name, ".sql")) }),*]
+        &[$(Check {
+            name: $name,
+            level: $level,
+            sql: include_str!(concat!("checks/", $name, ".sql")),
+            refused: (Warning, "run the doctor as a role that may look"),
+        }),*]
     };
 }
 

@@ -8,12 +8,23 @@ use std::path::Path;
 use crate::inspect::finding::Level::{Fault, Warning};
 use crate::inspect::finding::{Check, Finding};
 
-pub(super) const CHECKS: &[Check] = &[
-    Check { name: "journal_mode", level: Warning, sql: include_str!("checks/journal_mode.sql") },
-    Check { name: "integrity", level: Fault, sql: include_str!("checks/integrity.sql") },
-    Check { name: "indexes", level: Fault, sql: include_str!("checks/indexes.sql") },
-    Check { name: "expired_rows", level: Warning, sql: include_str!("checks/expired_rows.sql") },
-];
+macro_rules! checks {
+    ($($level:ident $name:literal)*) => {
+        &[$(Check {
+            name: $name,
+            level: $level,
+            sql: include_str!(concat!("checks/", $name, ".sql")),
+            refused: (Fault, "restore a backup if the file is damaged"),
+        }),*]
+    };
+}
+
+pub(super) const CHECKS: &[Check] = checks! {
+    Warning "journal_mode"
+    Fault "integrity"
+    Fault "indexes"
+    Warning "expired_rows"
+};
 
 /// A write-ahead log that no checkpoint has emptied for long, in bytes. SQLite tries at about 4 MB.
 const LARGE_WAL: u64 = 64 << 20;
