@@ -16,7 +16,8 @@ const TABLE: &str = "table";
 
 pub(crate) fn doctor<C: Inspect>(target: &Target<C>, doctor: &Doctor) -> Result<ExitCode, Failure> {
     let mut findings: Vec<Finding> = table(target).into_iter().collect();
-    findings.extend(target.connection()?.findings());
+    let has_table = findings.is_empty();
+    findings.extend(target.connection()?.findings(has_table));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let checks = 1 + C::checks().len();
     if doctor.json {

@@ -1,7 +1,7 @@
 //! What `doctor` finds.
 
-use diesel::QueryableByName;
 use diesel::sql_types::Text;
+use diesel::{QueryResult, QueryableByName};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,13 +40,14 @@ pub(crate) struct Found {
 }
 
 impl Check {
-    /// Returns the findings. A check that the database refuses is a finding, too.
-    pub(crate) fn findings(&self, rows: diesel::QueryResult<Vec<Found>>) -> Vec<Finding> {
+    /// Returns the findings. A check that the database refuses is a finding, too, unless there is no table to check.
+    pub(crate) fn findings(&self, rows: QueryResult<Vec<Found>>, has_table: bool) -> Vec<Finding> {
         match rows {
             Ok(rows) => rows
                 .into_iter()
                 .map(|Found { reason, mend }| Finding { name: self.name, level: self.level, reason, mend })
                 .collect(),
+            Err(_) if !has_table => Vec::new(),
             Err(error) => {
                 let (level, mend) = self.refused;
                 let reason = format!("this could not be checked: {error}");

@@ -40,8 +40,8 @@ pub(crate) trait Inspect: SessionConnection {
     /// Returns the names of all checks of `doctor`.
     fn checks() -> Vec<&'static str>;
 
-    /// Looks for everything that hurts sessions in this database.
-    fn findings(&mut self) -> Vec<Finding>;
+    /// Looks for everything that hurts sessions in this database. `has_table` says that the table is as it should be.
+    fn findings(&mut self, has_table: bool) -> Vec<Finding>;
 }
 
 /// So many sessions with the same properties. A property is the place of a number among the bounds.

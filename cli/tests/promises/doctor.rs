@@ -110,6 +110,8 @@ fn a_missing_table_is_found<D: Database>(database: &D) {
     database.run_sql("CREATE TABLE other (id INTEGER)");
     let told = finds(doctor(&database.url()), "fault", "table");
     assert!(told.contains("diesel-session migrate"), "{told}");
+    let (_, findings) = diagnosis(doctor(&database.url()));
+    assert!(findings.iter().all(|finding| finding["name"] != "expired_rows"), "{findings:?}");
 }
 
 fn expired_rows_that_nobody_deletes_are_found<D: Database>(database: &D) {

@@ -80,9 +80,11 @@ impl Inspect for PgConnection {
         CHECKS.iter().map(|check| check.name).chain([CLOCK]).collect()
     }
 
-    fn findings(&mut self) -> Vec<Finding> {
-        let mut findings: Vec<Finding> =
-            CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self))).collect();
+    fn findings(&mut self, has_table: bool) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = CHECKS
+            .iter()
+            .flat_map(|check| check.findings(sql_query(check.sql).load(self), has_table))
+            .collect();
         findings.extend(clock(self));
         findings
     }

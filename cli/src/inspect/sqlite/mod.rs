@@ -75,8 +75,9 @@ impl Inspect for SqliteConnection {
         CHECKS.iter().map(|check| check.name).chain(["permissions", "wal_size"]).collect()
     }
 
-    fn findings(&mut self) -> Vec<Finding> {
-        let findings = CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self)));
+    fn findings(&mut self, has_table: bool) -> Vec<Finding> {
+        let findings =
+            CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self), has_table));
         let mut findings: Vec<Finding> = findings.collect();
         if let Some(path) = file(self) {
             findings.extend(checks::of_files(&path));
