@@ -1,5 +1,8 @@
 //! `diesel-session`, the operator's command.
 
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!("the command needs a database: add the feature `postgres` or `sqlite`");
+
 mod arguments;
 mod commands;
 mod database;

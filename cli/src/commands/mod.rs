@@ -1,5 +1,7 @@
 //! The commands, one file for each subject.
 
+#[cfg(feature = "postgres")]
+mod adopt;
 mod doctor;
 mod end;
 mod list;
@@ -8,10 +10,12 @@ mod stats;
 mod sweep;
 mod table;
 
+#[cfg(feature = "postgres")]
+pub(crate) use adopt::adopt;
 pub(crate) use doctor::doctor;
 pub(crate) use end::end;
 pub(crate) use list::list;
 pub(crate) use shell::{completions, manual};
 pub(crate) use stats::stats;
 pub(crate) use sweep::sweep;
-pub(crate) use table::{adopt, check, migrate, revert};
+pub(crate) use table::{check, migrate, revert};

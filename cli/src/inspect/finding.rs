@@ -30,6 +30,20 @@ pub(crate) struct Check {
     pub(crate) refused: (Level, &'static str),
 }
 
+/// Lists checks: the level and the name of each. Its query is in the folder `checks`. The first part says what it means if
+/// the database refuses a query.
+macro_rules! checks {
+    ($refused:expr; $($level:ident $name:literal)*) => {
+        &[$($crate::inspect::finding::Check {
+            name: $name,
+            level: $crate::inspect::Level::$level,
+            sql: include_str!(concat!("checks/", $name, ".sql")),
+            refused: $refused,
+        }),*]
+    };
+}
+pub(crate) use checks;
+
 /// A row of a [`Check`].
 #[derive(QueryableByName)]
 pub(crate) struct Found {

@@ -70,14 +70,17 @@ pub(crate) struct OwnerCount {
 }
 
 /// In bytes.
+#[derive(QueryableByName)]
 pub(crate) struct Sizes {
-    pub(crate) table: u64,
-    pub(crate) indexes: u64,
+    #[diesel(sql_type = BigInt, column_name = heap)]
+    pub(crate) table: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) indexes: i64,
 }
 
 impl Sizes {
     /// An estimate: the size grows with the number of rows.
-    pub(crate) fn of_ten_times_as_many(&self) -> u64 {
+    pub(crate) fn of_ten_times_as_many(&self) -> i64 {
         (self.table + self.indexes).saturating_mul(10)
     }
 }

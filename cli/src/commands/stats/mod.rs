@@ -134,7 +134,7 @@ impl Statistics {
 
 impl std::fmt::Display for Sizes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes = |bytes: u64| BinaryBytes(bytes).to_string();
+        let bytes = |bytes: i64| BinaryBytes(bytes.unsigned_abs()).to_string();
         write!(
             f,
             "on disk: table {}, indexes {}; with ten times as many sessions about {}",

@@ -1,20 +1,10 @@
 //! The checks of `doctor` on PostgreSQL. Each is a query in the folder `checks`, whose rows are findings.
 
-use crate::inspect::finding::Check;
-use crate::inspect::finding::Level::{Fault, Warning};
-
-macro_rules! checks {
-    ($($level:ident $name:literal)*) => {
-        &[$(Check {
-            name: $name,
-            level: $level,
-            sql: include_str!(concat!("checks/", $name, ".sql")),
-            refused: (Warning, "run the doctor as a role that may look"),
-        }),*]
-    };
-}
+use crate::inspect::Level;
+use crate::inspect::finding::{Check, checks};
 
 pub(super) const CHECKS: &[Check] = checks! {
+    (Level::Warning, "run the doctor as a role that may look");
     Warning "shadowing"
     Fault "grants"
     Fault "row_security"

@@ -58,22 +58,14 @@ impl Inspect for PgConnection {
     }
 
     fn sizes(&mut self) -> QueryResult<Sizes> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = BigInt)]
-            heap: i64,
-            #[diesel(sql_type = BigInt)]
-            indexes: i64,
-        }
         // All partitions together, if there are any.
-        let Row { heap, indexes } = sql_query(
+        sql_query(
             "SELECT CAST(coalesce(pg_catalog.sum(pg_catalog.pg_table_size(part)), 0) AS bigint) AS heap, \
                CAST(coalesce(pg_catalog.sum(pg_catalog.pg_indexes_size(part)), 0) AS bigint) AS indexes \
              FROM (SELECT CAST(relid AS oid) AS part FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass('session')) \
                    UNION SELECT CAST(pg_catalog.to_regclass('session') AS oid)) AS parts",
         )
-        .get_result(self)?;
-        Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
+        .get_result(self)
     }
 
     fn checks() -> Vec<&'static str> {

@@ -5,21 +5,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::inspect::finding::Level::{Fault, Warning};
-use crate::inspect::finding::{Check, Finding};
-
-macro_rules! checks {
-    ($($level:ident $name:literal)*) => {
-        &[$(Check {
-            name: $name,
-            level: $level,
-            sql: include_str!(concat!("checks/", $name, ".sql")),
-            refused: (Fault, "restore a backup if the file is damaged"),
-        }),*]
-    };
-}
+use crate::inspect::Level::{Fault, Warning};
+use crate::inspect::finding::{Check, Finding, checks};
 
 pub(super) const CHECKS: &[Check] = checks! {
+    (Fault, "restore a backup if the file is damaged");
     Warning "journal_mode"
     Fault "integrity"
     Fault "indexes"

@@ -55,20 +55,12 @@ impl Inspect for SqliteConnection {
 
     /// Reads the whole file, because SQLite keeps no such figures.
     fn sizes(&mut self) -> QueryResult<Sizes> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = BigInt)]
-            heap: i64,
-            #[diesel(sql_type = BigInt)]
-            indexes: i64,
-        }
-        let Row { heap, indexes } = sql_query(
+        sql_query(
             "SELECT coalesce(sum(CASE WHEN name = 'session' THEN pgsize END), 0) AS heap, \
                coalesce(sum(CASE WHEN name <> 'session' THEN pgsize END), 0) AS indexes \
              FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = 'session')",
         )
-        .get_result(self)?;
-        Ok(Sizes { table: heap.unsigned_abs(), indexes: indexes.unsigned_abs() })
+        .get_result(self)
     }
 
     fn checks() -> Vec<&'static str> {
