@@ -97,8 +97,8 @@ impl Database {
             )));
         }
         let storage = key_storage(arguments);
-        let (builder, table) =
-            (DieselSession::builder().key_storage(storage), SessionTable::new().key_storage(storage));
+        let builder = DieselSession::<SqliteConnection>::builder().key_storage(storage);
+        let table = SessionTable::new().key_storage(storage);
         if creates {
             return Ok(Self::Sqlite(Target { store: builder.connect(path)?, table }));
         }
