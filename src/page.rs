@@ -8,7 +8,7 @@ use crate::key::StoredKey;
 use crate::session::Session;
 
 /// One page of live sessions, as [`Sessions::list`](crate::Sessions::list) returns it. It is longer than asked for only
-/// if it would end among keys with the same first 12 characters, which a generator never draws. `Debug` shows no values.
+/// if it would end among many keys with the same first 8 characters, which a generator never draws. `Debug` shows no values.
 ///
 /// # Examples
 ///
@@ -43,10 +43,11 @@ pub struct SessionPage {
 
 /// A place in the list of all sessions: the end of one page and the beginning of the next.
 ///
-/// Its text is made of at most 24 hexadecimal digits, so it can stand in a link. The list has the order of the stored
-/// keys. A cursor holds the first characters of a stored key: as few as the place needs, and at most 12 of 40. With
+/// Its text is made of at most 16 hexadecimal digits, so it can stand in a link. The list has the order of the stored
+/// keys. A cursor holds the first characters of a stored key: as few as the place needs, and at most 8 of 40. With
 /// [`KeyStorage::Hashed`](crate::KeyStorage::Hashed) it says nothing about the key itself. With
-/// [`KeyStorage::Plain`](crate::KeyStorage::Plain) 28 characters stay secret: more than the 64 bits that OWASP asks for.
+/// [`KeyStorage::Plain`](crate::KeyStorage::Plain) 32 characters stay secret. These are the 128 bits that ASVS 7.2.3 asks
+/// for.
 ///
 /// # Examples
 ///
@@ -71,7 +72,7 @@ pub struct SessionCursor(StoredKey);
 
 impl SessionCursor {
     /// How many characters of a stored key a cursor can show.
-    const LONGEST: usize = 12;
+    const LONGEST: usize = 8;
 
     /// Returns the place between two successive keys. Returns `None` if a cursor would have to show too much of them.
     pub(crate) fn between(before: &StoredKey, after: &StoredKey) -> Option<Self> {
@@ -133,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn no_cursor_shows_more_than_twelve_characters() {
-        assert!(SessionCursor::between(&key("abcdefghijka"), &key("abcdefghijkb")).is_some());
-        assert!(SessionCursor::between(&key("abcdefghijkla"), &key("abcdefghijklb")).is_none());
-        assert!(hex::encode("abcdefghijkl").parse::<SessionCursor>().is_ok());
-        for text in ["", "x", "4", &hex::encode("abcdefghijklm"), &hex::encode("a b"), &hex::encode("é")] {
+    fn no_cursor_shows_more_than_eight_characters() {
+        assert!(SessionCursor::between(&key("abcdefga"), &key("abcdefgb")).is_some());
+        assert!(SessionCursor::between(&key("abcdefgha"), &key("abcdefghb")).is_none());
+        assert!(hex::encode("abcdefgh").parse::<SessionCursor>().is_ok());
+        for text in ["", "x", "4", &hex::encode("abcdefghi"), &hex::encode("a b"), &hex::encode("é")] {
             assert!(matches!(text.parse::<SessionCursor>(), Err(Error::NotFound)), "{text}");
         }
     }

@@ -52,7 +52,7 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// ```
 pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sealed {
     /// Reads everything that is known of a live session: its value, owner and label, its dates, and the rest of its
-    /// period. A session without a value is not an error here.
+    /// period. It is one query, which writes nothing. A session without a value is not an error here.
     ///
     /// # Errors
     ///
@@ -258,9 +258,9 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
         limit: u32,
     ) -> Result<SessionPage, Error>;
 
-    /// Ends the live session of this handle, and returns whether there was one: see
-    /// [`clear_listed`](Self::clear_listed), which is quicker if you know the owner. This operation reads the keys of the
-    /// whole table, 10,000 at a time.
+    /// Ends the live session of this handle, and returns whether there was one. A renewal before the call or during it may
+    /// have changed the handle. This operation reads the keys of the whole table, 10,000 at a time. If you know the owner,
+    /// [`clear_listed`](Self::clear_listed) is quicker.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub trait AdminQueries: OwnerQueries {
         limit: i64,
     ) -> impl QueryFuture<Vec<(StoredKey, Session)>>;
 
-    /// Returns the keys of at most `limit` live sessions.
+    /// Returns the keys of at most `limit` sessions, live or not.
     fn keys_from(&mut self, from: &StoredKey, limit: i64) -> impl QueryFuture<Vec<StoredKey>>;
 
     /// Deletes at most `limit` rows: sessions, live or not, and tombstones. Returns the key of each, and whether it was a

@@ -33,8 +33,7 @@ impl AdminQueries for Table {
     }
 
     async fn keys_from(&mut self, from: &StoredKey, limit: i64) -> QueryResult<Vec<StoredKey>> {
-        let now = self.now();
-        Ok(self.first_from(from, limit, |row| row.expire_date > now))
+        Ok(self.first_from(from, limit, |_| true))
     }
 
     async fn delete_from(&mut self, from: &StoredKey, limit: i64) -> QueryResult<Vec<(StoredKey, bool)>> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::Operation;
-use super::lineage::end;
+use super::lineage::{end, end_renewed};
 use crate::database::AdminQueries;
 use crate::error::Error;
 use crate::key::StoredKey;
@@ -84,7 +84,10 @@ impl<C: AdminQueries> Operation<C> for ClearHandle {
     async fn run(&mut self, conn: &mut C, _repeated: bool) -> Result<Part, Error> {
         let keys = conn.keys_from(&self.from, KEYS).await?;
         if let Some(key) = keys.iter().find(|key| SessionHandle::new(key) == self.handle) {
-            return Ok(Part::Session(end(conn, key).await?));
+            // It may have expired, or a renewal may have moved it since the keys were read.
+            let is_live = conn.is_live(key).await?;
+            let was_there = if is_live { end(conn, key).await? } else { end_renewed(conn, key).await? };
+            return Ok(Part::Session(was_there));
         }
         Ok(match keys.last() {
             Some(last) if i64::try_from(keys.len()).is_ok_and(|keys| keys == KEYS) => {

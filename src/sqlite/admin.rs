@@ -35,7 +35,7 @@ impl AdminQueries for SqliteConnection {
 
     async fn keys_from(&mut self, from: &StoredKey, limit: i64) -> QueryResult<Vec<StoredKey>> {
         let keys: Vec<KeyColumn> = session::table
-            .filter(session::session_key.ge(KeyParameter::from(from)).and(live()))
+            .filter(session::session_key.ge(KeyParameter::from(from)))
             .order(session::session_key)
             .select(session::session_key)
             .limit(limit)

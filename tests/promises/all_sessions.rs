@@ -12,7 +12,7 @@ use diesel_session::{
     TimeDelta,
 };
 
-use crate::support::{Database, File, Postgres, Sql, Store};
+use crate::support::{Database, File, Postgres, Sql, Store, at_once};
 use crate::waiting::made;
 
 fn clear_all_also_ends_a_session_that_is_rotated_at_the_same_time(store: &impl Store) {
@@ -107,6 +107,17 @@ fn hundreds_of_thousands_of_sessions_end_under_a_statement_timeout_of_a_second_a
     });
     // Whoever logged in during the call.
     assert!(store.clear_all().unwrap() > 0);
+    assert_eq!(database.conn().number("SELECT count(*) FROM session"), 0);
+}
+
+/// An administrator clicks twice.
+#[test]
+fn two_calls_of_clear_all_at_once_end_each_session_once() {
+    let database = Database::new();
+    let store = database.store();
+    insert_many(&mut database.conn(), 50_000);
+    let ended: usize = at_once(2, |_| store.clear_all()).into_iter().map(Result::unwrap).sum();
+    assert_eq!(ended, 45_000);
     assert_eq!(database.conn().number("SELECT count(*) FROM session"), 0);
 }
 

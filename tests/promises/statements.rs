@@ -61,8 +61,8 @@ pub(crate) const OPERATIONS: [(usize, &str); 24] = [
     (1, "list"),
     // It reads keys.
     (1, "clear_handle"),
-    // It asks for the time, deletes twice, and looks once. The second time nothing is left.
-    (4, "clear_all"),
+    // It locks twice, asks for the time, deletes twice, and looks once. The second time nothing is left.
+    (6, "clear_all"),
 ];
 
 pub(crate) fn run(store: &impl Store, key: &mut SessionKey, operation: &str) {
