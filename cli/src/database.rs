@@ -1,7 +1,6 @@
 //! The database that the command works on.
 
-#[cfg(feature = "sqlite")]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 #[cfg(feature = "sqlite")]
 use std::time::Duration;
 
@@ -51,7 +50,14 @@ impl Database {
                 "no database: set DATABASE_URL to a URL of PostgreSQL or to the path of an SQLite file",
             ));
         };
-        if is_postgres(url) { Self::postgres(url, arguments) } else { Self::sqlite(url, arguments, creates) }
+        match Kind::of(url) {
+            Kind::Postgres => Self::postgres(url, arguments),
+            Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, creates),
+            // It may hold a password, so it is not shown.
+            Kind::Unknown => Err(Failure::refused(
+                "the address is neither a URL of PostgreSQL nor the path of an SQLite file: check DATABASE_URL",
+            )),
+        }
     }
 
     #[cfg(feature = "postgres")]
@@ -79,47 +85,71 @@ impl Database {
     }
 
     #[cfg(feature = "sqlite")]
-    fn sqlite(url: &str, arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
-        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-        if path.contains("://") {
-            return Err(Failure::refused(
-                "the database's URL is neither one of PostgreSQL nor the path of an SQLite file: check DATABASE_URL",
-            ));
-        }
+    fn sqlite(url: &str, file: &Path, arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
         for (given, option) in [(&arguments.schema, "--schema"), (&arguments.table_owner, "--table-owner")] {
             if given.is_some() {
                 return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
             }
         }
-        if !creates && !path.starts_with("file:") && !Path::new(path).is_file() {
+        if !creates && !file.is_file() {
             return Err(Failure::refused(format!(
-                "there is no SQLite file {path}: check DATABASE_URL, or create it with `diesel-session migrate`"
+                "there is no SQLite file {}: check DATABASE_URL, or create it with `diesel-session migrate`",
+                file.display()
             )));
         }
         let storage = key_storage(arguments);
         let builder = DieselSession::<SqliteConnection>::builder().key_storage(storage);
         let table = SessionTable::new().key_storage(storage);
         if creates {
-            return Ok(Self::Sqlite(Target { store: builder.connect(path)?, table }));
+            return Ok(Self::Sqlite(Target { store: builder.connect(url)?, table }));
         }
         // The library's own pool would switch the file to WAL, and the other commands have no business with that.
         let pool = Pool::builder().max_size(1).connection_timeout(Duration::from_secs(5));
         let pool = pool.connection_customizer(Box::new(BusyTimeout(arguments.timeout)));
-        let pool = pool.build(ConnectionManager::new(path));
-        let pool = pool.map_err(|error| Failure::refused(format!("{path} cannot be opened: {error}")))?;
+        let pool = pool.build(ConnectionManager::new(url));
+        let pool =
+            pool.map_err(|error| Failure::refused(format!("{} cannot be opened: {error}", file.display())))?;
         Ok(Self::Sqlite(Target { store: builder.over(pool)?, table }))
     }
 
     #[cfg(not(feature = "sqlite"))]
-    fn sqlite(_url: &str, _arguments: &DatabaseArguments, _creates: bool) -> Result<Self, Failure> {
+    fn sqlite(
+        _url: &str,
+        _file: &Path,
+        _arguments: &DatabaseArguments,
+        _creates: bool,
+    ) -> Result<Self, Failure> {
         Err(Failure::refused("this command was built without SQLite: install it with the feature `sqlite`"))
     }
 }
 
-/// A URL, or a connection string of keywords.
-fn is_postgres(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
-        || ["host=", "dbname=", "service="].iter().any(|keyword| url.contains(keyword))
+/// The kind of an address.
+enum Kind {
+    /// A URL, or a string of keywords.
+    Postgres,
+    /// A path, or a URI of SQLite; and the file that it names.
+    Sqlite(PathBuf),
+    Unknown,
+}
+
+impl Kind {
+    fn of(url: &str) -> Self {
+        let path = ["sqlite://", "file://", "file:"].iter().find_map(|scheme| url.strip_prefix(scheme));
+        if let Some(path) = path {
+            return Self::Sqlite(path.split('?').next().unwrap_or(path).into());
+        }
+        if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Self::Postgres;
+        }
+        // The name of a file can have any form.
+        if Path::new(url).is_file() {
+            return Self::Sqlite(url.into());
+        }
+        if url.contains("://") || url.contains('@') {
+            return Self::Unknown;
+        }
+        if url.contains('=') { Self::Postgres } else { Self::Sqlite(url.into()) }
+    }
 }
 
 fn key_storage(arguments: &DatabaseArguments) -> KeyStorage {

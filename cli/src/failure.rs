@@ -58,47 +58,60 @@ impl fmt::Display for Failure {
 
 /// Returns what to say of an error of the library.
 pub(crate) fn line(error: &Error) -> String {
-    advice(error).unwrap_or_else(|| with_sources(error))
+    match advice(error) {
+        Some((reason, mend)) => format!("{reason}: {mend}"),
+        None => with_sources(error),
+    }
 }
 
-/// Says what to do, for the errors whose own text names functions of the library.
-fn advice(error: &Error) -> Option<String> {
+/// Returns the reason and what to do, for the errors whose own text names functions of the library.
+pub(crate) fn advice(error: &Error) -> Option<(String, String)> {
     const MIGRATE: &str = "run `diesel-session migrate` with a role that may create tables";
-    Some(match error {
-        Error::MissingTable { .. } => format!("there is no session table: {MIGRATE}, or name its --schema"),
-        Error::Migration(MigrationError::Missing { versions, .. }) => {
-            format!("the session table lacks {}: {MIGRATE}", versions.join(", "))
+    let (reason, mend) = match error {
+        Error::MissingTable { .. } => {
+            ("there is no session table".to_owned(), format!("{MIGRATE}, or name its --schema"))
         }
-        Error::Migration(MigrationError::PlainKeys) => {
-            "the session table holds keys in clear: say so with --plain-keys, or hash them with `diesel-session adopt`"
-                .to_owned()
-        }
-        Error::Migration(MigrationError::HashedKeys) => {
-            "the session table holds hashed keys: leave --plain-keys out".to_owned()
-        }
-        Error::Migration(MigrationError::TableDropped) => {
-            "the session table was created and then dropped: run `diesel-session revert` until no migration is \
-             recorded, then `diesel-session migrate`"
-                .to_owned()
-        }
-        Error::Migration(MigrationError::OtherSchema { found, expected, .. }) => {
-            format!("the session table is in {found}, and not in schema {expected}: name its --schema")
-        }
-        Error::Migration(MigrationError::NoSchema) => {
-            "no schema of the search_path exists: create one, or name one with --schema".to_owned()
-        }
-        Error::Migration(MigrationError::UntrustedOwner { table, owner, .. }) => {
-            format!("`{table}` belongs to the role {owner}: if you trust that role, say so with --table-owner {owner}")
-        }
-        Error::PartlyCleared { ended, source, .. } => {
-            format!("{ended} sessions were ended, then the database failed: run the command again ({})", with_sources(source))
-        }
+        Error::Migration(error) => match error {
+            MigrationError::Missing { versions, .. } => {
+                (format!("the session table lacks {}", versions.join(", ")), MIGRATE.to_owned())
+            }
+            MigrationError::PlainKeys => (
+                "the session table holds keys in clear".to_owned(),
+                "say so with --plain-keys, or hash them with `diesel-session adopt`".to_owned(),
+            ),
+            MigrationError::HashedKeys => {
+                ("the session table holds hashed keys".to_owned(), "leave --plain-keys out".to_owned())
+            }
+            MigrationError::TableDropped => (
+                "the session table was created and then dropped".to_owned(),
+                "run `diesel-session revert` until no migration is recorded, then `diesel-session migrate`"
+                    .to_owned(),
+            ),
+            MigrationError::OtherSchema { found, expected, .. } => (
+                format!("the session table is in {found}, and not in schema {expected}"),
+                "name its --schema".to_owned(),
+            ),
+            MigrationError::NoSchema => (
+                "no schema of the search_path exists".to_owned(),
+                "create one, or name one with --schema".to_owned(),
+            ),
+            MigrationError::UntrustedOwner { table, owner, .. } => (
+                format!("`{table}` belongs to the role {owner}"),
+                format!("if you trust that role, say so with --table-owner {owner}"),
+            ),
+            _ => return None,
+        },
+        Error::PartlyCleared { ended, source, .. } => (
+            format!("{ended} sessions were ended, then the database failed ({})", with_sources(source)),
+            "run the command again".to_owned(),
+        ),
         _ => return None,
-    })
+    };
+    Some((reason, mend))
 }
 
 /// Returns the texts of an error and of its sources.
-fn with_sources(error: &dyn StdError) -> String {
+pub(crate) fn with_sources(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -45,7 +45,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
     let creates = matches!(command, DatabaseCommand::Migrate { dry_run: false });
-    match Database::connect(database, creates)? {
+    let connected = match (Database::connect(database, creates), command) {
+        (Err(failure @ Failure::Sessions(_)), DatabaseCommand::Doctor(doctor)) => {
+            return commands::no_patient(&failure, doctor);
+        }
+        (connected, _) => connected?,
+    };
+    match connected {
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => match command {
             DatabaseCommand::Adopt { dry_run, question } => {

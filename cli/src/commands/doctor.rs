@@ -1,47 +1,64 @@
 //! `doctor`: looks for everything that hurts sessions in production.
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
 
-use diesel_session::SessionConnection;
+use diesel_session::Error;
 use serde_json::{Value, json};
 
 use crate::arguments::Doctor;
 use crate::database::Target;
-use crate::failure::{Failure, line};
+use crate::failure::{Failure, advice, with_sources};
 use crate::inspect::{Finding, Inspect, Level};
-use crate::screen::{self, count, say};
+use crate::screen::{self, count, harmless, say};
 
 /// The check of the table's version, its owner and its place. The library does it.
 const TABLE: &str = "table";
 
 pub(crate) fn doctor<C: Inspect>(target: &Target<C>, doctor: &Doctor) -> Result<ExitCode, Failure> {
-    let mut findings: Vec<Finding> = table(target).into_iter().collect();
-    let has_table = findings.is_empty();
-    findings.extend(target.connection()?.findings(has_table));
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    let checks = 1 + C::checks().len();
+    let table = target.store.check().err().map(|error| fault(TABLE, &error));
+    let has_table = table.is_none();
+    let mut findings: Vec<Finding> = table.into_iter().collect();
+    match target.connection() {
+        Ok(mut conn) => findings.extend(conn.findings(has_table)),
+        Err(failure) => findings.push(unreachable(&failure)),
+    }
+    report(findings, 1 + C::checks(), doctor)
+}
+
+/// Reports that there is no database to look at.
+pub(crate) fn no_patient(failure: &Failure, doctor: &Doctor) -> Result<ExitCode, Failure> {
+    report(vec![unreachable(failure)], 1, doctor)
+}
+
+fn unreachable(failure: &Failure) -> Finding {
+    let mend = "start the server, or check DATABASE_URL".to_owned();
+    Finding { name: "connection", level: Level::Fault, reason: failure.to_string(), mend }
+}
+
+fn fault(name: &'static str, error: &Error) -> Finding {
+    let unknown = || (with_sources(error), "mend the reason, then run the doctor again".to_owned());
+    let (reason, mend) = advice(error).unwrap_or_else(unknown);
+    Finding { name, level: Level::Fault, reason, mend }
+}
+
+fn report(mut findings: Vec<Finding>, checks: usize, doctor: &Doctor) -> Result<ExitCode, Failure> {
+    findings.sort_by_key(|finding| Reverse(finding.level));
     if doctor.json {
         let findings: Vec<Value> = findings.iter().map(as_json).collect();
         screen::json(&json!({ "checks": checks, "findings": findings }))?;
     } else {
         for finding in &findings {
-            say(&format!("{} {}: {}", word(finding.level), finding.name, screen::harmless(&finding.reason)))?;
-            say(&format!("  {}", screen::harmless(&finding.mend)))?;
+            say(&format!("{} {}: {}", word(finding.level), finding.name, harmless(&finding.reason)))?;
+            say(&format!("  {}", harmless(&finding.mend)))?;
         }
         say(&format!("{}, {}", count(checks as u64, "check"), count(findings.len() as u64, "finding")))?;
     }
-    Ok(match findings.iter().map(|finding| finding.level).max() {
+    Ok(match findings.first().map(|finding| finding.level) {
         None => ExitCode::SUCCESS,
         Some(Level::Warning) => ExitCode::from(1),
         Some(Level::Fault) => ExitCode::from(2),
     })
-}
-
-fn table<C: SessionConnection>(target: &Target<C>) -> Option<Finding> {
-    let error = target.store.check().err()?;
-    let reason = line(&error);
-    let (reason, mend) = reason.split_once(": ").unwrap_or((&reason, "see the reason"));
-    Some(Finding { name: TABLE, level: Level::Fault, reason: reason.to_owned(), mend: mend.to_owned() })
 }
 
 fn word(level: Level) -> &'static str {

@@ -20,19 +20,20 @@ const COUNTED: u32 = 1_000;
 
 fn of_owner(store: &impl Sessions, owner: &str, end: &End) -> Result<usize, Failure> {
     let name = harmless(owner);
-    let listed = store.sessions_of(owner, COUNTED)?.len();
-    if listed == 0 {
-        return Err(Failure::refused(format!(
-            "{name} has no live session: `diesel-session list` shows the owners"
-        )));
-    }
-    let ending = count((listed - usize::from(end.keep.is_some())) as u64, "live session");
-    let more = if listed == COUNTED as usize { ", or more," } else { "" };
+    let listed = store.sessions_of(owner, COUNTED)?;
+    let number = count(listed.len() as u64, "live session");
+    let number = if listed.len() == COUNTED as usize { format!("{number}, or more") } else { number };
     let Some(keep) = &end.keep else {
-        ask(&format!("End {ending}{more} of {name}?"), &end.question)?;
-        return Ok(store.clear_owner(owner, None)?);
+        ask(&format!("{name} has {number}. End all?"), &end.question)?;
+        // Also if there is none: a web framework may be renewing one at this moment.
+        return match store.clear_owner(owner, None)? {
+            0 => Err(Failure::refused(format!(
+                "{name} had no live session: `diesel-session list` shows the owners"
+            ))),
+            ended => Ok(ended),
+        };
     };
-    ask(&format!("End {ending}{more} of {name}, and keep one?"), &end.question)?;
+    ask(&format!("{name} has {number}. End all except {keep}?"), &end.question)?;
     store.clear_others(owner, keep).map_err(|error| match error {
         Error::NotFound => {
             Failure::refused(format!("{name} has no live session {keep}: no session was ended"))
@@ -50,7 +51,10 @@ fn by_handle(store: &impl Sessions, handle: &SessionHandle, end: &End) -> Result
 }
 
 fn all(store: &impl Sessions, end: &End) -> Result<usize, Failure> {
-    let live = count(store.count()?.live, "live session");
-    ask(&format!("End all {live}? Everybody has to log in again."), &end.question)?;
+    // In an emergency, nobody waits for a count.
+    if !end.question.yes {
+        let live = count(store.count()?.live, "live session");
+        ask(&format!("End all {live}? Everybody has to log in again."), &end.question)?;
+    }
     Ok(store.clear_all()?)
 }

@@ -12,7 +12,7 @@ mod table;
 
 #[cfg(feature = "postgres")]
 pub(crate) use adopt::adopt;
-pub(crate) use doctor::doctor;
+pub(crate) use doctor::{doctor, no_patient};
 pub(crate) use end::end;
 pub(crate) use list::list;
 pub(crate) use shell::{completions, manual};

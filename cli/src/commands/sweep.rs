@@ -55,11 +55,21 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
                 deleted += sessions as u64;
                 bar.set_position(deleted);
             }
-            Event::Failed(reason) if every.is_none() => return Err(Failure::Refused(reason)),
-            Event::Failed(reason) => remark(&format!("diesel-session: {reason}"))?,
+            Event::Failed(reason) => {
+                bar.finish_and_clear();
+                let reason = match deleted {
+                    0 => reason,
+                    _ => format!("{} deleted, then: {reason}", count(deleted, "expired session")),
+                };
+                if every.is_none() {
+                    return Err(Failure::Refused(reason));
+                }
+                remark(&format!("diesel-session: {reason}"))?;
+                deleted = 0;
+            }
             Event::Stop => {
                 bar.finish_and_clear();
-                // It waits for the batch that is being deleted.
+                // It waits for the batch that is being deleted, for a second.
                 drop(sweeper);
                 let last =
                     happening.try_iter().map(|event| if let Event::Deleted(last) = event { last } else { 0 });
@@ -72,14 +82,20 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
 }
 
 /// Returns the bar of the first sweep. Sessions of the current hour stay, so it may end before it is full. Without a
-/// terminal it shows nothing and counts nothing.
+/// terminal it shows nothing and counts nothing. If the count takes too long, it goes on without an end.
 fn bar(store: &impl Sessions) -> Result<ProgressBar, Failure> {
     if !io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
-    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} deleted, {per_sec}, {eta} left")
-        .map_err(|error| Failure::refused(error.to_string()))?;
-    Ok(ProgressBar::new(store.count()?.expired).with_style(style))
+    let (bar, template) = match store.count() {
+        Ok(count) => {
+            (ProgressBar::new(count.expired), "{wide_bar} {pos} of {len} deleted, {per_sec}, {eta} left")
+        }
+        Err(_) => (ProgressBar::new_spinner(), "{spinner} {pos} deleted, {per_sec}"),
+    };
+    let style =
+        ProgressStyle::with_template(template).map_err(|error| Failure::refused(error.to_string()))?;
+    Ok(bar.with_style(style))
 }
 
 fn stop_on_signals(events: Sender<Event>) -> Result<(), Failure> {

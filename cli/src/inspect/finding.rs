@@ -54,14 +54,13 @@ pub(crate) struct Found {
 }
 
 impl Check {
-    /// Returns the findings. A check that the database refuses is a finding, too, unless there is no table to check.
-    pub(crate) fn findings(&self, rows: QueryResult<Vec<Found>>, has_table: bool) -> Vec<Finding> {
+    /// Returns the findings. A check that the database refuses is a finding, too.
+    pub(crate) fn findings(&self, rows: QueryResult<Vec<Found>>) -> Vec<Finding> {
         match rows {
             Ok(rows) => rows
                 .into_iter()
                 .map(|Found { reason, mend }| Finding { name: self.name, level: self.level, reason, mend })
                 .collect(),
-            Err(_) if !has_table => Vec::new(),
             Err(error) => {
                 let (level, mend) = self.refused;
                 let reason = format!("this could not be checked: {error}");

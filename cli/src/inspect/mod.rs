@@ -37,8 +37,8 @@ pub(crate) trait Inspect: SessionConnection {
     /// Returns the size of the table on disk.
     fn sizes(&mut self) -> QueryResult<Sizes>;
 
-    /// Returns the names of all checks of `doctor`.
-    fn checks() -> Vec<&'static str>;
+    /// Returns how many checks `doctor` has.
+    fn checks() -> usize;
 
     /// Looks for everything that hurts sessions in this database. `has_table` says that the table is as it should be.
     fn findings(&mut self, has_table: bool) -> Vec<Finding>;
@@ -54,7 +54,7 @@ pub(crate) struct Group {
     pub(crate) left: Option<i64>,
     #[diesel(sql_type = BigInt)]
     pub(crate) size: i64,
-    /// The hour in which they started, in seconds since 1970. Null if that was more than seven days ago.
+    /// The hour in which they started, in seconds since 1970. Null if that was more than seven days ago, or will be.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(crate) hour: Option<i64>,
     #[diesel(sql_type = BigInt)]
@@ -102,7 +102,7 @@ fn groups(numbers: &Numbers, ages: &[i64], left: &[i64], sizes: &[i64]) -> Strin
     let Numbers { is_live, age, left: is_left, size, hour } = numbers;
     format!(
         "SELECT {} AS age, CASE WHEN {is_live} THEN {} END AS \"left\", {} AS size, \
-           CASE WHEN {age} < 604800 THEN {hour} END AS hour, count(*) AS sessions \
+           CASE WHEN {age} >= 0 AND {age} < 604800 THEN {hour} END AS hour, count(*) AS sessions \
          FROM session WHERE session_key > '########################################' GROUP BY 1, 2, 3, 4",
         place(age, ages),
         place(is_left, left),

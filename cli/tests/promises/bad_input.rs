@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel_session::{Now as _, Sessions as _};
@@ -35,13 +36,25 @@ fn the_password_is_never_shown() {
         "postgres://shop:sesame@127.0.0.1:port/shop",
         "host=127.0.0.1 port=1 user=shop password=sesame",
         "postgres://shop:sesame@127.0.0.1:1/shop?unknown=sesame",
+        "user=shop password=sesame port=1 hostaddr=127.0.0.1",
+        "host = 127.0.0.1 port = 1 password = sesame",
         "mysql://shop:sesame@localhost/app",
-        "/nowhere/sesame",
+        "postgres:shop:sesame@127.0.0.1/shop",
+        "shop:sesame@127.0.0.1/shop",
     ];
-    for url in &urls[..5] {
-        let line = failure(command(&["check", "--database-url", url]));
-        assert!(!line.contains("sesame"), "{line}");
-    }
+    let directory = tempfile::tempdir().unwrap();
+    // Each waits for a server that is not there.
+    thread::scope(|scope| {
+        for (url, name) in urls.iter().flat_map(|url| [(url, "check"), (url, "migrate")]) {
+            let mut command = command(&[name, "--database-url", url]);
+            command.current_dir(&directory);
+            scope.spawn(|| {
+                let line = failure(command);
+                assert!(!line.contains("sesame"), "{line}");
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "no file has such a name");
 }
 
 #[test]
@@ -50,6 +63,12 @@ fn a_missing_file_is_not_created() {
     for arguments in [&["check"][..], &["migrate", "--dry-run"], &["list"], &["sweep"], &["revert", "--yes"]]
     {
         let line = database.fails(arguments);
+        assert!(line.starts_with("there is no SQLite file"), "{line}");
+        assert!(!database.path().exists());
+    }
+    for scheme in ["file:", "sqlite://"] {
+        let line =
+            failure(command(&["list", "--database-url", &format!("{scheme}{}?mode=rwc", database.url())]));
         assert!(line.starts_with("there is no SQLite file"), "{line}");
         assert!(!database.path().exists());
     }

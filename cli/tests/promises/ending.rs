@@ -11,6 +11,7 @@ on_each_database! {
     end_ends_all_sessions
     nothing_ends_without_a_yes
     whoever_has_no_session_is_named
+    a_session_that_is_being_renewed_ends_as_well
 }
 
 fn end_ends_the_sessions_of_an_owner<D: Database>(database: &D) {
@@ -63,8 +64,8 @@ fn nothing_ends_without_a_yes<D: Database>(database: &D) {
     let keys: Vec<_> = (0..3).map(|_| store.generate_for("alice", None, None).unwrap()).collect();
     let handle = store.handle(&keys[0]).to_string();
     for (arguments, count) in [
-        (vec!["end", "--owner", "alice"], "End 3 live sessions of alice?"),
-        (vec!["end", "--owner", "alice", "--keep", &handle], "End 2 live sessions of alice, and keep one?"),
+        (vec!["end", "--owner", "alice"], "alice has 3 live sessions. End all?"),
+        (vec!["end", "--owner", "alice", "--keep", &handle], "alice has 3 live sessions. End all except"),
         (vec!["end", "--handle", &handle], "End the session"),
         (vec!["end", "--all"], "End all 3 live sessions?"),
     ] {
@@ -77,5 +78,22 @@ fn nothing_ends_without_a_yes<D: Database>(database: &D) {
 fn whoever_has_no_session_is_named<D: Database>(database: &D) {
     database.migrated();
     let unknown = database.fails(&["end", "--owner", "carol", "--yes"]);
-    assert!(unknown.starts_with("carol has no live session"), "{unknown}");
+    assert!(unknown.starts_with("carol had no live session"), "{unknown}");
+}
+
+fn a_session_that_is_being_renewed_ends_as_well<D: Database>(database: &D) {
+    let store = database.migrated();
+    database.run_sql("CREATE TABLE nothing (sessions INTEGER CHECK (sessions = 0))");
+    for arguments in [&["end", "--owner", "alice", "--yes"][..], &["end", "--all", "--yes"]] {
+        store.generate_for("alice", None, None).unwrap();
+        // The row that a web framework's renewal leaves until it is complete.
+        database.run_sql(&format!(
+            "UPDATE session SET session_key = '!renewed{}', owner = '\u{1}alice', session_data = '-nonce'",
+            "a".repeat(32)
+        ));
+        assert_eq!(counts(&store), (0, 0));
+        // It says that no session was live.
+        database.command(arguments).output().unwrap();
+        database.run_sql("INSERT INTO nothing SELECT count(*) FROM session");
+    }
 }

@@ -83,7 +83,7 @@ fn sweep_can_go_on_for_ever_and_stops_cleanly<D: Database>(database: &D) {
 }
 
 fn a_sweep_that_is_stopped_says_how_far_it_came<D: Database>(database: &D) {
-    const MANY: usize = 4_000;
+    const MANY: usize = 10_000;
     let store = database.migrated();
     expired(&store, MANY);
     let sweep = Sweep::start(database.command(&["sweep"]));

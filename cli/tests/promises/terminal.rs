@@ -28,7 +28,7 @@ fn the_operator_is_asked() {
     let store = database.migrated();
     store.generate_for("alice", None, None).unwrap();
     let no = in_a_terminal(&database, "end --owner alice", "n");
-    assert!(no.contains("End 1 live session of alice?") && no.contains("nothing was changed"), "{no}");
+    assert!(no.contains("alice has 1 live session. End all?") && no.contains("nothing was changed"), "{no}");
     assert_eq!(counts(&store), (1, 0));
     let yes = in_a_terminal(&database, "end --owner alice", "y");
     assert!(yes.contains("1 session ended"), "{yes}");

@@ -1,14 +1,15 @@
 //! Asks PostgreSQL.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::sql_query;
+use diesel::dsl::{sql, sql_query};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 
+use super::finding::Check;
 use super::{Finding, Group, Inspect, Level, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
-use checks::CHECKS;
+use checks::{SERVER, SINCE_15, TABLE};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -30,7 +31,7 @@ const NUMBERS: Numbers = Numbers {
     age: "pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - created_on)",
     left: "pg_catalog.date_part('epoch', expire_date - pg_catalog.statement_timestamp())",
     size: "coalesce(pg_catalog.octet_length(session_data), 0)",
-    hour: "CAST(pg_catalog.date_part('epoch', pg_catalog.date_trunc('hour', created_on)) AS bigint)",
+    hour: "CAST(pg_catalog.date_part('epoch', created_on) AS bigint) / 3600 * 3600",
 };
 
 impl Inspect for PgConnection {
@@ -50,7 +51,7 @@ impl Inspect for PgConnection {
         // The owner of a session that is being renewed begins with U+0001.
         sql_query(
             "SELECT owner, pg_catalog.count(*) AS sessions FROM session \
-             WHERE owner >= chr(2) AND expire_date > pg_catalog.statement_timestamp() \
+             WHERE pg_catalog.left(owner, 1) <> pg_catalog.chr(1) AND expire_date > pg_catalog.statement_timestamp() \
              GROUP BY owner ORDER BY 2 DESC, 1 LIMIT $1",
         )
         .bind::<BigInt, _>(limit)
@@ -68,15 +69,19 @@ impl Inspect for PgConnection {
         .get_result(self)
     }
 
-    fn checks() -> Vec<&'static str> {
-        CHECKS.iter().map(|check| check.name).chain([CLOCK]).collect()
+    fn checks() -> usize {
+        // With that of the clock.
+        SERVER.len() + SINCE_15.len() + TABLE.len() + 1
     }
 
     fn findings(&mut self, has_table: bool) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = CHECKS
-            .iter()
-            .flat_map(|check| check.findings(sql_query(check.sql).load(self), has_table))
-            .collect();
+        let is_15 = "pg_catalog.current_setting('server_version_num')::int >= 150000";
+        let is_15 = diesel::select(sql::<Bool>(is_15)).get_result(self).unwrap_or(false);
+        let mut checks: Vec<&Check> = SERVER.iter().collect();
+        checks.extend(SINCE_15.iter().filter(|_| is_15));
+        checks.extend(TABLE.iter().filter(|_| has_table));
+        let findings = checks.into_iter().flat_map(|check| check.findings(sql_query(check.sql).load(self)));
+        let mut findings: Vec<Finding> = findings.collect();
         findings.extend(clock(self));
         findings
     }

@@ -8,10 +8,16 @@ use std::path::Path;
 use crate::inspect::Level::{Fault, Warning};
 use crate::inspect::finding::{Check, Finding, checks};
 
-pub(super) const CHECKS: &[Check] = checks! {
+/// The checks of the file.
+pub(super) const FILE: &[Check] = checks! {
     (Fault, "restore a backup if the file is damaged");
     Warning "journal_mode"
     Fault "integrity"
+};
+
+/// The checks of the session table.
+pub(super) const TABLE: &[Check] = checks! {
+    (Warning, "try again when no other program writes for long");
     Fault "indexes"
     Warning "expired_rows"
 };
@@ -41,9 +47,11 @@ pub(super) fn of_files(path: &Path) -> Vec<Finding> {
 fn permissions(path: &Path, file: &Metadata) -> Option<Finding> {
     let mode = file.permissions().mode();
     let others = mode & 0o007;
-    // Nobody reaches a file in a private directory.
-    let directory = path.parent().and_then(|directory| fs::metadata(directory).ok());
-    let is_private = directory.is_some_and(|directory| directory.permissions().mode() & 0o001 == 0);
+    // Nobody reaches a file below a private directory.
+    let is_closed = |directory: &Path| {
+        fs::metadata(directory).is_ok_and(|directory| directory.permissions().mode() & 0o001 == 0)
+    };
+    let is_private = path.ancestors().skip(1).any(is_closed);
     (others != 0 && !is_private).then(|| Finding {
         name: "permissions",
         level: if others & 0o002 == 0 { Warning } else { Fault },

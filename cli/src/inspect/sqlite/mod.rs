@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::{Finding, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
-use checks::CHECKS;
+use checks::{FILE, TABLE};
 
 diesel::table! {
     sqlite_master (name) {
@@ -45,7 +45,7 @@ impl Inspect for SqliteConnection {
     fn owners(&mut self, limit: i64) -> QueryResult<Vec<OwnerCount>> {
         // The owner of a session that is being renewed begins with U+0001.
         sql_query(format!(
-            "SELECT owner, count(*) AS sessions FROM session WHERE owner >= char(2) AND {} \
+            "SELECT owner, count(*) AS sessions FROM session WHERE substr(owner, 1, 1) <> char(1) AND {} \
              GROUP BY owner ORDER BY 2 DESC, 1 LIMIT ?",
             NUMBERS.is_live
         ))
@@ -63,13 +63,14 @@ impl Inspect for SqliteConnection {
         .get_result(self)
     }
 
-    fn checks() -> Vec<&'static str> {
-        CHECKS.iter().map(|check| check.name).chain(["permissions", "wal_size"]).collect()
+    fn checks() -> usize {
+        // With those of the permissions and of the log's size.
+        FILE.len() + TABLE.len() + 2
     }
 
     fn findings(&mut self, has_table: bool) -> Vec<Finding> {
-        let findings =
-            CHECKS.iter().flat_map(|check| check.findings(sql_query(check.sql).load(self), has_table));
+        let checks = FILE.iter().chain(TABLE.iter().filter(|_| has_table));
+        let findings = checks.flat_map(|check| check.findings(sql_query(check.sql).load(self)));
         let mut findings: Vec<Finding> = findings.collect();
         if let Some(path) = file(self) {
             findings.extend(checks::of_files(&path));

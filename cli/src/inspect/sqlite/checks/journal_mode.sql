@@ -1,3 +1,3 @@
 SELECT 'the journal mode is ' || journal_mode || ': readers and writers wait for each other' AS reason,
-  'sqlite3 FILE "PRAGMA journal_mode = WAL"' AS mend
+  'PRAGMA journal_mode = WAL' AS mend
 FROM pragma_journal_mode WHERE journal_mode <> 'wal'
