@@ -83,7 +83,7 @@ fn whoever_has_no_session_is_named<D: Database>(database: &D) {
 
 fn a_session_that_is_being_renewed_ends_as_well<D: Database>(database: &D) {
     let store = database.migrated();
-    database.run_sql("CREATE TABLE nothing (sessions INTEGER CHECK (sessions = 0))");
+    database.run_sql("CREATE TABLE none_left (sessions INTEGER CHECK (sessions = 0))");
     for arguments in [&["end", "--owner", "alice", "--yes"][..], &["end", "--all", "--yes"]] {
         store.generate_for("alice", None, None).unwrap();
         // The row that a web framework's renewal leaves until it is complete.
@@ -94,6 +94,6 @@ fn a_session_that_is_being_renewed_ends_as_well<D: Database>(database: &D) {
         assert_eq!(counts(&store), (0, 0));
         // It says that no session was live.
         database.command(arguments).output().unwrap();
-        database.run_sql("INSERT INTO nothing SELECT count(*) FROM session");
+        database.run_sql("INSERT INTO none_left SELECT count(*) FROM session");
     }
 }
