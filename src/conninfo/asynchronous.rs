@@ -1,6 +1,6 @@
 //! Makes the addresses that tokio-postgres reads.
 
-use super::keywords::{TLS_KEYWORDS, has_effect, is_of_tls};
+use super::keywords::{TLS_KEYWORDS, has_effect, is_of_tls, refuse};
 use super::ssl_mode::SslMode;
 #[cfg(feature = "rustls")]
 use super::tls_parameters::TlsParameters;
@@ -36,10 +36,6 @@ const KNOWN: [&str; 17] = [
 /// is a value like any other. libpq refuses it if it is invalid, as an empty `sslmode` is.
 const NOT_GIVEN_IF_EMPTY: [&str; 8] =
     ["application_name", "dbname", "host", "hostaddr", "options", "password", "port", "user"];
-
-pub(super) fn refuse<T>(setting: &'static str, reason: &str) -> Result<T, Error> {
-    Err(Error::Configuration { setting, reason: reason.to_owned() })
-}
 
 /// The address of one host, and its parameters about TLS.
 pub(crate) struct Address {

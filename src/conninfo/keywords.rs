@@ -1,5 +1,8 @@
 //! The parameters that a connection string can have.
 
+#[cfg(feature = "diesel-async")]
+use crate::error::Error;
+
 /// The keywords of PostgreSQL 18's libpq (its manual, "Parameter Key Words"), except those of [`TLS_KEYWORDS`]. All
 /// other keywords are refused. libpq would quote an unknown keyword in its error, and that can be a piece of a
 /// password.
@@ -84,4 +87,10 @@ pub(super) fn is_known(keyword: &str) -> bool {
 
 pub(super) fn is_of_tls(keyword: &str) -> bool {
     TLS_KEYWORDS.contains(&keyword)
+}
+
+/// Returns the error for a parameter that the store cannot honour.
+#[cfg(feature = "diesel-async")]
+pub(super) fn refuse<T>(keyword: &'static str, reason: &str) -> Result<T, Error> {
+    Err(Error::Configuration { setting: keyword, reason: reason.to_owned() })
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::ConnectOptions;
-use super::asynchronous::refuse;
+use super::keywords::refuse;
 use crate::error::Error;
 
 /// The values of `sslmode`, as in libpq.

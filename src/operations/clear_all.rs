@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Operation;
 use super::batch::{BATCH, Batch};
-use super::owner::DELETE_ATTEMPTS;
 use super::transaction::Transaction;
+use super::{DELETE_ATTEMPTS, Operation};
 use crate::database::{AdminQueries, Transactions};
 use crate::error::Error;
 use crate::key::StoredKey;

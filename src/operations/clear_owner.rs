@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Operation;
 use super::batch::{BATCH, Batch};
-use super::owner::{DELETE_ATTEMPTS, find_listed};
+use super::owner::find_listed;
 use super::transaction::Transaction;
+use super::{DELETE_ATTEMPTS, Operation};
 use crate::database::{Deleted, OwnerQueries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};

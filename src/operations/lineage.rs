@@ -1,6 +1,6 @@
 //! Finds the newest renewal of a session by the key of an older one.
 
-use super::owner::DELETE_ATTEMPTS;
+use super::DELETE_ATTEMPTS;
 use crate::database::{Ledger, Tombstone, TombstoneQueries};
 use crate::error::Error;
 use crate::key::StoredKey;

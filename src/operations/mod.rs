@@ -59,6 +59,9 @@ pub(crate) use web::{Continue, Draft, Merge, Merged, Nonce, Save};
 /// How many keys the store draws before it gives up on a database that keeps none of them.
 const KEY_ATTEMPTS: u32 = 3;
 
+/// How often a DELETE may find none of the sessions that were just seen. After that, the cause is not a rotation.
+const DELETE_ATTEMPTS: u32 = 10;
+
 /// One operation, ready to run.
 pub trait Operation<C>: Send {
     /// Its result.

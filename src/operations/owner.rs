@@ -4,15 +4,12 @@ use chrono::{DateTime, Utc};
 
 use super::lineage::end_renewed;
 use super::transaction::Transaction;
-use super::{Operation, found};
+use super::{DELETE_ATTEMPTS, Operation, found};
 use crate::database::{OwnerQueries, Queries, Transactions};
 use crate::error::Error;
 use crate::key::{SessionKey, StoredKey};
 use crate::options::{Options, OwnerLimit, check_label, check_owner};
 use crate::session::{OwnedSession, SessionHandle};
-
-/// How often a DELETE may find none of the sessions that were just seen. After that, the cause is not a rotation.
-pub(super) const DELETE_ATTEMPTS: u32 = 10;
 
 /// How many sessions one statement lists or ends by their keys.
 const PAGE: u16 = 1_000;
