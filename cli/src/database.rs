@@ -29,7 +29,7 @@ pub(crate) enum Database {
     Sqlite(Target<SqliteConnection>),
 }
 
-/// Where the sessions are.
+/// The table of the sessions, and the store that uses it.
 pub(crate) struct Target<C: SessionConnection> {
     pub(crate) store: DieselSession<C>,
     pub(crate) table: SessionTable,

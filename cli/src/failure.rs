@@ -20,7 +20,7 @@ impl Failure {
         Self::Refused(reason.into())
     }
 
-    /// Whether the reader of the output has gone, so that nobody needs to know more.
+    /// Whether the reader of the output has gone. Then the command says no more.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

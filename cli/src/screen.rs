@@ -1,4 +1,4 @@
-//! What the command prints and asks.
+//! Prints, and asks.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -50,7 +50,7 @@ pub(crate) fn ask(question: &str, answer: &Question) -> Result<(), Failure> {
 /// Makes a text from the database harmless for a terminal: control characters, and those that end a line or change
 /// the direction of writing, become escapes.
 pub(crate) fn harmless(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut harmless = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || turns(c) { harmless.extend(c.escape_default()) } else { harmless.push(c) }

@@ -1,8 +1,7 @@
 //! Reads the parameters about TLS of one host.
 
 use super::ConnectOptions;
-use super::keywords::is_of_tls;
-use super::keywords::refuse;
+use super::keywords::{is_of_tls, refuse};
 use super::ssl_mode::SslMode;
 use crate::error::Error;
 

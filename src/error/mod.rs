@@ -233,8 +233,8 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// `clear_owner`, `clear_others` or `clear_all` failed after some of its batches. The sessions that it ended stay ended. Call it
-    /// again for the rest.
+    /// `clear_owner`, `clear_others` or `clear_all` failed after some of its batches. The sessions that it ended stay
+    /// ended. Call it again for the rest.
     #[error("{ended} sessions were ended, then the database failed: make the call again for the rest")]
     #[non_exhaustive]
     PartlyCleared {

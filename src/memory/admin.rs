@@ -9,7 +9,7 @@ use crate::key::StoredKey;
 use crate::session::Session;
 
 impl Table {
-    /// Returns the first `limit` keys from this one on whose rows meet a condition.
+    /// Returns the first `limit` keys, from this one on, of rows that meet a condition.
     fn first_from(&self, from: &StoredKey, limit: i64, condition: impl Fn(&Row) -> bool) -> Vec<StoredKey> {
         let keys = self.rows.iter().filter(|(key, row)| *key >= from && condition(row));
         let mut keys: Vec<StoredKey> = keys.map(|(key, _)| *key).collect();

@@ -276,7 +276,7 @@ fn a_dropped_read_leaves_its_shared_connection_to_others() {
     assert_eq!(admin.number(READER), before);
 }
 
-/// The server answered the read long ago, although nobody heard it.
+/// The server answered the read long ago, although its reader had left.
 #[test]
 fn a_read_that_was_dropped_before_a_quiet_time_costs_no_connection() {
     let server = Server::start(&[]).unwrap();

@@ -21,7 +21,7 @@ pub(crate) struct Finding {
     pub(crate) mend: String,
 }
 
-/// A query whose rows are findings.
+/// A query. Each of its rows is a finding.
 pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) level: Level,

@@ -1,4 +1,4 @@
-//! What the command asks a database itself, because the library has no need of it.
+//! The questions that the command itself asks a database. The library has no need of them.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};

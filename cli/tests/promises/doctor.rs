@@ -12,7 +12,7 @@ use throwaway_postgres::{Server, with_database};
 
 use crate::support::{Database, Postgres, Sqlite, command, on_each_database, text};
 
-/// What a careful operator sets. The tests' own servers do not, because they are quicker without.
+/// The settings of a careful operator. The tests' servers usually do without, because they are quicker then.
 const CAREFUL: [&str; 4] =
     ["fsync=on", "full_page_writes=on", "synchronous_commit=on", "idle_in_transaction_session_timeout=60000"];
 

@@ -4,14 +4,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The reads that wait for a connection, and the time for which they have waited without an answer to any of them. Time
-/// in which nobody waits does not count: the server may have answered reads that were dropped.
+/// without a waiting read does not count: the server may have answered reads that were dropped.
 #[derive(Default)]
 pub(super) struct Debt(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     waiting: usize,
-    /// Since when somebody waits; `None` if nobody does.
+    /// The start of the present wait; `None` if no read waits.
     since: Option<Instant>,
     /// The sum of the earlier waits since the last answer.
     before: Duration,

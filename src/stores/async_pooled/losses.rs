@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// The losses of a store's connections. Each read that waits looks whether the loss is that of its own connection.
+/// The losses of a store's connections. Each read that waits looks whether its connection is lost.
 #[derive(Default)]
 pub(super) struct Losses {
     silent: Mutex<Option<Instant>>,

@@ -74,7 +74,7 @@ pub fn list_can_have_one_owners_sessions(store: &impl Sessions) -> Result<(), Er
     Ok(())
 }
 
-/// A cursor stays a place in the list, whatever ends there or begins.
+/// A cursor stays a place in the list when the sessions around it end.
 pub fn a_cursor_outlives_the_sessions_around_it(store: &impl Sessions) -> Result<(), Error> {
     let keys = some(store, 10)?;
     let first = store.list(None, None, 4)?;
@@ -103,7 +103,7 @@ pub fn list_has_a_renewed_session_once(store: &impl Sessions) -> Result<(), Erro
     Ok(())
 }
 
-/// `clear_handle` ends one live session, whoever owns it.
+/// `clear_handle` ends one live session, with or without an owner.
 pub fn clear_handle_ends_the_session_of_that_handle(store: &impl Sessions) -> Result<(), Error> {
     let keys = some(store, 6)?;
     for (ended, key) in keys.iter().enumerate() {

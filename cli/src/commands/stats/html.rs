@@ -1,5 +1,7 @@
 //! The report: one file, without scripts and without access to the network.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::pictures::bars;
@@ -42,17 +44,17 @@ pub(super) fn page(statistics: &Statistics) -> Result<String, Failure> {
 }
 
 /// Returns all hours from the first to the last, also those in which no session started.
-fn started(hours: &[(i64, u64)]) -> Vec<(String, u64)> {
+fn started(hours: &BTreeMap<i64, u64>) -> Vec<(String, u64)> {
     const HOUR: i64 = 3_600;
-    let (Some((first, _)), Some((last, _))) = (hours.first(), hours.last()) else { return Vec::new() };
-    let name = |hour: i64| {
-        DateTime::<Utc>::from_timestamp(hour, 0)
-            .map(|hour| hour.format("%d %b %H:00").to_string())
-            .unwrap_or_default()
+    let (Some((first, _)), Some((last, _))) = (hours.first_key_value(), hours.last_key_value()) else {
+        return Vec::new();
     };
-    let sessions =
-        |hour: i64| hours.iter().find(|(known, _)| *known == hour).map_or(0, |(_, sessions)| *sessions);
-    (0..=(last - first) / HOUR).map(|n| first + n * HOUR).map(|hour| (name(hour), sessions(hour))).collect()
+    let name = |hour: i64| {
+        let hour = DateTime::<Utc>::from_timestamp(hour, 0);
+        hour.map(|hour| hour.format("%d %b %H:00").to_string()).unwrap_or_default()
+    };
+    let all = (0..=(last - first) / HOUR).map(|n| first + n * HOUR);
+    all.map(|hour| (name(hour), hours.get(&hour).copied().unwrap_or(0))).collect()
 }
 
 fn table(header: [&str; 2], rows: impl IntoIterator<Item = [String; 2]>) -> String {

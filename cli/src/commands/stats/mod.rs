@@ -1,5 +1,6 @@
 //! `stats`: how many sessions there are, and of which kinds.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ mod pictures;
 /// How many owners are shown.
 const OWNERS: i64 = 10;
 
-/// What the database says of its sessions.
+/// The figures of a database.
 struct Statistics {
     live: u64,
     expired: u64,
@@ -31,7 +32,7 @@ struct Statistics {
     left: Buckets,
     sizes: Buckets,
     /// Live sessions by the hour in which they started, in seconds since 1970, for the last seven days.
-    started: Vec<(i64, u64)>,
+    started: BTreeMap<i64, u64>,
     on_disk: Sizes,
 }
 
@@ -65,15 +66,10 @@ impl Statistics {
                 groups.iter().filter(|group| is_live(group)).map(|group| (place(group), group.sessions)),
             )
         };
-        let mut started: Vec<(i64, u64)> = Vec::new();
-        let mut by_hour: Vec<&Group> =
-            groups.iter().filter(|group| is_live(group) && group.hour.is_some()).collect();
-        by_hour.sort_by_key(|group| group.hour);
-        for group in by_hour {
-            let (hour, sessions) = (group.hour.unwrap_or_default(), group.sessions.unsigned_abs());
-            match started.last_mut() {
-                Some((last, count)) if *last == hour => *count += sessions,
-                _ => started.push((hour, sessions)),
+        let mut started = BTreeMap::new();
+        for group in groups.iter().filter(|group| is_live(group)) {
+            if let Some(hour) = group.hour {
+                *started.entry(hour).or_default() += group.sessions.unsigned_abs();
             }
         }
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The checks of `doctor` on PostgreSQL. Each is a query in the folder `checks`, whose rows are findings.
+//! The checks of `doctor` on PostgreSQL. Each is a query in the folder `checks`. Its rows are findings.
 
 use crate::inspect::Level;
 use crate::inspect::finding::{Check, checks};

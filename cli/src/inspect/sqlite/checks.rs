@@ -1,4 +1,4 @@
-//! The checks of `doctor` on SQLite. Each is a query in the folder `checks`, whose rows are findings. Others look at the
+//! The checks of `doctor` on SQLite. Each is a query in the folder `checks`. Its rows are findings. Others look at the
 //! file.
 
 use std::fs::{self, Metadata};

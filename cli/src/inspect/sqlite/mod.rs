@@ -19,11 +19,17 @@ diesel::table! {
     }
 }
 
-/// Dates are in milliseconds since 1970.
+/// In milliseconds since 1970, as all dates of the table.
+macro_rules! now {
+    () => {
+        "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+    };
+}
+
 const NUMBERS: Numbers = Numbers {
-    is_live: "expire_date > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
-    age: "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - created_on) / 1000",
-    left: "(expire_date - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) / 1000",
+    is_live: concat!("expire_date > ", now!()),
+    age: concat!("(", now!(), " - created_on) / 1000"),
+    left: concat!("(expire_date - ", now!(), ") / 1000"),
     size: "coalesce(length(CAST(session_data AS BLOB)), 0)",
     hour: "created_on / 3600000 * 3600",
 };
