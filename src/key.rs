@@ -153,8 +153,22 @@ impl StoredKey {
     /// After the stored key of every tombstone and before that of every session, in the order of bytes.
     pub(crate) const FIRST: Self = Self([b'#'; SessionKey::LENGTH]);
 
-    /// Before the stored key of every row.
-    pub(crate) const START: Self = Self([b' '; SessionKey::LENGTH]);
+    /// Before the stored key of every tombstone and every session, and after that of every
+    /// [memory of an import](Self::imported), in the order of bytes.
+    pub(crate) const START: Self = Self(*b"!j                                      ");
+
+    /// Marks the key of the [memory of an import](Self::imported).
+    #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+    const IMPORTED: &str = "!import-";
+
+    /// Returns the key of the row which remembers that this session was imported. The row outlives the session. It is a
+    /// hash of the session's key, so it is the same for each [`KeyStorage`].
+    #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+    pub(crate) fn imported(key: &SessionKey) -> Self {
+        let digits = Self::digits_of("diesel-session import:", key.as_str());
+        Self::read(&format!("{}{digits}", Self::IMPORTED))
+            .expect("8 characters and 32 digits are 40 characters")
+    }
 
     /// Marks the key of a [tombstone](Self::tombstone). `!` is in no session's key, so no client can have such a key.
     const TOMBSTONE: &str = "!renewed";
@@ -162,10 +176,13 @@ impl StoredKey {
     /// Returns the key of the row that this session leaves when it is renewed. It is a hash of the stored key, so a
     /// store can follow a chain of renewals from one row to the next.
     pub(crate) fn tombstone(&self) -> Self {
-        let digest =
-            Sha256::new().chain_update("diesel-session renewal:").chain_update(self.as_str()).finalize();
-        let half = &digest[..(SessionKey::LENGTH - Self::TOMBSTONE.len()) / 2];
-        Self::of_tombstone(&hex::encode(half)).expect("16 bytes are 32 hexadecimal digits")
+        let digits = Self::digits_of("diesel-session renewal:", self.as_str());
+        Self::of_tombstone(&digits).expect("these are 32 hexadecimal digits")
+    }
+
+    /// Returns 32 hexadecimal digits of the hash of a key, for this purpose.
+    fn digits_of(purpose: &str, key: &str) -> String {
+        hex::encode(&Sha256::new().chain_update(purpose).chain_update(key).finalize()[..16])
     }
 
     /// Returns the key of the tombstone with these [digits](Self::digits).

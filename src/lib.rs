@@ -65,7 +65,7 @@
 //!
 //! | field | content |
 //! |---|---|
-//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate`, `set` and `clear_owner` also stand for `generate_for`, `generate_with`, `put` and `clear_others`; web frameworks have `create`, `save` and `delete` |
+//! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate`, `set` and `clear_owner` also stand for `generate_for`, `generate_with`, `put` and `clear_others`; web frameworks have `create`, `save`, `delete` and `import` |
 //! | `database` | `postgres`, `sqlite` or `memory` |
 //! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner limit, or a call inside of an update), `abandoned` or `panicked` (by the function of an update), `failed` |
 //! | `elapsed_us` | the duration with all attempts, in microseconds |
@@ -142,6 +142,6 @@ pub use table::SessionTable;
 #[cfg(feature = "actix-session")]
 pub use web::actix_session::ActixSessionStore;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-pub use web::tower_sessions::{TowerId, TowerSession, TowerSessionStore};
+pub use web::tower_sessions::{ImportOutcome, TowerId, TowerRecord, TowerSession, TowerSessionStore};
 #[cfg(feature = "web")]
 pub use web::{OnMissing, TextSource, WebStore};

@@ -6,8 +6,8 @@ use super::{OwnerQueries, QueryFuture};
 use crate::key::StoredKey;
 use crate::session::Session;
 
-/// The queries for an administrator. Those with a key begin there, in the order of the keys. Tombstones come before all
-/// sessions: see [`StoredKey::FIRST`].
+/// The queries for an administrator. Those with a key begin there, in the order of the keys. Memories of imports come
+/// first, then tombstones, then sessions: see [`StoredKey::START`] and [`StoredKey::FIRST`].
 pub trait AdminQueries: OwnerQueries {
     /// Returns at most `limit` live sessions: all, or those of one owner.
     fn load_from(

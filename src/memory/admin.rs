@@ -46,6 +46,6 @@ impl AdminQueries for Table {
 
     async fn has_any_until(&mut self, until: DateTime<Utc>) -> QueryResult<bool> {
         let until = until.timestamp_micros();
-        Ok(self.rows.values().any(|row| row.created_on <= until))
+        Ok(self.rows.iter().any(|(key, row)| *key >= StoredKey::START && row.created_on <= until))
     }
 }

@@ -9,8 +9,8 @@ use crate::database::{AdminQueries, Transactions};
 use crate::error::Error;
 use crate::key::StoredKey;
 
-/// The lock of these calls. No owner has this name.
-const EVERYBODY: &str = "\u{1}";
+/// The lock of these calls, and of imports. No owner has this name.
+pub(super) const EVERYBODY: &str = "\u{1}";
 
 /// Deletes one batch of rows, in the order of their keys.
 #[derive(Clone)]

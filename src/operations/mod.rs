@@ -49,10 +49,10 @@ pub(crate) use update::Updating;
 pub(crate) use update::{NotMade, NotWritten, Replace, Update, make, outside_of_updates};
 #[cfg(feature = "web")]
 pub use web::Conflicts;
-#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-pub(crate) use web::EndOrPark;
 #[cfg(feature = "actix-session")]
 pub(crate) use web::Park;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use web::{Arrival, EndOrPark, Import};
 #[cfg(feature = "web")]
 pub(crate) use web::{Continue, Draft, Merge, Merged, Nonce, Save};
 

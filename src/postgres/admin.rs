@@ -59,6 +59,8 @@ impl<C: RunQuery> AdminQueries for C {
     }
 
     async fn has_any_until(&mut self, until: DateTime<Utc>) -> QueryResult<bool> {
-        self.only_row(select(exists(session::table.filter(session::created_on.le(until))))).await
+        let no_import = session::session_key.ge(KeyParameter::from(&StoredKey::START));
+        let older = session::table.filter(session::created_on.le(until).and(no_import));
+        self.only_row(select(exists(older))).await
     }
 }

@@ -64,7 +64,8 @@ impl AdminQueries for SqliteConnection {
     }
 
     async fn has_any_until(&mut self, until: DateTime<Utc>) -> QueryResult<bool> {
-        let older = session::created_on.le(until.timestamp_millis());
+        let no_import = session::session_key.ge(KeyParameter::from(&StoredKey::START));
+        let older = session::created_on.le(until.timestamp_millis()).and(no_import);
         select(exists(session::table.filter(older))).get_result(self)
     }
 }

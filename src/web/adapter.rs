@@ -133,7 +133,7 @@ impl<S: WebStore, V: Field> Adapter<S, V> {
         self.store.options().stored_key(key).tombstone().digits().to_owned()
     }
 
-    fn draft(&self, data: &Data<V>, expiry: TimeDelta) -> Result<Draft, Error> {
+    pub(super) fn draft(&self, data: &Data<V>, expiry: TimeDelta) -> Result<Draft, Error> {
         let Merged { value, owner, label } = self.sources.merged(data)?;
         Draft::new(self.store.options(), value, (owner, label), expiry)
     }

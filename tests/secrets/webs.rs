@@ -13,8 +13,9 @@ use diesel::sql_query;
 use diesel_session::{
     ActixSessionStore, AsyncBuilder, AsyncDieselSession, ConnectOptions, TowerSessionStore,
 };
+use time::{Duration, OffsetDateTime};
 use tower::ServiceExt as _;
-use tower_sessions::session::Id;
+use tower_sessions::session::{Id, Record};
 use tower_sessions::{Session, SessionManagerLayer};
 
 use crate::operations::remember_hashed;
@@ -70,14 +71,34 @@ async fn behind_tower_sessions(store: &AsyncDieselSession, conn: &mut PgConnecti
             let set = set.to_str().unwrap();
             let pair = set.split(';').next().unwrap();
             let id = pair.strip_prefix("id=").unwrap();
-            if let Ok(parsed) = id.parse::<Id>() {
-                remember_hashed(id);
-                // The id's `Debug` shows a number.
-                remember_hashed(&parsed.0.to_string());
-                remember_hashed(store.key(&parsed).as_str());
+            if let Ok(id) = id.parse() {
+                remember_id(&store, &id);
             }
             pair.clone_into(&mut cookie);
         }
+    }
+    importing(&store).await;
+}
+
+fn remember_id(store: &TowerSessionStore<AsyncDieselSession>, id: &Id) {
+    remember_hashed(&id.to_string());
+    // The id's `Debug` shows a number.
+    remember_hashed(&id.0.to_string());
+    remember_hashed(store.key(id).as_str());
+}
+
+async fn importing(store: &TowerSessionStore<AsyncDieselSession>) {
+    let record = |value: String| {
+        let fields = [("value", value), ("user", OWNER.to_owned())];
+        let data = fields.map(|(name, text)| (name.to_owned(), text.into())).into();
+        let record =
+            Record { id: Id::default(), data, expiry_date: OffsetDateTime::now_utc() + Duration::HOUR };
+        remember_id(store, &record.id);
+        record
+    };
+    let records = [record(VALUE.to_owned()), record(VALUE.repeat(1 << 17))];
+    for _ in 0..2 {
+        println!("import: {:?}", store.import(&records).await);
     }
 }
 

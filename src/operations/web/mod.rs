@@ -5,6 +5,8 @@
 //! continued it, or was known to be a renewal. Otherwise one of them was a logout.
 
 mod delete;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+mod import;
 mod nonce;
 mod renew;
 mod save;
@@ -13,6 +15,8 @@ mod save;
 pub(crate) use delete::EndOrPark;
 #[cfg(feature = "actix-session")]
 pub(crate) use delete::Park;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use import::{Arrival, Import};
 pub(crate) use nonce::Nonce;
 pub(crate) use renew::Continue;
 pub use save::Conflicts;

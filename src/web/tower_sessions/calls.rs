@@ -18,7 +18,7 @@ use crate::web::adapter::{NotLoaded, are_refused_data, period};
 use crate::web::data::{reserved, text};
 
 /// The data of a record.
-type Fields = HashMap<String, Value>;
+pub(super) type Fields = HashMap<String, Value>;
 
 /// Why a call of tower-sessions failed.
 pub(super) enum Failure {
@@ -126,6 +126,6 @@ pub(super) fn key(id: i128) -> SessionKey {
 
 /// Returns how long until a record expires, by this machine's clock, because tower-sessions has set the expiry by that
 /// clock.
-fn left(expiry_date: OffsetDateTime) -> TimeDelta {
+pub(super) fn left(expiry_date: OffsetDateTime) -> TimeDelta {
     period((expiry_date - OffsetDateTime::now_utc()).whole_milliseconds())
 }

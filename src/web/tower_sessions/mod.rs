@@ -15,9 +15,11 @@ use crate::operations::Conflicts;
 use crate::session::SessionHandle;
 
 mod calls;
+mod import;
 mod versions;
 
-pub use versions::{TowerId, TowerSession};
+pub use import::ImportOutcome;
+pub use versions::{TowerId, TowerRecord, TowerSession};
 
 /// A store for tower-sessions over this crate's table. The feature `tower-sessions` is for tower-sessions 0.15, and the
 /// feature `tower-sessions-0-14` is for 0.14. Both features can be on.

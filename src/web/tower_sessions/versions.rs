@@ -1,6 +1,9 @@
 //! The versions of tower-sessions: one store implements the traits of each.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
+use time::OffsetDateTime;
 
 /// An id of tower-sessions: `tower_sessions::session::Id` of version 0.14 or 0.15. Other crates cannot implement it.
 pub trait TowerId: Sealed {
@@ -17,6 +20,13 @@ pub trait TowerSession: Sealed {
     /// Returns a field of the session's data.
     #[doc(hidden)]
     fn field(&self, name: &str) -> impl Future<Output = Result<Option<Value>, Self::Error>> + Send;
+}
+
+/// A record of tower-sessions: `tower_sessions::session::Record` of version 0.14 or 0.15. Other crates cannot implement it.
+pub trait TowerRecord: Sealed {
+    /// Returns the id as a number, the data, and the expiry.
+    #[doc(hidden)]
+    fn parts(&self) -> (i128, &HashMap<String, Value>, OffsetDateTime);
 }
 
 /// Prevents other crates from implementing the traits.
@@ -39,6 +49,14 @@ macro_rules! version {
             impl TowerId for Id {
                 fn number(&self) -> i128 {
                     self.0
+                }
+            }
+
+            impl Sealed for Record {}
+
+            impl TowerRecord for Record {
+                fn parts(&self) -> (i128, &HashMap<String, Value>, OffsetDateTime) {
+                    (self.id.0, &self.data, self.expiry_date)
                 }
             }
 

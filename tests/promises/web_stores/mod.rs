@@ -2,6 +2,7 @@
 //! nothing.
 
 mod frameworks;
+mod importing;
 mod interleavings;
 mod lost_answers;
 mod orders;
