@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use diesel_session::{SessionCursor, SessionHandle};
 
@@ -95,6 +95,11 @@ pub(crate) enum DatabaseCommand {
     List(List),
     /// End sessions: their visitors have to log in again.
     End(End),
+    /// Take over the sessions of another store. The visitors stay signed in.
+    ///
+    /// They keep their cookies. The other store's table stays as it is. A second run takes what is new. It never
+    /// brings back a session that was ended in between.
+    Import(Import),
     /// Delete expired sessions, at a pace that leaves the database to others.
     Sweep(Sweep),
 }
@@ -170,6 +175,35 @@ pub(crate) struct Sweep {
     /// Sweep again and again, with this time in between, for example 10m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) every: Option<Duration>,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// The other store.
+    #[arg(long, value_name = "STORE")]
+    pub(crate) from: Origin,
+    /// The other store's database: a URL of PostgreSQL, or the path of an SQLite file. Without it, the same database.
+    #[arg(long, env = "SOURCE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) source_url: Option<String>,
+    /// The schema of the other store's table, on PostgreSQL. Without it, `tower_sessions`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source_schema: Option<String>,
+    /// The other store's table. Without it, `session`, and on SQLite `tower_sessions`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source_table: Option<String>,
+    /// The field that names a session's owner, or a JSON pointer: what your program passes to `owner_from`.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) owner_from: Option<String>,
+    /// The field that holds a session's label, or a JSON pointer: what your program passes to `label_from`.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) label_from: Option<String>,
+}
+
+/// A store whose sessions can be imported.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Origin {
+    /// `PostgresStore` or `SqliteStore` of tower-sessions-sqlx-store 0.15.
+    TowerSessionsSqlx,
 }
 
 fn cursor(text: &str) -> Result<SessionCursor, &'static str> {

@@ -57,14 +57,18 @@ fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Resul
             DatabaseCommand::Adopt { dry_run, question } => {
                 commands::adopt(&target, *dry_run, question).map(|()| ExitCode::SUCCESS)
             }
-            command => on_any(&target, command),
+            command => on_any(&target, database, command),
         },
         #[cfg(feature = "sqlite")]
-        Database::Sqlite(target) => on_any(&target, command),
+        Database::Sqlite(target) => on_any(&target, database, command),
     }
 }
 
-fn on_any<C: Inspect>(target: &Target<C>, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
+fn on_any<C: Inspect>(
+    target: &Target<C>,
+    database: &DatabaseArguments,
+    command: &DatabaseCommand,
+) -> Result<ExitCode, Failure> {
     match command {
         DatabaseCommand::Migrate { dry_run } => commands::migrate(target, *dry_run)?,
         DatabaseCommand::Check => commands::check(target)?,
@@ -76,6 +80,7 @@ fn on_any<C: Inspect>(target: &Target<C>, command: &DatabaseCommand) -> Result<E
         DatabaseCommand::Doctor(doctor) => return commands::doctor(target, doctor),
         DatabaseCommand::List(list) => commands::list(&target.store, list)?,
         DatabaseCommand::End(end) => commands::end(&target.store, end)?,
+        DatabaseCommand::Import(import) => commands::import(&target.store, database, import)?,
         DatabaseCommand::Sweep(sweep) => commands::sweep(&target.store, sweep)?,
     }
     Ok(ExitCode::SUCCESS)

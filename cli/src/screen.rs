@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{Table, presets};
 use dialoguer::Confirm;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::Question;
 use crate::failure::Failure;
@@ -30,6 +31,24 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failu
         say(line.trim())?;
     }
     Ok(())
+}
+
+/// Returns a bar of what was `done`. Without a terminal it shows nothing, and nothing is counted. Without a total it has no
+/// end.
+pub(crate) fn bar(done: &str, total: impl FnOnce() -> Option<u64>) -> Result<ProgressBar, Failure> {
+    if !io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let (bar, template) = match total() {
+        Some(total) => (
+            ProgressBar::new(total),
+            format!("{{wide_bar}} {{pos}} of {{len}} {done}, {{per_sec}}, {{eta}} left"),
+        ),
+        None => (ProgressBar::new_spinner(), format!("{{spinner}} {{pos}} {done}, {{per_sec}}")),
+    };
+    let style =
+        ProgressStyle::with_template(&template).map_err(|error| Failure::refused(error.to_string()))?;
+    Ok(bar.with_style(style))
 }
 
 /// Asks whether to go on. Returns an error for any answer but yes.

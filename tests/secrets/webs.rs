@@ -161,7 +161,7 @@ async fn behind_actix_session(store: &AsyncDieselSession, conn: &mut PgConnectio
             Err(error) => println!("{path}: {error} {error:?}"),
         }
     }
-    let spoilt = store.save([("value".to_owned(), VALUE.to_owned())].into(), &time::Duration::hours(1)).await;
+    let spoilt = store.save([("value".to_owned(), VALUE.to_owned())].into(), &Duration::hours(1)).await;
     let spoilt = spoilt.unwrap();
     remember_hashed(spoilt.as_ref());
     let key: CookieKey = spoilt;

@@ -4,6 +4,7 @@
 mod adopt;
 mod doctor;
 mod end;
+mod import;
 mod list;
 mod shell;
 mod stats;
@@ -14,6 +15,7 @@ mod table;
 pub(crate) use adopt::adopt;
 pub(crate) use doctor::{doctor, no_patient};
 pub(crate) use end::end;
+pub(crate) use import::import;
 pub(crate) use list::list;
 pub(crate) use shell::{completions, manual};
 pub(crate) use stats::stats;

@@ -1,18 +1,16 @@
 //! Deletes expired sessions.
 
-use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use chrono::TimeDelta;
 use diesel_session::{Sessions, Sweeper};
-use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::arguments::Sweep;
 use crate::failure::{Failure, line};
-use crate::screen::{count, remark, say};
+use crate::screen::{bar, count, remark, say};
 
 /// An event of a sweep.
 enum Event {
@@ -32,7 +30,8 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
     stop_on_signals(events.clone())?;
     let every = sweep.every.map(|every| TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX));
     let failures = events.clone();
-    let bar = bar(store)?;
+    // Sessions of the current hour stay, so it may end before it is full.
+    let bar = bar("deleted", || store.count().ok().map(|count| count.expired))?;
     let sweeper = Sweeper::builder(store.clone())
         .interval(every.unwrap_or(NEVER))
         .jitter(TimeDelta::zero())
@@ -79,23 +78,6 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
         }
     }
     Ok(())
-}
-
-/// Returns the bar of the first sweep. Sessions of the current hour stay, so it may end before it is full. Without a
-/// terminal it shows nothing and counts nothing. If the count takes too long, it goes on without an end.
-fn bar(store: &impl Sessions) -> Result<ProgressBar, Failure> {
-    if !io::stderr().is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let (bar, template) = match store.count() {
-        Ok(count) => {
-            (ProgressBar::new(count.expired), "{wide_bar} {pos} of {len} deleted, {per_sec}, {eta} left")
-        }
-        Err(_) => (ProgressBar::new_spinner(), "{spinner} {pos} deleted, {per_sec}"),
-    };
-    let style =
-        ProgressStyle::with_template(template).map_err(|error| Failure::refused(error.to_string()))?;
-    Ok(bar.with_style(style))
 }
 
 fn stop_on_signals(events: Sender<Event>) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 mod bad_input;
 mod doctor;
 mod ending;
+mod importing;
 mod listing;
 mod shell;
 mod statistics;

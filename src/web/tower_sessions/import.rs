@@ -23,11 +23,11 @@ pub enum ImportOutcome {
 }
 
 impl<S: WebStore> TowerSessionStore<S> {
-    /// Takes over sessions of another store for tower-sessions, with their ids. The visitors' cookies stay valid, so
-    /// nobody is signed out. Returns the outcome for each record, in the same order.
+    /// Takes over sessions of another store for tower-sessions, with their ids. The visitors keep their cookies and stay
+    /// signed in. Returns the outcome for each record, in the same order.
     ///
-    /// All records are imported in one transaction, so pass some hundreds at a time. They begin now, and they expire as
-    /// they would have. [`owner_from`](Self::owner_from) and [`label_from`](Self::label_from) give them their owners
+    /// All records are imported in one transaction, so pass some hundreds at a time. Their sessions begin now, and expire
+    /// as the records would have. [`owner_from`](Self::owner_from) and [`label_from`](Self::label_from) give them their owners
     /// and labels. No limit of an owner counts.
     ///
     /// The table remembers each id for a day longer than the record lives. So you can import the same records again: a
