@@ -9,8 +9,9 @@ use crate::compare::Round;
 use crate::contenders::Name;
 use crate::measure::{Operation, Sample, median};
 use crate::plan::{Database, Scale};
-use crate::upkeep::{IdleSweep, Sweep, Writes};
+use crate::sweeps::{Sweep, Sweeps};
 use crate::wire::Traffic;
+use crate::writes::Writes;
 
 /// The value that a figure should have.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -51,8 +52,7 @@ impl Figure {
 pub(crate) struct Measured {
     pub(crate) rounds: Vec<Round>,
     pub(crate) writes: Writes,
-    pub(crate) idle_sweep: IdleSweep,
-    pub(crate) sweeps: Vec<Sweep>,
+    pub(crate) sweeps: Sweeps,
     pub(crate) traffic: Vec<Traffic>,
 }
 
@@ -178,14 +178,19 @@ impl Measured {
             };
             figures.push(Figure::new(name, target, vec![traffic.round_trips])?);
         }
-        let paced = self.sweeps.iter().map(Sweep::slowdown).collect();
-        let unpaced = self.sweeps.iter().map(Sweep::slowdown_unpaced).collect();
+        let paced = self.sweeps.rounds.iter().map(Sweep::slowdown).collect();
+        let unpaced = self.sweeps.rounds.iter().map(Sweep::slowdown_unpaced).collect();
         figures.extend([
             Figure::new("hot_share", Some(AtLeast(0.95)), vec![self.writes.hot_share()])?,
             Figure::new("index_growth", Some(AtMost(0.05)), vec![self.writes.index_growth()])?,
             Figure::new("get_p99_during_delete_expired_vs_idle", Some(AtMost(2.0)), paced)?,
             Figure::new("get_p99_during_delete_expired_vs_idle_unpaced", None, unpaced)?,
-            Figure::new("idle_sweep_buffers_share", Some(AtMost(0.01)), vec![self.idle_sweep.share()])?,
+            Figure::new(
+                "get_p99_during_long_sweep_vs_idle",
+                Some(AtMost(2.0)),
+                vec![self.sweeps.long.slowdown()],
+            )?,
+            Figure::new("idle_sweep_buffers_share", Some(AtMost(0.01)), vec![self.sweeps.idle.share()])?,
         ]);
         Ok(figures)
     }

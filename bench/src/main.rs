@@ -12,8 +12,9 @@ mod plan;
 mod report;
 mod server;
 mod statements;
-mod upkeep;
+mod sweeps;
 mod wire;
+mod writes;
 
 use std::path::PathBuf;
 
@@ -102,12 +103,12 @@ fn compare(arguments: &Compare) -> Result<()> {
         bar.suspend(|| println!("{title}\n{table}"));
         rounds.extend(measured);
     }
-    let writes = upkeep::writes(scale, &server, &bar)?;
-    let (idle_sweep, sweeps) = upkeep::sweeps(scale, &server, &bar)?;
+    let writes = writes::writes(scale, &server, &bar)?;
+    let sweeps = sweeps::sweeps(scale, &server, &bar)?;
     let traffic = wire::traffic(&server)?;
     bar.finish_and_clear();
 
-    let measured = Measured { rounds, writes, idle_sweep, sweeps, traffic };
+    let measured = Measured { rounds, writes, sweeps, traffic };
     let figures = measured.figures(scale)?;
     println!("\n{}", report::tables::traffic(&measured.traffic));
     println!("\n{}", report::tables::figures(&figures));

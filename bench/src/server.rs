@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -153,4 +155,20 @@ impl Drop for Database {
             eprintln!("the database {} could not be dropped: {dropped:?}", self.name);
         }
     }
+}
+
+/// Reads a statistic repeatedly until it is complete, because the server's processes report theirs when they end.
+pub(crate) fn reported(
+    conn: &mut PgConnection,
+    query: &str,
+    mut enough: impl FnMut(i64) -> bool,
+) -> Result<i64> {
+    for _ in 0..200 {
+        let seen = number(conn, query)?;
+        if enough(seen) {
+            return Ok(seen);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err(anyhow!("the server's statistics did not arrive: {query}"))
 }

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// All names that a script may look for.
-const FIGURES: [&str; 26] = [
+const FIGURES: [&str; 27] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
     "set_vs_libpq_c1",
@@ -31,6 +31,7 @@ const FIGURES: [&str; 26] = [
     "hot_share",
     "index_growth",
     "get_p99_during_delete_expired_vs_idle",
+    "get_p99_during_long_sweep_vs_idle",
     "idle_sweep_buffers_share",
 ];
 

@@ -1,26 +1,22 @@
-//! How a table in use grows, in rows and indexes, and what a sweep costs.
+//! What a sweep costs: the gets beside it, and the pages that it reads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, TimeDelta};
+use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, Sweeper, TimeDelta};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::contenders::diesel_session::{KEY, Table, hashed, insert};
 use crate::contenders::value;
-use crate::measure::{Amount, on_threads, percentile};
+use crate::measure::percentile;
 use crate::plan::{BASE_VALUE, Scale};
-use crate::server::{Database, Postgres, number};
-
-const CLIENTS: usize = 8;
-
-/// How often each session is set.
-const SETS: usize = 5;
+use crate::server::{Database, Postgres, number, reported};
 
 /// The time between the starts of two gets while the table is swept.
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -31,33 +27,8 @@ const PHASE: Duration = Duration::from_secs(3);
 /// The pause before each phase, so that no phase is affected by the one before.
 const REST: Duration = Duration::from_secs(1);
 
-/// Sessions per batch, and the pause after it as a multiple of the batch's duration. These are the values of the
-/// documentation's example.
-const PACED: (u32, u32) = (200, 3);
-
-/// The same, as fast as possible.
-const UNPACED: (u32, u32) = (1_000, 0);
-
-/// The result of setting every live session five times within one hour.
-#[derive(Debug, Serialize)]
-pub(crate) struct Writes {
-    sessions: usize,
-    updates: i64,
-    /// Updates that touched no index.
-    hot_updates: i64,
-    index_bytes_before: i64,
-    index_bytes_after: i64,
-}
-
-impl Writes {
-    pub(crate) fn hot_share(&self) -> f64 {
-        self.hot_updates as f64 / self.updates as f64
-    }
-
-    pub(crate) fn index_growth(&self) -> f64 {
-        self.index_bytes_after as f64 / self.index_bytes_before as f64 - 1.0
-    }
-}
+/// Sessions per batch of a sweep without pauses.
+const LARGE_BATCH: u32 = 1_000;
 
 /// The 99th percentile of one client's gets at a fixed rate, in microseconds. Each is measured from the time when it
 /// was due, because that is how long a user waits. The gets run alone and while `deleted` expired sessions are deleted.
@@ -82,6 +53,22 @@ impl Sweep {
     }
 }
 
+/// One long sweep, and gets as in [`Sweep`]. They also run alone before it and after it.
+#[derive(Debug, Serialize)]
+pub(crate) struct LongSweep {
+    deleted: usize,
+    idle: [f64; 2],
+    swept: f64,
+    seconds: f64,
+}
+
+impl LongSweep {
+    pub(crate) fn slowdown(&self) -> f64 {
+        let [before, after] = self.idle;
+        self.swept / f64::midpoint(before, after)
+    }
+}
+
 /// A sweep that finds nothing to delete.
 #[derive(Debug, Serialize)]
 pub(crate) struct IdleSweep {
@@ -97,64 +84,15 @@ impl IdleSweep {
     }
 }
 
-/// Reads a statistic repeatedly until it is complete, because the server's processes report theirs when they end.
-fn reported(conn: &mut PgConnection, query: &str, mut enough: impl FnMut(i64) -> bool) -> Result<i64> {
-    for _ in 0..200 {
-        let seen = number(conn, query)?;
-        if enough(seen) {
-            return Ok(seen);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Err(anyhow!("the server's statistics did not arrive: {query}"))
+/// Everything that was measured of sweeps.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sweeps {
+    pub(crate) idle: IdleSweep,
+    pub(crate) rounds: Vec<Sweep>,
+    pub(crate) long: LongSweep,
 }
 
-pub(crate) fn writes(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Writes> {
-    bar.set_message("set every session five times");
-    let value = value(BASE_VALUE);
-    let mut conn = server.connect()?;
-    // A period that ends tomorrow in the middle of an hour: no set in this run moves a session to the next hour.
-    let period =
-        number(&mut conn, "SELECT 86400 + (5400 - extract(epoch FROM now())::bigint % 3600) % 3600")?;
-    let table = Table::on_postgres(
-        server.database(false)?,
-        scale.rewritten_rows() / CLIENTS * CLIENTS,
-        &value,
-        Duration::from_secs(u64::try_from(period)?),
-    )?;
-    let mut conn = table.database.connect()?;
-    let index_bytes = "SELECT pg_indexes_size('session')";
-    let index_bytes_before = number(&mut conn, index_bytes)?;
-    set_all(&table, &value, TimeDelta::seconds(period))?;
-    let index_bytes_after = number(&mut conn, index_bytes)?;
-    let sets = i64::try_from(table.keys.len() * SETS)?;
-    let statistic = |column| format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = 'session'");
-    let updates = reported(&mut conn, &statistic("n_tup_upd"), |updates| updates >= sets)?;
-    let hot_updates = number(&mut conn, &statistic("n_tup_hot_upd"))?;
-    ensure!(updates == sets, "{updates} updates of {sets} sets");
-    Ok(Writes { sessions: table.keys.len(), updates, hot_updates, index_bytes_before, index_bytes_after })
-}
-
-/// Sets all sessions repeatedly with eight clients. Each client has its share of the sessions.
-fn set_all(table: &Table<Database>, value: &str, period: TimeDelta) -> Result<()> {
-    let store = DieselSession::<PgConnection>::builder().bounded_calls(false).connect(&table.database.url)?;
-    // Visitors come in random order.
-    let mut keys = table.keys.to_vec();
-    fastrand::shuffle(&mut keys);
-    let shares: Vec<&[SessionKey]> = keys.chunks(keys.len() / CLIENTS).collect();
-    ensure!(shares.len() == CLIENTS, "the number of sessions is no multiple of {CLIENTS}");
-    on_threads(CLIENTS, Amount::Operations(shares[0].len() * SETS), |client, watch| {
-        while watch.goes_on() {
-            let key = &shares[client][watch.laps() % shares[client].len()];
-            store.set(key, value, Some(period))?;
-            watch.lap();
-        }
-        Ok(())
-    })?;
-    Ok(())
-}
-
-pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<(IdleSweep, Vec<Sweep>)> {
+pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Result<Sweeps> {
     bar.set_message("filling a table to sweep");
     let value = value(BASE_VALUE);
     let (live, expired) = (scale.rows(1_000_000), scale.rows(100_000));
@@ -167,18 +105,30 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
         conn.batch_execute("CHECKPOINT")?;
     }
     let first = live + 1;
-    let mut insert_expired = || {
+    let mut insert_expired = |expired| {
         // The sessions expired two hours ago or earlier.
         insert(&mut conn, &hashed(KEY), first..first + expired, &value, "-(7200 + 600 * random())")?;
         anyhow::Ok(conn.batch_execute("VACUUM ANALYZE session")?)
     };
-    let sweeps = (0..scale.rounds)
+    let rounds = (0..scale.rounds)
         .map(|round| {
             bar.set_message(format!("round {round}: delete {expired} of {live} sessions, twice"));
             sweep(round, &store, &table.keys, expired, &mut insert_expired)
         })
         .collect::<Result<_>>()?;
-    Ok((idle, sweeps))
+    let expired = scale.rows(1_000_000);
+    bar.set_message(format!("delete {expired} sessions"));
+    insert_expired(expired)?;
+    Ok(Sweeps { idle, rounds, long: long_sweep(&store, &table.keys, expired)? })
+}
+
+fn long_sweep(store: &DieselSession<PgConnection>, keys: &[SessionKey], expired: usize) -> Result<LongSweep> {
+    let before = p99_alone(store, keys)?;
+    let started = Instant::now();
+    let (swept, deleted) = p99_while(store, keys, || sweep_once(store))?;
+    let seconds = started.elapsed().as_secs_f64();
+    ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
+    Ok(LongSweep { deleted, idle: [before, p99_alone(store, keys)?], swept, seconds })
 }
 
 fn idle_sweep(database: &Database) -> Result<IdleSweep> {
@@ -191,7 +141,7 @@ fn idle_sweep(database: &Database) -> Result<IdleSweep> {
     let table_pages =
         number(&mut conn, "SELECT pg_relation_size('session') / current_setting('block_size')::bigint")?;
     let store = DieselSession::<PgConnection>::builder().pool_size(1).connect(&database.url)?;
-    let deleted = store.delete_expired(PACED.0)?;
+    let deleted = store.delete_expired(LARGE_BATCH)?;
     ensure!(deleted == 0, "{deleted} sessions had expired");
     drop(store);
     let after = reported(&mut conn, SEEN, |seen| seen > before)?;
@@ -203,12 +153,12 @@ fn sweep(
     store: &DieselSession<PgConnection>,
     keys: &[SessionKey],
     expired: usize,
-    mut insert_expired: impl FnMut() -> Result<()>,
+    mut insert_expired: impl FnMut(usize) -> Result<()>,
 ) -> Result<Sweep> {
-    let mut swept = |manner| {
-        insert_expired()?;
+    let mut swept = |delete: fn(&DieselSession<PgConnection>) -> Result<usize>| {
+        insert_expired(expired)?;
         let started = Instant::now();
-        let (p99, deleted) = p99_while(store, keys, || delete_all_expired(store, manner))?;
+        let (p99, deleted) = p99_while(store, keys, || delete(store))?;
         ensure!(deleted == expired, "{deleted} of {expired} expired sessions were deleted");
         anyhow::Ok((p99, started.elapsed().as_secs_f64()))
     };
@@ -218,14 +168,9 @@ fn sweep(
     for phase in phases {
         thread::sleep(REST);
         match phase {
-            Phase::Idle => {
-                (idle, ()) = p99_while(store, keys, || {
-                    thread::sleep(PHASE);
-                    Ok(())
-                })?;
-            }
-            Phase::Paced => paced = swept(PACED)?,
-            Phase::Unpaced => unpaced = swept(UNPACED)?,
+            Phase::Idle => idle = p99_alone(store, keys)?,
+            Phase::Paced => paced = swept(sweep_once)?,
+            Phase::Unpaced => unpaced = swept(delete_all_expired)?,
         }
     }
     let ((paced, paced_seconds), (unpaced, unpaced_seconds)) = (paced, unpaced);
@@ -238,16 +183,41 @@ enum Phase {
     Unpaced,
 }
 
-fn delete_all_expired(store: &DieselSession<PgConnection>, (batch, pause): (u32, u32)) -> Result<usize> {
+/// Sweeps once, as `diesel-session sweep` does.
+fn sweep_once(store: &DieselSession<PgConnection>) -> Result<usize> {
+    let (batch, batches) = channel();
+    let failure = batch.clone();
+    let _sweeper = Sweeper::builder(store.clone())
+        .jitter(TimeDelta::zero())
+        .on_batch(move |sessions| drop(batch.send(Ok(sessions))))
+        .on_error(move |error| drop(failure.send(Err(anyhow!("the sweep failed: {error}")))))
+        .start()?;
     let mut deleted = 0;
     loop {
-        let started = Instant::now();
-        match store.delete_expired(batch)? {
+        match batches.recv()?? {
             0 => return Ok(deleted),
             some => deleted += some,
         }
-        thread::sleep(started.elapsed() * pause);
     }
+}
+
+/// Deletes in large batches, without pauses.
+fn delete_all_expired(store: &DieselSession<PgConnection>) -> Result<usize> {
+    let mut deleted = 0;
+    loop {
+        match store.delete_expired(LARGE_BATCH)? {
+            0 => return Ok(deleted),
+            some => deleted += some,
+        }
+    }
+}
+
+fn p99_alone(store: &DieselSession<PgConnection>, keys: &[SessionKey]) -> Result<f64> {
+    let (p99, ()) = p99_while(store, keys, || {
+        thread::sleep(PHASE);
+        Ok(())
+    })?;
+    Ok(p99)
 }
 
 /// Returns the 99th percentile of gets while `something` runs, in microseconds, and the result of `something`.
