@@ -41,9 +41,13 @@ pub(crate) struct DatabaseArguments {
     #[arg(long, global = true, value_name = "ROLE")]
     pub(crate) table_owner: Option<String>,
 
-    /// How long one statement may take, for example 30s.
-    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Duration,
+    /// How long one statement may take, for example 5m. Without it, 30s, unless the role has a limit.
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// The connection goes through PgBouncer in transaction mode. Then only the role can limit its statements.
+    #[arg(long, global = true, conflicts_with = "timeout")]
+    pub(crate) pgbouncer: bool,
 }
 
 #[derive(Subcommand)]

@@ -1,7 +1,6 @@
 //! The database that the command works on.
 
 use std::path::{Path, PathBuf};
-#[cfg(feature = "sqlite")]
 use std::time::Duration;
 
 #[cfg(feature = "postgres")]
@@ -10,7 +9,6 @@ use chrono::TimeDelta;
 use diesel::PgConnection;
 #[cfg(feature = "sqlite")]
 use diesel::SqliteConnection;
-#[cfg(feature = "sqlite")]
 use diesel::connection::SimpleConnection as _;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
 #[cfg(feature = "sqlite")]
@@ -29,6 +27,18 @@ pub(crate) enum Database {
     Sqlite(Target<SqliteConnection>),
 }
 
+/// What a command needs of its database.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Needs {
+    /// It may create an SQLite file.
+    pub(crate) creates: bool,
+    /// It compares two connections to a server.
+    pub(crate) compares: bool,
+}
+
+/// How long one statement may take, unless the operator says more.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The table of the sessions, and the store that uses it.
 pub(crate) struct Target<C: SessionConnection> {
     pub(crate) store: DieselSession<C>,
@@ -36,23 +46,29 @@ pub(crate) struct Target<C: SessionConnection> {
 }
 
 impl<C: Inspect> Target<C> {
-    /// Returns the store's connection. There is only one.
+    /// Returns the store's connection. There is only one, unless the command [needs](Needs) another.
     pub(crate) fn connection(&self) -> Result<PooledConnection<ConnectionManager<C>>, Failure> {
         self.store.pool().get().map_err(|error| Failure::refused(format!("no connection: {error}")))
+    }
+
+    /// Returns the other connection, unless the server gives none.
+    pub(crate) fn another_connection(&self) -> Option<PooledConnection<ConnectionManager<C>>> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let pool = self.store.pool();
+        (pool.max_size() > 1).then(|| pool.get_timeout(PATIENCE).ok()).flatten()
     }
 }
 
 impl Database {
-    /// Connects. `creates` says that the command may create an SQLite file.
-    pub(crate) fn connect(arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
+    pub(crate) fn connect(arguments: &DatabaseArguments, needs: Needs) -> Result<Self, Failure> {
         let Some(url) = arguments.database_url.as_deref().filter(|url| !url.is_empty()) else {
             return Err(Failure::refused(
                 "no database: set DATABASE_URL to a URL of PostgreSQL or to the path of an SQLite file",
             ));
         };
         match Kind::of(url) {
-            Kind::Postgres => Self::postgres(url, arguments),
-            Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, creates),
+            Kind::Postgres => Self::postgres(url, arguments, needs.compares),
+            Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, needs.creates),
             // It may hold a password, so it is not shown.
             Kind::Unknown => Err(Failure::refused(
                 "the address is neither a URL of PostgreSQL nor the path of an SQLite file: check DATABASE_URL",
@@ -61,24 +77,31 @@ impl Database {
     }
 
     #[cfg(feature = "postgres")]
-    fn postgres(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
+    fn postgres(url: &str, arguments: &DatabaseArguments, compares: bool) -> Result<Self, Failure> {
         let storage = key_storage(arguments);
-        let timeout = TimeDelta::from_std(arguments.timeout)
+        let timeout = TimeDelta::from_std(arguments.timeout.unwrap_or(TIMEOUT))
             .map_err(|_| Failure::refused("--timeout is too long: use at most 1day"))?;
         let builder = DieselSession::<PgConnection>::builder().key_storage(storage);
-        let (mut builder, mut table) =
-            (builder.statement_timeout(timeout).pool_size(1), SessionTable::new().key_storage(storage));
+        let builder = builder.statement_timeout(timeout).pgbouncer(arguments.pgbouncer);
+        let mut builder = builder.pool_size(if compares { 2 } else { 1 });
+        let mut table = SessionTable::new().key_storage(storage);
         if let Some(schema) = &arguments.schema {
             (builder, table) = (builder.schema(schema), table.schema(schema));
         }
         if let Some(owner) = &arguments.table_owner {
             (builder, table) = (builder.table_owner(owner), table.table_owner(owner));
         }
-        Ok(Self::Postgres(Target { store: builder.connect(url)?, table }))
+        let target = Target { store: builder.connect(url)?, table };
+        if arguments.timeout.is_some() {
+            // The store respects a limit of the role. The operator's own word counts more.
+            let limit = format!("SET statement_timeout = {}", timeout.num_milliseconds());
+            target.connection()?.batch_execute(&limit)?;
+        }
+        Ok(Self::Postgres(target))
     }
 
     #[cfg(not(feature = "postgres"))]
-    fn postgres(_url: &str, _arguments: &DatabaseArguments) -> Result<Self, Failure> {
+    fn postgres(_url: &str, _arguments: &DatabaseArguments, _compares: bool) -> Result<Self, Failure> {
         Err(Failure::refused(
             "this command was built without PostgreSQL: install it with the feature `postgres`",
         ))
@@ -86,8 +109,14 @@ impl Database {
 
     #[cfg(feature = "sqlite")]
     fn sqlite(url: &str, file: &Path, arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
-        for (given, option) in [(&arguments.schema, "--schema"), (&arguments.table_owner, "--table-owner")] {
-            if given.is_some() {
+        let DatabaseArguments { schema, table_owner, pgbouncer, .. } = arguments;
+        let of_postgres = [
+            (schema.is_some(), "--schema"),
+            (table_owner.is_some(), "--table-owner"),
+            (*pgbouncer, "--pgbouncer"),
+        ];
+        for (is_given, option) in of_postgres {
+            if is_given {
                 return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
             }
         }
@@ -105,7 +134,7 @@ impl Database {
         }
         // The library's own pool would switch the file to WAL, and the other commands have no business with that.
         let pool = Pool::builder().max_size(1).connection_timeout(Duration::from_secs(5));
-        let pool = pool.connection_customizer(Box::new(BusyTimeout(arguments.timeout)));
+        let pool = pool.connection_customizer(Box::new(BusyTimeout(arguments.timeout.unwrap_or(TIMEOUT))));
         let pool = pool.build(ConnectionManager::new(url));
         let pool =
             pool.map_err(|error| Failure::refused(format!("{} cannot be opened: {error}", file.display())))?;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::arguments::{Arguments, Command, DatabaseArguments, DatabaseCommand};
-use crate::database::{Database, Target};
+use crate::database::{Database, Needs, Target};
 use crate::failure::Failure;
 use crate::inspect::Inspect;
 
@@ -44,8 +44,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
-    let creates = matches!(command, DatabaseCommand::Migrate { dry_run: false });
-    let connected = match (Database::connect(database, creates), command) {
+    let needs = Needs {
+        creates: matches!(command, DatabaseCommand::Migrate { dry_run: false }),
+        compares: matches!(command, DatabaseCommand::Doctor(_)) && !database.pgbouncer,
+    };
+    let connected = match (Database::connect(database, needs), command) {
         (Err(failure @ Failure::Sessions(_)), DatabaseCommand::Doctor(doctor)) => {
             return commands::no_patient(&failure, doctor);
         }

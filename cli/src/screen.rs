@@ -19,8 +19,11 @@ pub(crate) fn remark(line: &str) -> Result<(), Failure> {
     Ok(writeln!(anstream::stderr(), "{line}")?)
 }
 
+/// Prints JSON. What could control a terminal is escaped, also where JSON does not ask for it.
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    say(&format!("{value:#}"))
+    let escaped =
+        |c: char| if is_harmful(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.into() };
+    say(&format!("{value:#}").chars().map(escaped).collect::<String>())
 }
 
 /// Prints rows in columns, with spaces only, so that other programs can read them.
@@ -66,15 +69,19 @@ pub(crate) fn ask(question: &str, answer: &Question) -> Result<(), Failure> {
     if goes_on { Ok(()) } else { Err(Failure::refused("nothing was changed")) }
 }
 
-/// Makes a text from the database harmless for a terminal: control characters, and those that end a line or change
-/// the direction of writing, become escapes.
+/// Makes a text from the database harmless for a terminal.
 pub(crate) fn harmless(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut harmless = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || turns(c) { harmless.extend(c.escape_default()) } else { harmless.push(c) }
+        if is_harmful(c) { harmless.extend(c.escape_default()) } else { harmless.push(c) }
     }
     harmless
+}
+
+/// Whether this is a control character, or one that ends a line or changes the direction of writing.
+fn is_harmful(c: char) -> bool {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns(c)
 }
 
 /// Returns `1 live session` or `2 live sessions`.

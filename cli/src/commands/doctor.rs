@@ -19,11 +19,20 @@ pub(crate) fn doctor<C: Inspect>(target: &Target<C>, doctor: &Doctor) -> Result<
     let table = target.store.check().err().map(|error| fault(TABLE, &error));
     let has_table = table.is_none();
     let mut findings: Vec<Finding> = table.into_iter().collect();
+    let mut checks = 1;
     match target.connection() {
-        Ok(mut conn) => findings.extend(conn.findings(has_table)),
+        Ok(mut conn) => {
+            if let Some(mut another) = target.another_connection() {
+                checks += 1;
+                findings.extend(conn.pooler(&mut another));
+            }
+            let examined = conn.examine(has_table);
+            checks += examined.checks;
+            findings.extend(examined.findings);
+        }
         Err(failure) => findings.push(unreachable(&failure)),
     }
-    report(findings, 1 + C::checks(), doctor)
+    report(findings, checks, doctor)
 }
 
 /// Reports that there is no database to look at.

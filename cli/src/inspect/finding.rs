@@ -21,6 +21,20 @@ pub(crate) struct Finding {
     pub(crate) mend: String,
 }
 
+/// What an examination has looked at and found.
+#[derive(Default)]
+pub(crate) struct Examination {
+    pub(crate) checks: usize,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Examination {
+    pub(crate) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.checks += 1;
+        self.findings.extend(findings);
+    }
+}
+
 /// A query. Each of its rows is a finding.
 pub(crate) struct Check {
     pub(crate) name: &'static str,

@@ -10,7 +10,7 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub(crate) use finding::{Finding, Level};
+pub(crate) use finding::{Examination, Finding, Level};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::sessions_in_clear;
 
@@ -37,11 +37,11 @@ pub(crate) trait Inspect: SessionConnection {
     /// Returns the size of the table on disk.
     fn sizes(&mut self) -> QueryResult<Sizes>;
 
-    /// Returns how many checks `doctor` has.
-    fn checks() -> usize;
-
     /// Looks for everything that hurts sessions in this database. `has_table` says that the table is as it should be.
-    fn findings(&mut self, has_table: bool) -> Vec<Finding>;
+    fn examine(&mut self, has_table: bool) -> Examination;
+
+    /// Looks for a pooler that shares connections of the server between these two.
+    fn pooler(&mut self, another: &mut Self) -> Option<Finding>;
 }
 
 /// So many sessions with the same properties. A property is the place of a number among the bounds.

@@ -87,6 +87,7 @@ fn options_for_postgres_are_refused_on_sqlite() {
         database.fails(&["migrate", "--table-owner", "shop"]),
         "--table-owner is for PostgreSQL only: leave it out"
     );
+    assert_eq!(database.fails(&["check", "--pgbouncer"]), "--pgbouncer is for PostgreSQL only: leave it out");
 }
 
 #[test]
@@ -110,6 +111,9 @@ fn malformed_arguments_are_refused_with_their_reason() {
         (&["sweep", "--every", "soon"], "expected number"),
         (&["sweep", "--once", "--every", "1h"], "cannot be used with"),
         (&["list", "--timeout", "long"], "expected number"),
+        (&["list", "--timeout", "1m", "--pgbouncer"], "cannot be used with"),
+        (&["import"], "required arguments"),
+        (&["import", "--from", "elsewhere"], "tower-sessions-sqlx"),
         (&["end", "--yes"], "required arguments"),
         (&["end", "--all", "--owner", "alice"], "cannot be used with"),
         (&["end", "--all", "--keep", &"0".repeat(32)], "cannot be used with"),

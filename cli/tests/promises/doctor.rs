@@ -1,4 +1,4 @@
-//! `doctor`, on databases that are broken on purpose. The clocks of Citus workers are not tested.
+//! `doctor`, on databases that are broken on purpose. No test has a Citus cluster: one imitates its functions.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel::{PgConnection, SqliteConnection};
 use diesel_session::{Now as _, Sessions as _, TimeDelta};
 use serde_json::Value;
-use throwaway_postgres::{Server, with_database};
+use throwaway_postgres::{PgBouncer, Server, with_database};
 
 use crate::support::{Database, Postgres, Sqlite, command, on_each_database, text};
 
@@ -89,7 +89,7 @@ fn a_healthy_database_on_postgres_has_no_findings() {
     assert_eq!(diagnosis(doctor(&healthy.url())), (0, Vec::new()));
     let mut told = command(&["doctor"]);
     let told = told.env("DATABASE_URL", healthy.url()).output().unwrap();
-    assert_eq!(text(told.stdout), "20 checks, 0 findings\n");
+    assert_eq!(text(told.stdout), "21 checks, 0 findings\n");
 }
 
 #[test]
@@ -324,6 +324,42 @@ fn a_missing_timeout_is_found() {
     assert!(healthy.finds("warning", "timeouts").contains("idle_in_transaction_session_timeout"));
 }
 
+/// PgBouncer lends few connections or many, the last one used or the first.
+#[test]
+fn a_pooler_in_transaction_mode_is_found() {
+    let healthy = Healthy::new(&[]);
+    for (size, round_robin) in [(1, 0), (2, 1), (20, 0), (20, 1)] {
+        let size = format!("default_pool_size = {size}");
+        let order = format!("server_round_robin = {round_robin}");
+        let bouncer = PgBouncer::start(&healthy.0, &["pool_mode = transaction", &size, &order]).unwrap();
+        let told = finds(doctor(&bouncer.url("postgres")), "fault", "pooler");
+        assert!(told.contains("Builder::pgbouncer(true)") && told.contains("--pgbouncer"), "{told}");
+    }
+    let bouncer = PgBouncer::start(&healthy.0, &["pool_mode = session"]).unwrap();
+    assert_eq!(diagnosis(doctor(&bouncer.url("postgres"))), (0, Vec::new()));
+}
+
+/// The operator knows of the pooler.
+#[test]
+fn with_pgbouncer_the_command_leaves_nothing_on_the_poolers_connections() {
+    let healthy = Healthy::new(&[]);
+    let settings = ["pool_mode = transaction", "default_pool_size = 1"];
+    let bouncer = PgBouncer::start(&healthy.0, &settings).unwrap();
+    let url = bouncer.url("postgres");
+    for arguments in
+        [&["doctor"][..], &["check"], &["stats"], &["list"], &["sweep"], &["end", "--all", "--yes"]]
+    {
+        let mut through = command(&[arguments, &["--pgbouncer"]].concat());
+        let output = through.env("DATABASE_URL", &url).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    let mut conn = PgConnection::establish(&url).unwrap();
+    let left = "DO $$ BEGIN \
+        ASSERT current_setting('statement_timeout') = '0', current_setting('statement_timeout'); \
+        ASSERT NOT EXISTS (SELECT FROM pg_prepared_statements), 'a prepared statement'; END $$";
+    conn.batch_execute(left).unwrap();
+}
+
 #[test]
 fn a_server_that_takes_no_writes_is_found() {
     let healthy = Healthy::new(&[]);
@@ -341,6 +377,24 @@ fn a_clock_that_differs_is_found() {
     late.args(["-f", "+1h", env!("CARGO_BIN_EXE_diesel-session"), "doctor", "--json"]);
     late.env("DATABASE_URL", healthy.url());
     assert!(finds(late, "warning", "clock").contains("NTP"));
+}
+
+/// Not Citus, but a function with the name and the columns of one of its functions.
+#[test]
+fn a_worker_whose_clock_differs_is_found() {
+    let healthy = Healthy::new(&["allow_system_table_mods=on"]);
+    healthy.run(
+        "CREATE FUNCTION pg_catalog.run_command_on_workers(command text) \
+         RETURNS TABLE (nodename text, nodeport int, success bool, result text) LANGUAGE sql AS $$ \
+         SELECT 'right', 5432, true, date_part('epoch', clock_timestamp())::text \
+         UNION ALL SELECT 'late', 5432, true, (date_part('epoch', clock_timestamp()) - 60)::text \
+         UNION ALL SELECT 'gone', 5432, false, 'connection refused' $$; \
+         INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) \
+         VALUES (99999, 'citus', 10, 11, false, '12')",
+    );
+    let told = healthy.finds("warning", "worker_clocks");
+    assert!(told.contains("worker late:5432 differs from that of the coordinator by -60 seconds"), "{told}");
+    assert!(told.contains("worker gone:5432 could not be read") && !told.contains("right"), "{told}");
 }
 
 #[test]

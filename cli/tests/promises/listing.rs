@@ -11,6 +11,7 @@ on_each_database! {
     list_goes_page_by_page
     list_can_show_one_owner
     list_can_print_json
+    json_cannot_control_a_terminal
     list_is_empty_without_sessions
     no_text_of_a_session_controls_the_terminal
 }
@@ -97,4 +98,13 @@ fn no_text_of_a_session_controls_the_terminal<D: Database>(database: &D) {
     assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{shown:?}");
     let ended = database.fails(&["end", "--owner", evil]);
     assert!(!ended.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{ended:?}");
+}
+
+fn json_cannot_control_a_terminal<D: Database>(database: &D) {
+    let owner = "\u{9b}2J\u{202e}\u{1b}[2J";
+    database.migrated().generate_for(owner, None, None).unwrap();
+    let said = database.run(&["list", "--json"]);
+    assert!(said.contains("\"owner\": \"\\u009b2J\\u202e\\u001b[2J\""), "{said}");
+    let read: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(read["sessions"][0]["owner"], owner);
 }

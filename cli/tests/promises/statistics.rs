@@ -1,6 +1,7 @@
 //! `stats`.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
@@ -112,6 +113,32 @@ fn stats_ends_in_time_if_the_table_is_locked() {
     let started = Instant::now();
     let line = database.fails(&["stats", "--timeout", "1s"]);
     assert!(started.elapsed() < Duration::from_secs(20), "{line}");
+}
+
+/// The role may be that of a web application, which has no patience.
+#[test]
+fn the_operators_timeout_counts_more_than_that_of_the_role() {
+    let database = Postgres::new();
+    database.migrated();
+    let mut locker = PgConnection::establish(&database.url()).unwrap();
+    locker.batch_execute("ALTER ROLE postgres SET statement_timeout = '50ms'").unwrap();
+    locker.batch_execute("BEGIN; LOCK TABLE session").unwrap();
+    let line = database.fails(&["stats"]);
+    assert!(line.contains("statement timeout"), "{line}");
+    let waiting = thread::scope(|scope| {
+        let stats = scope.spawn(|| database.run(&["stats", "--timeout", "5m"]));
+        // It waits for longer than the role would.
+        locker
+            .batch_execute(
+                "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                   AND clock_timestamp() > query_start + interval '200 ms') \
+                 LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
+            )
+            .unwrap();
+        locker.batch_execute("COMMIT").unwrap();
+        stats.join().unwrap()
+    });
+    assert!(waiting.contains("live"), "{waiting}");
 }
 
 /// It reads while others write.

@@ -7,7 +7,7 @@ use diesel::r2d2::{ConnectionManager, PooledConnection};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::arguments::{DatabaseArguments, Import};
-use crate::database::{Database, Target};
+use crate::database::{Database, Needs, Target};
 use crate::failure::Failure;
 use crate::inspect::Inspect;
 use crate::screen::harmless;
@@ -42,12 +42,14 @@ pub(super) fn open(database: &DatabaseArguments, import: &Import) -> Result<Box<
         plain_keys: false,
         table_owner: None,
         timeout: database.timeout,
+        pgbouncer: database.pgbouncer,
     };
     let (schema, table) = (import.source_schema.as_deref(), import.source_table.as_deref());
-    let connected = Database::connect(&source, false).map_err(|failure| match &import.source_url {
-        Some(_) => Failure::refused(format!("the other store's database, --source-url: {failure}")),
-        None => failure,
-    })?;
+    let connected =
+        Database::connect(&source, Needs::default()).map_err(|failure| match &import.source_url {
+            Some(_) => Failure::refused(format!("the other store's database, --source-url: {failure}")),
+            None => failure,
+        })?;
     Ok(match connected {
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => {

@@ -25,6 +25,12 @@ pub(super) const SINCE_15: &[Check] = checks! {
     Warning "collation"
 };
 
+/// The checks of a Citus cluster. No test has one: a test imitates the functions.
+pub(super) const CITUS: &[Check] = checks! {
+    REFUSED;
+    Warning "worker_clocks"
+};
+
 /// The checks of the session table.
 pub(super) const TABLE: &[Check] = checks! {
     REFUSED;

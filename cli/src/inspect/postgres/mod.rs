@@ -3,13 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{sql, sql_query};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Text};
 
-use super::finding::Check;
-use super::{Finding, Group, Inspect, Level, Numbers, OwnerCount, Sizes, groups, record};
+use super::{Examination, Finding, Group, Inspect, Level, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
-use checks::{SERVER, SINCE_15, TABLE};
+use checks::{CITUS, SERVER, SINCE_15, TABLE};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -70,23 +69,63 @@ impl Inspect for PgConnection {
         .get_result(self)
     }
 
-    fn checks() -> usize {
-        // With that of the clock.
-        SERVER.len() + SINCE_15.len() + TABLE.len() + 1
+    fn examine(&mut self, has_table: bool) -> Examination {
+        let mut has = |what| diesel::select(sql::<Bool>(what)).get_result(self);
+        // If even this fails, the checks say so.
+        let is_15 = has("pg_catalog.current_setting('server_version_num')::int >= 150000").unwrap_or(true);
+        let is_citus =
+            has("EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')").unwrap_or(false);
+        let lists = [(SERVER, true), (SINCE_15, is_15), (CITUS, is_citus), (TABLE, has_table)];
+        let mut examination = Examination::default();
+        for check in lists.iter().filter(|(_, is_for_this)| *is_for_this).flat_map(|(checks, _)| *checks) {
+            examination.add(check.findings(sql_query(check.sql).load(self)));
+        }
+        examination.add(clock(self));
+        examination
     }
 
-    fn findings(&mut self, has_table: bool) -> Vec<Finding> {
-        let is_15 = "pg_catalog.current_setting('server_version_num')::int >= 150000";
-        // If even this fails, the checks say so.
-        let is_15 = diesel::select(sql::<Bool>(is_15)).get_result(self).unwrap_or(true);
-        let mut checks: Vec<&Check> = SERVER.iter().collect();
-        checks.extend(SINCE_15.iter().filter(|_| is_15));
-        checks.extend(TABLE.iter().filter(|_| has_table));
-        let findings = checks.into_iter().flat_map(|check| check.findings(sql_query(check.sql).load(self)));
-        let mut findings: Vec<Finding> = findings.collect();
-        findings.extend(clock(self));
-        findings
+    fn pooler(&mut self, another: &mut Self) -> Option<Finding> {
+        is_lent(self, another).unwrap_or(false).then(|| Finding {
+            name: "pooler",
+            level: Level::Fault,
+            reason:
+                "a pooler lends a connection for one transaction at a time: prepared statements and settings \
+                     reach other clients"
+                    .to_owned(),
+            mend:
+                "Builder::pgbouncer(true) in your program, and --pgbouncer here; or the pooler's session mode"
+                    .to_owned(),
+        })
     }
+}
+
+/// Whether a pooler lends processes of the server to these connections. Each connection to the server itself has its own
+/// process until its end. The same holds for a pooler in session mode. A busy pooler can hide that by chance, so this asks
+/// several times.
+fn is_lent(one: &mut PgConnection, other: &mut PgConnection) -> QueryResult<bool> {
+    const ROUNDS: usize = 4;
+    let (ours, theirs) = (process(one)?, process(other)?);
+    for _ in 0..ROUNDS {
+        // Twice, because a pooler can lend two processes in turn.
+        let now = [process(one)?, process(one)?, process(other)?];
+        if ours == theirs || now != [ours, ours, theirs] {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the server's process that serves this connection. In a transaction, a pooler prepares and runs a statement on
+/// the same process. The statement has no name, so none stays there.
+fn process(conn: &mut PgConnection) -> QueryResult<i32> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        process: i32,
+    }
+    let row: Row =
+        conn.transaction(|conn| sql_query("SELECT pg_catalog.pg_backend_pid() AS process").get_result(conn))?;
+    Ok(row.process)
 }
 
 const CLOCK: &str = "clock";

@@ -1,7 +1,7 @@
 //! The checks of `doctor` on SQLite. Each is a query in the folder `checks`. Its rows are findings. Others look at the
 //! file.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -25,27 +25,24 @@ pub(super) const TABLE: &[Check] = checks! {
 /// A write-ahead log that no checkpoint has emptied for long, in bytes. SQLite tries at about 4 MB.
 const LARGE_WAL: u64 = 64 << 20;
 
-/// Looks at the file of the database and at its log.
-pub(super) fn of_files(path: &Path) -> Vec<Finding> {
+/// Looks for a log that keeps growing.
+pub(super) fn wal_size(path: &Path) -> Option<Finding> {
     let wal = format!("{}-wal", path.display());
-    let file = fs::metadata(path).ok().and_then(|file| permissions(path, &file));
-    let log = fs::metadata(&wal).ok().filter(|log| log.len() >= LARGE_WAL).map(|log| Finding {
+    let size = fs::metadata(&wal).ok()?.len();
+    (size >= LARGE_WAL).then(|| Finding {
         name: "wal_size",
         level: Warning,
-        reason: format!(
-            "{wal} has {} MiB: a reader that never ends keeps it from shrinking",
-            log.len() >> 20
-        ),
+        reason: format!("{wal} has {} MiB: a reader that never ends keeps it from shrinking", size >> 20),
         mend: format!(
             "end that reader, then: sqlite3 {} \"PRAGMA wal_checkpoint(TRUNCATE)\"",
             path.display()
         ),
-    });
-    file.into_iter().chain(log).collect()
+    })
 }
 
-fn permissions(path: &Path, file: &Metadata) -> Option<Finding> {
-    let mode = file.permissions().mode();
+/// Looks for others who may open the file.
+pub(super) fn permissions(path: &Path) -> Option<Finding> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
     let others = mode & 0o007;
     // Nobody reaches a file below a private directory.
     let is_closed = |directory: &Path| {

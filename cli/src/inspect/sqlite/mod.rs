@@ -6,7 +6,7 @@ use diesel::dsl::sql_query;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Finding, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+use super::{Examination, Finding, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
 use checks::{FILE, TABLE};
@@ -69,19 +69,21 @@ impl Inspect for SqliteConnection {
         .get_result(self)
     }
 
-    fn checks() -> usize {
-        // With those of the permissions and of the log's size.
-        FILE.len() + TABLE.len() + 2
+    fn examine(&mut self, has_table: bool) -> Examination {
+        let mut examination = Examination::default();
+        for check in FILE.iter().chain(TABLE.iter().filter(|_| has_table)) {
+            examination.add(check.findings(sql_query(check.sql).load(self)));
+        }
+        if let Some(path) = file(self) {
+            examination.add(checks::permissions(&path));
+            examination.add(checks::wal_size(&path));
+        }
+        examination
     }
 
-    fn findings(&mut self, has_table: bool) -> Vec<Finding> {
-        let checks = FILE.iter().chain(TABLE.iter().filter(|_| has_table));
-        let findings = checks.flat_map(|check| check.findings(sql_query(check.sql).load(self)));
-        let mut findings: Vec<Finding> = findings.collect();
-        if let Some(path) = file(self) {
-            findings.extend(checks::of_files(&path));
-        }
-        findings
+    /// There is no server, and so no pooler before it.
+    fn pooler(&mut self, _another: &mut Self) -> Option<Finding> {
+        None
     }
 }
 
