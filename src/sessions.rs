@@ -9,19 +9,7 @@ use crate::page::{SessionCursor, SessionPage};
 use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, SessionHandle};
 
 /// The operations that an application needs beyond those of [`Now`]: for logins, busy pages, concurrent requests and a
-/// page "your devices".
-///
-/// | operation | missing, cleared or expired | live |
-/// |---|---|---|
-/// | `find` | not found | returns everything that is known of the session |
-/// | `put` | not found | writes the value, and moves the expiry as the caller asks |
-/// | `update` | not found | a function makes the new value from the old one, under a lock |
-/// | `replace` | not found | replaces the value if it is the expected one; otherwise *changed* |
-/// | `touch` | not found | moves the expiry and the time of the last use, if that is worth a write |
-/// | `rotate` | not found | moves the session to a new key; the old key is dead |
-/// | `bind`, `set_label` | not found | gives the session an owner; a label |
-/// | `sessions_of`, `clear_owner`, `clear_others`, `clear_listed` | left out | listed; ended |
-/// | `list`, `clear_handle`, `clear_all` | left out | the same for all owners: for an administrator |
+/// page "your devices". The guide `operations` says what each of them does to missing, expired and live sessions.
 ///
 /// Only this crate implements it, so later versions can add operations. A function that works on any store takes
 /// `&impl Sessions`. A program that chooses its database at run time takes `&dyn Sessions`, which has every operation
@@ -48,6 +36,13 @@ use crate::session::{Expiry, NewSession, OwnedSession, Session, SessionCount, Se
 /// sessions.generate_for("alice", None, None)?;
 /// assert_eq!(sessions.sessions_of("alice", 10)?.len(), 2);
 /// assert_eq!(sessions.clear_owner("alice", Some(&key))?, 1);
+///
+/// // An administrator sees handles, and no keys.
+/// sessions.generate_for("alice", None, None)?;
+/// let page = sessions.list(None, None, 50)?;
+/// assert_eq!(sessions.clear_others("alice", &page.sessions[0].handle)?, 1);
+/// assert!(sessions.clear_handle(&page.sessions[0].handle)?);
+/// assert_eq!(sessions.clear_all()?, 0);
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error = Error> + Sealed {
