@@ -154,17 +154,17 @@ impl StoredKey {
     pub(crate) const FIRST: Self = Self([b'#'; SessionKey::LENGTH]);
 
     /// Before the stored key of every tombstone and every session, and after that of every
-    /// [memory of an import](Self::imported), in the order of bytes.
+    /// [import marker](Self::import_marker), in the order of bytes.
     pub(crate) const START: Self = Self(*b"!j                                      ");
 
-    /// Marks the key of the [memory of an import](Self::imported).
+    /// Begins the key of an [import marker](Self::import_marker).
     #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
     const IMPORTED: &str = "!import-";
 
-    /// Returns the key of the row which remembers that this session was imported. The row outlives the session. It is a
-    /// hash of the session's key, so it is the same for each [`KeyStorage`].
+    /// Returns the key of the row that says that this session was imported. It is a hash of the session's key, so it is
+    /// the same for each [`KeyStorage`].
     #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-    pub(crate) fn imported(key: &SessionKey) -> Self {
+    pub(crate) fn import_marker(key: &SessionKey) -> Self {
         let digits = Self::digits_of("diesel-session import:", key.as_str());
         Self::read(&format!("{}{digits}", Self::IMPORTED))
             .expect("8 characters and 32 digits are 40 characters")

@@ -48,4 +48,9 @@ impl AdminQueries for Table {
         let until = until.timestamp_micros();
         Ok(self.rows.iter().any(|(key, row)| *key >= StoredKey::START && row.created_on <= until))
     }
+
+    async fn values_under(&mut self, keys: &[StoredKey]) -> QueryResult<Vec<(StoredKey, Option<String>)>> {
+        let rows = keys.iter().filter_map(|key| Some((*key, self.rows.get(key)?.value.clone())));
+        Ok(rows.collect())
+    }
 }

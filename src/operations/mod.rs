@@ -51,10 +51,10 @@ pub(crate) use update::{NotMade, NotWritten, Replace, Update, make, outside_of_u
 pub use web::Conflicts;
 #[cfg(feature = "actix-session")]
 pub(crate) use web::Park;
-#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-pub(crate) use web::{Arrival, EndOrPark, Import};
 #[cfg(feature = "web")]
 pub(crate) use web::{Continue, Draft, Merge, Merged, Nonce, Save};
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use web::{EndOrPark, Import, ImportedSession};
 
 /// How many keys the store draws before it gives up on a database that keeps none of them.
 const KEY_ATTEMPTS: u32 = 3;

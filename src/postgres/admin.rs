@@ -4,13 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{array, exists, select};
 use diesel::prelude::*;
 
-use super::expressions::{any_of, candidates, live};
+use super::expressions::{any_of, candidates, interval, live, statement_timestamp};
 use super::queries::{FoundRow, everything, found};
 use super::run_query::RunQuery;
 use super::table::session;
-use crate::database::AdminQueries;
 use crate::database::key::{FixedChar, KeyColumn, KeyParameter};
+use crate::database::{AdminQueries, NewRow};
 use crate::key::StoredKey;
+use crate::options::Period;
 use crate::session::Session;
 
 impl<C: RunQuery> AdminQueries for C {
@@ -62,5 +63,30 @@ impl<C: RunQuery> AdminQueries for C {
         let no_import = session::session_key.ge(KeyParameter::from(&StoredKey::START));
         let older = session::table.filter(session::created_on.le(until).and(no_import));
         self.only_row(select(exists(older))).await
+    }
+
+    async fn values_under(&mut self, keys: &[StoredKey]) -> QueryResult<Vec<(StoredKey, Option<String>)>> {
+        let keys = keys.iter().map(KeyParameter::from);
+        let query = session::table
+            .filter(session::session_key.eq_any(keys))
+            .select((session::session_key, session::session_data));
+        let rows: Vec<(KeyColumn, Option<String>)> = self.rows(query).await?;
+        Ok(rows.into_iter().map(|(KeyColumn(key), value)| (key, value)).collect())
+    }
+
+    async fn insert_rows(&mut self, rows: &[(StoredKey, NewRow<'_>, Period)]) -> QueryResult<()> {
+        let rows = rows.iter().map(|(key, row, period)| {
+            (
+                session::session_key.eq(KeyParameter::from(key)),
+                session::expire_date.eq(statement_timestamp() + interval(*period)),
+                session::session_data.eq(row.value),
+                session::owner.eq(row.owner),
+                session::label.eq(row.label),
+            )
+        });
+        let rows: Vec<_> = rows.collect();
+        let insert = diesel::insert_into(session::table).values(rows);
+        let _inserted = self.execute(insert.on_conflict(session::session_key).do_nothing()).await?;
+        Ok(())
     }
 }

@@ -68,4 +68,13 @@ impl AdminQueries for SqliteConnection {
         let older = session::created_on.le(until.timestamp_millis()).and(no_import);
         select(exists(session::table.filter(older))).get_result(self)
     }
+
+    async fn values_under(&mut self, keys: &[StoredKey]) -> QueryResult<Vec<(StoredKey, Option<String>)>> {
+        let keys = keys.iter().map(KeyParameter::from);
+        let rows: Vec<(KeyColumn, Option<String>)> = session::table
+            .filter(session::session_key.eq_any(keys))
+            .select((session::session_key, session::session_data))
+            .load(self)?;
+        Ok(rows.into_iter().map(|(KeyColumn(key), value)| (key, value)).collect())
+    }
 }

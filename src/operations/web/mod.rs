@@ -16,7 +16,7 @@ pub(crate) use delete::EndOrPark;
 #[cfg(feature = "actix-session")]
 pub(crate) use delete::Park;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-pub(crate) use import::{Arrival, Import};
+pub(crate) use import::{Import, ImportedSession};
 pub(crate) use nonce::Nonce;
 pub(crate) use renew::Continue;
 pub use save::Conflicts;

@@ -114,11 +114,13 @@ impl SessionTable {
 #[cfg(feature = "postgres")]
 const HASH_KEYS: &str = "UPDATE session SET session_key = '$' || pg_catalog.left(pg_catalog.encode( \
        pg_catalog.sha256(pg_catalog.convert_to(session_key::text, 'UTF8'::name)), 'base64'::text), 39) \
-     WHERE pg_catalog.left(session_key::text, 1) <> '$'";
+     WHERE pg_catalog.left(session_key::text, 1) NOT IN ('$', '!')";
 
-/// Deletes the tombstones of a table before its keys are hashed, because they name keys in clear.
+/// Deletes the tombstones of a table before its keys are hashed, because they name keys in clear. Import markers stay: they
+/// are the same for each form of the keys.
 #[cfg(feature = "postgres")]
-const DELETE_TOMBSTONES: &str = "DELETE FROM session WHERE pg_catalog.left(session_key::text, 1) = '!'";
+const DELETE_TOMBSTONES: &str =
+    "DELETE FROM session WHERE pg_catalog.left(session_key::text, 8) = '!renewed'";
 
 impl<C: BlocksOnPostgres> Migrate for C {
     const HAS_SCHEMAS: bool = true;

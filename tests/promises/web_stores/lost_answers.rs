@@ -1,8 +1,15 @@
 //! A connection is lost in the middle of a framework's call. Each statement is lost in turn, and then each answer.
 
-use diesel_session::{AsyncDieselSession, Blocking, Now as _, Sessions as _, WebStore};
+use std::collections::HashMap;
+use std::slice;
+
+use diesel_session::{
+    AsyncDieselSession, Blocking, ImportOutcome, Now as _, Sessions as _, TowerSessionStore, WebStore,
+};
 use serde_json::json;
 use throwaway_postgres::Server;
+use time::{Duration, OffsetDateTime};
+use tower_sessions::session::{Id, Record};
 
 use super::frameworks::{Actix, Framework, Tower};
 use crate::proxy::{Cut, Proxy};
@@ -242,5 +249,34 @@ fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
         let web = setting.asynchronous().await;
         let stores = (Tower::over(web.clone()), Tower::rejecting(web));
         a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
+    });
+}
+
+/// A retry reports what the lost attempt imported, and does not import it twice.
+async fn a_retried_import_reports_what_its_first_run_did<W: WebStore>(setting: &Setting, web: W) {
+    let store = TowerSessionStore::new(web);
+    let records = || {
+        let expiry_date = OffsetDateTime::now_utc() + Duration::HOUR;
+        [Id::default(), Id::default()].map(|id| Record { id, data: HashMap::new(), expiry_date })
+    };
+    setting
+        .losing_each_statement(async |cut| {
+            let [one, other] = records();
+            store.import(slice::from_ref(&one)).await.unwrap();
+            cut();
+            let outcomes = store.import(&[one.clone(), other]).await.unwrap();
+            let is_right = matches!(outcomes[..], [ImportOutcome::AlreadyImported, ImportOutcome::Imported]);
+            assert!(is_right, "{outcomes:?}");
+            assert_eq!(setting.beside.clear_all().unwrap(), 2);
+        })
+        .await;
+}
+
+#[test]
+fn a_retried_import_reports_what_its_first_run_did_on_either_store() {
+    let setting = Setting::new();
+    runtime().block_on(async {
+        a_retried_import_reports_what_its_first_run_did(&setting, setting.blocking()).await;
+        a_retried_import_reports_what_its_first_run_did(&setting, setting.asynchronous().await).await;
     });
 }
