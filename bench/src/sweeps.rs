@@ -123,6 +123,7 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
 }
 
 fn long_sweep(store: &DieselSession<PgConnection>, keys: &[SessionKey], expired: usize) -> Result<LongSweep> {
+    thread::sleep(REST);
     let before = p99_alone(store, keys)?;
     let started = Instant::now();
     let (swept, deleted) = p99_while(store, keys, || sweep_once(store))?;

@@ -9,15 +9,20 @@ use chrono::TimeDelta;
 use diesel::PgConnection;
 #[cfg(feature = "sqlite")]
 use diesel::SqliteConnection;
+#[cfg(feature = "sqlite")]
 use diesel::connection::SimpleConnection as _;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
 #[cfg(feature = "sqlite")]
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError, Pool};
+#[cfg(feature = "postgres")]
+use diesel_session::ConnectOptions;
 use diesel_session::{DieselSession, KeyStorage, SessionConnection, SessionTable};
 
 use crate::arguments::DatabaseArguments;
 use crate::failure::Failure;
 use crate::inspect::Inspect;
+#[cfg(feature = "postgres")]
+use crate::inspect::is_lent;
 
 /// A database, by the kind of its connections.
 pub(crate) enum Database {
@@ -27,13 +32,21 @@ pub(crate) enum Database {
     Sqlite(Target<SqliteConnection>),
 }
 
-/// What a command needs of its database.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Needs {
-    /// It may create an SQLite file.
-    pub(crate) creates: bool,
-    /// It compares two connections to a server.
-    pub(crate) compares: bool,
+/// What the database is for. Failures name its variable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The sessions. An SQLite file may be created.
+    Creation,
+    /// The sessions.
+    Sessions,
+    /// The table of another store.
+    Source,
+}
+
+impl Purpose {
+    fn variable(self) -> &'static str {
+        if self == Self::Source { "SOURCE_DATABASE_URL" } else { "DATABASE_URL" }
+    }
 }
 
 /// How long one statement may take, unless the operator says more.
@@ -46,44 +59,38 @@ pub(crate) struct Target<C: SessionConnection> {
 }
 
 impl<C: Inspect> Target<C> {
-    /// Returns the store's connection. There is only one, unless the command [needs](Needs) another.
+    /// Returns the store's connection. There is only one.
     pub(crate) fn connection(&self) -> Result<PooledConnection<ConnectionManager<C>>, Failure> {
         self.store.pool().get().map_err(|error| Failure::refused(format!("no connection: {error}")))
-    }
-
-    /// Returns the other connection, unless the server gives none.
-    pub(crate) fn another_connection(&self) -> Option<PooledConnection<ConnectionManager<C>>> {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        let pool = self.store.pool();
-        (pool.max_size() > 1).then(|| pool.get_timeout(PATIENCE).ok()).flatten()
     }
 }
 
 impl Database {
-    pub(crate) fn connect(arguments: &DatabaseArguments, needs: Needs) -> Result<Self, Failure> {
-        let Some(url) = arguments.database_url.as_deref().filter(|url| !url.is_empty()) else {
-            return Err(Failure::refused(
-                "no database: set DATABASE_URL to a URL of PostgreSQL or to the path of an SQLite file",
-            ));
+    pub(crate) fn connect(arguments: &DatabaseArguments, purpose: Purpose) -> Result<Self, Failure> {
+        let variable = purpose.variable();
+        let Some(url) = arguments.url() else {
+            return Err(Failure::refused(format!(
+                "no database: set {variable} to a URL of PostgreSQL or to the path of an SQLite file"
+            )));
         };
         match Kind::of(url) {
-            Kind::Postgres => Self::postgres(url, arguments, needs.compares),
-            Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, needs.creates),
+            Kind::Postgres => Self::postgres(url, arguments),
+            Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, purpose),
             // It may hold a password, so it is not shown.
-            Kind::Unknown => Err(Failure::refused(
-                "the address is neither a URL of PostgreSQL nor the path of an SQLite file: check DATABASE_URL",
-            )),
+            Kind::Unknown => Err(Failure::refused(format!(
+                "the address is neither a URL of PostgreSQL nor the path of an SQLite file: check {variable}"
+            ))),
         }
     }
 
     #[cfg(feature = "postgres")]
-    fn postgres(url: &str, arguments: &DatabaseArguments, compares: bool) -> Result<Self, Failure> {
+    fn postgres(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
         let storage = key_storage(arguments);
         let timeout = TimeDelta::from_std(arguments.timeout.unwrap_or(TIMEOUT))
             .map_err(|_| Failure::refused("--timeout is too long: use at most 1day"))?;
         let builder = DieselSession::<PgConnection>::builder().key_storage(storage);
         let builder = builder.statement_timeout(timeout).pgbouncer(arguments.pgbouncer);
-        let mut builder = builder.pool_size(if compares { 2 } else { 1 });
+        let mut builder = builder.pool_size(1);
         let mut table = SessionTable::new().key_storage(storage);
         if let Some(schema) = &arguments.schema {
             (builder, table) = (builder.schema(schema), table.schema(schema));
@@ -91,39 +98,50 @@ impl Database {
         if let Some(owner) = &arguments.table_owner {
             (builder, table) = (builder.table_owner(owner), table.table_owner(owner));
         }
-        let target = Target { store: builder.connect(url)?, table };
-        if arguments.timeout.is_some() {
-            // The store respects a limit of the role. The operator's own word counts more.
-            let limit = format!("SET statement_timeout = {}", timeout.num_milliseconds());
-            target.connection()?.batch_execute(&limit)?;
-        }
-        Ok(Self::Postgres(target))
+        // The store respects a limit of the role. The operator's own word counts more, on each connection.
+        let limit = arguments.timeout.map(|_| format!("-c statement_timeout={}", timeout.num_milliseconds()));
+        let store = match limit {
+            None => builder.connect(url)?,
+            Some(_) if url.contains("options") => {
+                return Err(Failure::refused(
+                    "the address has options: add `-c statement_timeout=…` to them, and leave --timeout out",
+                ));
+            }
+            Some(limit) => builder.connect_with(&ConnectOptions::new().options(&limit).conninfo(url)?)?,
+        };
+        Ok(Self::Postgres(Target { store, table }))
     }
 
     #[cfg(not(feature = "postgres"))]
-    fn postgres(_url: &str, _arguments: &DatabaseArguments, _compares: bool) -> Result<Self, Failure> {
+    fn postgres(_url: &str, _arguments: &DatabaseArguments) -> Result<Self, Failure> {
         Err(Failure::refused(
             "this command was built without PostgreSQL: install it with the feature `postgres`",
         ))
     }
 
     #[cfg(feature = "sqlite")]
-    fn sqlite(url: &str, file: &Path, arguments: &DatabaseArguments, creates: bool) -> Result<Self, Failure> {
-        let DatabaseArguments { schema, table_owner, pgbouncer, .. } = arguments;
-        let of_postgres = [
-            (schema.is_some(), "--schema"),
-            (table_owner.is_some(), "--table-owner"),
-            (*pgbouncer, "--pgbouncer"),
-        ];
-        for (is_given, option) in of_postgres {
-            if is_given {
+    fn sqlite(
+        url: &str,
+        file: &Path,
+        arguments: &DatabaseArguments,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
+        // There is no PgBouncer before a file, and --pgbouncer may be for the other database of an import.
+        for (given, option) in [(&arguments.schema, "--schema"), (&arguments.table_owner, "--table-owner")] {
+            if given.is_some() {
                 return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
             }
         }
+        let creates = purpose == Purpose::Creation;
         if !creates && !file.is_file() {
+            let creation = match purpose {
+                Purpose::Source => "",
+                _ => ", or create it with `diesel-session migrate`",
+            };
             return Err(Failure::refused(format!(
-                "there is no SQLite file {}: check DATABASE_URL, or create it with `diesel-session migrate`",
-                file.display()
+                "there is no SQLite file {}: check {}{creation}",
+                file.display(),
+                purpose.variable()
             )));
         }
         let storage = key_storage(arguments);
@@ -146,7 +164,7 @@ impl Database {
         _url: &str,
         _file: &Path,
         _arguments: &DatabaseArguments,
-        _creates: bool,
+        _purpose: Purpose,
     ) -> Result<Self, Failure> {
         Err(Failure::refused("this command was built without SQLite: install it with the feature `sqlite`"))
     }
@@ -178,6 +196,26 @@ impl Kind {
             return Self::Unknown;
         }
         if url.contains('=') { Self::Postgres } else { Self::Sqlite(url.into()) }
+    }
+}
+
+/// Whether a pooler lends the server's connections for one transaction at a time. This sends no setting, because a setting
+/// would reach the pooler's other clients.
+#[cfg(feature = "postgres")]
+pub(crate) fn is_behind_pooler(arguments: &DatabaseArguments) -> Result<bool, Failure> {
+    let Some(url) = arguments.url().filter(|url| matches!(Kind::of(url), Kind::Postgres)) else {
+        return Ok(false);
+    };
+    let store = DieselSession::<PgConnection>::builder().pgbouncer(true).pool_size(2).connect(url)?;
+    let (mut one, pool) = (store.pool().get(), store.pool());
+    // The role may be allowed only one connection.
+    let other = pool.get_timeout(Duration::from_secs(2));
+    Ok(one.as_mut().ok().zip(other.ok()).is_some_and(|(one, mut other)| is_lent(one, &mut other)))
+}
+
+impl DatabaseArguments {
+    fn url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.is_empty())
     }
 }
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::arguments::{Arguments, Command, DatabaseArguments, DatabaseCommand};
-use crate::database::{Database, Needs, Target};
+use crate::database::{Database, Purpose, Target};
 use crate::failure::Failure;
 use crate::inspect::Inspect;
 
@@ -44,11 +44,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Result<ExitCode, Failure> {
-    let needs = Needs {
-        creates: matches!(command, DatabaseCommand::Migrate { dry_run: false }),
-        compares: matches!(command, DatabaseCommand::Doctor(_)) && !database.pgbouncer,
+    #[cfg(feature = "postgres")]
+    if let DatabaseCommand::Doctor(doctor) = command {
+        if let Some(status) = commands::doctor_before_connecting(database, doctor)? {
+            return Ok(status);
+        }
+    }
+    let purpose = match command {
+        DatabaseCommand::Migrate { dry_run: false } => Purpose::Creation,
+        _ => Purpose::Sessions,
     };
-    let connected = match (Database::connect(database, needs), command) {
+    let connected = match (Database::connect(database, purpose), command) {
         (Err(failure @ Failure::Sessions(_)), DatabaseCommand::Doctor(doctor)) => {
             return commands::no_patient(&failure, doctor);
         }

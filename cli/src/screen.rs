@@ -19,7 +19,7 @@ pub(crate) fn remark(line: &str) -> Result<(), Failure> {
     Ok(writeln!(anstream::stderr(), "{line}")?)
 }
 
-/// Prints JSON. What could control a terminal is escaped, also where JSON does not ask for it.
+/// Prints JSON. It escapes more characters than JSON asks for: all that can control a terminal.
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
     let escaped =
         |c: char| if is_harmful(c) && c != '\n' { format!("\\u{:04x}", u32::from(c)) } else { c.into() };

@@ -6,14 +6,44 @@ use std::process::ExitCode;
 use diesel_session::Error;
 use serde_json::{Value, json};
 
+#[cfg(feature = "postgres")]
+use crate::arguments::DatabaseArguments;
 use crate::arguments::Doctor;
 use crate::database::Target;
+#[cfg(feature = "postgres")]
+use crate::database::is_behind_pooler;
 use crate::failure::{Failure, advice, with_sources};
 use crate::inspect::{Finding, Inspect, Level};
 use crate::screen::{self, count, harmless, say};
 
 /// The check of the table's version, its owner and its place. The library does it.
 const TABLE: &str = "table";
+
+/// Looks for a pooler first, if the operator knows of none. The other checks would leave their settings on its connections.
+#[cfg(feature = "postgres")]
+pub(crate) fn doctor_before_connecting(
+    database: &DatabaseArguments,
+    doctor: &Doctor,
+) -> Result<Option<ExitCode>, Failure> {
+    if database.pgbouncer {
+        return Ok(None);
+    }
+    let finding = match is_behind_pooler(database) {
+        Ok(false) => return Ok(None),
+        Ok(true) => Finding {
+            name: "pooler",
+            level: Level::Warning,
+            reason: "a pooler lends a connection for one transaction at a time, so settings and prepared statements \
+                     reach other clients; the other checks were left out"
+                .to_owned(),
+            mend: "DieselSession: Builder::pgbouncer(true); AsyncDieselSession: PgBouncer 1.21 or later with \
+                   max_prepared_statements; this command: --pgbouncer"
+                .to_owned(),
+        },
+        Err(failure) => unreachable(&failure),
+    };
+    report(vec![finding], 1, doctor).map(Some)
+}
 
 pub(crate) fn doctor<C: Inspect>(target: &Target<C>, doctor: &Doctor) -> Result<ExitCode, Failure> {
     let table = target.store.check().err().map(|error| fault(TABLE, &error));
@@ -22,10 +52,6 @@ pub(crate) fn doctor<C: Inspect>(target: &Target<C>, doctor: &Doctor) -> Result<
     let mut checks = 1;
     match target.connection() {
         Ok(mut conn) => {
-            if let Some(mut another) = target.another_connection() {
-                checks += 1;
-                findings.extend(conn.pooler(&mut another));
-            }
             let examined = conn.examine(has_table);
             checks += examined.checks;
             findings.extend(examined.findings);

@@ -13,6 +13,8 @@ mod table;
 
 #[cfg(feature = "postgres")]
 pub(crate) use adopt::adopt;
+#[cfg(feature = "postgres")]
+pub(crate) use doctor::doctor_before_connecting;
 pub(crate) use doctor::{doctor, no_patient};
 pub(crate) use end::end;
 pub(crate) use import::import;

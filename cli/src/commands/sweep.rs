@@ -44,7 +44,7 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
         match event {
             Event::Deleted(0) => {
                 bar.finish_and_clear();
-                say(&format!("{} deleted", count(deleted, "expired session")))?;
+                say(&format!("{} deleted", count(deleted, "expired row")))?;
                 if every.is_none() {
                     break;
                 }
@@ -58,7 +58,7 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
                 bar.finish_and_clear();
                 let reason = match deleted {
                     0 => reason,
-                    _ => format!("{} deleted, then: {reason}", count(deleted, "expired session")),
+                    _ => format!("{} deleted, then: {reason}", count(deleted, "expired row")),
                 };
                 if every.is_none() {
                     return Err(Failure::Refused(reason));
@@ -73,7 +73,7 @@ pub(crate) fn sweep(store: &(impl Sessions + Clone + Send + 'static), sweep: &Sw
                 let last =
                     happening.try_iter().map(|event| if let Event::Deleted(last) = event { last } else { 0 });
                 deleted += last.sum::<usize>() as u64;
-                return say(&format!("stopped by a signal: {} deleted", count(deleted, "expired session")));
+                return say(&format!("stopped by a signal: {} deleted", count(deleted, "expired row")));
             }
         }
     }

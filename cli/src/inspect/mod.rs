@@ -12,7 +12,7 @@ mod sqlite;
 
 pub(crate) use finding::{Examination, Finding, Level};
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::sessions_in_clear;
+pub(crate) use postgres::{is_lent, sessions_in_clear};
 
 diesel::table! {
     /// The library's record of the migrations that were run.
@@ -39,9 +39,6 @@ pub(crate) trait Inspect: SessionConnection {
 
     /// Looks for everything that hurts sessions in this database. `has_table` says that the table is as it should be.
     fn examine(&mut self, has_table: bool) -> Examination;
-
-    /// Looks for a pooler that shares connections of the server between these two.
-    fn pooler(&mut self, another: &mut Self) -> Option<Finding>;
 }
 
 /// So many sessions with the same properties. A property is the place of a number among the bounds.

@@ -87,7 +87,6 @@ fn options_for_postgres_are_refused_on_sqlite() {
         database.fails(&["migrate", "--table-owner", "shop"]),
         "--table-owner is for PostgreSQL only: leave it out"
     );
-    assert_eq!(database.fails(&["check", "--pgbouncer"]), "--pgbouncer is for PostgreSQL only: leave it out");
 }
 
 #[test]

@@ -132,6 +132,7 @@ fn the_operators_timeout_counts_more_than_that_of_the_role() {
             .batch_execute(
                 "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                    AND clock_timestamp() > query_start + interval '200 ms') \
+                 AND clock_timestamp() < statement_timestamp() + interval '20 s' \
                  LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
             )
             .unwrap();

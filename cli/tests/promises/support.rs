@@ -50,7 +50,7 @@ pub(crate) trait Database: Sized {
     }
 }
 
-pub(crate) struct Postgres(Server);
+pub(crate) struct Postgres(pub(crate) Server);
 
 impl Database for Postgres {
     type Connection = PgConnection;

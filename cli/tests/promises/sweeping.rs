@@ -26,9 +26,9 @@ fn sweep_deletes_what_has_expired_and_nothing_else<D: Database>(database: &D) {
     let store = database.migrated();
     store.generate(None, None).unwrap();
     expired(&store, 450);
-    assert_eq!(database.run(&["sweep"]), "450 expired sessions deleted\n");
+    assert_eq!(database.run(&["sweep"]), "450 expired rows deleted\n");
     assert_eq!(counts(&store), (1, 0));
-    assert_eq!(database.run(&["sweep", "--once"]), "0 expired sessions deleted\n");
+    assert_eq!(database.run(&["sweep", "--once"]), "0 expired rows deleted\n");
 }
 
 /// A sweep in another process.
@@ -70,7 +70,7 @@ fn sweep_can_go_on_for_ever_and_stops_cleanly<D: Database>(database: &D) {
     for signal in ["-TERM", "-INT"] {
         expired(&store, 3);
         let mut sweep = Sweep::start(database.command(&["sweep", "--every", "50ms"]));
-        assert_eq!(sweep.line(), "3 expired sessions deleted");
+        assert_eq!(sweep.line(), "3 expired rows deleted");
         expired(&store, 2);
         let mut deleted = 0;
         while deleted < 2 {
@@ -78,7 +78,7 @@ fn sweep_can_go_on_for_ever_and_stops_cleanly<D: Database>(database: &D) {
             deleted += line.split(' ').next().unwrap().parse::<usize>().unwrap();
         }
         assert_eq!(counts(&store), (0, 0));
-        assert_eq!(sweep.stop(signal), "stopped by a signal: 0 expired sessions deleted");
+        assert_eq!(sweep.stop(signal), "stopped by a signal: 0 expired rows deleted");
     }
 }
 

@@ -47,6 +47,17 @@ fn a_question_has_a_harmless_default() {
 }
 
 #[test]
+fn an_import_shows_a_bar() {
+    let database = Sqlite::new();
+    database.migrated();
+    database.run_sql("CREATE TABLE tower_sessions (id TEXT PRIMARY KEY, data BLOB, expiry_date INTEGER)");
+    database
+        .run_sql("INSERT INTO tower_sessions VALUES ('x', x'00', '2999-01-01'), ('y', x'00', '2999-01-01')");
+    let shown = in_a_terminal(&database, "import --from tower-sessions-sqlx", "");
+    assert!(shown.contains("of 2 read, ") && shown.contains("2 skipped: undecodable"), "{shown:?}");
+}
+
+#[test]
 fn a_sweep_shows_a_bar() {
     let database = Sqlite::new();
     let store = database.migrated();
@@ -55,5 +66,5 @@ fn a_sweep_shows_a_bar() {
     }
     let shown = in_a_terminal(&database, "sweep", "");
     assert!(shown.contains("of 1000 deleted, ") && shown.contains("left"), "{shown:?}");
-    assert!(shown.contains("1000 expired sessions deleted"), "{shown:?}");
+    assert!(shown.contains("1000 expired rows deleted"), "{shown:?}");
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use diesel_session::{Blocking, DieselSession, Error, ImportOutcome, TowerSessionStore};
+use indicatif::ProgressBar;
 use tokio::runtime::{self, Runtime};
 use tower_sessions_core::session::Record;
 
 use crate::arguments::{DatabaseArguments, Import};
-use crate::failure::{Failure, line};
+use crate::failure::Failure;
 use crate::inspect::Inspect;
 use crate::screen::{bar, count, say};
 
 mod source;
 
-use source::OldRow;
+use source::{OldRow, Source};
 
 /// Records per transaction.
 const BATCH: u16 = 200;
@@ -23,36 +24,27 @@ pub(crate) fn import<C: Inspect>(
     database: &DatabaseArguments,
     import: &Import,
 ) -> Result<(), Failure> {
+    // With the wrong form of keys, the program would find none of the sessions, and the markers would stay.
+    store.check()?;
     let mut source = source::open(database, import)?;
-    let mut target = Target::new(store, import)?;
+    let mut importer = Importer::new(store, import)?;
     let bar = bar("read", || source.count().ok())?;
-    let mut report = Report::default();
-    let mut after = String::new();
-    let done = loop {
-        let rows = match source.rows(&after, BATCH.into()) {
-            Ok(rows) => rows,
-            Err(failure) => break Err(failure),
-        };
-        let Some(last) = rows.last() else { break Ok(()) };
-        after.clone_from(&last.id);
-        let read = rows.len() as u64;
-        if let Err(error) = target.import(rows, &mut report) {
-            break Err(error.into());
-        }
-        bar.inc(read);
-    };
+    let done = importer.import_all(&mut *source, &bar);
     bar.finish_and_clear();
-    done.map_err(|failure| report.with(failure))?;
-    report.print()
+    importer.report.print()?;
+    done.map_err(|failure| {
+        Failure::refused(format!("{failure}; the rest was not imported: run the command again for it"))
+    })
 }
 
-/// The store that takes the sessions.
-struct Target<C: Inspect> {
+/// Takes records over into a store.
+struct Importer<C: Inspect> {
     store: TowerSessionStore<Blocking<DieselSession<C>>>,
     runtime: Runtime,
+    report: Report,
 }
 
-impl<C: Inspect> Target<C> {
+impl<C: Inspect> Importer<C> {
     fn new(store: &DieselSession<C>, import: &Import) -> Result<Self, Failure> {
         let mut store = TowerSessionStore::new(Blocking::from(store.clone()));
         if let Some(field) = &import.owner_from {
@@ -61,38 +53,66 @@ impl<C: Inspect> Target<C> {
         if let Some(field) = &import.label_from {
             store = store.label_from(field.as_str());
         }
-        Ok(Self { store, runtime: runtime::Builder::new_current_thread().enable_time().build()? })
+        let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { store, runtime, report: Report::default() })
     }
 
-    /// Imports a batch.
-    fn import(&mut self, rows: Vec<OldRow>, report: &mut Report) -> Result<(), Error> {
+    fn import_all(&mut self, source: &mut dyn Source, bar: &ProgressBar) -> Result<(), Failure> {
+        let mut after = String::new();
+        loop {
+            let rows = source.rows(&after, BATCH.into())?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after.clone_from(&last.id);
+            let read = rows.len() as u64;
+            self.import_rows(rows)?;
+            bar.inc(read);
+        }
+    }
+
+    fn import_rows(&mut self, rows: Vec<OldRow>) -> Result<(), Error> {
         let mut records = Vec::with_capacity(rows.len());
-        let mut skipped = Vec::new();
         for row in rows {
             match record(row) {
                 Ok(record) => records.push(record),
-                Err(reason) => skipped.push(reason),
+                Err(reason) => self.report.skip(reason),
             }
         }
-        let outcomes = self.runtime.block_on(self.store.import(&records))?;
+        match self.import_records(&records) {
+            // One of them may be the reason, so that it would stop each run.
+            Err(Error::Database(_)) if records.len() > 1 => {
+                records.chunks(1).try_for_each(|record| match self.import_records(record) {
+                    Err(Error::Database(_)) => {
+                        self.report.skip("the database refused it");
+                        Ok(())
+                    }
+                    done => done,
+                })
+            }
+            done => done,
+        }
+    }
+
+    fn import_records(&mut self, records: &[Record]) -> Result<(), Error> {
+        let outcomes = self.runtime.block_on(self.store.import(records))?;
         for outcome in &outcomes {
             match reason(outcome) {
-                None => report.imported += 1,
-                Some(reason) => skipped.push(reason),
+                None => self.report.imported += 1,
+                Some(reason) => self.report.skip(reason),
             }
-        }
-        for reason in skipped {
-            *report.skipped.entry(reason).or_default() += 1;
         }
         Ok(())
     }
 }
 
+const EXPIRED: &str = "expired";
 const TOO_LARGE: &str = "too large";
 const UNDECODABLE: &str = "undecodable";
 
 /// Decodes a record, or says why it is skipped. A visitor's cookie has the id of the row.
-fn record(OldRow { id, data }: OldRow) -> Result<Record, &'static str> {
+fn record(OldRow { id, has_expired, data }: OldRow) -> Result<Record, &'static str> {
+    if has_expired {
+        return Err(EXPIRED);
+    }
     let data = data.ok_or(TOO_LARGE)?;
     let record: Record = rmp_serde::from_slice(&data).map_err(|_| UNDECODABLE)?;
     Ok(Record { id: id.parse().map_err(|_| UNDECODABLE)?, ..record })
@@ -103,7 +123,7 @@ fn reason(outcome: &ImportOutcome) -> Option<&'static str> {
     Some(match outcome {
         ImportOutcome::Imported => return None,
         ImportOutcome::AlreadyImported => "imported before",
-        ImportOutcome::Expired => "expired",
+        ImportOutcome::Expired => EXPIRED,
         ImportOutcome::Refused(error) => match error {
             Error::ValueTooLarge { .. } => TOO_LARGE,
             Error::TooDeep { .. } => "nested too deep",
@@ -115,32 +135,23 @@ fn reason(outcome: &ImportOutcome) -> Option<&'static str> {
     })
 }
 
-/// What was imported and what was skipped.
+/// How many records were imported, and how many were skipped, by reason.
 #[derive(Default)]
 struct Report {
     imported: u64,
-    /// So many, for each reason.
     skipped: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
+    fn skip(&mut self, reason: &'static str) {
+        *self.skipped.entry(reason).or_default() += 1;
+    }
+
     fn print(&self) -> Result<(), Failure> {
         say(&format!("{} imported", count(self.imported, "session")))?;
         for (reason, records) in &self.skipped {
             say(&format!("{records} skipped: {reason}"))?;
         }
         Ok(())
-    }
-
-    /// Adds to a failure what was done before it.
-    fn with(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Sessions(error) if self.imported > 0 => Failure::refused(format!(
-                "{} imported, then the import failed ({}): run the command again, and it takes the rest",
-                count(self.imported, "session"),
-                line(&error),
-            )),
-            failure => failure,
-        }
     }
 }

@@ -4,10 +4,10 @@ use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql_query;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, PooledConnection};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
 use crate::arguments::{DatabaseArguments, Import};
-use crate::database::{Database, Needs, Target};
+use crate::database::{Database, Purpose, Target};
 use crate::failure::Failure;
 use crate::inspect::Inspect;
 use crate::screen::harmless;
@@ -20,6 +20,9 @@ const LARGEST: i64 = 4 << 20;
 pub(super) struct OldRow {
     #[diesel(sql_type = Text)]
     pub(super) id: String,
+    /// Whether the column says so. The other store goes by the column, and not by the encoded record.
+    #[diesel(sql_type = Bool)]
+    pub(super) has_expired: bool,
     /// The encoded record. `None` if it is too large.
     #[diesel(sql_type = Nullable<Binary>)]
     pub(super) data: Option<Vec<u8>>,
@@ -44,24 +47,25 @@ pub(super) fn open(database: &DatabaseArguments, import: &Import) -> Result<Box<
         timeout: database.timeout,
         pgbouncer: database.pgbouncer,
     };
+    let connected = Database::connect(&source, Purpose::Source)
+        .map_err(|failure| Failure::refused(format!("the other store's database: {failure}")))?;
     let (schema, table) = (import.source_schema.as_deref(), import.source_table.as_deref());
-    let connected =
-        Database::connect(&source, Needs::default()).map_err(|failure| match &import.source_url {
-            Some(_) => Failure::refused(format!("the other store's database, --source-url: {failure}")),
-            None => failure,
-        })?;
     Ok(match connected {
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => {
             let (schema, table) = (schema.unwrap_or("tower_sessions"), table.unwrap_or("session"));
-            Box::new(Table::of(&target, format!("{}.{}", quoted(schema), quoted(table)))?)
+            let name = format!("{}.{}", quoted(schema), quoted(table));
+            Box::new(Table::of(&target, name, "--source-url, --source-schema and --source-table")?)
         }
         #[cfg(feature = "sqlite")]
         Database::Sqlite(_) if schema.is_some() => {
             return Err(Failure::refused("--source-schema is for PostgreSQL only: leave it out"));
         }
         #[cfg(feature = "sqlite")]
-        Database::Sqlite(target) => Box::new(Table::of(&target, quoted(table.unwrap_or("tower_sessions")))?),
+        Database::Sqlite(target) => {
+            let name = quoted(table.unwrap_or("tower_sessions"));
+            Box::new(Table::of(&target, name, "--source-url and --source-table")?)
+        }
     })
 }
 
@@ -78,13 +82,13 @@ struct Table<C: Inspect> {
 
 impl<C: Inspect> Table<C> {
     /// Returns the table, if it can be read.
-    fn of(target: &Target<C>, name: String) -> Result<Self, Failure> {
+    fn of(target: &Target<C>, name: String, options: &str) -> Result<Self, Failure> {
         let mut conn = target.connection()?;
-        // In SQLite a missing column in double quotes would be a text.
-        conn.batch_execute(&format!("SELECT t.id, t.data FROM {name} AS t LIMIT 0")).map_err(|error| {
+        let columns = format!("SELECT t.id, t.data, t.expiry_date FROM {name} AS t LIMIT 0");
+        conn.batch_execute(&columns).map_err(|error| {
             Failure::refused(format!(
-                "{} is no table of tower-sessions-sqlx-store that this role can read ({error}): \
-                 say where it is with --source-url, --source-schema and --source-table",
+                "{} cannot be read as the table of tower-sessions-sqlx-store ({error}): \
+                 if that is elsewhere, say so with {options}",
                 harmless(&name)
             ))
         })?;
@@ -98,9 +102,9 @@ struct Count {
     records: i64,
 }
 
-/// Reads the table on this connection. The statements are the same for each, but a query is checked for its database.
+/// Reads the table on this connection. `$has_expired` is a condition in SQL.
 macro_rules! source_on {
-    ($connection:ty) => {
+    ($connection:ty, $has_expired:literal) => {
         impl Source for Table<$connection> {
             fn count(&mut self) -> Result<u64, Failure> {
                 let count = sql_query(format!("SELECT count(*) AS records FROM {}", self.name));
@@ -109,9 +113,9 @@ macro_rules! source_on {
 
             fn rows(&mut self, after: &str, limit: i64) -> Result<Vec<OldRow>, Failure> {
                 let rows = sql_query(format!(
-                    "SELECT id, CASE WHEN length(data) <= {LARGEST} THEN data END AS data FROM {} \
+                    "SELECT id, {} AS has_expired, CASE WHEN length(data) <= {LARGEST} THEN data END AS data FROM {} \
                      WHERE id > $1 ORDER BY id LIMIT $2",
-                    self.name
+                    $has_expired, self.name
                 ));
                 Ok(rows.bind::<Text, _>(after).bind::<BigInt, _>(limit).load(&mut self.conn)?)
             }
@@ -120,6 +124,6 @@ macro_rules! source_on {
 }
 
 #[cfg(feature = "postgres")]
-source_on!(PgConnection);
+source_on!(PgConnection, "expiry_date <= pg_catalog.statement_timestamp()");
 #[cfg(feature = "sqlite")]
-source_on!(SqliteConnection);
+source_on!(SqliteConnection, "datetime(expiry_date) <= datetime('now')");

@@ -83,36 +83,24 @@ impl Inspect for PgConnection {
         examination.add(clock(self));
         examination
     }
-
-    fn pooler(&mut self, another: &mut Self) -> Option<Finding> {
-        is_lent(self, another).unwrap_or(false).then(|| Finding {
-            name: "pooler",
-            level: Level::Fault,
-            reason:
-                "a pooler lends a connection for one transaction at a time: prepared statements and settings \
-                     reach other clients"
-                    .to_owned(),
-            mend:
-                "Builder::pgbouncer(true) in your program, and --pgbouncer here; or the pooler's session mode"
-                    .to_owned(),
-        })
-    }
 }
 
 /// Whether a pooler lends processes of the server to these connections. Each connection to the server itself has its own
 /// process until its end. The same holds for a pooler in session mode. A busy pooler can hide that by chance, so this asks
 /// several times.
-fn is_lent(one: &mut PgConnection, other: &mut PgConnection) -> QueryResult<bool> {
+pub(crate) fn is_lent(one: &mut PgConnection, other: &mut PgConnection) -> bool {
     const ROUNDS: usize = 4;
-    let (ours, theirs) = (process(one)?, process(other)?);
-    for _ in 0..ROUNDS {
-        // Twice, because a pooler can lend two processes in turn.
-        let now = [process(one)?, process(one)?, process(other)?];
-        if ours == theirs || now != [ours, ours, theirs] {
-            return Ok(true);
+    let mut asked = || {
+        let (ours, theirs) = (process(one)?, process(other)?);
+        let mut is_lent = ours == theirs;
+        for _ in 0..ROUNDS {
+            // Twice, because a pooler can lend two processes in turn.
+            is_lent |= [process(one)?, process(one)?, process(other)?] != [ours, ours, theirs];
         }
-    }
-    Ok(false)
+        QueryResult::Ok(is_lent)
+    };
+    // If a connection is lost in between, the other checks say so.
+    asked().unwrap_or(false)
 }
 
 /// Returns the server's process that serves this connection. In a transaction, a pooler prepares and runs a statement on

@@ -6,7 +6,7 @@ use diesel::dsl::sql_query;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Examination, Finding, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
+use super::{Examination, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
 use checks::{FILE, TABLE};
@@ -79,11 +79,6 @@ impl Inspect for SqliteConnection {
             examination.add(checks::wal_size(&path));
         }
         examination
-    }
-
-    /// There is no server, and so no pooler before it.
-    fn pooler(&mut self, _another: &mut Self) -> Option<Finding> {
-        None
     }
 }
 

@@ -1,8 +1,11 @@
 //! `import`. The real tower-sessions-sqlx-store made the sessions.
 
 use std::collections::HashMap;
+use std::process::{Command, Stdio};
 
-use diesel_session::{Blocking, Sessions as _, TowerSessionStore};
+use diesel::PgConnection;
+use diesel::connection::{Connection as _, SimpleConnection as _};
+use diesel_session::{Blocking, Now as _, Sessions as _, TowerSessionStore};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::{Builder, Runtime};
@@ -13,14 +16,16 @@ use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 mod shop;
 
-use crate::support::{Database, Postgres, Sqlite, counts, failure, on_each_database};
+use crate::support::{Database, Postgres, Sqlite, counts, failure, on_each_database, text};
 use shop::{is_signed_in, sign_in, sign_out};
 
 on_each_database! {
     a_thousand_visitors_stay_signed_in
     a_visitor_who_signs_out_between_two_imports_stays_out
     what_is_skipped_is_counted_with_its_reason
-    an_import_that_failed_goes_on_where_it_stopped
+    a_record_that_the_database_refuses_stops_no_other
+    a_record_whose_column_has_expired_is_not_imported
+    the_wrong_form_of_keys_is_refused_before_anything_is_written
     a_missing_table_is_an_error_that_says_where_to_look
     a_missing_session_table_is_named
     another_table_of_another_database_can_be_the_source
@@ -127,7 +132,7 @@ fn a_visitor_who_signs_out_between_two_imports_stays_out<D: Old>(database: &D) {
         assert!(is_signed_in(&after, &third, 3).await);
         // An operator ends all of them.
         assert_eq!(database.run(&["end", "--all", "--yes"]), "2 sessions ended\n");
-        assert_eq!(database.run(&["sweep"]), "0 expired sessions deleted\n");
+        assert_eq!(database.run(&["sweep"]), "0 expired rows deleted\n");
         assert_eq!(database.run(&IMPORT), "0 sessions imported\n3 skipped: imported before\n");
         assert_eq!(counts(&sessions), (0, 0));
     });
@@ -184,40 +189,127 @@ fn id(first: u8) -> Id {
     Id(i128::from_le_bytes(bytes))
 }
 
-fn an_import_that_failed_goes_on_where_it_stopped<D: Old>(database: &D) {
+/// Makes records of 248 devices, and then two of one more device.
+async fn with_250_records<D: Old>(database: &D) {
+    let old = database.old_store(None).await;
+    for number in 0..250 {
+        // The ids of the last ones begin with `Z`, and the others with `A`.
+        let (first, device) = if number < 248 { (0, number) } else { (0x64, 248) };
+        let device = record(&[("device", json!(device))], Duration::HOUR);
+        old.save(&Record { id: id(first), ..device }).await.unwrap();
+    }
+}
+
+fn a_record_that_the_database_refuses_stops_no_other<D: Old>(database: &D) {
+    let sessions = database.migrated();
+    runtime().block_on(with_250_records(database));
+    database.run_sql("CREATE UNIQUE INDEX in_the_way ON session (label)");
+    let import = [&IMPORT[..], &["--label-from", "device"]].concat();
+    assert_eq!(database.run(&import), "249 sessions imported\n1 skipped: the database refused it\n");
+    assert_eq!(counts(&sessions), (249, 0));
+    database.run_sql("DROP INDEX in_the_way");
+    assert_eq!(database.run(&import), "1 session imported\n249 skipped: imported before\n");
+}
+
+/// The server stops in the second batch.
+#[test]
+fn an_import_that_failed_goes_on_where_it_stopped() {
+    let mut database = Postgres::new();
+    database.run_sql("ALTER DATABASE postgres SET synchronous_commit = on");
+    database.migrated();
+    runtime().block_on(with_250_records(&database));
+    let mut holder = PgConnection::establish(&database.url()).unwrap();
+    let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END'; \
+         CREATE TRIGGER wait BEFORE INSERT ON session FOR EACH ROW WHEN (NEW.label = '248') \
+         EXECUTE FUNCTION wait(); SELECT pg_advisory_lock(7)";
+    holder.batch_execute(wait).unwrap();
+    let import = [&IMPORT[..], &["--label-from", "device"]].concat();
+    let mut running = database.command(&import);
+    let running = running.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_a_waiter(&mut holder);
+    database.0.stop().unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(output.stdout), "200 sessions imported\n");
+    let line = text(output.stderr);
+    assert!(line.ends_with("; the rest was not imported: run the command again for it\n"), "{line}");
+    database.0.start_again().unwrap();
+    assert_eq!(database.run(&import), "50 sessions imported\n200 skipped: imported before\n");
+}
+
+fn wait_for_a_waiter(conn: &mut PgConnection) {
+    conn.batch_execute(
+        "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock') \
+         AND clock_timestamp() < statement_timestamp() + interval '20 s' \
+         LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
+    )
+    .unwrap();
+}
+
+/// The other store goes by its column. Somebody may have ended sessions with it.
+fn a_record_whose_column_has_expired_is_not_imported<D: Old>(database: &D) {
     let sessions = database.migrated();
     runtime().block_on(async {
         let old = database.old_store(None).await;
-        for number in 0..250 {
-            // The ids of the last ones begin with `Z`, and the others with `A`.
-            let (first, device) = if number < 248 { (0, number) } else { (0x64, 248) };
-            let device = record(&[("device", json!(device))], Duration::HOUR);
-            old.save(&Record { id: id(first), ..device }).await.unwrap();
+        for _ in 0..2 {
+            old.save(&record(&[], Duration::HOUR)).await.unwrap();
         }
     });
-    database.run_sql("CREATE UNIQUE INDEX in_the_way ON session (label)");
-    let import = [&IMPORT[..], &["--label-from", "device"]].concat();
-    let line = database.fails(&import);
-    assert!(line.starts_with("200 sessions imported, then the import failed ("), "{line}");
-    assert!(line.ends_with("): run the command again, and it takes the rest"), "{line}");
-    assert_eq!(counts(&sessions), (200, 0));
-    database.run_sql("DROP INDEX in_the_way");
-    assert_eq!(database.run(&import), "50 sessions imported\n200 skipped: imported before\n");
+    database.run_sql(&format!(
+        "UPDATE {table} SET expiry_date = CURRENT_TIMESTAMP WHERE id = (SELECT min(id) FROM {table})",
+        table = D::TABLE
+    ));
+    assert_eq!(database.run(&IMPORT), "1 session imported\n1 skipped: expired\n");
+    assert_eq!(counts(&sessions), (1, 0));
+}
+
+fn the_wrong_form_of_keys_is_refused_before_anything_is_written<D: Old>(database: &D) {
+    let sessions = database.migrated();
+    sessions.generate(None, None).unwrap();
+    runtime().block_on(async {
+        database.old_store(None).await.save(&record(&[], Duration::HOUR)).await.unwrap();
+    });
+    let line = database.fails(&[&IMPORT[..], &["--plain-keys"]].concat());
+    assert!(line.contains("hashed keys"), "{line}");
+    assert_eq!(database.run(&IMPORT), "1 session imported\n");
+}
+
+/// Each file that the command writes behaves as on a full disk from 64 KiB on.
+#[test]
+fn a_full_disk_is_an_error_and_loses_nothing() {
+    let database = Sqlite::new();
+    let sessions = database.migrated();
+    sessions.generate_for("alice", None, None).unwrap();
+    runtime().block_on(async {
+        let old = database.old_store(None).await;
+        for _ in 0..50 {
+            old.save(&record(&[("a", json!("x".repeat(4_096)))], Duration::HOUR)).await.unwrap();
+        }
+    });
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$@\"", "sh"]);
+    limited.arg(env!("CARGO_BIN_EXE_diesel-session")).args(IMPORT).env("DATABASE_URL", database.url());
+    let output = limited.output().unwrap();
+    let (said, line) = (text(output.stdout), text(output.stderr));
+    assert!(line.contains("disk") || said.contains("the database refused it"), "{said}{line}");
+    assert_eq!(sessions.sessions_of("alice", 10).unwrap().len(), 1);
+    let said = database.run(&IMPORT);
+    assert_eq!(counts(&sessions), (51, 0), "{said}");
 }
 
 fn a_missing_table_is_an_error_that_says_where_to_look<D: Old>(database: &D) {
     database.migrated();
     let line = database.fails(&IMPORT);
-    assert!(line.contains("is no table of tower-sessions-sqlx-store that this role can read"), "{line}");
-    assert!(
-        line.ends_with("say where it is with --source-url, --source-schema and --source-table"),
-        "{line}"
-    );
+    assert!(line.contains("cannot be read as the table of tower-sessions-sqlx-store ("), "{line}");
+    let options =
+        if D::TABLE.contains('.') { "--source-url, --source-schema and" } else { "--source-url and" };
+    assert!(line.ends_with(&format!("say so with {options} --source-table")), "{line}");
     // Another table, with other columns.
     database.run_sql("CREATE TABLE other (id VARCHAR(22), value TEXT)");
     for table in ["other", "\u{1b}[2J\"; DROP TABLE other; --"] {
         let line = database.fails(&[&IMPORT[..], &["--source-table", table]].concat());
-        assert!(line.contains("is no table of") && !line.contains('\u{1b}'), "{line}");
+        assert!(line.contains("cannot be read as") && !line.contains('\u{1b}'), "{line}");
     }
     database.run_sql("DROP TABLE other");
 }
@@ -228,7 +320,7 @@ fn a_missing_session_table_is_named<D: Old>(database: &D) {
         old.save(&record(&[], Duration::HOUR)).await.unwrap();
     });
     let line = database.fails(&IMPORT);
-    assert!(line.starts_with("there is no session table: run `diesel-session migrate`"), "{line}");
+    assert!(line.contains("run `diesel-session migrate`"), "{line}");
 }
 
 fn another_table_of_another_database_can_be_the_source<D: Old>(database: &D) {
@@ -254,10 +346,14 @@ fn the_source_of_an_import_is_checked_like_every_database() {
     assert_eq!(fails(&["--source-schema", "old"]), "--source-schema is for PostgreSQL only: leave it out");
     let line = fails(&["--source-url", "mysql://shop:sesame@localhost/app"]);
     assert!(
-        line.starts_with("the other store's database, --source-url: the address is neither")
-            && !line.contains("sesame"),
+        line.starts_with("the other store's database: the address is neither") && !line.contains("sesame"),
         "{line}"
     );
     let line = fails(&["--source-url", "not-there.sqlite"]);
-    assert!(line.contains("--source-url: there is no SQLite file not-there.sqlite"), "{line}");
+    assert_eq!(
+        line,
+        "the other store's database: there is no SQLite file not-there.sqlite: check SOURCE_DATABASE_URL"
+    );
+    let line = fails(&["--source-url", "postgres://shop:sesame@127.0.0.1:1/shop"]);
+    assert!(line.starts_with("the other store's database: ") && !line.contains("sesame"), "{line}");
 }
