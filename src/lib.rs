@@ -43,6 +43,7 @@
 //! |---|---|
 //! | `postgres` | sessions on PostgreSQL, through the system's libpq |
 //! | `sqlite` | sessions on SQLite, through the system's libsqlite3 |
+//! | `mysql` | sessions on MariaDB 10.6 or later, through the system's libmariadb |
 //! | `postgres-bundled` | `postgres` with a bundled libpq without TLS: to try it out, not for production |
 //! | `sqlite-bundled` | `sqlite` with a bundled SQLite |
 //! | `json` | typed values: the functions of `json` |
@@ -66,14 +67,14 @@
 //! | field | content |
 //! |---|---|
 //! | `operation` | the method's name: `get`, `find`, `rotate`, ...; `generate`, `set` and `clear_owner` also stand for `generate_for`, `generate_with`, `put` and `clear_others`; web frameworks have `create`, `save`, `delete` and `import` |
-//! | `database` | `postgres`, `sqlite` or `memory` |
+//! | `database` | `postgres`, `sqlite`, `mysql` or `memory` |
 //! | `outcome` | `ok`, `not_found`, `not_set`, `changed`, `refused` (an argument that the store cannot hold, the owner limit, or a call inside of an update), `abandoned` or `panicked` (by the function of an update), `failed` |
 //! | `elapsed_us` | the duration with all attempts, in microseconds |
 //! | `error` | if the outcome is `failed`: the error, without its source |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite", feature = "diesel-async")),
+    not(any(feature = "mysql", feature = "postgres", feature = "sqlite", feature = "diesel-async")),
     allow(
         dead_code,
         unused_imports,
@@ -94,6 +95,8 @@ pub mod json;
 mod key;
 mod memory;
 pub mod migrations;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod now;
 mod operations;
 mod options;

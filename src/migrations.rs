@@ -32,6 +32,8 @@ use crate::table::SessionTable;
 #[cfg(all(test, feature = "postgres", feature = "sqlite"))]
 mod tests;
 
+#[cfg(feature = "mysql")]
+pub use crate::mysql::migrate::MYSQL;
 #[cfg(any(feature = "postgres", feature = "diesel-async"))]
 pub use crate::postgres::migrate::POSTGRES;
 #[cfg(feature = "postgres")]

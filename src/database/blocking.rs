@@ -33,8 +33,11 @@ pub trait BlockingConnection:
         Ok(())
     }
 
-    /// Returns the customizer that sets up each new connection of a pool that the store built.
-    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>>;
+    /// Returns the customizer that sets up each new connection to this address, in a pool that the store built.
+    fn set_up(
+        address: &str,
+        settings: &ConnectionSettings,
+    ) -> Box<dyn CustomizeConnection<Self, ConnectionError>>;
 }
 
 /// Returns the result of work on a connection that blocks.

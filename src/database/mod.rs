@@ -18,6 +18,8 @@ mod admin;
 mod blocking;
 mod cached_update;
 pub(crate) mod key;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(crate) mod milliseconds;
 pub(crate) mod record;
 #[cfg_attr(not(feature = "web"), allow(dead_code, reason = "only web frameworks save whole sessions"))]
 mod saves;
@@ -33,8 +35,8 @@ pub(crate) use cached_update::cached_update;
 pub(crate) use saves::{SaveQueries, SavedText};
 pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
 
-/// A connection to a database that can hold sessions: Diesel's `PgConnection` with the feature `postgres`, or its
-/// `SqliteConnection` with the feature `sqlite`. The trait is sealed: only this crate can add a database and its
+/// A connection to a database that can hold sessions: Diesel's `PgConnection` with the feature `postgres`, its
+/// `SqliteConnection` with the feature `sqlite`, or its `MysqlConnection` with the feature `mysql`. The trait is sealed: only this crate can add a database and its
 /// queries.
 ///
 /// # Examples
@@ -46,7 +48,8 @@ pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
 #[diagnostic::on_unimplemented(
     message = "diesel-session keeps no sessions on a `{Self}`",
     label = "not a connection that this build of diesel-session knows",
-    note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`",
+    note = "for `PgConnection` add the feature `postgres` to diesel-session, for `SqliteConnection` the feature `sqlite`, \
+            for `MysqlConnection` the feature `mysql`",
     note = "a pooled connection dereferences to its connection: pass `&mut *conn`"
 )]
 pub trait SessionConnection: BlockingConnection + SaveQueries + AdminQueries + Migrate {}
@@ -280,7 +283,7 @@ impl SessionTable {
         if C::HAS_SCHEMAS {
             return schema.check();
         }
-        let reason = "this database has no schemas: keep the sessions in a separate file".to_owned();
+        let reason = "this database has no schemas: connect to a database for the sessions".to_owned();
         Err(Error::Configuration { setting: "schema", reason })
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn versions<DB: Backend>(migrations: Vec<Box<dyn Migration<DB>>>) -> 
 /// A connection as a migration harness that uses this record. The record's table must exist.
 pub(crate) struct Recorded<'a, C>(pub(crate) &'a mut C);
 
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "diesel-async"))]
 pub(crate) const CREATE_RECORD: &str = "CREATE TABLE __diesel_session_migrations (\
      version TEXT PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 

@@ -127,6 +127,13 @@ pub enum MigrationError {
         waited: Duration,
     },
 
+    /// The connection has an open transaction. On MariaDB a migration would commit it.
+    #[cfg(feature = "mysql")]
+    #[error(
+        "a migration would commit the connection's open transaction: migrate before the transaction begins"
+    )]
+    WithinTransaction,
+
     /// A statement of a migration failed, or an access to its record.
     #[error("a migration of the session table failed, and nothing was changed")]
     #[non_exhaustive]

@@ -70,6 +70,10 @@ pub struct Deadline {
 
 impl Deadline {
     /// Returns whether no limit of the lifetime is set.
+    #[cfg_attr(
+        feature = "mysql",
+        allow(dead_code, reason = "MariaDB gains nothing from a statement for this case")
+    )]
     pub(crate) fn is_endless(self) -> bool {
         self.lifetime == Period::ENDLESS
     }

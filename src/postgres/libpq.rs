@@ -32,7 +32,10 @@ impl BlockingConnection for PgConnection {
         false
     }
 
-    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+    fn set_up(
+        _address: &str,
+        settings: &ConnectionSettings,
+    ) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
         Box::new(SetUp(settings.clone()))
     }
 }

@@ -6,10 +6,11 @@ use diesel::prelude::*;
 
 use super::clock::MillisecondsNow;
 use super::expressions::{candidates, live};
-use super::queries::{FoundRow, everything, found};
+use super::queries::everything;
 use super::table::session;
 use crate::database::AdminQueries;
 use crate::database::key::{KeyColumn, KeyParameter};
+use crate::database::milliseconds::{FoundRow, found};
 use crate::key::StoredKey;
 use crate::session::Session;
 

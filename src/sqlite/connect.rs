@@ -67,7 +67,10 @@ impl BlockingConnection for SqliteConnection {
         Ok(())
     }
 
-    fn set_up(settings: &ConnectionSettings) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+    fn set_up(
+        _address: &str,
+        settings: &ConnectionSettings,
+    ) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
         let (busy_timeout, waits_for_disk) = (settings.statement_timeout, settings.waits_for_disk);
         Box::new(SetUp { busy_timeout, waits_for_disk })
     }

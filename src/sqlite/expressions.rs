@@ -1,6 +1,5 @@
 //! The SQL expressions in the queries on SQLite.
 
-use chrono::{DateTime, Utc};
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -8,6 +7,7 @@ use diesel::sql_types::{BigInt, Nullable};
 use super::clock::MillisecondsNow;
 use super::table::session;
 use crate::database::key::KeyParameter;
+use crate::database::milliseconds::milliseconds;
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period};
 
@@ -76,14 +76,3 @@ pub(super) fn used_now() -> _ {
 }
 
 pub(super) const HOUR: i64 = 3_600_000;
-
-/// Rounds down, so that no session outlives the period that was asked for.
-pub(super) fn milliseconds(period: Period) -> i64 {
-    period.microseconds().div_euclid(1_000)
-}
-
-/// Converts a time of the table. A time outside chrono's range becomes the nearest one inside it.
-pub(super) fn date(milliseconds: i64) -> DateTime<Utc> {
-    let nearest = if milliseconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-    DateTime::from_timestamp_millis(milliseconds).unwrap_or(nearest)
-}

@@ -5,9 +5,10 @@ use diesel::dsl::{auto_type, exists, max, select};
 use diesel::prelude::*;
 
 use super::clock::MillisecondsNow;
-use super::expressions::{candidates, date, live, live_under, used, used_now};
+use super::expressions::{candidates, live, live_under, used, used_now};
 use super::table::session;
 use crate::database::key::{KeyColumn, KeyParameter};
+use crate::database::milliseconds::date;
 use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
 use crate::session::{OwnedSession, SessionHandle};

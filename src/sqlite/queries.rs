@@ -7,19 +7,16 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::clock::MillisecondsNow;
 use super::expressions::{
-    HOUR, candidates, date, expire_date, greatest, kept, later_by, least, live, live_under, milliseconds,
-    not_used_for, used, used_now,
+    HOUR, candidates, expire_date, greatest, kept, later_by, least, live, live_under, not_used_for, used,
+    used_now,
 };
 use super::table::session;
 use crate::database::key::{KeyParameter, LedgerParameter};
+use crate::database::milliseconds::{FoundRow, found, milliseconds};
 use crate::database::{Ledger, NewRow, Queries, Texts, cached_update};
 use crate::key::StoredKey;
 use crate::options::{Deadline, Period, Renewal};
-use crate::session::{Session, SessionHandle};
-
-/// A session's value, owner and label; then when it was created, when it was last used, when it expires, and how long
-/// until then.
-pub(super) type FoundRow = ((Option<String>, Option<String>, Option<String>), (i64, i64, i64, i64));
+use crate::session::Session;
 
 /// The columns of a [`FoundRow`].
 #[auto_type(no_type_alias)]
@@ -29,14 +26,6 @@ pub(super) fn everything() -> _ {
         (session::session_data, session::owner, session::label),
         (session::created_on, used, session::expire_date, session::expire_date - MillisecondsNow),
     )
-}
-
-/// Returns the session under a key.
-pub(super) fn found(key: &StoredKey, ((value, owner, label), dates): FoundRow) -> Session {
-    let (created, used, expires, left) = dates;
-    let (created, used, expires) = (date(created), date(used), date(expires));
-    let (handle, left) = (SessionHandle::new(key), TimeDelta::milliseconds(left));
-    Session { handle, value, owner, label, created, used, expires, left }
 }
 
 diesel::table! {

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::clock::MillisecondsNow;
-use super::expressions::{expire_date, live_under, milliseconds, used_now};
+use super::expressions::{expire_date, live_under, used_now};
 use super::table::session;
+use crate::database::milliseconds::milliseconds;
 use crate::database::{NewRow, SaveQueries, SavedText, cached_update};
 use crate::key::StoredKey;
 use crate::options::Deadline;

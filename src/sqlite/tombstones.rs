@@ -5,9 +5,10 @@ use diesel::result::Error::RollbackTransaction;
 use diesel::sql_types::Text;
 
 use super::clock::MillisecondsNow;
-use super::expressions::{date, least, live_under, milliseconds};
+use super::expressions::{least, live_under};
 use super::table::session;
 use crate::database::key::{KeyParameter, LedgerParameter};
+use crate::database::milliseconds::{date, milliseconds};
 use crate::database::{
     Ledger, NewRow, Queries as _, Tombstone, TombstoneQueries, cached_update, now_or_never,
 };

@@ -45,7 +45,8 @@ impl<C: SessionConnection> Builder<C> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn test_transaction(mut self, url: &str) -> Result<DieselSession<C>, Error> {
-        let (address, set_up) = (C::address(url, &self.connection())?, self.set_up());
+        let address = C::address(url, &self.connection())?;
+        let set_up = self.set_up(&address);
         let taken = Arc::new(AtomicBool::new(false));
         let once = move || -> Box<dyn CustomizeConnection<C, R2d2Error>> {
             Box::new(Once { taken: Arc::clone(&taken), set_up: set_up() })

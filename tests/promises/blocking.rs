@@ -27,6 +27,26 @@ mod sqlite {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod mysql {
+    use diesel_session::{Blocking, OwnerLimit};
+
+    use crate::support::{MariaDb, Mysql, bounded};
+    use crate::waiting::{Waiting, waiting};
+
+    fn with_store(law: impl FnOnce(&Waiting<Blocking<Mysql>>)) {
+        let database = MariaDb::new();
+        law(&waiting(Blocking::from(database.store())));
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Waiting<Blocking<Mysql>>)) {
+        let database = MariaDb::new();
+        law(&waiting(Blocking::from(database.store_with(bounded(limit)))));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 /// Twelve tasks each hold one of two connections for a while. Together this takes longer than a call waits for the
 /// pool. The tasks therefore have to wait before they ask the pool.
 #[test]

@@ -190,6 +190,65 @@ mod postgres_plain_keys {
     diesel_session::sessions_conformance_tests!(with_store, with_bounds);
 }
 
+mod mysql_pool {
+    use diesel_session::OwnerLimit;
+
+    use crate::support::{MariaDb, Mysql};
+
+    fn with_store(law: impl FnOnce(&Mysql)) {
+        let database = MariaDb::new();
+        law(&database.store());
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&Mysql)) {
+        let database = MariaDb::new();
+        law(&database.store_with(super::bounded(limit)));
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod mysql_transaction {
+    use diesel::MysqlConnection;
+    use diesel_session::{OnConnection, OwnerLimit};
+
+    use crate::support::{MariaDb, in_transaction};
+
+    fn with_store(law: impl FnOnce(&OnConnection<'_, MysqlConnection>)) {
+        let database = MariaDb::new();
+        in_transaction(&database.store(), law);
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, MysqlConnection>)) {
+        let database = MariaDb::new();
+        in_transaction(&database.store_with(super::bounded(limit)), law);
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
+mod mysql_connection {
+    use diesel::MysqlConnection;
+    use diesel_session::{OnConnection, OwnerLimit};
+
+    use crate::support::{MariaDb, outside_transactions};
+
+    fn with_store(law: impl FnOnce(&OnConnection<'_, MysqlConnection>)) {
+        let database = MariaDb::new();
+        outside_transactions(&database.store(), law);
+    }
+
+    fn with_bounds(limit: OwnerLimit, law: impl FnOnce(&OnConnection<'_, MysqlConnection>)) {
+        let database = MariaDb::new();
+        outside_transactions(&database.store_with(super::bounded(limit)), law);
+    }
+
+    diesel_session::conformance_tests!(with_store);
+    diesel_session::sessions_conformance_tests!(with_store, with_bounds);
+}
+
 #[test]
 fn clones_share_the_default_period() {
     let store = crate::support::File::new().store();

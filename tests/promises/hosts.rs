@@ -2,7 +2,7 @@
 
 use diesel_session::{AsyncDieselSession, AsyncNow, Blocking, Builder, OwnerLimit, TimeDelta, WebStore};
 
-use crate::support::{Database, File, Postgres, Sql as _, Sqlite, Store};
+use crate::support::{Database, File, MariaDb, Mysql, Postgres, Sql as _, Sqlite, Store};
 
 /// The limits that a law tests.
 #[derive(Clone, Copy, Default)]
@@ -133,6 +133,48 @@ impl Host for OnPostgres {
     }
 }
 
+pub(crate) struct OnMariaDb {
+    sessions: Mysql,
+    database: MariaDb,
+    limits: Limits,
+}
+
+impl Host for OnMariaDb {
+    type Web = Blocking<Mysql>;
+    type Sessions = Mysql;
+
+    async fn limited(limits: Limits) -> Self {
+        let database = MariaDb::new();
+        Self { sessions: database.store_with(limits.applied()), database, limits }
+    }
+
+    fn web(&self) -> Self::Web {
+        Blocking::from(self.sessions.clone())
+    }
+
+    async fn elsewhere(&self) -> Self::Web {
+        Blocking::from(self.database.store_with(self.limits.applied()))
+    }
+
+    fn sessions(&self) -> &Mysql {
+        &self.sessions
+    }
+
+    fn run(&self, sql: &str) {
+        self.database.conn().run(&sql.replace("{minute}", "60000"));
+    }
+
+    /// The table of taken keys has no transactions, so it keeps what a failed INSERT writes.
+    fn take_the_next_key(&self) {
+        self.database.conn().run(
+            "CREATE TABLE taken (stored BINARY(40)) ENGINE = MyISAM; \
+             CREATE TRIGGER take BEFORE INSERT ON session FOR EACH ROW \
+             IF NOT EXISTS (SELECT 1 FROM taken) THEN INSERT INTO taken VALUES (NEW.session_key); \
+             SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = 'Duplicate entry'; END IF",
+        );
+    }
+}
+
 pub(crate) struct Asynchronous {
     web: AsyncDieselSession,
     beside: OnPostgres,
@@ -208,6 +250,7 @@ impl Host for Pipelined {
 macro_rules! laws_on_every_host {
     ($($law:ident)*) => {
         $crate::hosts::laws_on_every_host! { @host sqlite OnSqlite $($law)* }
+        $crate::hosts::laws_on_every_host! { @host mysql OnMariaDb $($law)* }
         $crate::hosts::laws_on_every_host! { @host postgres OnPostgres $($law)* }
         $crate::hosts::laws_on_every_host! { @host asynchronous Asynchronous $($law)* }
         $crate::hosts::laws_on_every_host! { @host pipelined Pipelined $($law)* }

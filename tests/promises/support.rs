@@ -24,6 +24,7 @@ use throwaway_postgres::{Server, with_database};
 
 pub(crate) type Postgres = DieselSession<PgConnection>;
 pub(crate) type Sqlite = DieselSession<SqliteConnection>;
+pub(crate) type Mysql = DieselSession<MysqlConnection>;
 
 /// The server that most tests share. It ends with this process.
 static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| match std::env::var("TEST_DATABASE_URL") {
@@ -140,6 +141,57 @@ impl Drop for Database {
         if let Ok(mut conn) = PgConnection::establish(&self.server_url) {
             let dropped = sql_query(format!("DROP DATABASE {} WITH (FORCE)", self.name)).execute(&mut conn);
             assert!(dropped.is_ok() || thread::panicking(), "{dropped:?}");
+        }
+    }
+}
+
+/// The MariaDB server that most tests share. It ends with this process.
+static MARIADB: LazyLock<throwaway_mariadb::Server> =
+    LazyLock::new(|| throwaway_mariadb::Server::start(&[]).expect("a MariaDB server for the tests"));
+
+/// An empty MariaDB database, dropped with this value.
+pub(crate) struct MariaDb {
+    pub(crate) url: String,
+    name: String,
+    server_url: String,
+}
+
+impl MariaDb {
+    pub(crate) fn new() -> Self {
+        Self::on(&MARIADB)
+    }
+
+    /// Creates a database on another server than the shared one.
+    pub(crate) fn on(server: &throwaway_mariadb::Server) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("promises_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let server_url = server.url("mysql");
+        MysqlConnection::establish(&server_url).unwrap().run(&format!("CREATE DATABASE {name}"));
+        Self { url: server.url(&name), name, server_url }
+    }
+
+    pub(crate) fn conn(&self) -> MysqlConnection {
+        MysqlConnection::establish(&self.url).unwrap()
+    }
+
+    /// A migrated store with default settings.
+    pub(crate) fn store(&self) -> Mysql {
+        self.store_with(Mysql::builder())
+    }
+
+    /// A migrated store with these settings.
+    pub(crate) fn store_with(&self, settings: Builder<MysqlConnection>) -> Mysql {
+        let store = settings.connect(&self.url).unwrap();
+        store.migrate().unwrap();
+        store
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        // If a test has ended the server, its databases are gone already.
+        if let Ok(mut conn) = MysqlConnection::establish(&self.server_url) {
+            conn.run(&format!("DROP DATABASE {}", self.name));
         }
     }
 }
@@ -324,3 +376,4 @@ macro_rules! sql {
 }
 sql!(PgConnection);
 sql!(SqliteConnection);
+sql!(MysqlConnection);

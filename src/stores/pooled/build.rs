@@ -51,14 +51,15 @@ impl<C: SessionConnection> Builder<C> {
     /// [`Error::PeriodOutOfRange`] for the default period and the longest lifetime. [`Error::PoolTimeout`] if no
     /// connection could be made within the connection timeout.
     pub fn connect(self, url: &str) -> Result<DieselSession<C>, Error> {
-        let (address, set_up) = (C::address(url, &self.connection())?, self.set_up());
+        let address = C::address(url, &self.connection())?;
+        let set_up = self.set_up(&address);
         self.build(&address, set_up, true)
     }
 
     /// Returns the function that makes a customizer for each connection of a pool.
-    pub(crate) fn set_up(&self) -> SetUp<C> {
-        let settings = self.connection();
-        Box::new(move || C::set_up(&settings))
+    pub(crate) fn set_up(&self, address: &str) -> SetUp<C> {
+        let (address, settings) = (address.to_owned(), self.connection());
+        Box::new(move || C::set_up(&address, &settings))
     }
 
     /// Builds the store over a new pool. `wait` says whether to wait for its first connection.

@@ -53,7 +53,8 @@ impl Builder<PgConnection> {
     /// # Ok::<(), diesel_session::Error>(())
     /// ```
     pub fn connect_with(self, options: &ConnectOptions) -> Result<DieselSession<PgConnection>, Error> {
-        let (address, set_up) = (options.address(&self.connection())?, self.set_up());
+        let address = options.address(&self.connection())?;
+        let set_up = self.set_up(&address);
         self.build(&address, set_up, !options.is_start_only())
     }
 }

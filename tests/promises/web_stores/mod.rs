@@ -20,7 +20,7 @@ macro_rules! laws_of_both_frameworks {
         mod $module {
             $(
                 mod $law {
-                    use crate::hosts::{Asynchronous, Host, OnPostgres, OnSqlite};
+                    use crate::hosts::{Asynchronous, Host, OnMariaDb, OnPostgres, OnSqlite};
                     use crate::waiting::runtime;
                     use crate::web_stores::frameworks::$framework;
 
@@ -28,6 +28,12 @@ macro_rules! laws_of_both_frameworks {
                     fn on_sqlite() {
                         type Web = <OnSqlite as Host>::Web;
                         runtime().block_on(super::super::$law::<OnSqlite, $framework<Web>>());
+                    }
+
+                    #[test]
+                    fn on_mysql() {
+                        type Web = <OnMariaDb as Host>::Web;
+                        runtime().block_on(super::super::$law::<OnMariaDb, $framework<Web>>());
                     }
 
                     #[test]

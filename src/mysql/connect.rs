@@ -1,0 +1,129 @@
+//! Opens connections to MariaDB, and sets them up.
+
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+
+use super::transaction::BEGIN;
+use crate::database::{BlockingConnection, SessionConnection};
+use crate::error::Error;
+use crate::options::ConnectionSettings;
+
+impl SessionConnection for MysqlConnection {}
+
+impl BlockingConnection for MysqlConnection {
+    const BEGIN: &'static str = BEGIN;
+    const REMOTE: bool = true;
+
+    /// Refuses addresses that are no URL of MySQL. Refuses to check the host's name, because Connector/C does not do it.
+    fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
+        let refuse =
+            |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });
+        if !url.starts_with("mysql://") {
+            return refuse("not a URL of MySQL: it begins with `mysql://`, also for MariaDB");
+        }
+        if parameter(url, "ssl_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("verify_identity")) {
+            return refuse(
+                "ssl_mode=verify_identity: MariaDB's client library does not check the host's name; \
+                 use ssl_mode=verify_ca with ssl_ca, and an authority that signs for no other host",
+            );
+        }
+        Ok(url.to_owned())
+    }
+
+    fn is_private(_address: &str) -> bool {
+        false
+    }
+
+    fn set_up(
+        address: &str,
+        settings: &ConnectionSettings,
+    ) -> Box<dyn CustomizeConnection<Self, ConnectionError>> {
+        // Milliseconds and whole seconds.
+        let (limit, wait) =
+            (settings.statement_timeout.as_millis(), settings.statement_timeout.as_secs().max(1));
+        let statements = format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET SESSION /*M!100101 max_statement_time = {}.{:03}, */ innodb_lock_wait_timeout = {wait}, autocommit = 1",
+            limit / 1_000,
+            limit % 1_000
+        );
+        Box::new(SetUp { statements, is_encrypted: asks_for_tls(address) })
+    }
+}
+
+/// Returns the value of a parameter of a URL.
+fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = url.split_once('?')?;
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+/// Whether the address asks for TLS. The client library ignores some of these parameters without a word.
+fn asks_for_tls(url: &str) -> bool {
+    let mode = parameter(url, "ssl_mode").map(str::to_ascii_lowercase);
+    let by_mode = mode.is_some_and(|mode| ["required", "verify_ca"].contains(&mode.as_str()));
+    by_mode || ["ssl_ca", "ssl_cert", "ssl_key"].iter().any(|name| parameter(url, name).is_some())
+}
+
+#[derive(Debug)]
+struct SetUp {
+    statements: String,
+    /// Whether each connection must be encrypted.
+    is_encrypted: bool,
+}
+
+diesel::table! {
+    information_schema.session_status (variable_name) {
+        variable_name -> Text,
+        variable_value -> Text,
+    }
+}
+
+impl CustomizeConnection<MysqlConnection, ConnectionError> for SetUp {
+    fn on_acquire(&self, conn: &mut MysqlConnection) -> Result<(), ConnectionError> {
+        conn.batch_execute(&self.statements)?;
+        if self.is_encrypted {
+            let cipher = session_status::table.filter(session_status::variable_name.eq("Ssl_cipher"));
+            let cipher: String = cipher.select(session_status::variable_value).first(conn)?;
+            if cipher.is_empty() {
+                return Err(ConnectionError::ConnectionError(diesel::ConnectionError::BadConnection(
+                    "the address asks for TLS, and the connection is not encrypted: name the authority with ssl_ca, \
+                     and check that the server has TLS"
+                        .to_owned(),
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_asks_for_tls_is_recognized() {
+        for (url, asks) in [
+            ("mysql://app@db/shop", false),
+            ("mysql://app@db/shop?ssl_mode=preferred", false),
+            ("mysql://app@db/shop?ssl_mode=REQUIRED", true),
+            ("mysql://app@db/shop?unix_socket=/run/a&ssl_ca=/ca.pem", true),
+        ] {
+            assert_eq!(asks_for_tls(url), asks, "{url}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused() {
+        for url in
+            ["postgres://db/shop", "shop.db", "mariadb://db/shop", "mysql://db/shop?ssl_mode=verify_identity"]
+        {
+            let refused = MysqlConnection::address(url, &ConnectionSettings::default());
+            assert!(matches!(refused, Err(Error::Configuration { .. })), "{url}");
+        }
+    }
+}

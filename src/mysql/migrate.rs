@@ -1,0 +1,151 @@
+//! Migrations on MariaDB. Each DDL statement commits, so none of them runs in a transaction, and each can run again.
+
+use diesel::dsl::{exists, select};
+use diesel::migration::MigrationSource as _;
+use diesel::mysql::Mysql;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+use super::expressions::{concat, database, get_lock, md5, release_lock};
+use super::run_query::{RunQuery as _, forget_statements};
+use super::table::{session, tables};
+use crate::database::key::KeyParameter;
+use crate::database::record::{Recorded, failed, harness, versions};
+use crate::database::{Liveness as _, Migrate};
+use crate::error::MigrationError;
+use crate::key::{KeyStorage, StoredKey};
+use crate::table::SessionTable;
+
+/// The migrations for MariaDB, for applications that run them with their own harness: see `POSTGRES`. Diesel's harness does
+/// not keep several processes from running them at once.
+pub const MYSQL: EmbeddedMigrations = embed_migrations!("migrations/mysql");
+
+harness!([] MysqlConnection, Mysql);
+
+/// As on the other databases, but an indexed text needs a length.
+const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS __diesel_session_migrations (\
+     version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+
+/// The comment of a table that this crate has made.
+const OURS: &str = "Made by diesel-session.";
+
+/// How long one process waits for the migrations of another, in seconds.
+const PATIENCE: u16 = 60;
+
+impl Migrate for MysqlConnection {
+    const HAS_SCHEMAS: bool = false;
+
+    fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError> {
+        if missing(self)?.is_empty() {
+            check_keys(self, table.key_storage)?;
+            return Ok(0);
+        }
+        alone(self, |conn| {
+            sql_query(CREATE_RECORD).execute(conn)?;
+            // A table of ours without a record is the rest of a run that was interrupted.
+            if has_table(conn, "session")? && !is_ours(conn)? {
+                let reason = "this crate has not created it".to_owned();
+                let advice = "rename it, or keep the sessions in another database";
+                return Err(MigrationError::NotOurs { reason, advice });
+            }
+            Ok(Recorded(conn).run_pending_migrations(MYSQL).map_err(failed)?.len())
+        })
+    }
+
+    fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError> {
+        let versions = missing(self)?;
+        if versions.is_empty() {
+            check_keys(self, table.key_storage)
+        } else {
+            Err(MigrationError::Missing { versions })
+        }
+    }
+
+    /// A connection has one database, and the table is there.
+    fn find_table(&mut self, _table: &SessionTable) -> Result<(), MigrationError> {
+        Ok(())
+    }
+
+    fn revert_newest(&mut self, _table: &SessionTable) -> Result<String, MigrationError> {
+        alone(self, |conn| {
+            sql_query(CREATE_RECORD).execute(conn)?;
+            let version = Recorded(conn).revert_last_migration(MYSQL).map_err(failed)?;
+            Ok(version.to_string())
+        })
+    }
+}
+
+fn missing(conn: &mut MysqlConnection) -> Result<Vec<String>, MigrationError> {
+    let pending = if has_table(conn, "__diesel_session_migrations")? {
+        Recorded(conn).pending_migrations(MYSQL)
+    } else {
+        MYSQL.migrations()
+    };
+    Ok(versions(pending.map_err(failed)?))
+}
+
+/// Refuses a table that was dropped, or that holds keys which the key storage would never find.
+fn check_keys(conn: &mut MysqlConnection, storage: KeyStorage) -> Result<(), MigrationError> {
+    if !has_table(conn, "session")? {
+        return Err(MigrationError::TableDropped);
+    }
+    let hashed = session::session_key.ge(KeyParameter::from(&StoredKey::FIRST_HASHED));
+    let is_hashed = hashed.and(session::session_key.lt(KeyParameter::from(&StoredKey::AFTER_HASHED)));
+    match storage {
+        KeyStorage::Plain => {
+            if conn.only_row(select(exists(session::table.filter(is_hashed))))? {
+                return Err(MigrationError::HashedKeys);
+            }
+        }
+        KeyStorage::Hashed => {
+            const LOOKED_AT: i64 = 100;
+            let first = session::table
+                .filter(session::session_key.gt(KeyParameter::from(&StoredKey::FIRST)))
+                .order(session::session_key)
+                .select(is_hashed)
+                .limit(LOOKED_AT);
+            let are_hashed: Vec<bool> = conn.rows(first)?;
+            if !are_hashed.is_empty() && !are_hashed.contains(&true) {
+                return Err(MigrationError::PlainKeys);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` while no other process migrates this database. Refuses an open transaction, which the first DDL statement
+/// would commit.
+fn alone<T>(
+    conn: &mut MysqlConnection,
+    work: impl FnOnce(&mut MysqlConnection) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
+    if conn.is_in_transaction() {
+        return Err(MigrationError::WithinTransaction);
+    }
+    // The lock is the whole server's, and a name has at most 64 characters.
+    let prefix = "diesel-session:".into_sql::<diesel::sql_types::Text>().nullable();
+    let name: Option<String> = conn.only_row(select(concat(prefix, md5(database()))))?;
+    let name = name.ok_or_else(|| failed("the address names no database".into()))?;
+    let is_ours: Option<i64> = conn.only_row(select(get_lock(&name, f64::from(PATIENCE))))?;
+    if is_ours != Some(1) {
+        return Err(MigrationError::TableBusy { waited: std::time::Duration::from_secs(PATIENCE.into()) });
+    }
+    let done = work(conn);
+    if done.is_err() {
+        forget_statements(conn);
+    }
+    let _released: Option<i64> = conn.only_row(select(release_lock(&name)))?;
+    done
+}
+
+fn has_table(conn: &mut MysqlConnection, name: &str) -> QueryResult<bool> {
+    let found = tables::table.filter(tables::table_schema.nullable().eq(database()));
+    conn.only_row(select(exists(found.filter(tables::table_name.eq(name)))))
+}
+
+fn is_ours(conn: &mut MysqlConnection) -> QueryResult<bool> {
+    let found = tables::table.filter(tables::table_schema.nullable().eq(database()));
+    let found = found.filter(tables::table_name.eq("session")).filter(tables::table_comment.eq(OURS));
+    conn.only_row(select(exists(found)))
+}
