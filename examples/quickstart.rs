@@ -3,9 +3,14 @@
 //! On SQLite, in a file in the temporary directory: `cargo run --example quickstart --features sqlite-bundled`
 //!
 //! On PostgreSQL: `DATABASE_URL=postgres://... cargo run --example quickstart --features postgres`
+//!
+//! On MariaDB: `DATABASE_URL=mysql://... cargo run --example quickstart --features mysql`
 
 #![allow(clippy::print_stdout, reason = "the example prints what it does")]
-#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
+#![cfg_attr(
+    not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "no database")
+)]
 
 use std::error::Error as StdError;
 use std::thread::sleep;
@@ -15,9 +20,23 @@ use diesel_session::{Error, SessionKey, Sessions, TimeDelta};
 
 fn main() -> Result<(), Box<dyn StdError>> {
     match std::env::var("DATABASE_URL") {
+        Ok(url) if url.starts_with("mysql:") => on_mariadb(&url),
         Ok(url) => on_postgres(&url),
         Err(_) => on_sqlite(),
     }
+}
+
+#[cfg(feature = "mysql")]
+fn on_mariadb(url: &str) -> Result<(), Box<dyn StdError>> {
+    let sessions = diesel_session::DieselSession::<diesel::MysqlConnection>::connect(url)?;
+    println!("1. Connected to the MariaDB that DATABASE_URL names.");
+    println!("2. Migrated: {} migration(s) were missing.", sessions.migrate()?);
+    Ok(life_of_a_session(&sessions)?)
+}
+
+#[cfg(not(feature = "mysql"))]
+fn on_mariadb(_url: &str) -> Result<(), Box<dyn StdError>> {
+    Err("DATABASE_URL names MariaDB: add --features mysql, or unset it to use SQLite".into())
 }
 
 #[cfg(feature = "postgres")]

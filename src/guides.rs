@@ -11,6 +11,7 @@
 //! | [`operations`] | what each operation does: results, expiry, limits, retries, deadlines |
 //! | [`table`] | the table: migrations, rights, schemas, tenants |
 //! | [`deploying`] | managed PostgreSQL, poolers, serverless |
+//! | [`mariadb`] | MariaDB: settings, and what differs |
 //! | [`upgrading`] | older and newer programs on one table |
 //! | [`from_sqlx_store`] | coming from tower-sessions-sqlx-store |
 //! | [`from_diesel_store`] | coming from a store of your own over Diesel |
@@ -39,6 +40,7 @@ guides! {
     operations: "guides/operations.md",
     table: "guides/table.md",
     deploying: "guides/deploying.md",
+    mariadb: "guides/mariadb.md",
     upgrading: "guides/upgrading.md",
     from_sqlx_store: "guides/from_sqlx_store.md",
     from_diesel_store: "guides/from_diesel_store.md",

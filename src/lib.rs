@@ -1,4 +1,4 @@
-//! Server-side web sessions in your own PostgreSQL or SQLite database, for applications that already use Diesel.
+//! Server-side web sessions in your own PostgreSQL, SQLite or MariaDB database, for applications that already use Diesel.
 //!
 //! The visitor's cookie holds a random key. The session is a row in your database, and it commits or rolls back with your
 //! own rows. [`DieselSession`] is the store. Every store implements two traits: [`Now`] (`generate`, `get`, `set`,

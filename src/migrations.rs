@@ -253,13 +253,13 @@ impl Options {
 
     pub(crate) fn check_on<C: Migrate>(&self, conn: &mut C) -> Result<(), Error> {
         self.table().check_on(conn)?;
-        Ok(conn.find_table(self.table())?)
+        Ok(conn.find_table(self.table(), self.value_limit().bytes())?)
     }
 
     /// Brings the table to this version's form, and checks that the connection finds it.
     pub(crate) fn migrate_on<C: Migrate>(&self, conn: &mut C) -> Result<usize, Error> {
         let versions = self.table().migrate_on(conn)?;
-        conn.find_table(self.table())?;
+        conn.find_table(self.table(), self.value_limit().bytes())?;
         Ok(versions)
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 /// Says which sessions are meant.
 #[derive(Args)]
 pub(crate) struct DatabaseArguments {
-    /// The database: a URL of PostgreSQL, or the path of an SQLite file.
+    /// The database: a URL of PostgreSQL or MariaDB, or the path of an SQLite file.
     ///
     /// Set the variable instead if the URL has a password, because the system's list of processes shows arguments. Or
     /// leave the password out and keep it in the file that PGPASSFILE names.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use chrono::TimeDelta;
+#[cfg(feature = "mysql")]
+use diesel::MysqlConnection;
 #[cfg(feature = "postgres")]
 use diesel::PgConnection;
 #[cfg(feature = "sqlite")]
@@ -26,6 +28,8 @@ use crate::inspect::is_lent;
 
 /// A database, by the kind of its connections.
 pub(crate) enum Database {
+    #[cfg(feature = "mysql")]
+    Mysql(Target<MysqlConnection>),
     #[cfg(feature = "postgres")]
     Postgres(Target<PgConnection>),
     #[cfg(feature = "sqlite")]
@@ -70,24 +74,38 @@ impl Database {
         let variable = purpose.variable();
         let Some(url) = arguments.url() else {
             return Err(Failure::refused(format!(
-                "no database: set {variable} to a URL of PostgreSQL or to the path of an SQLite file"
+                "no database: set {variable} to a URL of PostgreSQL or MariaDB, or to the path of an SQLite file"
             )));
         };
         match Kind::of(url) {
+            Kind::Mysql => Self::mysql(url, arguments),
             Kind::Postgres => Self::postgres(url, arguments),
             Kind::Sqlite(file) => Self::sqlite(url, &file, arguments, purpose),
             // It may hold a password, so it is not shown.
             Kind::Unknown => Err(Failure::refused(format!(
-                "the address is neither a URL of PostgreSQL nor the path of an SQLite file: check {variable}"
+                "the address is neither a URL of PostgreSQL or MariaDB nor the path of an SQLite file: check {variable}"
             ))),
         }
     }
 
+    #[cfg(feature = "mysql")]
+    fn mysql(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
+        arguments.refuse_those_of_postgres()?;
+        let storage = key_storage(arguments);
+        let builder = DieselSession::<MysqlConnection>::builder().key_storage(storage);
+        let builder = builder.statement_timeout(timeout(arguments)?).pool_size(1);
+        let table = SessionTable::new().key_storage(storage);
+        Ok(Self::Mysql(Target { store: builder.connect(url)?, table }))
+    }
+
+    #[cfg(not(feature = "mysql"))]
+    fn mysql(_url: &str, _arguments: &DatabaseArguments) -> Result<Self, Failure> {
+        Err(Failure::refused("this command was built without MariaDB: install it with the feature `mysql`"))
+    }
+
     #[cfg(feature = "postgres")]
     fn postgres(url: &str, arguments: &DatabaseArguments) -> Result<Self, Failure> {
-        let storage = key_storage(arguments);
-        let timeout = TimeDelta::from_std(arguments.timeout.unwrap_or(TIMEOUT))
-            .map_err(|_| Failure::refused("--timeout is too long: use at most 1day"))?;
+        let (storage, timeout) = (key_storage(arguments), timeout(arguments)?);
         let builder = DieselSession::<PgConnection>::builder().key_storage(storage);
         let builder = builder.statement_timeout(timeout).pgbouncer(arguments.pgbouncer);
         let mut builder = builder.pool_size(1);
@@ -126,12 +144,7 @@ impl Database {
         arguments: &DatabaseArguments,
         purpose: Purpose,
     ) -> Result<Self, Failure> {
-        // There is no PgBouncer before a file, and --pgbouncer may be for the other database of an import.
-        for (given, option) in [(&arguments.schema, "--schema"), (&arguments.table_owner, "--table-owner")] {
-            if given.is_some() {
-                return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
-            }
-        }
+        arguments.refuse_those_of_postgres()?;
         let creates = purpose == Purpose::Creation;
         if !creates && !file.is_file() {
             let creation = match purpose {
@@ -172,6 +185,8 @@ impl Database {
 
 /// The kind of an address.
 enum Kind {
+    /// A URL.
+    Mysql,
     /// A URL, or a string of keywords.
     Postgres,
     /// A path, or a URI of SQLite; and the file that it names.
@@ -187,6 +202,9 @@ impl Kind {
         }
         if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Self::Postgres;
+        }
+        if url.starts_with("mysql://") {
+            return Self::Mysql;
         }
         // The name of a file can have any form.
         if Path::new(url).is_file() {
@@ -213,7 +231,24 @@ pub(crate) fn is_behind_pooler(arguments: &DatabaseArguments) -> Result<bool, Fa
     Ok(one.as_mut().ok().zip(other.ok()).is_some_and(|(one, mut other)| is_lent(one, &mut other)))
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn timeout(arguments: &DatabaseArguments) -> Result<TimeDelta, Failure> {
+    TimeDelta::from_std(arguments.timeout.unwrap_or(TIMEOUT))
+        .map_err(|_| Failure::refused("--timeout is too long: use at most 1day"))
+}
+
 impl DatabaseArguments {
+    /// Refuses options that other databases do not have. --pgbouncer may be for the other database of an import.
+    #[cfg(any(feature = "mysql", feature = "sqlite"))]
+    fn refuse_those_of_postgres(&self) -> Result<(), Failure> {
+        for (given, option) in [(&self.schema, "--schema"), (&self.table_owner, "--table-owner")] {
+            if given.is_some() {
+                return Err(Failure::refused(format!("{option} is for PostgreSQL only: leave it out")));
+            }
+        }
+        Ok(())
+    }
+
     fn url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.is_empty())
     }

@@ -1,7 +1,7 @@
 //! `diesel-session`, the operator's command.
 
-#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
-compile_error!("the command needs a database: add the feature `postgres` or `sqlite`");
+#[cfg(not(any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
+compile_error!("the command needs a database: add the feature `postgres`, `sqlite` or `mysql`");
 
 mod arguments;
 mod commands;
@@ -61,6 +61,8 @@ fn on_database(database: &DatabaseArguments, command: &DatabaseCommand) -> Resul
         (connected, _) => connected?,
     };
     match connected {
+        #[cfg(feature = "mysql")]
+        Database::Mysql(target) => on_any(&target, database, command),
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => match command {
             DatabaseCommand::Adopt { dry_run, question } => {

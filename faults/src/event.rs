@@ -87,6 +87,7 @@ impl Failure {
             Error::ConnectionLost { .. } => ("ConnectionLost", Effect::Unknown),
             Error::OutcomeUnknown { .. } => ("OutcomeUnknown", Effect::Unknown),
             Error::ServerTimeout { .. } => ("ServerTimeout", Effect::Unknown),
+            Error::ReadOnly { .. } => ("ReadOnly", Effect::Refused),
             Error::Database(diesel::result::Error::DatabaseError(kind, _)) => {
                 return Self { kind: format!("Database({kind:?})"), effect: Effect::Refused };
             }

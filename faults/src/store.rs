@@ -43,6 +43,8 @@ pub enum Kind {
     Asynchronous,
     /// The same, with two connections that reads share.
     Pipelined,
+    /// `DieselSession` on MariaDB.
+    Mysql,
     /// `DieselSession` on SQLite.
     Sqlite,
     /// The same, over a pool of the application that limits the file to 100 pages.
@@ -111,6 +113,13 @@ impl Store {
             Kind::BehindPgBouncer => Connected::Postgres(postgres().pgbouncer(true).connect(&self.address)?),
             Kind::Asynchronous => return waited(asynchronous().connect(&self.address)),
             Kind::Pipelined => return waited(asynchronous().pipelined(2).connect(&self.address)),
+            Kind::Mysql => Connected::Mysql(
+                DieselSession::<MysqlConnection>::builder()
+                    .pool_size(self.pool_size)
+                    .connection_timeout(connection_timeout)
+                    .statement_timeout(statement_timeout)
+                    .connect(&self.address)?,
+            ),
             Kind::Sqlite => {
                 let builder = DieselSession::<SqliteConnection>::builder().pool_size(self.pool_size);
                 Connected::Sqlite(builder.statement_timeout(statement_timeout).connect(&self.address)?)
@@ -124,6 +133,7 @@ impl Store {
             }
         };
         match &connected {
+            Connected::Mysql(store) => store.migrate()?,
             Connected::Postgres(store) => store.migrate()?,
             Connected::Sqlite(store) => store.migrate()?,
             Connected::Waited(_) => 0,
@@ -134,6 +144,7 @@ impl Store {
 
 /// An open store.
 pub(crate) enum Connected {
+    Mysql(DieselSession<MysqlConnection>),
     Postgres(DieselSession<PgConnection>),
     Sqlite(DieselSession<SqliteConnection>),
     Waited(Waited),
@@ -142,6 +153,7 @@ pub(crate) enum Connected {
 impl Connected {
     pub(crate) fn target(&self) -> Box<dyn Target> {
         match self {
+            Self::Mysql(store) => Box::new(store.clone()),
             Self::Postgres(store) => Box::new(store.clone()),
             Self::Sqlite(store) => Box::new(store.clone()),
             Self::Waited(waited) => Box::new(waited.clone()),
@@ -151,6 +163,7 @@ impl Connected {
     /// Returns the framework's store over this one.
     pub(crate) fn site(&self, framework: Framework) -> Result<Box<dyn Site>> {
         Ok(match self {
+            Self::Mysql(store) => framework.site(Blocking::from(store.clone()), runtime()?),
             Self::Postgres(store) => framework.site(Blocking::from(store.clone()), runtime()?),
             Self::Sqlite(store) => framework.site(Blocking::from(store.clone()), runtime()?),
             Self::Waited(Waited { store, runtime }) => framework.site(store.clone(), runtime.clone()),

@@ -143,6 +143,11 @@ pub trait Queries: Send {
 
     /// Whether there is a session table.
     fn has_table(&mut self) -> impl QueryFuture<bool>;
+
+    /// Whether the server takes no writes. Only for a database whose error does not say so.
+    fn is_read_only(&mut self) -> impl QueryFuture<bool> {
+        async { Ok(false) }
+    }
 }
 
 /// Transactions, for operations of more than one statement.
@@ -269,8 +274,8 @@ pub trait Migrate {
     /// Checks the table, and changes nothing.
     fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
 
-    /// Checks that queries on this connection use this table.
-    fn find_table(&mut self, table: &SessionTable) -> Result<(), MigrationError>;
+    /// Checks that queries on this connection use this table, and that the server takes values of this many bytes.
+    fn find_table(&mut self, table: &SessionTable, largest: usize) -> Result<(), MigrationError>;
 
     /// Reverts the newest migration and returns its version.
     fn revert_newest(&mut self, table: &SessionTable) -> Result<String, MigrationError>;

@@ -134,6 +134,20 @@ pub enum MigrationError {
     )]
     WithinTransaction,
 
+    /// The server takes no statement that is as large as the largest value of the store. It would end the connection.
+    #[cfg(feature = "mysql")]
+    #[error(
+        "the server takes packets of at most {limit} bytes, and the store needs {needed}: raise max_allowed_packet, or \
+         lower the store's value_limit"
+    )]
+    #[non_exhaustive]
+    SmallPackets {
+        /// The server's `max_allowed_packet`, in bytes.
+        limit: u64,
+        /// The largest value with the rest of its statement, in bytes.
+        needed: u64,
+    },
+
     /// A statement of a migration failed, or an access to its record.
     #[error("a migration of the session table failed, and nothing was changed")]
     #[non_exhaustive]

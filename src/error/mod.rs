@@ -221,11 +221,11 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// Every connection that the pool gave is read-only. The server is a standby, or `default_transaction_read_only` is
-    /// on: some providers set it when a disk is full. Nothing was written, unless the same call had lost a connection
+    /// Every connection that the pool gave is read-only. The server is a standby, or `default_transaction_read_only`
+    /// (on MariaDB `read_only`) is on: some providers set it when a disk is full. Nothing was written, unless the same call had lost a connection
     /// before. For one second after this error, a call tries only one connection, and can fail although another works.
     #[error(
-        "the database server is read-only: wait for the failover to end, or check default_transaction_read_only"
+        "the database server is read-only: wait for the failover to end, or check the setting that makes it so"
     )]
     #[non_exhaustive]
     ReadOnly {

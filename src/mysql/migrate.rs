@@ -1,10 +1,13 @@
 //! Migrations on MariaDB. Each DDL statement commits, so none of them runs in a transaction, and each can run again.
 
-use diesel::dsl::{exists, select};
+use std::time::Duration;
+
+use diesel::dsl::{exists, select, sql};
 use diesel::migration::MigrationSource as _;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use super::expressions::{concat, database, get_lock, md5, release_lock};
@@ -62,9 +65,13 @@ impl Migrate for MysqlConnection {
         }
     }
 
-    /// A connection has one database, and the table is there.
-    fn find_table(&mut self, _table: &SessionTable) -> Result<(), MigrationError> {
-        Ok(())
+    /// A connection has one database, and the table is there. A packet that is too large would look like a lost connection.
+    fn find_table(&mut self, _table: &SessionTable, largest: usize) -> Result<(), MigrationError> {
+        /// For the rest of a statement, in bytes.
+        const REST: u64 = 64 << 10;
+        let limit: i64 = self.only_row(select(sql::<BigInt>("@@max_allowed_packet")))?;
+        let (limit, needed) = (limit.unsigned_abs(), largest as u64 + REST);
+        if limit < needed { Err(MigrationError::SmallPackets { limit, needed }) } else { Ok(()) }
     }
 
     fn revert_newest(&mut self, _table: &SessionTable) -> Result<String, MigrationError> {
@@ -124,12 +131,12 @@ fn alone<T>(
         return Err(MigrationError::WithinTransaction);
     }
     // The lock is the whole server's, and a name has at most 64 characters.
-    let prefix = "diesel-session:".into_sql::<diesel::sql_types::Text>().nullable();
+    let prefix = "diesel-session:".into_sql::<Text>().nullable();
     let name: Option<String> = conn.only_row(select(concat(prefix, md5(database()))))?;
     let name = name.ok_or_else(|| failed("the address names no database".into()))?;
     let is_ours: Option<i64> = conn.only_row(select(get_lock(&name, f64::from(PATIENCE))))?;
     if is_ours != Some(1) {
-        return Err(MigrationError::TableBusy { waited: std::time::Duration::from_secs(PATIENCE.into()) });
+        return Err(MigrationError::TableBusy { waited: Duration::from_secs(PATIENCE.into()) });
     }
     let done = work(conn);
     if done.is_err() {

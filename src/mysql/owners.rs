@@ -108,8 +108,9 @@ impl OwnerQueries for MysqlConnection {
         self.only_row(select(exists(session::table.filter(theirs.and(others)))))
     }
 
-    /// Looks, then locks what it has seen by the primary key, then deletes. A DELETE by the index on the owner would lock
-    /// the index before the row, and the other statements lock the row before the index.
+    /// Locks the rows by the index on the owner, then deletes them. A look without locks would find keys that a rotation
+    /// has replaced before the DELETE. The other statements lock the row before the index, so a deadlock is possible, and
+    /// then the store runs the operation again.
     async fn delete_until(
         &mut self,
         owner: &str,
@@ -119,23 +120,15 @@ impl OwnerQueries for MysqlConnection {
         limit: i64,
     ) -> QueryResult<Deleted> {
         let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
-        let seen: Vec<KeyColumn> = self.rows(
+        let is_live = session::expire_date.gt(now.timestamp_millis());
+        let locked: Vec<(KeyColumn, i64, bool)> = self.rows(
             session::table
                 .filter(session::owner.eq(owner))
                 .filter(session::created_on.between(from, until))
                 .filter(session::session_key.ne(KeyParameter::from(but)))
                 .order((session::created_on, session::session_key))
-                .select(session::session_key)
-                .limit(limit),
-        )?;
-        let seen = seen.iter().map(|KeyColumn(key)| KeyParameter::from(key));
-        let is_live = session::expire_date.gt(now.timestamp_millis());
-        let locked: Vec<(KeyColumn, i64, bool)> = self.rows(
-            session::table
-                .filter(session::session_key.eq_any(seen))
-                .filter(session::owner.eq(owner))
-                .filter(session::created_on.between(from, until))
                 .select((session::session_key, session::created_on, is_live))
+                .limit(limit)
                 .for_update(),
         )?;
         let keys = locked.iter().map(|(KeyColumn(key), ..)| KeyParameter::from(key));

@@ -1,11 +1,11 @@
 //! The queries on MariaDB.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::dsl::{auto_type, case_when, count, count_star, exists, select};
+use diesel::dsl::{auto_type, case_when, count, count_star, exists, select, sql};
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind::UniqueViolation;
 use diesel::result::Error::DatabaseError;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::clock::MillisecondsNow;
 use super::expressions::{
@@ -245,5 +245,9 @@ impl Queries for MysqlConnection {
             .filter(tables::table_schema.nullable().eq(database()))
             .filter(tables::table_name.eq("session"));
         self.only_row(select(exists(ours)))
+    }
+
+    async fn is_read_only(&mut self) -> QueryResult<bool> {
+        self.only_row(select(sql::<Bool>("@@global.read_only")))
     }
 }

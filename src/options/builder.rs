@@ -83,7 +83,7 @@ impl<C, P> Builder<C, P> {
 
     /// Sets the size of the largest value, in bytes. Defaults to 1 MiB.
     pub fn value_limit(mut self, bytes: usize) -> Self {
-        self.options.value_limit = ValueLimit(bytes);
+        self.options.value_limit = ValueLimit::new(bytes);
         self
     }
 

@@ -13,20 +13,19 @@ use crate::table::SessionTable;
 mod asynchronous;
 mod builder;
 mod pool;
+mod texts;
 
 #[cfg(feature = "diesel-async")]
 pub(crate) use asynchronous::{AsyncSettings, CancelRequest, Establish};
 pub use builder::Builder;
 pub(crate) use pool::{ConnectionSettings, PoolSettings};
+pub(crate) use texts::{ValueLimit, check_label, check_owner, check_text};
 
 /// One week, as in session-postgresql.
 const DEFAULT_PERIOD: TimeDelta = TimeDelta::weeks(1);
 
 /// 1 MiB.
 const DEFAULT_VALUE_LIMIT: usize = 1 << 20;
-
-/// Bytes of an owner's name, and of a label.
-const NAME_LIMIT: usize = 255;
 
 /// The character before the owner's name in the row of a session that is being renewed.
 pub(crate) const PARKED: char = '\u{1}';
@@ -239,51 +238,9 @@ impl Options {
         self.value_limit.check(value)
     }
 
-    #[cfg(feature = "web")]
     pub(crate) fn value_limit(&self) -> ValueLimit {
         self.value_limit
     }
-}
-
-/// The size of the largest value, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ValueLimit(usize);
-
-impl ValueLimit {
-    pub(crate) fn check(self, value: &str) -> Result<(), Error> {
-        let Self(limit) = self;
-        if value.len() > limit {
-            return Err(Error::ValueTooLarge { size: value.len(), limit });
-        }
-        check_text(value)
-    }
-}
-
-/// Refuses a value with a NUL, which no database's text column holds.
-pub(crate) fn check_text(value: &str) -> Result<(), Error> {
-    without_nul(value, |position| Error::ValueHasNul { position })
-}
-
-pub(crate) fn check_owner(owner: &str) -> Result<(), Error> {
-    if owner.len() > NAME_LIMIT {
-        return Err(Error::OwnerTooLong { size: owner.len(), limit: NAME_LIMIT });
-    }
-    if owner.starts_with(PARKED) {
-        return Err(Error::OwnerReserved);
-    }
-    without_nul(owner, |position| Error::OwnerHasNul { position })
-}
-
-pub(crate) fn check_label(label: &str) -> Result<(), Error> {
-    if label.len() > NAME_LIMIT {
-        return Err(Error::LabelTooLong { size: label.len(), limit: NAME_LIMIT });
-    }
-    without_nul(label, |position| Error::LabelHasNul { position })
-}
-
-/// Refuses a text with a NUL. `error` gets the position of the first NUL, in bytes.
-fn without_nul(text: &str, error: impl FnOnce(usize) -> Error) -> Result<(), Error> {
-    text.bytes().position(|byte| byte == 0).map_or(Ok(()), |position| Err(error(position)))
 }
 
 impl Default for Options {
@@ -291,7 +248,7 @@ impl Default for Options {
         Self {
             default_period: DefaultPeriod::new(Period(DEFAULT_PERIOD.num_milliseconds() * 1_000)),
             table: SessionTable::default(),
-            value_limit: ValueLimit(DEFAULT_VALUE_LIMIT),
+            value_limit: ValueLimit::new(DEFAULT_VALUE_LIMIT),
             max_lifetime: None,
             touch_interval: TimeDelta::minutes(1),
             owner_limit: None,

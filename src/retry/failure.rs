@@ -71,6 +71,10 @@ impl Failure {
                 conn.give_up();
                 Self::Lost(source)
             }
+            Ok(true) if conn.is_read_only().await == Ok(true) => {
+                conn.give_up();
+                Self::ReadOnly(source)
+            }
             Ok(true) | Err(_) => Self::Other(Error::Database(source)),
         }
     }

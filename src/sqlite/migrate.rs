@@ -47,7 +47,7 @@ impl Migrate for SqliteConnection {
     }
 
     /// Checks that no temporary table hides the session table.
-    fn find_table(&mut self, _table: &SessionTable) -> Result<(), MigrationError> {
+    fn find_table(&mut self, _table: &SessionTable, _largest: usize) -> Result<(), MigrationError> {
         if says(self, "EXISTS (SELECT 1 FROM sqlite_temp_master WHERE name = 'session')")? {
             let reason = "a temporary table of that name hides it".to_owned();
             return Err(MigrationError::NotOurs { reason, advice: "drop the temporary table" });

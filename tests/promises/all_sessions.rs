@@ -12,7 +12,7 @@ use diesel_session::{
     TimeDelta,
 };
 
-use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, MariaDb, Postgres, Sql, Store, at_once};
 use crate::waiting::made;
 
 fn clear_all_also_ends_a_session_that_is_rotated_at_the_same_time(store: &impl Store) {
@@ -37,6 +37,11 @@ fn clear_all_also_ends_a_session_that_is_rotated_at_the_same_time(store: &impl S
 #[test]
 fn clear_all_also_ends_a_session_that_is_rotated_at_the_same_time_on_postgres() {
     clear_all_also_ends_a_session_that_is_rotated_at_the_same_time(&Database::new().store());
+}
+
+#[test]
+fn clear_all_also_ends_a_session_that_is_rotated_at_the_same_time_on_mariadb() {
+    clear_all_also_ends_a_session_that_is_rotated_at_the_same_time(&MariaDb::new().store());
 }
 
 #[test]

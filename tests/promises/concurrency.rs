@@ -6,7 +6,7 @@ use std::thread;
 use chrono::TimeDelta;
 use diesel_session::{Error, Now, SessionKey};
 
-use crate::support::{Database, File};
+use crate::support::{Database, File, MariaDb};
 
 /// Runs eight threads, each with its own sessions, and checks the answer of every operation.
 fn hammer<S>(store: &S)
@@ -62,4 +62,10 @@ fn eight_threads_of_two_thousand_operations_lose_nothing_on_postgres() {
 fn eight_threads_of_two_thousand_operations_lose_nothing_on_sqlite() {
     let file = File::new();
     hammer(&file.store());
+}
+
+#[test]
+fn eight_threads_of_two_thousand_operations_lose_nothing_on_mariadb() {
+    let database = MariaDb::new();
+    hammer(&database.store());
 }

@@ -2,7 +2,7 @@
 
 use diesel_session::{Error, Expiry, MemorySession, TimeDelta};
 
-use crate::support::{Database, File, Postgres, Sql, Sqlite, Store, at_once};
+use crate::support::{Database, File, MariaDb, Mysql, Postgres, Sql, Sqlite, Store, at_once};
 
 /// The sessions last a week without a limit. Then a store with a limit of two hours uses them.
 fn a_lowered_limit_acts_at_the_next_write(unlimited: &impl Store, limited: &impl Store) {
@@ -46,6 +46,16 @@ fn a_lowered_limit_acts_at_the_next_write_on_sqlite() {
     let file = File::new();
     let limited = file.store_with(Sqlite::builder().max_lifetime(TimeDelta::hours(2)));
     a_lowered_limit_acts_at_the_next_write(&file.store(), &limited);
+}
+
+#[test]
+fn a_lowered_limit_acts_at_the_next_write_on_mariadb() {
+    let database = MariaDb::new();
+    let limited = database.store_with(Mysql::builder().max_lifetime(TimeDelta::hours(2)));
+    a_lowered_limit_acts_at_the_next_write(&database.store(), &limited);
+    a_touch_interval_can_be_longer(
+        &database.store_with(Mysql::builder().touch_interval(TimeDelta::minutes(10))),
+    );
 }
 
 /// Runs the statement that `Builder::max_lifetime` documents.

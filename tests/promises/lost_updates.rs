@@ -9,7 +9,7 @@ use diesel_session::{
 };
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, MariaDb, Postgres, Sql, Store, at_once};
 use crate::waiting::made;
 
 /// Adds one to a counter, which is a decimal number.
@@ -45,6 +45,15 @@ fn eight_threads_that_update_one_counter_lose_nothing_on_the_asynchronous_store(
 fn eight_threads_that_update_one_counter_lose_nothing_on_sqlite() {
     let file = File::new();
     eight_threads_count_to_8_000(&file.store());
+}
+
+#[test]
+fn nothing_is_lost_on_mariadb() {
+    let database = MariaDb::new();
+    eight_threads_count_to_8_000(&database.store());
+    replacing_loses_nothing(&database.store());
+    let database = MariaDb::new();
+    only_one_of_several_concurrent_rotations_succeeds(&database.store());
 }
 
 #[test]

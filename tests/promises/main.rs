@@ -31,6 +31,7 @@ mod lifetimes;
 mod lost_answers;
 mod lost_updates;
 mod malformed_keys;
+mod mariadb;
 mod metacharacters;
 mod migrations;
 mod older_versions;

@@ -9,7 +9,7 @@ use diesel_session::{
 };
 
 use crate::properties::corpus;
-use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
+use crate::support::{Database, File, MariaDb, Mysql, Postgres, Sql, Sqlite, in_transaction};
 use crate::waiting::{made, waiting};
 
 /// Keys of characters and words that are special somewhere.
@@ -126,6 +126,17 @@ fn every_text_comes_back_as_it_was_on_sqlite() {
             everything_comes_back(&store);
             everything_comes_back_anew(&store);
         });
+    }
+}
+
+#[test]
+fn every_text_comes_back_as_it_was_on_mariadb() {
+    let schema = "SELECT GROUP_CONCAT(table_name, '.', column_name, ':', column_type \
+        ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_schema = DATABASE()";
+    for storage in [KeyStorage::Hashed, KeyStorage::Plain] {
+        let database = MariaDb::new();
+        let store = database.store_with(Mysql::builder().key_storage(storage));
+        beside_a_neighbour(&mut database.conn(), schema, || everything_comes_back(&store));
     }
 }
 

@@ -11,7 +11,7 @@ use diesel_session::{
     TimeDelta,
 };
 
-use crate::support::{Database, File, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, MariaDb, Postgres, Sql, Store, at_once};
 
 /// The timeouts are long because sixteen writers wait for each other.
 fn sixteen<C: SessionConnection>(limit: OwnerLimit) -> Builder<C> {
@@ -53,6 +53,14 @@ fn a_limit_of_three_admits_three_of_sixteen_concurrent_logins_on_postgres() {
 fn a_limit_of_three_admits_three_of_sixteen_concurrent_logins_on_sqlite() {
     let file = File::new();
     three_of_sixteen_logins_are_admitted(&file.store_with(sixteen(OwnerLimit::Refuse(3))));
+}
+
+#[test]
+fn the_limit_holds_on_mariadb_while_logins_and_rotations_happen_at_once() {
+    let database = MariaDb::new();
+    three_of_sixteen_logins_are_admitted(&database.store_with(sixteen(OwnerLimit::Refuse(3))));
+    sixteen_logins_leave_three_sessions(&database.store_with(sixteen(OwnerLimit::EndOldest(3))));
+    clear_owner_also_ends_a_session_that_is_rotated_at_the_same_time(&MariaDb::new().store());
 }
 
 fn sixteen_logins_leave_three_sessions(store: &impl Store) {

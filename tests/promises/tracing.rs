@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::support::{Database, File, Postgres, Sql, Sqlite, in_transaction};
+use crate::support::{Database, File, MariaDb, Mysql, Postgres, Sql, Sqlite, in_transaction};
 
 const VALUE: &str = "battery-staple";
 const OWNER: &str = "alice@example.org";
@@ -156,6 +156,14 @@ fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_sqlite() {
     let store = file.store_with(Sqlite::builder().owner_limit(OwnerLimit::Refuse(2)));
     each_operation_is_told(&store, "sqlite");
     in_transaction(&store, |on_connection| each_operation_is_told(on_connection, "sqlite"));
+}
+
+#[test]
+fn each_operation_is_logged_with_its_outcome_and_without_secrets_on_mariadb() {
+    let database = MariaDb::new();
+    let store = database.store_with(Mysql::builder().owner_limit(OwnerLimit::Refuse(2)));
+    each_operation_is_told(&store, "mysql");
+    in_transaction(&store, |on_connection| each_operation_is_told(on_connection, "mysql"));
 }
 
 #[test]

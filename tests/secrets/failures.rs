@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use actix_session::storage::{SaveError, SessionStore as _};
+use diesel::connection::Connection as _;
 use diesel_session::{
     ActixSessionStore, AsyncDieselSession, Blocking, ConnectOptions, Error, Expiry, KeyStorage,
     MemorySession, MigrationError, Now as _, OwnerLimit, SessionTable, Sessions as _, Sweeper, TimeDelta,
@@ -14,7 +15,7 @@ use throwaway_postgres::{PgBouncer, Server};
 
 use crate::loudly::remember;
 use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, LATE, Postgres, Sql as _, shown};
+use crate::support::{Database, LATE, MariaDb, Mysql, Postgres, Sql as _, shown};
 use crate::waiting::RUNTIME;
 use crate::{OWNER, PASSWORD, VALUE};
 
@@ -33,6 +34,7 @@ pub(crate) fn every_error(options: &ConnectOptions) {
         of_migrations(),
         of_places(),
         of_web_stores(),
+        of_mariadb(),
     ];
     let errors: Vec<Error> = errors.into_iter().flatten().collect();
     let mut seen = BTreeSet::new();
@@ -261,4 +263,34 @@ fn of_migrations() -> Vec<Error> {
     assert!(errors.iter().all(|error| matches!(error, Error::Migration(_))));
     assert!(matches!(&errors[0], Error::Migration(MigrationError::Missing { .. })));
     errors
+}
+
+/// Also the text of a key that is taken, which the server quotes.
+fn of_mariadb() -> Vec<Error> {
+    let database = MariaDb::new();
+    let mut conn = database.conn();
+    conn.begin_test_transaction().unwrap();
+    let within = migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err();
+    let store = database.store_with(Mysql::builder().key_storage(KeyStorage::Plain));
+    let small = store_with_large_values(&database.url).check().unwrap_err();
+    // Diesel's instrumentation shows the server's text, and it quotes the taken key: SECURITY.md says so.
+    let keys = [(); 2].map(|()| store.generate(None, None).unwrap());
+    let taken = keys.iter().map(|key| key.as_str().to_owned()).max().unwrap();
+    let old = keys.into_iter().min_by_key(|key| key.as_str().to_owned()).unwrap();
+    database.conn().run(
+        "CREATE TABLE taken AS SELECT MAX(session_key) AS stored FROM session; \
+         CREATE TRIGGER taken BEFORE UPDATE ON session FOR EACH ROW \
+         SET NEW.session_key = (SELECT stored FROM taken)",
+    );
+    let duplicate = store.rotate(&old).unwrap_err();
+    assert!(
+        matches!(duplicate, Error::Database(_)) && !shown(&duplicate).contains(&taken),
+        "it shows the taken key"
+    );
+    vec![within, small, duplicate]
+}
+
+/// Larger than the server's packets.
+fn store_with_large_values(url: &str) -> Mysql {
+    Mysql::builder().value_limit(1 << 30).connect(url).unwrap()
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::operations::{KeyForm, every_operation, hashed_keys};
-use crate::support::{File, Guarded, Postgres, Sql as _, Sqlite};
+use crate::support::{File, Guarded, MariaDb, Mysql, Postgres, Sql as _, Sqlite};
 use crate::waiting::{made, waiting};
 use crate::{INSTRUMENTATION, OWNER, PASSWORD, VALUE, WRONG_PASSWORD, failures, on_connections, webs};
 
@@ -134,6 +134,11 @@ fn every_store(options: &ConnectOptions) -> File {
         let sqlite = file.store_with(Sqlite::builder().key_storage(storage));
         println!("{sqlite:?} {:?}", sqlite.pool());
         every_operation(&sqlite, form);
+        let mariadb = MariaDb::new();
+        mariadb.conn().run("SET GLOBAL general_log = 1, GLOBAL log_warnings = 9");
+        let mysql = mariadb.store_with(Mysql::builder().key_storage(storage));
+        println!("{mysql:?} {:?}", mysql.pool());
+        every_operation(&mysql, form);
         let memory = MemorySession::new();
         every_operation(&memory, form);
         println!("{memory:?}");

@@ -4,7 +4,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_session::SessionConnection;
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod clock;
 mod finding;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -47,7 +51,7 @@ pub(crate) struct Group {
     #[diesel(sql_type = BigInt)]
     pub(crate) age: i64,
     /// Null if the sessions have expired.
-    #[diesel(sql_type = Nullable<BigInt>)]
+    #[diesel(sql_type = Nullable<BigInt>, column_name = time_left)]
     pub(crate) left: Option<i64>,
     #[diesel(sql_type = BigInt)]
     pub(crate) size: i64,
@@ -84,6 +88,8 @@ impl Sizes {
 
 /// The SQL of numbers about a session, for [`groups`].
 struct Numbers {
+    /// The type of whole numbers, in a cast.
+    integer: &'static str,
     is_live: &'static str,
     /// In seconds, as the next one.
     age: &'static str,
@@ -96,20 +102,20 @@ struct Numbers {
 
 /// Returns a query that reads the table once. Every part of it is a constant of this program.
 fn groups(numbers: &Numbers, ages: &[i64], left: &[i64], sizes: &[i64]) -> String {
-    let Numbers { is_live, age, left: is_left, size, hour } = numbers;
+    let Numbers { integer, is_live, age, left: is_left, size, hour } = numbers;
     format!(
-        "SELECT {} AS age, CASE WHEN {is_live} THEN {} END AS \"left\", {} AS size, \
+        "SELECT {} AS age, CASE WHEN {is_live} THEN {} END AS time_left, {} AS size, \
            CASE WHEN {age} >= 0 AND {age} < 604800 THEN {hour} END AS hour, count(*) AS sessions \
          FROM session WHERE session_key > '########################################' GROUP BY 1, 2, 3, 4",
-        place(age, ages),
-        place(is_left, left),
-        place(size, sizes),
+        place(age, ages, integer),
+        place(is_left, left, integer),
+        place(size, sizes, integer),
     )
 }
 
 /// The place of a number among bounds.
-fn place(number: &str, bounds: &[i64]) -> String {
-    let case = |(place, bound)| format!(" WHEN {number} < {bound} THEN CAST({place} AS BIGINT)");
+fn place(number: &str, bounds: &[i64], integer: &str) -> String {
+    let case = |(place, bound)| format!(" WHEN {number} < {bound} THEN CAST({place} AS {integer})");
     let cases: Vec<String> = bounds.iter().enumerate().map(case).collect();
-    format!("CASE{} ELSE CAST({} AS BIGINT) END", cases.concat(), bounds.len())
+    format!("CASE{} ELSE CAST({} AS {integer}) END", cases.concat(), bounds.len())
 }

@@ -24,7 +24,7 @@ fn a_database_must_be_named() {
         url.map(|url| list.env("DATABASE_URL", url));
         assert!(failure(list).contains("set DATABASE_URL"));
     }
-    for url in ["mysql://localhost/app", "https://example.com"] {
+    for url in ["oracle://localhost/app", "https://example.com"] {
         assert!(failure(command(&["list", "--database-url", url])).contains("check DATABASE_URL"), "{url}");
     }
 }

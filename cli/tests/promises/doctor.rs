@@ -17,7 +17,7 @@ const CAREFUL: [&str; 4] =
     ["fsync=on", "full_page_writes=on", "synchronous_commit=on", "idle_in_transaction_session_timeout=60000"];
 
 /// Runs the doctor. Returns its exit status and what it found.
-fn diagnosis(mut doctor: Command) -> (i32, Vec<Value>) {
+pub(crate) fn diagnosis(mut doctor: Command) -> (i32, Vec<Value>) {
     let output = doctor.output().unwrap();
     let (stdout, stderr) = (text(output.stdout), text(output.stderr));
     let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
@@ -30,14 +30,14 @@ fn diagnosis(mut doctor: Command) -> (i32, Vec<Value>) {
     (output.status.code().unwrap(), findings.clone())
 }
 
-fn doctor(url: &str) -> Command {
+pub(crate) fn doctor(url: &str) -> Command {
     let mut doctor = command(&["doctor", "--json"]);
     doctor.env("DATABASE_URL", url);
     doctor
 }
 
 /// Checks that the doctor finds this, and returns the reasons and the advice.
-fn finds(doctor: Command, level: &str, name: &str) -> String {
+pub(crate) fn finds(doctor: Command, level: &str, name: &str) -> String {
     let (status, findings) = diagnosis(doctor);
     let of_name: Vec<&Value> = findings.iter().filter(|finding| finding["name"] == name).collect();
     assert!(!of_name.is_empty(), "{name} is not found: {findings:?}");
@@ -50,7 +50,7 @@ fn finds(doctor: Command, level: &str, name: &str) -> String {
     of_name.into_iter().map(told).collect()
 }
 
-fn migrate(url: &str) {
+pub(crate) fn migrate(url: &str) {
     let output = command(&["migrate"]).env("DATABASE_URL", url).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
@@ -128,7 +128,7 @@ fn expired_rows_that_nobody_deletes_are_found<D: Database>(database: &D) {
 fn a_missing_index_is_found<D: Database>(database: &D) {
     database.migrated();
     for index in ["session_expire_hour_idx", "session_owner_idx"] {
-        database.run_sql(&format!("DROP INDEX {index}"));
+        database.drop_index(index);
         let (_, findings) = diagnosis(doctor(&database.url()));
         let found = findings.iter().find(|finding| finding["name"] == "indexes").unwrap();
         assert_eq!(found["level"], "fault");

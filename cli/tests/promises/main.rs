@@ -7,6 +7,7 @@ mod doctor;
 mod ending;
 mod importing;
 mod listing;
+mod mariadb;
 mod shell;
 mod statistics;
 mod support;

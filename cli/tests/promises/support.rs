@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -22,6 +24,11 @@ pub(crate) trait Database: Sized {
 
     fn run_sql(&self, sql: &str) {
         Self::Connection::establish(&self.url()).unwrap().batch_execute(sql).unwrap();
+    }
+
+    /// Drops an index of the session table.
+    fn drop_index(&self, name: &str) {
+        self.run_sql(&format!("DROP INDEX {name}"));
     }
 
     /// The command, ready to run.
@@ -64,6 +71,32 @@ impl Database for Postgres {
     }
 }
 
+/// The server that most tests share. It ends with this process.
+static MARIADB: LazyLock<throwaway_mariadb::Server> =
+    LazyLock::new(|| throwaway_mariadb::Server::start(&[]).unwrap());
+
+pub(crate) struct MariaDb(String);
+
+impl Database for MariaDb {
+    type Connection = MysqlConnection;
+
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("promises_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conn = MysqlConnection::establish(&MARIADB.url("mysql")).unwrap();
+        conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        Self(MARIADB.url(&name))
+    }
+
+    fn url(&self) -> String {
+        self.0.clone()
+    }
+
+    fn drop_index(&self, name: &str) {
+        self.run_sql(&format!("DROP INDEX {name} ON session"));
+    }
+}
+
 pub(crate) struct Sqlite(TempDir);
 
 impl Sqlite {
@@ -86,13 +119,20 @@ impl Database for Sqlite {
 
 /// Makes a test of each promise for each database.
 macro_rules! on_each_database {
+    (except mysql: $($promise:ident)*) => {
+        $crate::support::on_each_database! { on postgres Postgres: $($promise)* }
+        $crate::support::on_each_database! { on sqlite Sqlite: $($promise)* }
+    };
+    (on $module:ident $database:ident: $($promise:ident)*) => {
+        mod $module {
+            use crate::support::{$database, Database as _};
+
+            $(#[test] fn $promise() { super::$promise(&$database::new()); })*
+        }
+    };
     ($($promise:ident)*) => {
-        mod postgres {
-            $(#[test] fn $promise() { super::$promise(&<$crate::support::Postgres as $crate::support::Database>::new()); })*
-        }
-        mod sqlite {
-            $(#[test] fn $promise() { super::$promise(&<$crate::support::Sqlite as $crate::support::Database>::new()); })*
-        }
+        $crate::support::on_each_database! { on mysql MariaDb: $($promise)* }
+        $crate::support::on_each_database! { except mysql: $($promise)* }
     };
 }
 pub(crate) use on_each_database;

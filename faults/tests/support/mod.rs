@@ -17,6 +17,7 @@ pub(crate) fn holds(clients: Clients, store: &Store) -> Report {
 }
 
 /// Generates a test of each law for each store on PostgreSQL.
+#[allow(unused_macros, reason = "the tests on MariaDB have one store")]
 macro_rules! on_each_store {
     ($($law:ident)*) => {
         $crate::support::on_each_store! { @store blocking Blocking $($law)* }
@@ -34,4 +35,5 @@ macro_rules! on_each_store {
         }
     };
 }
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use on_each_store;

@@ -155,7 +155,7 @@ impl<C: BlocksOnPostgres> Migrate for C {
         })
     }
 
-    fn find_table(&mut self, table: &SessionTable) -> Result<(), MigrationError> {
+    fn find_table(&mut self, table: &SessionTable, _largest: usize) -> Result<(), MigrationError> {
         Place::of(self, table)?.check_found()
     }
 

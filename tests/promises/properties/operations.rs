@@ -5,7 +5,7 @@ use diesel_session::{Error, MemorySession, Now, SessionKey};
 use proptest::prelude::*;
 
 use super::holds_for;
-use crate::support::{Database, Postgres, Sqlite};
+use crate::support::{Database, MariaDb, Mysql, Postgres, Sqlite};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -86,17 +86,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 #[test]
-fn any_sequence_of_operations_has_the_same_results_in_memory_on_sqlite_and_on_postgres() {
+fn any_sequence_of_operations_has_the_same_results_in_memory_and_on_each_database() {
     let database = Database::new();
     let postgres = Postgres::builder().test_transaction(&database.url).unwrap();
     let sqlite = Sqlite::builder().test_transaction(":memory:").unwrap();
+    let mariadb = MariaDb::new();
+    let mysql = Mysql::builder().test_transaction(&mariadb.url).unwrap();
     holds_for(300, [], steps(), |steps| {
         let week = TimeDelta::weeks(1);
         postgres.set_default_period(week).unwrap();
         sqlite.set_default_period(week).unwrap();
+        mysql.set_default_period(week).unwrap();
         let expected = play(&MemorySession::new(), &steps);
         prop_assert_eq!(&play(&sqlite, &steps), &expected);
         prop_assert_eq!(&play(&postgres, &steps), &expected);
+        prop_assert_eq!(&play(&mysql, &steps), &expected);
         Ok(())
     });
 }

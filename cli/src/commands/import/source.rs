@@ -1,5 +1,10 @@
 //! The table of tower-sessions-sqlx-store.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(unused, unreachable_code, reason = "no table of MariaDB is imported")
+)]
+
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql_query;
 use diesel::prelude::*;
@@ -51,6 +56,10 @@ pub(super) fn open(database: &DatabaseArguments, import: &Import) -> Result<Box<
         .map_err(|failure| Failure::refused(format!("the other store's database: {failure}")))?;
     let (schema, table) = (import.source_schema.as_deref(), import.source_table.as_deref());
     Ok(match connected {
+        #[cfg(feature = "mysql")]
+        Database::Mysql(_) => {
+            return Err(Failure::refused("only tables on PostgreSQL and SQLite can be imported"));
+        }
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => {
             let (schema, table) = (schema.unwrap_or("tower_sessions"), table.unwrap_or("session"));

@@ -1,11 +1,11 @@
 //! Asks PostgreSQL.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{sql, sql_query};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Text};
 
-use super::{Examination, Finding, Group, Inspect, Level, Numbers, OwnerCount, Sizes, groups, record};
+use super::clock::Clock;
+use super::{Examination, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
 use checks::{CITUS, SERVER, SINCE_15, TABLE};
@@ -26,6 +26,7 @@ diesel::table! {
 }
 
 const NUMBERS: Numbers = Numbers {
+    integer: "bigint",
     is_live: "expire_date > pg_catalog.statement_timestamp()",
     age: "pg_catalog.date_part('epoch', pg_catalog.statement_timestamp() - created_on)",
     left: "pg_catalog.date_part('epoch', expire_date - pg_catalog.statement_timestamp())",
@@ -80,7 +81,8 @@ impl Inspect for PgConnection {
         for check in lists.iter().filter(|(_, is_for_this)| *is_for_this).flat_map(|(checks, _)| *checks) {
             examination.add(check.findings(sql_query(check.sql).load(self)));
         }
-        examination.add(clock(self));
+        let clock = Clock::start();
+        examination.add(clock.compare(diesel::select(clock_timestamp()).get_result(self)));
         examination
     }
 }
@@ -114,27 +116,6 @@ fn process(conn: &mut PgConnection) -> QueryResult<i32> {
     let row: Row =
         conn.transaction(|conn| sql_query("SELECT pg_catalog.pg_backend_pid() AS process").get_result(conn))?;
     Ok(row.process)
-}
-
-const CLOCK: &str = "clock";
-
-/// Compares the server's clock with that of this machine. A login that takes a second is no reason to worry.
-fn clock(conn: &mut PgConnection) -> Option<Finding> {
-    const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
-    let finding =
-        |reason, mend: &str| Finding { name: CLOCK, level: Level::Warning, reason, mend: mend.to_owned() };
-    let before = Utc::now();
-    match diesel::select(clock_timestamp()).get_result::<DateTime<Utc>>(conn) {
-        Err(error) => Some(finding(format!("this could not be checked: {error}"), "try again")),
-        Ok(theirs) if theirs < before - TOLERANCE || theirs > Utc::now() + TOLERANCE => Some(finding(
-            format!(
-                "the server's clock differs from that of this machine by {} seconds",
-                (theirs - before).num_seconds()
-            ),
-            "run NTP on both machines",
-        )),
-        Ok(_) => None,
-    }
 }
 
 /// Counts the sessions whose keys are in clear.

@@ -27,6 +27,7 @@ macro_rules! now {
 }
 
 const NUMBERS: Numbers = Numbers {
+    integer: "INTEGER",
     is_live: concat!("expire_date > ", now!()),
     age: concat!("(", now!(), " - created_on) / 1000"),
     left: concat!("(expire_date - ", now!(), ") / 1000"),
