@@ -20,6 +20,7 @@ pages! {
     FromDieselStore: "../src/guides/from_diesel_store.md",
     FromOcaml: "../src/guides/from_ocaml.md",
     FromSqlxStore: "../src/guides/from_sqlx_store.md",
+    MariaDb: "../src/guides/mariadb.md",
     Rocket: "../src/guides/rocket.md",
     SignIn: "../src/guides/sign_in.md",
     Testing: "../src/guides/testing.md",
