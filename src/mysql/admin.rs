@@ -80,17 +80,28 @@ impl AdminQueries for MysqlConnection {
     /// `IGNORE` turns other errors into warnings as well. But the store has checked all lengths, and no column that must have
     /// a value gets none.
     async fn insert_rows(&mut self, rows: &[(StoredKey, NewRow<'_>, Period)]) -> QueryResult<()> {
-        let rows = rows.iter().map(|(key, row, period)| {
-            (
-                session::session_key.eq(KeyParameter::from(key)),
-                session::expire_date.eq(MillisecondsNow + milliseconds(*period)),
-                session::session_data.eq(row.value),
-                session::owner.eq(row.owner),
-                session::label.eq(row.label),
-            )
-        });
-        let rows: Vec<_> = rows.collect();
-        let _inserted = self.run(diesel::insert_or_ignore_into(session::table).values(rows))?;
+        // A statement must fit into a packet. A value that is larger fits alone.
+        const FEW: usize = 256 << 10;
+        let mut size = 0;
+        let is_small = |(_, row, _): &(StoredKey, NewRow<'_>, Period), _: &_| {
+            size += row.value.map_or(0, str::len) + 1_024;
+            let fits = size < FEW;
+            size = if fits { size } else { 0 };
+            fits
+        };
+        for rows in rows.chunk_by(is_small) {
+            let rows = rows.iter().map(|(key, row, period)| {
+                (
+                    session::session_key.eq(KeyParameter::from(key)),
+                    session::expire_date.eq(MillisecondsNow + milliseconds(*period)),
+                    session::session_data.eq(row.value),
+                    session::owner.eq(row.owner),
+                    session::label.eq(row.label),
+                )
+            });
+            let rows: Vec<_> = rows.collect();
+            let _inserted = self.run(diesel::insert_or_ignore_into(session::table).values(rows))?;
+        }
         Ok(())
     }
 }

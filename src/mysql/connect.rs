@@ -28,6 +28,12 @@ impl BlockingConnection for MysqlConnection {
                  use ssl_mode=verify_ca with ssl_ca, and an authority that signs for no other host",
             );
         }
+        let verifies = parameter(url, "ssl_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("verify_ca"));
+        if verifies && parameter(url, "ssl_ca").is_none() {
+            return refuse(
+                "ssl_mode=verify_ca: name the authority with ssl_ca, because the client library has none",
+            );
+        }
         Ok(url.to_owned())
     }
 
@@ -52,11 +58,11 @@ impl BlockingConnection for MysqlConnection {
     }
 }
 
-/// Returns the value of a parameter of a URL.
+/// Returns the value of a parameter of a URL: the last one, as Diesel takes it.
 fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
     let (_, query) = url.split_once('?')?;
     query
-        .split('&')
+        .rsplit('&')
         .filter_map(|pair| pair.split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value)
@@ -119,9 +125,13 @@ mod tests {
 
     #[test]
     fn other_addresses_are_refused() {
-        for url in
-            ["postgres://db/shop", "shop.db", "mariadb://db/shop", "mysql://db/shop?ssl_mode=verify_identity"]
-        {
+        for url in [
+            "postgres://db/shop",
+            "shop.db",
+            "mariadb://db/shop",
+            "mysql://db/shop?ssl_mode=verify_identity",
+            "mysql://db/shop?ssl_mode=verify_ca",
+        ] {
             let refused = MysqlConnection::address(url, &ConnectionSettings::default());
             assert!(matches!(refused, Err(Error::Configuration { .. })), "{url}");
         }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection as _;
 use diesel::dsl::{exists, select, sql};
 use diesel::migration::MigrationSource as _;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use super::expressions::{concat, database, get_lock, md5, release_lock};
@@ -45,13 +46,13 @@ impl Migrate for MysqlConnection {
             return Ok(0);
         }
         alone(self, |conn| {
-            sql_query(CREATE_RECORD).execute(conn)?;
             // A table of ours without a record is the rest of a run that was interrupted.
             if has_table(conn, "session")? && !is_ours(conn)? {
                 let reason = "this crate has not created it".to_owned();
                 let advice = "rename it, or keep the sessions in another database";
                 return Err(MigrationError::NotOurs { reason, advice });
             }
+            sql_query(CREATE_RECORD).execute(conn)?;
             Ok(Recorded(conn).run_pending_migrations(MYSQL).map_err(failed)?.len())
         })
     }
@@ -70,7 +71,9 @@ impl Migrate for MysqlConnection {
         /// For the rest of a statement, in bytes.
         const REST: u64 = 64 << 10;
         let limit: i64 = self.only_row(select(sql::<BigInt>("@@max_allowed_packet")))?;
-        let (limit, needed) = (limit.unsigned_abs(), largest as u64 + REST);
+        // Some statements have two values: the new one, and the one that they expect.
+        let needed = (largest as u64).saturating_mul(2).saturating_add(REST);
+        let limit = limit.unsigned_abs();
         if limit < needed { Err(MigrationError::SmallPackets { limit, needed }) } else { Ok(()) }
     }
 
@@ -89,6 +92,9 @@ fn missing(conn: &mut MysqlConnection) -> Result<Vec<String>, MigrationError> {
     } else {
         MYSQL.migrations()
     };
+    if pending.is_err() {
+        forget_statements(conn);
+    }
     Ok(versions(pending.map_err(failed)?))
 }
 
@@ -127,23 +133,45 @@ fn alone<T>(
     conn: &mut MysqlConnection,
     work: impl FnOnce(&mut MysqlConnection) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError> {
-    if conn.is_in_transaction() {
+    // Also one that Diesel has not begun.
+    if conn.is_in_transaction() || conn.only_row(select(sql::<Bool>("@@in_transaction")))? {
         return Err(MigrationError::WithinTransaction);
     }
     // The lock is the whole server's, and a name has at most 64 characters.
     let prefix = "diesel-session:".into_sql::<Text>().nullable();
     let name: Option<String> = conn.only_row(select(concat(prefix, md5(database()))))?;
     let name = name.ok_or_else(|| failed("the address names no database".into()))?;
-    let is_ours: Option<i64> = conn.only_row(select(get_lock(&name, f64::from(PATIENCE))))?;
+    conn.batch_execute(LIFT_LIMITS)?;
+    let done = locked(conn, &name, work);
+    if done.is_err() {
+        forget_statements(conn);
+    }
+    let restored = conn.batch_execute(RESTORE_LIMITS);
+    // If the connection was lost, the first error says why.
+    done.and_then(|done| Ok(restored.map(|()| done)?))
+}
+
+/// The store's limit of a statement does not apply to migrations. They wait as long for other users of the table as for
+/// another migration. MySQL skips the comments.
+const LIFT_LIMITS: &str = "SET @diesel_session_wait = @@SESSION.lock_wait_timeout, SESSION lock_wait_timeout = 60 \
+     /*M!100101 , @diesel_session_limit = @@SESSION.max_statement_time, SESSION max_statement_time = 0 */";
+
+const RESTORE_LIMITS: &str = "SET SESSION lock_wait_timeout = @diesel_session_wait \
+     /*M!100101 , SESSION max_statement_time = @diesel_session_limit */";
+
+/// Runs `work` with the lock of this name.
+fn locked<T>(
+    conn: &mut MysqlConnection,
+    name: &str,
+    work: impl FnOnce(&mut MysqlConnection) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError> {
+    let is_ours: Option<i64> = conn.only_row(select(get_lock(name, f64::from(PATIENCE))))?;
     if is_ours != Some(1) {
         return Err(MigrationError::TableBusy { waited: Duration::from_secs(PATIENCE.into()) });
     }
     let done = work(conn);
-    if done.is_err() {
-        forget_statements(conn);
-    }
-    let _released: Option<i64> = conn.only_row(select(release_lock(&name)))?;
-    done
+    let released: QueryResult<Option<i64>> = conn.only_row(select(release_lock(name)));
+    done.and_then(|done| Ok(released.map(|_| done)?))
 }
 
 fn has_table(conn: &mut MysqlConnection, name: &str) -> QueryResult<bool> {

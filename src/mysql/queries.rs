@@ -248,6 +248,7 @@ impl Queries for MysqlConnection {
     }
 
     async fn is_read_only(&mut self) -> QueryResult<bool> {
-        self.only_row(select(sql::<Bool>("@@global.read_only")))
+        // It is a number before MariaDB 12, and a text since.
+        self.only_row(select(sql::<Bool>("CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF')")))
     }
 }

@@ -33,9 +33,11 @@ impl TombstoneQueries for MysqlConnection {
         Ok(self.run(cached_update(session::table, changes, live_under(key)))? == 1)
     }
 
+    /// Reads the newest row, also in a caller's transaction that has read before under REPEATABLE READ. Otherwise a logout
+    /// could miss a renewal.
     async fn find_tombstone(&mut self, key: &StoredKey) -> QueryResult<Option<Tombstone>> {
         let texts = (session::session_data, session::created_on, session::owner, session::label);
-        let row: Option<Row> = self.row(session::table.filter(live_under(key)).select(texts))?;
+        let row: Option<Row> = self.row(session::table.filter(live_under(key)).select(texts).for_update())?;
         Ok(row
             .and_then(|(ledger, created, owner, label)| Tombstone::read(ledger, date(created), owner, label)))
     }

@@ -59,17 +59,15 @@ fn a_query_that_waited_too_long_for_a_lock_runs_again() {
     in_time(|| {
         let database = MariaDb::new();
         let store = database.store();
-        let key = store.generate(Some("x"), None).unwrap();
+        store.generate_for("alice", Some("x"), None).unwrap();
         let (mut holder, mut conn) = (database.conn(), database.conn());
         holder.run("BEGIN; SELECT * FROM session FOR UPDATE");
         conn.run("SET SESSION innodb_lock_wait_timeout = 1");
-        let updated = |conn: &mut MysqlConnection| {
-            store.on(conn).update(&key, Expiry::Keep, |_| Ok::<_, Error>("y".to_owned()))
-        };
-        let failed = updated(&mut conn);
+        // It locks by the index on the owner.
+        let failed = store.on(&mut conn).clear_owner("alice", None);
         assert!(matches!(failed, Err(Error::Database(_))), "{failed:?}");
         holder.run("ROLLBACK");
-        assert_eq!(updated(&mut conn).unwrap(), "y");
+        assert_eq!(store.on(&mut conn).clear_owner("alice", None).unwrap(), 1);
     });
 }
 
@@ -148,15 +146,14 @@ fn every_call_ends_in_time_while_the_server_is_silent() {
 fn a_connection_without_the_tls_that_was_asked_for_is_refused() {
     let database = MariaDb::new();
     let second = TimeDelta::seconds(1);
-    for tls in ["ssl_mode=required", "ssl_mode=VERIFY_CA"] {
-        let url = format!("{}&{tls}", database.url);
-        let refused = Mysql::builder().connection_timeout(second).connect(&url).unwrap_err();
-        assert!(shown(&refused).contains("the address asks for TLS"), "{}", shown(&refused));
-    }
+    let url = format!("{}&ssl_mode=REQUIRED", database.url);
+    let refused = Mysql::builder().connection_timeout(second).connect(&url).unwrap_err();
+    assert!(shown(&refused).contains("the address asks for TLS"), "{}", shown(&refused));
     Mysql::builder().connect(&format!("{}&ssl_mode=preferred", database.url)).unwrap();
-    let url = format!("{}&ssl_mode=verify_identity", database.url);
-    let refused = Mysql::connect(&url).unwrap_err();
-    assert!(matches!(refused, Error::Configuration { setting: "connection", .. }), "{}", shown(&refused));
+    for mode in ["verify_identity", "VERIFY_CA"] {
+        let refused = Mysql::connect(&format!("{}&ssl_mode={mode}", database.url)).unwrap_err();
+        assert!(matches!(refused, Error::Configuration { setting: "connection", .. }), "{}", shown(&refused));
+    }
 }
 
 #[test]
@@ -168,11 +165,36 @@ fn a_server_that_refuses_the_largest_value_is_refused() {
         matches!(result, Err(Error::Migration(MigrationError::SmallPackets { limit: 1_048_576, .. })))
     };
     assert!(small(store.migrate().map(drop)) && small(store.check()));
-    let store = Mysql::builder().value_limit(900_000).connect(&database.url).unwrap();
+    let store = Mysql::builder().value_limit(450_000).connect(&database.url).unwrap();
     store.check().unwrap();
-    let value = "x".repeat(900_000);
+    let value = "x".repeat(450_000);
     let key = store.generate(Some(&value), None).unwrap();
     assert_eq!(store.get(&key).unwrap().0, value);
+    store.replace(&key, Some(&value), &"y".repeat(450_000), Expiry::Keep).unwrap();
+    let refused = Mysql::builder().value_limit(usize::MAX).connect(&database.url).unwrap().check();
+    assert!(small(refused));
+}
+
+/// Under the server's default isolation, a transaction that has read before sees rows as they were then.
+#[test]
+fn a_logout_in_a_callers_transaction_finds_a_renewal_that_it_has_not_seen() {
+    for how in ["clear", "clear_listed", "clear_handle"] {
+        let database = MariaDb::new();
+        let store = database.store();
+        let key = store.generate_for("alice", Some("x"), None).unwrap();
+        let handle = store.handle(&key);
+        let mut conn = database.conn();
+        conn.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; BEGIN");
+        store.on(&mut conn).get(&key).unwrap();
+        let renewed = store.rotate(&key).unwrap();
+        match how {
+            "clear" => store.on(&mut conn).clear(&key).unwrap(),
+            "clear_listed" => assert!(store.on(&mut conn).clear_listed("alice", &handle).unwrap()),
+            _ => assert!(store.on(&mut conn).clear_handle(&handle).unwrap()),
+        }
+        conn.run("COMMIT");
+        assert!(matches!(store.get(&renewed), Err(Error::NotFound)), "{how}");
+    }
 }
 
 #[test]
@@ -274,7 +296,8 @@ fn no_update_is_lost_on_the_applications_own_pool() {
 /// A DELETE by the index on the hour would lock the index before the row.
 #[test]
 fn a_sweep_beside_writers_meets_no_deadlock() {
-    let database = MariaDb::new();
+    let server = Server::start(&[]).unwrap();
+    let database = MariaDb::on(&server);
     let store = database.store();
     let going_on = AtomicBool::new(true);
     thread::scope(|scope| {
@@ -298,6 +321,10 @@ fn a_sweep_beside_writers_meets_no_deadlock() {
         }
         going_on.store(false, Ordering::Relaxed);
     });
+    // The store repeats a call after a deadlock, so only the server knows.
+    let deadlocks = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+                     WHERE variable_name = 'Innodb_deadlocks'";
+    assert_eq!(database.conn().number(deadlocks), 0);
 }
 
 #[test]
@@ -345,6 +372,12 @@ fn a_migration_does_not_commit_the_callers_transaction() {
     let refused = migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err();
     assert!(matches!(refused, Error::Migration(MigrationError::WithinTransaction)), "{}", shown(&refused));
     assert_eq!(database.conn().number("SELECT COUNT(*) FROM orders"), 0);
+    // Nor one that Diesel has not begun.
+    let mut raw = database.conn();
+    raw.run("BEGIN; INSERT INTO orders VALUES (2)");
+    assert!(migrations::migrate(&mut raw, KeyStorage::Hashed).is_err());
+    drop(raw);
+    assert_eq!(database.conn().number("SELECT COUNT(*) FROM orders"), 0);
     // If there is nothing to do, it only reads.
     migrations::migrate(&mut database.conn(), KeyStorage::Hashed).unwrap();
     assert_eq!(migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap(), 0);
@@ -383,6 +416,8 @@ fn the_table_of_another_program_is_left_alone() {
     let refused = migrations::migrate(&mut conn, KeyStorage::Hashed).unwrap_err();
     assert!(matches!(refused, Error::Migration(MigrationError::NotOurs { .. })), "{}", shown(&refused));
     assert_eq!(conn.number("SELECT id FROM session"), 7);
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
+    assert_eq!(conn.number(tables), 1, "nothing is left behind");
 }
 
 #[test]

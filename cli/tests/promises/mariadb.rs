@@ -15,7 +15,9 @@ struct Healthy(Server);
 
 impl Healthy {
     fn new(settings: &[&str]) -> Self {
-        let server = Server::start(&[&["--innodb-flush-log-at-trx-commit=1"], settings].concat()).unwrap();
+        let careful =
+            ["--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1", "--idle-transaction-timeout=60"];
+        let server = Server::start(&[&careful, settings].concat()).unwrap();
         let healthy = Self(server);
         MysqlConnection::establish(&healthy.0.url("mysql"))
             .unwrap()
@@ -48,7 +50,7 @@ fn a_healthy_database_on_mariadb_has_no_findings() {
     assert_eq!(diagnosis(doctor(&healthy.url())), (0, Vec::new()));
     let mut told = command(&["doctor"]);
     let told = told.env("DATABASE_URL", healthy.url()).output().unwrap();
-    assert_eq!(text(told.stdout), "12 checks, 0 findings\n");
+    assert_eq!(text(told.stdout), "13 checks, 0 findings\n");
 }
 
 /// Each finding has a statement or a setting that causes it, and advice that mends it.
@@ -68,6 +70,13 @@ fn settings_that_hurt_sessions_are_found() {
             "warning",
             "flush_at_commit",
             "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+        ),
+        ("SET GLOBAL sync_binlog = 0", "warning", "flush_at_commit", "SET GLOBAL sync_binlog = 1"),
+        (
+            "SET GLOBAL idle_transaction_timeout = 0",
+            "warning",
+            "timeouts",
+            "SET GLOBAL idle_transaction_timeout = 60",
         ),
         ("SET GLOBAL read_only = 1", "fault", "read_only", "SET GLOBAL read_only = 0"),
         ("ALTER TABLE session ENGINE = MyISAM", "fault", "engine", "ALTER TABLE session ENGINE = InnoDB"),

@@ -14,6 +14,7 @@ pub(super) const SERVER: &[Check] = checks! {
     Warning "flush_at_commit"
     Warning "tls"
     Warning "connections"
+    Warning "timeouts"
     Fault "read_only"
 };
 

@@ -1,4 +1,4 @@
-SELECT CONCAT('this server is ', VERSION(), ', and only MariaDB 10.6 and later were tested') AS reason,
+SELECT CONCAT('this server is ', VERSION(), ', and the store is made for MariaDB from 10.6 on') AS reason,
   'use a newer MariaDB' AS mend
 FROM (
   SELECT CAST(SUBSTRING_INDEX(VERSION(), '.', 1) AS SIGNED) * 100
