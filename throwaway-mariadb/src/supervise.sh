@@ -5,6 +5,8 @@ set -u
 trap '' PIPE
 dir=$(mktemp -d /tmp/throwaway-mariadb.XXXXXX) || exit 1
 cd "$dir" || exit 1
+# A server that starts deletes the temporary tables of all servers in its temporary directory.
+mkdir tmp && export TMPDIR="$dir/tmp" || exit 1
 server=
 # The server runs as root only if it is told to.
 user=
