@@ -1,12 +1,11 @@
 //! A MariaDB server for one test, in a temporary directory and on a Unix socket. It ends with the test's process.
 //!
-//! The server runs from the installed binaries. A shell supervises the server and stops it when the test's process ends,
-//! even if that was killed.
+//! The server runs from the installed binaries. A shell supervises the server and stops it when the test's process
+//! ends, even if that was killed.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io;
+
+use throwaway_postgres::{Supervised, script};
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
@@ -22,12 +21,7 @@ const SETTINGS: [&str; 6] = [
 
 /// A running server. Dropping it stops the server and removes its directory. So does the end of its process.
 #[derive(Debug)]
-pub struct Server {
-    directory: PathBuf,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    supervisor: Child,
-}
+pub struct Server(Supervised);
 
 impl Server {
     /// Starts a server with additional settings, each written as `--name=value`.
@@ -37,27 +31,16 @@ impl Server {
     /// Fails if there are no server binaries or the server does not start. The server's log then goes to standard
     /// error.
     pub fn start(settings: &[&str]) -> io::Result<Self> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", SUPERVISOR, "supervise"]).args(SETTINGS).args(settings);
-        // The terminal's signals do not reach it. It ends with its standard input.
-        command.current_dir("/").process_group(0);
-        let mut supervisor = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let missing = || io::Error::other("the supervisor has no pipe");
-        let commands = supervisor.stdin.take().ok_or_else(missing)?;
-        let mut answers = BufReader::new(supervisor.stdout.take().ok_or_else(missing)?);
-        let mut directory = String::new();
-        if answers.read_line(&mut directory)? == 0 {
-            return Err(io::Error::other(
-                "MariaDB did not start: see its log above; `apt install mariadb-server-core`",
-            ));
-        }
-        Ok(Self { directory: directory.trim_end().into(), commands: Some(commands), answers, supervisor })
+        let mut supervise = script(SUPERVISOR);
+        supervise.args(SETTINGS).args(settings);
+        let failed = "MariaDB did not start: see its log above; `apt install mariadb-server-core`";
+        Supervised::start(supervise, failed).map(Self)
     }
 
     /// Returns the URL of one of the server's databases, for the user `root`, who may do everything.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("mysql://root@localhost/{database}?unix_socket={}/socket", self.directory.display())
+        format!("mysql://root@localhost/{database}?unix_socket={}/socket", self.0.directory().display())
     }
 
     /// Stops the server and ends every connection.
@@ -66,7 +49,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn stop(&mut self) -> io::Result<()> {
-        self.tell("stop")
+        self.0.tell("stop")
     }
 
     /// Kills the server with a signal that it cannot catch.
@@ -75,7 +58,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.tell("kill")
+        self.0.tell("kill")
     }
 
     /// Starts the server again with the data that it had.
@@ -84,7 +67,7 @@ impl Server {
     ///
     /// Fails if the server does not start.
     pub fn start_again(&mut self) -> io::Result<()> {
-        self.tell("start")
+        self.0.tell("start")
     }
 
     /// Stops the server's process without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
@@ -93,7 +76,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn pause(&mut self) -> io::Result<()> {
-        self.tell("pause")
+        self.0.tell("pause")
     }
 
     /// Continues a paused server.
@@ -102,26 +85,6 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn resume(&mut self) -> io::Result<()> {
-        self.tell("resume")
-    }
-
-    fn tell(&mut self, command: &str) -> io::Result<()> {
-        let commands = self.commands.as_mut().ok_or_else(|| io::Error::other("the server is gone"))?;
-        writeln!(commands, "{command}")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        if command == answer.trim_end() {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("the server did not {command}: see its log above")))
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The end of its standard input makes the supervisor stop the server, remove the directory and end.
-        self.commands = None;
-        let _ = self.supervisor.wait();
+        self.0.tell("resume")
     }
 }

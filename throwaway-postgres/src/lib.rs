@@ -5,15 +5,17 @@
 //! killed.
 
 mod pgbouncer;
+mod supervised;
 
 pub use pgbouncer::PgBouncer;
+pub use supervised::{Supervised, script};
 
 use std::fs::Permissions;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
@@ -23,12 +25,7 @@ const SETTINGS: [&str; 4] =
 
 /// A running server. Dropping it stops the server and removes its directory. So does the end of its process.
 #[derive(Debug)]
-pub struct Server {
-    directory: PathBuf,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    supervisor: Child,
-}
+pub struct Server(Supervised);
 
 impl Server {
     /// Starts a server with additional settings, each written as `name=value`.
@@ -47,39 +44,31 @@ impl Server {
     ///
     /// See [`start`](Self::start).
     pub fn standby(&self, settings: &[&str]) -> io::Result<Self> {
-        Self::begin(&self.directory, settings)
+        Self::begin(self.directory(), settings)
     }
 
     fn begin(primary: &Path, settings: &[&str]) -> io::Result<Self> {
         let binaries = binaries()?;
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", SUPERVISOR, "supervise"]).arg(&binaries).arg(primary);
+        let mut supervise = script(SUPERVISOR);
+        supervise.arg(&binaries).arg(primary);
         for setting in SETTINGS.iter().chain(settings) {
-            command.args(["-c", setting]);
+            supervise.args(["-c", setting]);
         }
-        run_as_postgres(&mut command)?;
-        let mut supervisor = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let missing = || io::Error::other("the supervisor has no pipe");
-        let commands = supervisor.stdin.take().ok_or_else(missing)?;
-        let mut answers = BufReader::new(supervisor.stdout.take().ok_or_else(missing)?);
-        let mut directory = String::new();
-        if answers.read_line(&mut directory)? == 0 {
-            return Err(io::Error::other("PostgreSQL did not start: see its log above"));
-        }
-        Ok(Self { directory: directory.trim_end().into(), commands: Some(commands), answers, supervisor })
+        run_as_postgres(&mut supervise)?;
+        Supervised::start(supervise, "PostgreSQL did not start: see its log above").map(Self)
     }
 
     /// The directory of the server's Unix socket.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.directory
+        self.0.directory()
     }
 
     /// Returns the URL of one of the server's databases, for the superuser. The `host` in its query is the one that
     /// counts. The other one is there because some clients refuse a URL without it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@localhost/{database}?host={}", self.directory.display())
+        format!("postgres://postgres@localhost/{database}?host={}", self.directory().display())
     }
 
     /// Returns everything that the server has logged so far.
@@ -88,7 +77,7 @@ impl Server {
     ///
     /// Fails if the log cannot be read.
     pub fn log(&self) -> io::Result<String> {
-        std::fs::read_to_string(self.directory.join("log"))
+        std::fs::read_to_string(self.directory().join("log"))
     }
 
     /// Stops the server at once and ends every connection (PostgreSQL's immediate shutdown).
@@ -97,7 +86,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn stop(&mut self) -> io::Result<()> {
-        self.tell("stop")
+        self.0.tell("stop")
     }
 
     /// Kills the server's main process with a signal that it cannot catch. Waits until the other processes have noticed
@@ -107,7 +96,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.tell("kill")
+        self.0.tell("kill")
     }
 
     /// Kills all processes of the server at once. A client that waits for an answer gets none: its connection ends
@@ -117,7 +106,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn kill_all(&mut self) -> io::Result<()> {
-        self.tell("kill all")
+        self.0.tell("kill all")
     }
 
     /// Starts the server again with the data that it had.
@@ -126,7 +115,7 @@ impl Server {
     ///
     /// Fails if the server does not start.
     pub fn start_again(&mut self) -> io::Result<()> {
-        self.tell("start unlimited")
+        self.0.tell("start unlimited")
     }
 
     /// Starts the server again with a limit on the size of each file that it writes, in MiB. Any file that has grown to
@@ -136,7 +125,7 @@ impl Server {
     ///
     /// Fails if the server does not start.
     pub fn start_again_with_files_up_to(&mut self, mebibytes: u32) -> io::Result<()> {
-        self.tell(&format!("start {}", mebibytes * 2048))
+        self.0.tell(&format!("start {}", mebibytes * 2048))
     }
 
     /// Promotes a standby to a primary, and returns when it accepts writes.
@@ -145,7 +134,7 @@ impl Server {
     ///
     /// Fails if this server is not a standby.
     pub fn promote(&mut self) -> io::Result<()> {
-        self.tell("promote")
+        self.0.tell("promote")
     }
 
     /// Stops every process of the server without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
@@ -154,7 +143,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn pause(&mut self) -> io::Result<()> {
-        self.tell("pause")
+        self.0.tell("pause")
     }
 
     /// Continues a paused server.
@@ -163,27 +152,7 @@ impl Server {
     ///
     /// Fails if the supervisor has ended.
     pub fn resume(&mut self) -> io::Result<()> {
-        self.tell("resume")
-    }
-
-    fn tell(&mut self, command: &str) -> io::Result<()> {
-        let commands = self.commands.as_mut().ok_or_else(|| io::Error::other("the server is gone"))?;
-        writeln!(commands, "{command}")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        if command.split(' ').next() == Some(answer.trim_end()) {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("the server did not {command}: see its log above")))
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The end of its standard input makes the supervisor stop the server, remove the directory and end.
-        self.commands = None;
-        let _ = self.supervisor.wait();
+        self.0.tell("resume")
     }
 }
 
@@ -232,10 +201,8 @@ pub fn give_to_server(file: &Path) -> io::Result<()> {
     std::fs::set_permissions(file, Permissions::from_mode(0o600))
 }
 
-/// Makes a command run as `postgres` if the test runs as root, because PostgreSQL and PgBouncer refuse root. The
-/// command gets its own process group, so that the terminal's signals do not reach it. It ends with its standard input.
+/// Makes a command run as `postgres` if the test runs as root, because PostgreSQL and PgBouncer refuse root.
 fn run_as_postgres(command: &mut Command) -> io::Result<()> {
-    command.current_dir("/").process_group(0);
     if std::fs::metadata("/proc/self")?.uid() == 0 {
         let (user, group) = user("postgres")?;
         command.uid(user).gid(group);

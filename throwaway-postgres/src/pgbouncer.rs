@@ -3,10 +3,10 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Server, run_as_postgres};
+use crate::{Server, run_as_postgres, script};
 
 /// Ends the pooler when standard input ends.
 const SUPERVISOR: &str = r#""$1" -q "$2" & cat >/dev/null; kill -INT $!; wait $!"#;
@@ -55,13 +55,10 @@ impl PgBouncer {
                 settings.join("\n"),
             ),
         )?;
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", SUPERVISOR, "supervise"])
-            .args([program, &file])
-            .env("PATH", "/usr/sbin:/usr/bin:/bin");
-        run_as_postgres(&mut command)?;
-        let mut supervisor = command.stdin(Stdio::piped()).spawn()?;
+        let mut supervise = script(SUPERVISOR);
+        supervise.args([program, &file]).env("PATH", "/usr/sbin:/usr/bin:/bin");
+        run_as_postgres(&mut supervise)?;
+        let mut supervisor = supervise.stdin(Stdio::piped()).spawn()?;
         let input = supervisor.stdin.take();
         let bouncer = Self { directory: directory.clone(), input, supervisor };
         let started = Instant::now();
