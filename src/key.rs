@@ -170,14 +170,6 @@ impl StoredKey {
             .expect("8 characters and 32 digits are 40 characters")
     }
 
-    /// Not after the stored key of any hashed key, in the order of bytes.
-    #[cfg(feature = "mysql")]
-    pub(crate) const FIRST_HASHED: Self = Self(*b"$                                       ");
-
-    /// After the stored key of every hashed key.
-    #[cfg(feature = "mysql")]
-    pub(crate) const AFTER_HASHED: Self = Self([b'%'; SessionKey::LENGTH]);
-
     /// Marks the key of a [tombstone](Self::tombstone). `!` is in no session's key, so no client can have such a key.
     const TOMBSTONE: &str = "!renewed";
 

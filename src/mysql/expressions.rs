@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
 
 use super::clock::MillisecondsNow;
-use super::table::session;
+use super::table::{session, tables};
 use crate::database::key::KeyParameter;
 use crate::database::milliseconds::milliseconds;
 use crate::key::StoredKey;
@@ -95,4 +95,10 @@ pub(super) fn used() -> _ {
 #[auto_type(no_type_alias)]
 pub(super) fn used_now() -> _ {
     session::used_on.eq(MillisecondsNow.nullable())
+}
+
+/// Whether a row of the server's list is the table of this name in the connection's database.
+#[auto_type(no_type_alias)]
+pub(super) fn is_table<'a>(name: &'a str) -> _ {
+    tables::table_schema.nullable().eq(database()).and(tables::table_name.eq(name))
 }

@@ -11,7 +11,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
-use super::expressions::{concat, database, get_lock, md5, release_lock};
+use super::expressions::{concat, database, get_lock, is_table, md5, release_lock};
 use super::run_query::{RunQuery as _, forget_statements};
 use super::table::{session, tables};
 use crate::database::key::KeyParameter;
@@ -21,8 +21,8 @@ use crate::error::MigrationError;
 use crate::key::{KeyStorage, StoredKey};
 use crate::table::SessionTable;
 
-/// The migrations for MariaDB, for applications that run them with their own harness: see `POSTGRES`. Diesel's harness does
-/// not keep several processes from running them at once.
+/// The migrations for MariaDB, for applications that run them with their own harness: see `POSTGRES`. Diesel's harness
+/// does not keep several processes from running them at once.
 pub const MYSQL: EmbeddedMigrations = embed_migrations!("migrations/mysql");
 
 harness!([] MysqlConnection, Mysql);
@@ -66,7 +66,8 @@ impl Migrate for MysqlConnection {
         }
     }
 
-    /// A connection has one database, and the table is there. A packet that is too large would look like a lost connection.
+    /// A connection has one database, and the table is there. A packet that is too large would look like a lost
+    /// connection.
     fn find_table(&mut self, _table: &SessionTable, largest: usize) -> Result<(), MigrationError> {
         /// For the rest of a statement, in bytes.
         const REST: u64 = 64 << 10;
@@ -103,8 +104,8 @@ fn check_keys(conn: &mut MysqlConnection, storage: KeyStorage) -> Result<(), Mig
     if !has_table(conn, "session")? {
         return Err(MigrationError::TableDropped);
     }
-    let hashed = session::session_key.ge(KeyParameter::from(&StoredKey::FIRST_HASHED));
-    let is_hashed = hashed.and(session::session_key.lt(KeyParameter::from(&StoredKey::AFTER_HASHED)));
+    // A hashed key begins with `$`.
+    let is_hashed = session::session_key.like("$%");
     match storage {
         KeyStorage::Plain => {
             if conn.only_row(select(exists(session::table.filter(is_hashed))))? {
@@ -175,12 +176,10 @@ fn locked<T>(
 }
 
 fn has_table(conn: &mut MysqlConnection, name: &str) -> QueryResult<bool> {
-    let found = tables::table.filter(tables::table_schema.nullable().eq(database()));
-    conn.only_row(select(exists(found.filter(tables::table_name.eq(name)))))
+    conn.only_row(select(exists(tables::table.filter(is_table(name)))))
 }
 
 fn is_ours(conn: &mut MysqlConnection) -> QueryResult<bool> {
-    let found = tables::table.filter(tables::table_schema.nullable().eq(database()));
-    let found = found.filter(tables::table_name.eq("session")).filter(tables::table_comment.eq(OURS));
-    conn.only_row(select(exists(found)))
+    let ours = is_table("session").and(tables::table_comment.eq(OURS));
+    conn.only_row(select(exists(tables::table.filter(ours))))
 }

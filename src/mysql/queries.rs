@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::clock::MillisecondsNow;
 use super::expressions::{
-    WholeQuotient, candidates, database, expire_date, greatest, kept, later_by, least, live, live_under,
+    WholeQuotient, candidates, expire_date, greatest, is_table, kept, later_by, least, live, live_under,
     not_used_for, same, used, used_now,
 };
 use super::run_query::RunQuery as _;
@@ -241,10 +241,7 @@ impl Queries for MysqlConnection {
     }
 
     async fn has_table(&mut self) -> QueryResult<bool> {
-        let ours = tables::table
-            .filter(tables::table_schema.nullable().eq(database()))
-            .filter(tables::table_name.eq("session"));
-        self.only_row(select(exists(ours)))
+        self.only_row(select(exists(tables::table.filter(is_table("session")))))
     }
 
     async fn is_read_only(&mut self) -> QueryResult<bool> {
