@@ -36,7 +36,7 @@ pub(crate) enum Database {
     Sqlite(Target<SqliteConnection>),
 }
 
-/// What the database is for. Failures name its variable.
+/// The use of the database. Failures name its variable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The sessions. An SQLite file may be created.

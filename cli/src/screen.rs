@@ -36,8 +36,8 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failu
     Ok(())
 }
 
-/// Returns a bar of what was `done`. Without a terminal it shows nothing, and nothing is counted. Without a total it has no
-/// end.
+/// Returns a progress bar for items that were `done`. Without a terminal it shows nothing, and nothing is counted.
+/// Without a total it has no end.
 pub(crate) fn bar(done: &str, total: impl FnOnce() -> Option<u64>) -> Result<ProgressBar, Failure> {
     if !io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());

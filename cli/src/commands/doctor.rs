@@ -19,7 +19,8 @@ use crate::screen::{self, count, harmless, say};
 /// The check of the table's version, its owner and its place. The library does it.
 const TABLE: &str = "table";
 
-/// Looks for a pooler first, if the operator knows of none. The other checks would leave their settings on its connections.
+/// Looks for a pooler first, if the operator knows of none. The other checks would leave their settings on its
+/// connections.
 #[cfg(feature = "postgres")]
 pub(crate) fn doctor_before_connecting(
     database: &DatabaseArguments,
@@ -40,7 +41,7 @@ pub(crate) fn doctor_before_connecting(
                    max_prepared_statements; this command: --pgbouncer"
                 .to_owned(),
         },
-        Err(failure) => unreachable(&failure),
+        Err(failure) => return no_patient(&failure, doctor).map(Some),
     };
     report(vec![finding], 1, doctor).map(Some)
 }

@@ -38,9 +38,3 @@ impl Clock {
         }
     }
 }
-
-/// Converts milliseconds since 1970.
-#[cfg(feature = "mysql")]
-pub(super) fn date(milliseconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
-}

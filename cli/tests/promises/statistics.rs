@@ -9,7 +9,7 @@ use diesel::connection::{Connection as _, SimpleConnection as _};
 use diesel_session::{NewSession, Now as _, Sessions as _, TimeDelta};
 use serde_json::{Value, json};
 
-use crate::support::{Database, Postgres, on_each_database};
+use crate::support::{Database, Postgres, on_each_database, wait_for_a_waiter};
 
 on_each_database! {
     stats_counts_sessions_by_owner_age_time_and_size
@@ -128,14 +128,7 @@ fn the_operators_timeout_counts_more_than_that_of_the_role() {
     let waiting = thread::scope(|scope| {
         let stats = scope.spawn(|| database.run(&["stats", "--timeout", "5m"]));
         // It waits for longer than the role would.
-        locker
-            .batch_execute(
-                "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-                   AND clock_timestamp() > query_start + interval '200 ms') \
-                 AND clock_timestamp() < statement_timestamp() + interval '20 s' \
-                 LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
-            )
-            .unwrap();
+        wait_for_a_waiter(&mut locker, 200);
         locker.batch_execute("COMMIT").unwrap();
         stats.join().unwrap()
     });

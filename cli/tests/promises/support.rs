@@ -164,3 +164,14 @@ pub(crate) fn counts(store: &impl Sessions) -> (u64, u64) {
     let count = store.count().unwrap();
     (count.live, count.expired)
 }
+
+/// Returns when a statement has waited for a lock for this many milliseconds. Somebody must wait within 20 seconds.
+pub(crate) fn wait_for_a_waiter(conn: &mut PgConnection, milliseconds: u32) {
+    conn.batch_execute(&format!(
+        "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+           AND clock_timestamp() > query_start + interval '{milliseconds} ms') \
+         LOOP ASSERT clock_timestamp() < statement_timestamp() + interval '20 s', 'nobody waits'; \
+           PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$"
+    ))
+    .unwrap();
+}

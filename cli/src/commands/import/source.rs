@@ -25,7 +25,7 @@ const LARGEST: i64 = 4 << 20;
 pub(super) struct OldRow {
     #[diesel(sql_type = Text)]
     pub(super) id: String,
-    /// Whether the column says so. The other store goes by the column, and not by the encoded record.
+    /// By the column, and not by the encoded record, as in the other store.
     #[diesel(sql_type = Bool)]
     pub(super) has_expired: bool,
     /// The encoded record. `None` if it is too large.

@@ -1,10 +1,11 @@
 //! Asks MariaDB.
 
+use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, select, sql_query};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::{Examination, Group, Inspect, Numbers, OwnerCount, Sizes, groups, record};
 
 mod checks;
@@ -86,7 +87,12 @@ impl Inspect for MysqlConnection {
         }
         let clock = Clock::start();
         let now = sql_query(concat!("SELECT ", now!(), " AS milliseconds")).get_result(self);
-        examination.add(clock.compare(now.map(|Row { milliseconds }| clock::date(milliseconds))));
+        examination.add(clock.compare(now.map(|Row { milliseconds }| date(milliseconds))));
         examination
     }
+}
+
+/// Converts milliseconds since 1970.
+fn date(milliseconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
 }

@@ -87,9 +87,9 @@ impl Inspect for PgConnection {
     }
 }
 
-/// Whether a pooler lends processes of the server to these connections. Each connection to the server itself has its own
-/// process until its end. The same holds for a pooler in session mode. A busy pooler can hide that by chance, so this asks
-/// several times.
+/// Whether a pooler lends processes of the server to these connections. Each connection to the server itself has its
+/// own process until its end. The same holds for a pooler in session mode. A busy pooler can hide that by chance, so
+/// this asks several times.
 pub(crate) fn is_lent(one: &mut PgConnection, other: &mut PgConnection) -> bool {
     const ROUNDS: usize = 4;
     let mut asked = || {

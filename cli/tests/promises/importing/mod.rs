@@ -16,7 +16,9 @@ use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 mod shop;
 
-use crate::support::{Database, Postgres, Sqlite, counts, failure, on_each_database, text};
+use crate::support::{
+    Database, Postgres, Sqlite, counts, failure, on_each_database, text, wait_for_a_waiter,
+};
 use shop::{is_signed_in, sign_in, sign_out};
 
 on_each_database! {
@@ -228,7 +230,7 @@ fn an_import_that_failed_goes_on_where_it_stopped() {
     let import = [&IMPORT[..], &["--label-from", "device"]].concat();
     let mut running = database.command(&import);
     let running = running.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_a_waiter(&mut holder);
+    wait_for_a_waiter(&mut holder, 0);
     database.0.stop().unwrap();
     let output = running.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -237,15 +239,6 @@ fn an_import_that_failed_goes_on_where_it_stopped() {
     assert!(line.ends_with("; the rest was not imported: run the command again for it\n"), "{line}");
     database.0.start_again().unwrap();
     assert_eq!(database.run(&import), "50 sessions imported\n200 skipped: imported before\n");
-}
-
-fn wait_for_a_waiter(conn: &mut PgConnection) {
-    conn.batch_execute(
-        "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock') \
-         AND clock_timestamp() < statement_timestamp() + interval '20 s' \
-         LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
-    )
-    .unwrap();
 }
 
 /// The other store goes by its column. Somebody may have ended sessions with it.
