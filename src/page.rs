@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::key::StoredKey;
 use crate::session::Session;
 
-/// One page of live sessions, as [`Sessions::list`](crate::Sessions::list) returns it. It can be longer than asked for, if
-/// many keys begin with the same 8 characters. A generator never draws such keys. `Debug` shows no values.
+/// One page of live sessions, as [`Sessions::list`](crate::Sessions::list) returns it. It can be longer than asked for,
+/// if many keys begin with the same 8 characters. A generator never draws such keys. `Debug` shows no values.
 ///
 /// # Examples
 ///

@@ -1,5 +1,5 @@
-//! Faults of MariaDB: the server is killed, shut down or silent; connections are killed; locks, space and the right to write
-//! are missing.
+//! Faults of MariaDB: the server is killed, shut down or silent; connections are killed; locks, space and the right to
+//! write are missing.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "the figures, for runs with --nocapture")]
@@ -51,7 +51,7 @@ fn only(report: &Report, kinds: &[&str]) {
     assert!(report.errors.keys().all(|kind| kinds.contains(&&**kind)), "{report}");
 }
 
-/// What a call returns that lost its connection and found no server, or cannot know whether it took effect.
+/// The errors of a call that lost its connection and found no server, or cannot know whether it took effect.
 const GONE: [&str; 4] = ["OutcomeUnknown", "ConnectionLost", "Interrupted", "PoolTimeout"];
 
 #[test]

@@ -36,8 +36,8 @@ pub(crate) use saves::{SaveQueries, SavedText};
 pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};
 
 /// A connection to a database that can hold sessions: Diesel's `PgConnection` with the feature `postgres`, its
-/// `SqliteConnection` with the feature `sqlite`, or its `MysqlConnection` with the feature `mysql`. The trait is sealed: only this crate can add a database and its
-/// queries.
+/// `SqliteConnection` with the feature `sqlite`, or its `MysqlConnection` with the feature `mysql`. The trait is
+/// sealed: only this crate can add a database and its queries.
 ///
 /// # Examples
 ///
@@ -144,7 +144,7 @@ pub trait Queries: Send {
     /// Whether there is a session table.
     fn has_table(&mut self) -> impl QueryFuture<bool>;
 
-    /// Whether the server takes no writes. Only for a database whose error does not say so.
+    /// Whether the server takes no writes. Only for a database that has no error for it.
     fn is_read_only(&mut self) -> impl QueryFuture<bool> {
         async { Ok(false) }
     }

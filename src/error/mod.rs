@@ -222,8 +222,8 @@ pub enum Error {
     },
 
     /// Every connection that the pool gave is read-only. The server is a standby, or `default_transaction_read_only`
-    /// (on MariaDB `read_only`) is on: some providers set it when a disk is full. Nothing was written, unless the same call had lost a connection
-    /// before. For one second after this error, a call tries only one connection, and can fail although another works.
+    /// (on MariaDB `read_only`) is on: some providers set it when a disk is full. Nothing was written, unless this call
+    /// lost a connection before. For one second after this error, calls try one connection only, even if another works.
     #[error(
         "the database server is read-only: wait for the failover to end, or check the setting that makes it so"
     )]

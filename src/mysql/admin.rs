@@ -77,8 +77,8 @@ impl AdminQueries for MysqlConnection {
         Ok(rows.into_iter().map(|(KeyColumn(key), value)| (key, value)).collect())
     }
 
-    /// `IGNORE` turns other errors into warnings as well. But the store has checked all lengths, and no column that must have
-    /// a value gets none.
+    /// `IGNORE` turns other errors into warnings as well. But the store has checked all lengths, and no column that
+    /// must have a value gets none.
     async fn insert_rows(&mut self, rows: &[(StoredKey, NewRow<'_>, Period)]) -> QueryResult<()> {
         // A statement must fit into a packet. A value that is larger fits alone.
         const FEW: usize = 256 << 10;

@@ -15,7 +15,8 @@ impl BlockingConnection for MysqlConnection {
     const BEGIN: &'static str = BEGIN;
     const REMOTE: bool = true;
 
-    /// Refuses addresses that are no URL of MySQL. Refuses to check the host's name, because Connector/C does not do it.
+    /// Refuses addresses that are no URL of MySQL. Refuses to check the host's name, because Connector/C does not do
+    /// it.
     fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
         let refuse =
             |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });

@@ -66,8 +66,8 @@ impl RunQuery for MysqlConnection {
     }
 }
 
-/// Returns the result. After an error it empties the cache of prepared statements, and it removes the text of an error
-/// about a key that is taken, because that text contains the key.
+/// Returns the result. After an error it empties the cache of prepared statements. The text of an error about a key that
+/// is taken contains the key, so it is removed.
 fn cured<T>(conn: &mut MysqlConnection, result: QueryResult<T>) -> QueryResult<T> {
     result.map_err(|error| {
         forget_statements(conn);

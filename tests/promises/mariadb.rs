@@ -1,5 +1,5 @@
-//! The traps of MariaDB, of its client library, and of Diesel on it. (The laws run on it in `conformance`, and those of the
-//! web stores in `web_stores`.)
+//! The traps of MariaDB, of its client library, and of Diesel on it. (The laws run on it in `conformance`, and those of
+//! the web stores in `web_stores`.)
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -34,8 +34,8 @@ fn insert_many(conn: &mut MysqlConnection, sessions: u32) {
     ));
 }
 
-/// A SELECT that fails after the header of its result leaves its prepared statement in a state in which the client waits
-/// without end.
+/// A SELECT that fails after the header of its result leaves its prepared statement in a state in which the client
+/// waits without end.
 #[test]
 fn a_query_that_failed_half_way_runs_again() {
     in_time(|| {

@@ -17,8 +17,8 @@ use crate::operations::clear_all::EVERYBODY;
 use crate::operations::transaction::Transaction;
 use crate::options::{LONGEST_PERIOD, Options, Period};
 
-/// How much longer than the session its marker lives. Until then, the other store can go on and prolong the session, and
-/// a later import still finds the marker.
+/// How much longer than the session its marker lives. Until then, the other store can go on and prolong the session,
+/// and a later import still finds the marker.
 const MARGIN: TimeDelta = TimeDelta::days(30);
 
 /// Rows per statement.

@@ -24,17 +24,17 @@ pub enum ImportOutcome {
 }
 
 impl<S: WebStore> TowerSessionStore<S> {
-    /// Takes over sessions of another store for tower-sessions, with their ids. The visitors keep their cookies and stay
-    /// signed in. Returns the outcome for each record, in the same order.
+    /// Takes over sessions of another store for tower-sessions, with their ids. The visitors keep their cookies and
+    /// stay signed in. Returns the outcome for each record, in the same order.
     ///
     /// All records are imported in one transaction, which `clear_all` waits for. So pass at most a thousand at a time.
     /// Their sessions begin now, and expire as the records would have, within the
-    /// [longest lifetime](crate::Builder::max_lifetime). [`owner_from`](Self::owner_from) and [`label_from`](Self::label_from) give them their owners
-    /// and labels. No limit of an owner counts.
+    /// [longest lifetime](crate::Builder::max_lifetime). [`owner_from`](Self::owner_from) and
+    /// [`label_from`](Self::label_from) give them their owners and labels. No limit of an owner counts.
     ///
     /// The table remembers each id until 30 days after the record's expiry. So you can import the same records again: a
-    /// session that was ended in between does not come back. Stop the programs that use the other store first, and start
-    /// those with this store afterwards. Otherwise a change or a logout in between is lost.
+    /// session that was ended in between does not come back. Stop the programs that use the other store first, and
+    /// start those with this store afterwards. Otherwise a change or a logout in between is lost.
     ///
     /// The command `diesel-session import` reads the table of tower-sessions-sqlx-store and passes its records to this
     /// function.

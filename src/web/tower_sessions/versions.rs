@@ -22,7 +22,8 @@ pub trait TowerSession: Sealed {
     fn field(&self, name: &str) -> impl Future<Output = Result<Option<Value>, Self::Error>> + Send;
 }
 
-/// A record of tower-sessions: `tower_sessions::session::Record` of version 0.14 or 0.15. Other crates cannot implement it.
+/// A record of tower-sessions: `tower_sessions::session::Record` of version 0.14 or 0.15. Other crates cannot implement
+/// it.
 pub trait TowerRecord: Sealed {
     /// Returns the id as a number, the data, and the expiry.
     #[doc(hidden)]
