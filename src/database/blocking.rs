@@ -40,6 +40,9 @@ pub trait BlockingConnection:
     ) -> Box<dyn CustomizeConnection<Self, ConnectionError>>;
 }
 
+/// A connection to a server, which can stop answering.
+pub trait Remote: BlockingConnection {}
+
 /// Returns the result of work on a connection that blocks.
 pub(crate) fn now_or_never<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {

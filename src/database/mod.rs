@@ -30,7 +30,7 @@ mod saves;
 mod tombstones;
 
 pub(crate) use admin::AdminQueries;
-pub(crate) use blocking::{BlockingConnection, now_or_never};
+pub(crate) use blocking::{BlockingConnection, Remote, now_or_never};
 pub(crate) use cached_update::cached_update;
 pub(crate) use saves::{SaveQueries, SavedText};
 pub(crate) use tombstones::{Ledger, Tombstone, TombstoneQueries};

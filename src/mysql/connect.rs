@@ -1,15 +1,20 @@
 //! Opens connections to MariaDB, and sets them up.
 
+use std::collections::HashMap;
+
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::r2d2::{CustomizeConnection, Error as ConnectionError};
+use url::Url;
 
 use super::transaction::BEGIN;
-use crate::database::{BlockingConnection, SessionConnection};
+use crate::database::{BlockingConnection, Remote, SessionConnection};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
 impl SessionConnection for MysqlConnection {}
+
+impl Remote for MysqlConnection {}
 
 impl BlockingConnection for MysqlConnection {
     const BEGIN: &'static str = BEGIN;
@@ -20,20 +25,27 @@ impl BlockingConnection for MysqlConnection {
     fn address(url: &str, _settings: &ConnectionSettings) -> Result<String, Error> {
         let refuse =
             |reason: &str| Err(Error::Configuration { setting: "connection", reason: reason.to_owned() });
-        if !url.starts_with("mysql://") {
-            return refuse("not a URL of MySQL: it begins with `mysql://`, also for MariaDB");
-        }
-        if parameter(url, "ssl_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("verify_identity")) {
+        let Some(parameters) = parameters(url) else {
             return refuse(
-                "ssl_mode=verify_identity: MariaDB's client library does not check the host's name; \
-                 use ssl_mode=verify_ca with ssl_ca, and an authority that signs for no other host",
+                "not a URL of MySQL: mysql://user:password@host/database, also for MariaDB; write special characters \
+                 of the password as %xx",
             );
-        }
-        let verifies = parameter(url, "ssl_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("verify_ca"));
-        if verifies && parameter(url, "ssl_ca").is_none() {
-            return refuse(
-                "ssl_mode=verify_ca: name the authority with ssl_ca, because the client library has none",
-            );
+        };
+        match mode(&parameters).as_deref() {
+            None | Some("disabled" | "preferred" | "required") => {}
+            Some("verify_ca") if parameters.contains_key("ssl_ca") => {}
+            Some("verify_ca") => {
+                return refuse(
+                    "ssl_mode=verify_ca: name the authority with ssl_ca, because the client library has none",
+                );
+            }
+            Some("verify_identity") => {
+                return refuse(
+                    "ssl_mode=verify_identity: MariaDB's client library does not check the host's name; \
+                     use ssl_mode=verify_ca with ssl_ca, and an authority that signs for no other host",
+                );
+            }
+            Some(_) => return refuse("ssl_mode: use disabled, preferred, required or verify_ca"),
         }
         Ok(url.to_owned())
     }
@@ -59,21 +71,21 @@ impl BlockingConnection for MysqlConnection {
     }
 }
 
-/// Returns the value of a parameter of a URL: the last one, as Diesel takes it.
-fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
-    let (_, query) = url.split_once('?')?;
-    query
-        .rsplit('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+/// Returns the parameters of a URL of MySQL, as Diesel reads them.
+fn parameters(url: &str) -> Option<HashMap<String, String>> {
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "mysql")?;
+    Some(url.query_pairs().into_owned().collect())
+}
+
+fn mode(parameters: &HashMap<String, String>) -> Option<String> {
+    parameters.get("ssl_mode").map(|mode| mode.to_lowercase())
 }
 
 /// Whether the address asks for TLS. The client library ignores some of these parameters without a word.
 fn asks_for_tls(url: &str) -> bool {
-    let mode = parameter(url, "ssl_mode").map(str::to_ascii_lowercase);
-    let by_mode = mode.is_some_and(|mode| ["required", "verify_ca"].contains(&mode.as_str()));
-    by_mode || ["ssl_ca", "ssl_cert", "ssl_key"].iter().any(|name| parameter(url, name).is_some())
+    let parameters = parameters(url).unwrap_or_default();
+    matches!(mode(&parameters).as_deref(), Some("required" | "verify_ca"))
+        || ["ssl_ca", "ssl_cert", "ssl_key"].iter().any(|name| parameters.contains_key(*name))
 }
 
 #[derive(Debug)]
@@ -118,6 +130,7 @@ mod tests {
             ("mysql://app@db/shop", false),
             ("mysql://app@db/shop?ssl_mode=preferred", false),
             ("mysql://app@db/shop?ssl_mode=REQUIRED", true),
+            ("mysql://app@db/shop?ssl%5Fmode=requir%65d", true),
             ("mysql://app@db/shop?unix_socket=/run/a&ssl_ca=/ca.pem", true),
         ] {
             assert_eq!(asks_for_tls(url), asks, "{url}");
@@ -130,7 +143,10 @@ mod tests {
             "postgres://db/shop",
             "shop.db",
             "mariadb://db/shop",
+            "mysql://app:a/b@db/shop",
+            "mysql://db/shop?ssl_mode=always",
             "mysql://db/shop?ssl_mode=verify_identity",
+            "mysql://db/shop?ssl_mode=verify%5Fidentity",
             "mysql://db/shop?ssl_mode=verify_ca",
         ] {
             let refused = MysqlConnection::address(url, &ConnectionSettings::default());

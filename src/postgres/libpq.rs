@@ -14,11 +14,13 @@ use diesel::result::Error::DeserializationError;
 use super::run_query::RunQuery;
 use super::{BEGIN, set_up};
 use crate::conninfo::ConnectOptions;
-use crate::database::{BlockingConnection, QueryFuture, SessionConnection};
+use crate::database::{BlockingConnection, QueryFuture, Remote, SessionConnection};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
 impl SessionConnection for PgConnection {}
+
+impl Remote for PgConnection {}
 
 impl BlockingConnection for PgConnection {
     const BEGIN: &'static str = BEGIN;

@@ -39,6 +39,9 @@ impl<C: SessionConnection> Builder<C> {
     /// On PostgreSQL `url` is a URL or a string of `keyword=value` pairs, as in PostgreSQL's manual ("Connection
     /// Strings").
     ///
+    /// On MariaDB `url` is a URL: `mysql://user:password@host/database?ssl_ca=/path/of/authority.pem`. The connections
+    /// use READ COMMITTED.
+    ///
     /// On SQLite `url` is a file, which is created if it is missing, or a `file:` URI, or `:memory:`. The connections
     /// use write-ahead logging (`journal_mode = WAL`) with `synchronous = NORMAL`. A crash of the process loses
     /// nothing. A loss of power can undo the last writes, even an acknowledged logout, but never damages the file

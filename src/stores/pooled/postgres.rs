@@ -16,20 +16,6 @@ impl<M> Builder<PgConnection, M> {
         self.pool.connection.pgbouncer = through;
         self
     }
-
-    /// Sets whether every call ends in time, even if the server does not answer. Such a call returns
-    /// [`Error::ServerTimeout`] after the connection timeout and the statement timeout together. Defaults to `true`.
-    ///
-    /// libpq itself waits without a time limit for a server process that is stopped, or stuck in its kernel. So a
-    /// second thread waits instead, which costs two thread switches per call. In one measurement over a Unix socket,
-    /// that was about an eighth of the throughput of one thread. With eight threads on two cores it was a third.
-    ///
-    /// With `false`, `statement_timeout` and `tcp_user_timeout` still end slow statements and calls to machines that
-    /// are gone.
-    pub fn bounded_calls(mut self, bounded: bool) -> Self {
-        self.pool.bounded_calls = bounded;
-        self
-    }
 }
 
 impl Builder<PgConnection> {
