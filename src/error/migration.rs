@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::BoxedError;
 
-/// The reason why the session table could not be brought to this version's form. Nothing was changed.
+/// The reason why the session table could not be brought to this version's form. Nothing was changed, except by
+/// [`Failed`](Self::Failed) on MariaDB.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
@@ -115,11 +116,11 @@ pub enum MigrationError {
         versions: Vec<String>,
     },
 
-    /// Other transactions held locks on the table for 4.5 seconds, as long as the migration tried to lock it. The next
-    /// start of the program tries again.
+    /// On PostgreSQL, other transactions held locks on the table for 4.5 seconds, as long as the migration tried to lock
+    /// it. On MariaDB, another migration of this database ran for a minute. The next start of the program tries again.
     #[error(
-        "the session table is in use: other transactions held locks on it for {waited:?}; end them (pg_locks and \
-         pg_stat_activity show which) and migrate again"
+        "the session table is in use: others held locks on it for {waited:?}; wait for them or end them, and migrate \
+         again (PostgreSQL shows them in pg_locks and pg_stat_activity, MariaDB in SHOW PROCESSLIST)"
     )]
     #[non_exhaustive]
     TableBusy {
@@ -148,8 +149,18 @@ pub enum MigrationError {
         needed: u64,
     },
 
-    /// A statement of a migration failed, or an access to its record.
-    #[error("a migration of the session table failed, and nothing was changed")]
+    /// The table `session_owner_lock` is missing, or some of its rows are. Each row stands for owners while a transaction
+    /// locks them.
+    #[cfg(feature = "mysql")]
+    #[error(
+        "`session_owner_lock` does not have the rows 0 to 255, without which no owner can log in: run `migrate` with a \
+         role that may create tables; it makes them again"
+    )]
+    LockRowsLost,
+
+    /// A statement of a migration failed, or an access to its record. On MariaDB the statements before it stay done, and
+    /// the next run of the migration goes on. On other databases nothing was changed.
+    #[error("a migration of the session table failed: remove the cause, and migrate again")]
     #[non_exhaustive]
     Failed {
         /// The cause.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::{exists, select, sql};
-use diesel::migration::MigrationSource as _;
+use diesel::migration::MigrationSource;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -12,8 +12,9 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use super::expressions::{concat, database, get_lock, is_table, md5, release_lock};
+use super::owners::OWNER_SLOTS;
 use super::run_query::{RunQuery as _, forget_statements};
-use super::table::{session, tables};
+use super::table::{session, session_owner_lock, tables};
 use crate::database::key::KeyParameter;
 use crate::database::record::{Recorded, failed, harness, versions};
 use crate::database::{Liveness as _, Migrate};
@@ -43,7 +44,9 @@ impl Migrate for MysqlConnection {
     fn migrate_table(&mut self, table: &SessionTable) -> Result<usize, MigrationError> {
         if missing(self)?.is_empty() {
             check_keys(self, table.key_storage)?;
-            return Ok(0);
+            if has_lock_rows(self)? {
+                return Ok(0);
+            }
         }
         alone(self, |conn| {
             // A table of ours without a record is the rest of a run that was interrupted.
@@ -53,17 +56,24 @@ impl Migrate for MysqlConnection {
                 return Err(MigrationError::NotOurs { reason, advice });
             }
             sql_query(CREATE_RECORD).execute(conn)?;
-            Ok(Recorded(conn).run_pending_migrations(MYSQL).map_err(failed)?.len())
+            let run = Recorded(conn).run_pending_migrations(MYSQL).map_err(failed)?.len();
+            if !has_lock_rows(conn)? {
+                // Each statement makes only what is missing.
+                for migration in MigrationSource::<Mysql>::migrations(&MYSQL).map_err(failed)? {
+                    migration.run(conn).map_err(failed)?;
+                }
+            }
+            Ok(run)
         })
     }
 
     fn check_table(&mut self, table: &SessionTable) -> Result<(), MigrationError> {
         let versions = missing(self)?;
-        if versions.is_empty() {
-            check_keys(self, table.key_storage)
-        } else {
-            Err(MigrationError::Missing { versions })
+        if !versions.is_empty() {
+            return Err(MigrationError::Missing { versions });
         }
+        check_keys(self, table.key_storage)?;
+        if has_lock_rows(self)? { Ok(()) } else { Err(MigrationError::LockRowsLost) }
     }
 
     /// A connection has one database, and the table is there. A packet that is too large would look like a lost
@@ -97,6 +107,16 @@ fn missing(conn: &mut MysqlConnection) -> Result<Vec<String>, MigrationError> {
         forget_statements(conn);
     }
     Ok(versions(pending.map_err(failed)?))
+}
+
+/// Whether each owner has a row that logins can lock.
+fn has_lock_rows(conn: &mut MysqlConnection) -> QueryResult<bool> {
+    let rows: i64 = if has_table(conn, "session_owner_lock")? {
+        conn.only_row(session_owner_lock::table.count())?
+    } else {
+        0
+    };
+    Ok(rows == OWNER_SLOTS)
 }
 
 /// Refuses a table that was dropped, or that holds keys which the key storage would never find.

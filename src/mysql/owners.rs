@@ -15,6 +15,9 @@ use crate::database::{Deleted, OwnerQueries, cached_update};
 use crate::key::StoredKey;
 use crate::session::{OwnedSession, SessionHandle};
 
+/// The rows of `session_owner_lock`, from 0: one for each first byte of the digest of an owner's name.
+pub(super) const OWNER_SLOTS: i64 = 256;
+
 /// A session's key and label; then when it was created, when it was last used, and when it expires.
 type OwnedRow = ((KeyColumn, Option<String>), (i64, i64, i64));
 

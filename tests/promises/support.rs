@@ -327,6 +327,9 @@ struct Word {
 
 /// Plain SQL on either database, with which a test looks at the database without the crate.
 pub(crate) trait Sql: SessionConnection {
+    /// Makes the next look at the server's activity a new one, also within a transaction.
+    const LOOK_AGAIN: &str;
+
     fn run(&mut self, sql: &str) {
         self.batch_execute(sql).unwrap();
     }
@@ -345,8 +348,7 @@ pub(crate) trait Sql: SessionConnection {
         while !is_right(self.number(sql)) {
             assert!(started.elapsed() < LATE, "{sql}: still {}", self.number(sql));
             thread::yield_now();
-            // Within a transaction, PostgreSQL keeps showing the activity of the first look.
-            self.run("SELECT pg_stat_clear_snapshot()");
+            self.run(Self::LOOK_AGAIN);
         }
     }
 
@@ -360,8 +362,9 @@ pub(crate) trait Sql: SessionConnection {
 }
 
 macro_rules! sql {
-    ($connection:ty) => {
+    ($connection:ty, $look_again:literal) => {
         impl Sql for $connection {
+            const LOOK_AGAIN: &str = $look_again;
             fn number(&mut self, sql: &str) -> i64 {
                 sql_query(format!("SELECT ({sql}) AS value")).get_result::<Count>(self).unwrap().value
             }
@@ -374,6 +377,6 @@ macro_rules! sql {
         }
     };
 }
-sql!(PgConnection);
-sql!(SqliteConnection);
-sql!(MysqlConnection);
+sql!(PgConnection, "SELECT pg_stat_clear_snapshot()");
+sql!(SqliteConnection, "SELECT 1");
+sql!(MysqlConnection, "DO 1");
