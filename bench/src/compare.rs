@@ -9,8 +9,10 @@ use serde::Serialize;
 use crate::contenders::diesel_session::{Table, Threads};
 use crate::contenders::pgbench::PgBench;
 use crate::contenders::prepared_sqlite::Prepared;
+use crate::contenders::sysbench::Sysbench;
 use crate::contenders::tasks::Tasks;
 use crate::contenders::{Contender, Name, PERIOD, value};
+use crate::mariadb::Mariadb;
 use crate::measure::{Operation, Sample};
 use crate::plan::{BASE_VALUE, Database, Group, Scale};
 use crate::server::{File, Postgres};
@@ -21,8 +23,7 @@ pub(crate) struct Round {
     pub(crate) database: Database,
     pub(crate) rows: usize,
     pub(crate) value_bytes: usize,
-    /// Only on PostgreSQL.
-    pub(crate) synchronous_commit: Option<bool>,
+    pub(crate) commits_wait: Option<bool>,
     pub(crate) clients: usize,
     pub(crate) operation: Operation,
     pub(crate) contender: Name,
@@ -36,7 +37,7 @@ pub(crate) struct Round {
 impl Round {
     /// Whether figures and plots compare this round: small values, and no commit waits for the disk.
     pub(crate) fn is_at_base(&self) -> bool {
-        self.value_bytes == BASE_VALUE && self.synchronous_commit != Some(true)
+        self.value_bytes == BASE_VALUE && self.commits_wait != Some(true)
     }
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn run(
         let contenders = match group.database {
             Database::Postgres => on_postgres(group, *rows, server),
             Database::Sqlite => on_sqlite(group, *rows),
+            Database::Mariadb => on_mariadb(group, *rows),
         };
         entries.extend(contenders?.into_iter().map(|contender| (*rows, contender)));
     }
@@ -73,7 +75,7 @@ pub(crate) fn run(
                     database: group.database,
                     rows: *rows,
                     value_bytes: group.value_bytes,
-                    synchronous_commit: group.synchronous_commit,
+                    commits_wait: group.commits_wait,
                     clients: *clients,
                     operation: *operation,
                     contender: name,
@@ -92,7 +94,7 @@ pub(crate) fn run(
 
 fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<dyn Contender>>> {
     let value = value(group.value_bytes);
-    let database = || server.database(group.synchronous_commit == Some(true));
+    let database = || server.database(group.commits_wait == Some(true));
     // The contenders of this crate share a table.
     let table = Table::on_postgres(database()?, rows, &value, PERIOD)?;
     // Those of tower-sessions share another one, because their sessions have other keys and values.
@@ -122,7 +124,9 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 Name::PgBench | Name::PgBenchTwoThreads | Name::PgBenchPipelined => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)
                 }
-                Name::Prepared => return Err(anyhow!("{name} does not run on PostgreSQL")),
+                Name::Prepared | Name::Sysbench => {
+                    return Err(anyhow!("{name} does not run on PostgreSQL"));
+                }
             };
             Ok(contender)
         })
@@ -141,6 +145,30 @@ fn on_sqlite(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
                 Name::Sqlx | Name::SqlxUnchecked => Box::new(Tasks::on_sqlite(name, file, rows, &value)?),
                 Name::Prepared => Box::new(Prepared::new(file, rows, &value)?),
                 name => return Err(anyhow!("{name} does not run on SQLite")),
+            };
+            Ok(contender)
+        })
+        .collect()
+}
+
+fn on_mariadb(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
+    let value = value(group.value_bytes);
+    let server = Mariadb::start(group.commits_wait == Some(true))?;
+    let table = Table::on_mariadb(server.database()?, rows, &value)?;
+    group
+        .contenders
+        .iter()
+        .map(|name| {
+            let name = *name;
+            let contender: Box<dyn Contender> = match name {
+                Name::Unbounded | Name::Bounded | Name::Held => {
+                    Box::new(Threads::on_mariadb(name, Rc::clone(&table), &value)?)
+                }
+                Name::Sqlx | Name::SqlxUnchecked => {
+                    Box::new(Tasks::on_mariadb(name, server.database()?, rows, &value)?)
+                }
+                Name::Sysbench => Box::new(Sysbench::new(server.database()?, rows, &value)?),
+                name => return Err(anyhow!("{name} does not run on MariaDB")),
             };
             Ok(contender)
         })

@@ -75,10 +75,10 @@ impl Measured {
 
     /// Returns this crate's operations per second divided by those of the other contenders.
     fn ratios(&self, scale: Scale) -> Result<Vec<Figure>> {
-        use Database::{Postgres, Sqlite};
+        use Database::{Mariadb, Postgres, Sqlite};
         use Name::{
             Async, AsyncPipelined, Bounded, Held, PgBench, PgBenchPipelined, PgBenchTwoThreads, Prepared,
-            Sqlx, SqlxUnchecked, Tower, TowerPipelined, Unbounded,
+            Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined, Unbounded,
         };
         use Operation::{Clear, Generate, Get, Set};
         let rows = scale.base_rows();
@@ -144,6 +144,16 @@ impl Measured {
             ("sqlite_get_vs_prepared_c8", Sqlite, Get, 8, Unbounded, Prepared, None),
             ("sqlite_set_vs_prepared_c8", Sqlite, Set, 8, Unbounded, Prepared, None),
             ("sqlite_set_prepared_vs_sqlx_c8", Sqlite, Set, 8, Prepared, Sqlx, None),
+            ("mariadb_get_vs_sqlx_c8", Mariadb, Get, 8, Unbounded, Sqlx, Some(1.7)),
+            ("mariadb_set_vs_sqlx_c8", Mariadb, Set, 8, Unbounded, Sqlx, Some(1.4)),
+            ("mariadb_get_vs_prepared_c8", Mariadb, Get, 8, Unbounded, Sysbench, Some(0.80)),
+            ("mariadb_set_vs_prepared_c8", Mariadb, Set, 8, Unbounded, Sysbench, Some(0.90)),
+            ("mariadb_get_vs_sqlx_c8_bounded", Mariadb, Get, 8, Bounded, Sqlx, None),
+            ("mariadb_set_vs_sqlx_c8_bounded", Mariadb, Set, 8, Bounded, Sqlx, None),
+            ("mariadb_get_vs_prepared_c8_bounded", Mariadb, Get, 8, Bounded, Sysbench, None),
+            ("mariadb_set_vs_prepared_c8_bounded", Mariadb, Set, 8, Bounded, Sysbench, None),
+            ("mariadb_generate_vs_sqlx_c8", Mariadb, Generate, 8, Unbounded, Sqlx, None),
+            ("mariadb_clear_vs_sqlx_c8", Mariadb, Clear, 8, Unbounded, Sqlx, None),
         ];
         let mut ratios = Vec::new();
         for (name, database, operation, clients, ours, theirs, least) in figures {

@@ -7,6 +7,7 @@ mod compare;
 mod contenders;
 mod costs;
 mod figures;
+mod mariadb;
 mod measure;
 mod plan;
 mod report;
@@ -40,7 +41,7 @@ enum Command {
     ///
     /// Runs on a throwaway PostgreSQL server, or on the one that `DATABASE_URL` names. Its role must be allowed to
     /// create databases. Each contender gets its own database there, except that the contenders of this crate share
-    /// one. The databases are dropped afterwards.
+    /// one. The databases are dropped afterwards. MariaDB is always a throwaway server.
     Compare(Compare),
     /// Counts the client's instructions and allocations with valgrind, repeatably. Takes a minute or two.
     Costs,
@@ -90,9 +91,9 @@ fn compare(arguments: &Compare) -> Result<()> {
     let mut rounds = Vec::new();
     for (number, group) in plan.iter().enumerate() {
         let measured = compare::run((number, group), scale, &server, &bar)?;
-        let durability = match group.synchronous_commit {
-            Some(true) => "synchronous_commit on",
-            Some(false) => "synchronous_commit off",
+        let durability = match group.commits_wait {
+            Some(true) => "commits wait for the disk",
+            Some(false) => "commits do not wait for the disk",
             None => "synchronous = NORMAL",
         };
         let title = format!(

@@ -13,6 +13,8 @@ const ALL: [Operation; 5] =
 
 const ON_POSTGRES: [Name; 4] = [Name::Unbounded, Name::Bounded, Name::Sqlx, Name::PgBench];
 
+const ON_MARIADB: [Name; 4] = [Name::Unbounded, Name::Bounded, Name::Sqlx, Name::Sysbench];
+
 const ON_SQLITE: [Name; 4] = [Name::Unbounded, Name::Sqlx, Name::SqlxUnchecked, Name::Prepared];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,6 +22,7 @@ const ON_SQLITE: [Name; 4] = [Name::Unbounded, Name::Sqlx, Name::SqlxUnchecked, 
 pub(crate) enum Database {
     Postgres,
     Sqlite,
+    Mariadb,
 }
 
 /// Measurements that share their rounds. In each round, every contender runs every cell on every table.
@@ -29,8 +32,8 @@ pub(crate) struct Group {
     /// Numbers of sessions. There is one table for each number.
     pub(crate) rows: Vec<usize>,
     pub(crate) value_bytes: usize,
-    /// Only on PostgreSQL; SQLite has `synchronous = NORMAL`.
-    pub(crate) synchronous_commit: Option<bool>,
+    /// Whether a commit waits for the disk. SQLite has `synchronous = NORMAL`, with which only a checkpoint waits.
+    pub(crate) commits_wait: Option<bool>,
     /// Operations and the number of clients that run them at once. `clear` ends the sessions that `generate` with the
     /// same number of clients made just before.
     pub(crate) cells: Vec<(Operation, usize)>,
@@ -91,7 +94,7 @@ impl Scale {
             database: Database::Postgres,
             rows: vec![self.base_rows()],
             value_bytes: BASE_VALUE,
-            synchronous_commit: Some(false),
+            commits_wait: Some(false),
             cells: cells(&ALL, &[1, 8, 32]),
             contenders: ON_POSTGRES.to_vec(),
             rounds: self.rounds,
@@ -105,8 +108,18 @@ impl Scale {
     fn sqlite(self) -> Group {
         Group {
             database: Database::Sqlite,
-            synchronous_commit: None,
+            commits_wait: None,
             contenders: ON_SQLITE.to_vec(),
+            ..self.base()
+        }
+    }
+
+    /// sysbench runs `get` and `set` only.
+    fn mariadb(self) -> Group {
+        Group {
+            database: Database::Mariadb,
+            cells: cells(&[Operation::Get, Operation::Set], &[1, 8, 32]),
+            contenders: ON_MARIADB.to_vec(),
             ..self.base()
         }
     }
@@ -174,7 +187,8 @@ fn quick(scale: Scale) -> Vec<Group> {
         Group { cells: vec![(Operation::Get, 1)], contenders: vec![Name::Unbounded], ..scale.other_sizes() };
     let mut sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
     sqlite.contenders.retain(|contender| *contender != Name::SqlxUnchecked);
-    vec![one, eight, scale.pipelined(), sizes, sqlite]
+    let mariadb = Group { cells: cells(&reads_and_writes, &[8]), ..scale.mariadb() };
+    vec![one, eight, scale.pipelined(), sizes, sqlite, mariadb]
 }
 
 /// The groups vary one dimension at a time, except that large values go with a smaller table.
@@ -191,8 +205,19 @@ fn full(scale: Scale) -> Vec<Group> {
             cells: cells(&ALL, &[8]),
             ..scale.base()
         },
-        Group { synchronous_commit: Some(true), cells: cells(&ALL, &[8]), ..scale.base() },
+        Group { commits_wait: Some(true), cells: cells(&ALL, &[8]), ..scale.base() },
         scale.sqlite(),
+        scale.mariadb(),
+        Group {
+            cells: cells(&[Operation::Generate, Operation::Clear], &[8]),
+            contenders: vec![Name::Unbounded, Name::Bounded, Name::Sqlx],
+            ..scale.mariadb()
+        },
+        Group {
+            commits_wait: Some(true),
+            cells: cells(&[Operation::Get, Operation::Set], &[8]),
+            ..scale.mariadb()
+        },
     ]
 }
 

@@ -7,7 +7,8 @@ use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel_session::{DieselSession, Now as _, SessionConnection};
 
-/// Statements with placeholders for the values: `$1`, `$2`, ... on PostgreSQL and `?` on SQLite.
+/// Statements with placeholders for the values: `$1`, `$2`, ... on PostgreSQL, and `?` on SQLite and MariaDB.
+#[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) generate: String,
     pub(crate) get: String,

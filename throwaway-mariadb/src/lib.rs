@@ -4,6 +4,7 @@
 //! ends, even if that was killed.
 
 use std::io;
+use std::path::PathBuf;
 
 use throwaway_postgres::{Supervised, script};
 
@@ -40,7 +41,13 @@ impl Server {
     /// Returns the URL of one of the server's databases, for the user `root`, who may do everything.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("mysql://root@localhost/{database}?unix_socket={}/socket", self.0.directory().display())
+        format!("mysql://root@localhost/{database}?unix_socket={}", self.socket().display())
+    }
+
+    /// Returns the path of the server's Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.0.directory().join("socket")
     }
 
     /// Stops the server and ends every connection.

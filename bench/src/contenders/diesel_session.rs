@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
 use diesel::connection::SimpleConnection as _;
@@ -13,6 +13,7 @@ use diesel::sql_types::{Array, BigInt, Text};
 use diesel_session::{DieselSession, Now, SessionConnection, SessionKey, TimeDelta};
 
 use super::{Contender, Name, PERIOD, POOL};
+use crate::mariadb;
 use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{Database, File, Tidy};
 
@@ -46,6 +47,15 @@ impl Table<Database> {
     }
 }
 
+impl Table<mariadb::Database> {
+    /// Creates a table with `rows` live sessions.
+    pub(crate) fn on_mariadb(database: mariadb::Database, rows: usize, value: &str) -> Result<Rc<Self>> {
+        let hashed = format!("CONCAT('$', LEFT(TO_BASE64(UNHEX(SHA2({MARIADB_KEY}, 256))), 39))");
+        fill_mariadb(&database, &hashed, rows, value)?;
+        Ok(Rc::new(Self { database, keys: keys(1..rows + 1)?.into() }))
+    }
+}
+
 /// Returns the SQL for the stored form of a key: its hash.
 pub(crate) fn hashed(key: &str) -> String {
     format!("'$' || left(translate(encode(sha256(convert_to({key}, 'UTF8')), 'base64'), E'\\n', ''), 39)")
@@ -53,6 +63,9 @@ pub(crate) fn hashed(key: &str) -> String {
 
 /// The SQL for a key made from a number. The hashes of such keys are in random order.
 pub(crate) const KEY: &str = "lpad(n::text, 40, '0')";
+
+/// The same on MariaDB.
+pub(crate) const MARIADB_KEY: &str = "LPAD(seq, 40, '0')";
 
 fn keys(numbers: Range<usize>) -> Result<Vec<SessionKey>> {
     numbers.map(|n| Ok(format!("{n:040}").parse()?)).collect()
@@ -65,6 +78,20 @@ pub(crate) fn fill(database: &Database, insert: impl FnOnce(&mut PgConnection) -
     insert(&mut conn)?;
     conn.batch_execute("ALTER TABLE session SET (autovacuum_enabled = off)")?;
     Ok(conn.batch_execute("VACUUM ANALYZE session")?)
+}
+
+/// Creates the session table on MariaDB with a session for each number, in random order. `key` is SQL.
+pub(crate) fn fill_mariadb(database: &mariadb::Database, key: &str, rows: usize, value: &str) -> Result<()> {
+    DieselSession::<MysqlConnection>::connect(&database.url)?.migrate()?;
+    let expiry = SystemTime::now().duration_since(UNIX_EPOCH)? + PERIOD;
+    sql_query(format!(
+        "INSERT INTO session (session_key, expire_date, session_data) \
+         SELECT {key}, ?, ? FROM seq_1_to_{rows} ORDER BY RAND()"
+    ))
+    .bind::<BigInt, _>(i64::try_from(expiry.as_millis())?)
+    .bind::<Text, _>(value)
+    .execute(&mut database.connect()?)?;
+    Ok(())
 }
 
 /// Inserts a session for each number, in random order, with one statement. `key` and `period` (in seconds) are SQL.
@@ -123,9 +150,16 @@ pub(crate) fn fill_file(
 
 impl Threads<PgConnection, Database> {
     pub(crate) fn on_postgres(name: Name, table: Rc<Table<Database>>, value: &str) -> Result<Self> {
-        let bounded = name == Name::Bounded;
-        let builder = DieselSession::builder().pool_size(POOL).min_idle(POOL).bounded_calls(bounded);
-        let store = builder.connect(&table.database.url)?;
+        let builder = DieselSession::<PgConnection>::builder().bounded_calls(name == Name::Bounded);
+        let store = builder.pool_size(POOL).min_idle(POOL).connect(&table.database.url)?;
+        Ok(Self::over(name, store, table, value))
+    }
+}
+
+impl Threads<MysqlConnection, mariadb::Database> {
+    pub(crate) fn on_mariadb(name: Name, table: Rc<Table<mariadb::Database>>, value: &str) -> Result<Self> {
+        let builder = DieselSession::<MysqlConnection>::builder().bounded_calls(name == Name::Bounded);
+        let store = builder.pool_size(POOL).min_idle(POOL).connect(&table.database.url)?;
         Ok(Self::over(name, store, table, value))
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod asynchronous;
 pub(crate) mod diesel_session;
 pub(crate) mod pgbench;
 pub(crate) mod prepared_sqlite;
+pub(crate) mod sysbench;
 pub(crate) mod tasks;
 pub(crate) mod tower_sessions;
 
@@ -25,10 +26,10 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(into = "&'static str")]
 pub(crate) enum Name {
-    /// `DieselSession` without deadlines for calls. Only the default settings add helper threads for these; neither
-    /// pgbench nor sqlx has deadlines.
+    /// `DieselSession` without deadlines for calls. Only the default settings add helper threads for these; pgbench,
+    /// sysbench and sqlx have no deadlines.
     Unbounded,
-    /// `DieselSession` with the default settings on PostgreSQL: every call has a deadline.
+    /// `DieselSession` with the default settings on PostgreSQL and MariaDB: every call has a deadline.
     Bounded,
     /// Each thread keeps one connection, as pgbench's clients do. This leaves out the cost of a shared pool.
     Held,
@@ -52,6 +53,8 @@ pub(crate) enum Name {
     PgBenchPipelined,
     /// The limit on SQLite.
     Prepared,
+    /// The limit on MariaDB: prepared statements of the same client library.
+    Sysbench,
 }
 
 impl Name {
@@ -71,6 +74,7 @@ impl Name {
             Self::PgBenchTwoThreads => "pgbench, two threads",
             Self::PgBenchPipelined => "pgbench, pipelined",
             Self::Prepared => "prepared statements (the limit)",
+            Self::Sysbench => "sysbench (the limit)",
         }
     }
 }

@@ -1,23 +1,27 @@
-//! Stores called through tower-sessions' `SessionStore`, each through its own version of the trait. Also the two stores
+//! Stores called through tower-sessions' `SessionStore`, each through its own version of the trait. Also the stores
 //! of `tower-sessions-sqlx-store`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 use tower_sessions_core::session::{Id, Record};
+use tower_sessions_sqlx_store::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use tower_sessions_sqlx_store::sqlx::postgres::PgPoolOptions;
 use tower_sessions_sqlx_store::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use tower_sessions_sqlx_store::sqlx::{self, PgPool, QueryBuilder, Sqlite, SqlitePool};
-use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
+use tower_sessions_sqlx_store::sqlx::{
+    self, Arguments as _, Encode, Executor, IntoArguments, PgPool, Pool, Type,
+};
+use tower_sessions_sqlx_store::{MySqlStore, PostgresStore, SqliteStore};
 
 use super::diesel_session::Table;
 use super::tasks::{Store, Tasks};
 use super::{Name, PERIOD, POOL};
+use crate::mariadb;
 use crate::server::{Database, File};
 
 /// Sessions per INSERT while a table is filled.
@@ -116,10 +120,37 @@ impl Tasks<Recorded<SqliteStore, Record>, File> {
             let pool = pool_options.connect_with(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            let ids = fill_sqlite(&pool, &record, rows).await?;
+            let ids = fill(&pool, "tower_sessions", &record, rows).await?;
             anyhow::Ok((store, ids))
         })?;
         let table = Table { database: file, keys: ids.into() };
+        Ok(Self::new(name, Recorded { store, record }, Rc::new(table), runtime))
+    }
+}
+
+impl Tasks<Recorded<MySqlStore, Record>, mariadb::Database> {
+    pub(crate) fn on_mariadb(
+        name: Name,
+        database: mariadb::Database,
+        rows: usize,
+        value: &str,
+    ) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let record = Recorded::<MySqlStore, Record>::record(value)?;
+        let options =
+            MySqlConnectOptions::new().socket(database.socket()).username("root").database(&database.name);
+        let (store, ids) = runtime.block_on(async {
+            let pool_options = MySqlPoolOptions::new()
+                .max_connections(POOL)
+                .min_connections(POOL)
+                .test_before_acquire(name != Name::SqlxUnchecked);
+            let pool = pool_options.connect_with(options).await?;
+            let store = MySqlStore::new(pool.clone()).with_schema_name(&database.name).map_err(Error::msg)?;
+            store.migrate().await?;
+            let ids = fill(&pool, "session", &record, rows).await?;
+            anyhow::Ok((store, ids))
+        })?;
+        let table = Table { database, keys: ids.into() };
         Ok(Self::new(name, Recorded { store, record }, Rc::new(table), runtime))
     }
 }
@@ -155,15 +186,27 @@ async fn fill_postgres(pool: &PgPool, template: &Record, rows: usize) -> Result<
     Ok(ids)
 }
 
-async fn fill_sqlite(pool: &SqlitePool, template: &Record, rows: usize) -> Result<Vec<Id>> {
+async fn fill<DB>(pool: &Pool<DB>, table: &str, template: &Record, rows: usize) -> Result<Vec<Id>>
+where
+    DB: sqlx::Database,
+    for<'q> DB::Arguments<'q>: IntoArguments<'q, DB>,
+    for<'p> &'p Pool<DB>: Executor<'p, Database = DB>,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+    for<'q> Vec<u8>: Encode<'q, DB> + Type<DB>,
+    for<'q> OffsetDateTime: Encode<'q, DB> + Type<DB>,
+{
     let mut ids = Vec::with_capacity(rows);
     for batch in batches(template, rows) {
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO tower_sessions (id, data, expiry_date) ");
-        insert.push_values(batch?, |mut row, (id, data)| {
-            row.push_bind(id.to_string()).push_bind(data).push_bind(template.expiry_date);
+        let batch = batch?;
+        let values = vec!["(?, ?, ?)"; batch.len()].join(", ");
+        let insert = format!("INSERT INTO {table} (id, data, expiry_date) VALUES {values}");
+        let mut arguments = DB::Arguments::default();
+        for (id, data) in batch {
             ids.push(id);
-        });
-        insert.build().execute(pool).await?;
+            let added = arguments.add(id.to_string()).and_then(|()| arguments.add(data));
+            added.and_then(|()| arguments.add(template.expiry_date)).map_err(|error| anyhow!(error))?;
+        }
+        sqlx::query_with(&insert, arguments).execute(pool).await?;
     }
     Ok(ids)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::Text;
 use serde::Serialize;
 
 use crate::contenders::{Name, POOL};
+use crate::mariadb;
 use crate::plan::Group;
 use crate::server::Postgres;
 
@@ -37,13 +38,14 @@ const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_sett
      'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing', 'lc_collate')";
 
 /// Packages whose versions matter. The versions come from the lock file.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 14] = [
     "diesel-session",
     "diesel",
     "diesel-async",
     "deadpool",
     "tokio-postgres",
     "r2d2",
+    "mysqlclient-sys",
     "pq-sys",
     "libsqlite3-sys",
     "rusqlite",
@@ -60,11 +62,16 @@ impl Environment {
             settings.into_iter().map(|setting| (setting.name, setting.value)).collect();
         let whose = if server.is_throwaway() { "throwaway" } else { "named by DATABASE_URL" };
         settings.insert("server".to_owned(), whose.to_owned());
-        settings.insert("pool".to_owned(), format!("{POOL} connections; pgbench has one per client"));
+        settings.insert(
+            "pool".to_owned(),
+            format!("{POOL} connections; pgbench and sysbench have one per client"),
+        );
         settings.insert(
             "warm-up".to_owned(),
-            "half a second before each second that counts; pgbench differs, see its entry".to_owned(),
+            "half a second before each second that counts; pgbench and sysbench differ, see their entries"
+                .to_owned(),
         );
+        settings.insert("mariadb".to_owned(), mariadb::SETTINGS.join(" "));
         settings.insert("sqlite".to_owned(), "WAL, synchronous = NORMAL, busy_timeout = 5 s".to_owned());
         Ok(Self { machine: machine()?, versions: versions()?, settings, contenders: contenders(plan) })
     }
@@ -79,8 +86,8 @@ fn contenders(plan: &[Group]) -> BTreeMap<&'static str, &'static str> {
 fn what(name: Name) -> &'static str {
     match name {
         Name::Unbounded => {
-            "DieselSession through Now, from threads; on PostgreSQL with bounded_calls(false), because neither pgbench \
-            nor tower-sessions-sqlx-store has deadlines for calls"
+            "DieselSession through Now, from threads; on PostgreSQL and MariaDB with bounded_calls(false), because \
+            pgbench, sysbench and tower-sessions-sqlx-store have no deadlines for calls"
         }
         Name::Bounded => "the same with the default settings, under which every call has a deadline",
         Name::Held => "the same operations through DieselSession::on, on a connection that each thread holds",
@@ -97,7 +104,7 @@ fn what(name: Name) -> &'static str {
         }
         Name::TowerPipelined => "the same with .pipelined(4)",
         Name::Sqlx => {
-            "PostgresStore and SqliteStore through SessionStore of tower-sessions-core 0.14, from \
+            "PostgresStore, SqliteStore and MySqlStore through SessionStore of tower-sessions-core 0.14, from \
             tasks on one thread per processor: load, save, create, delete; by default its pool checks before each \
             use that the connection is alive, which costs a round trip that diesel-session does not make"
         }
@@ -116,6 +123,11 @@ fn what(name: Name) -> &'static str {
         }
         Name::Prepared => {
             "rusqlite with the same table and statements with the same meaning, one connection per client"
+        }
+        Name::Sysbench => {
+            "sysbench with the statements that DieselSession sends, prepared on libmariadb, one connection and one \
+            thread per client; connections are new in each sample, and statements are prepared before it begins; all \
+            operations of two seconds count"
         }
     }
 }
@@ -157,6 +169,12 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
         .collect();
     let pgbench = Command::new(throwaway_postgres::binaries()?.join("pgbench")).arg("--version").output()?;
     versions.insert("pgbench, with its libpq", String::from_utf8(pgbench.stdout)?.trim().to_owned());
+    for program in ["sysbench", "/usr/sbin/mariadbd"] {
+        let said = Command::new(program).arg("--version").output();
+        let said =
+            said.with_context(|| format!("starting {program}: `apt install sysbench mariadb-server-core`"))?;
+        versions.insert(program, String::from_utf8(said.stdout)?.trim().to_owned());
+    }
     let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map_or_else(|_| Vec::new(), |said| said.stdout);
     versions.insert("commit", String::from_utf8(commit)?.trim().to_owned());
