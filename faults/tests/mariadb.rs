@@ -13,24 +13,13 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::BigInt;
-use diesel_session_faults::{Clients, Kind, Report, Store};
+use diesel_session_faults::{Clients, Report, Store};
 use throwaway_mariadb::Server;
 
-use crate::support::{PROGRAM, VALUE_SIZE, holds};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, mariadb};
 
-/// Settings of a server that keeps acknowledged writes when it crashes.
-const DURABLE: [&str; 2] = ["--innodb-flush-log-at-trx-commit=1", "--innodb-doublewrite=1"];
-
-/// A server with an empty database, and a store on it.
-fn setting(settings: &[&str]) -> (Server, Store) {
-    let server = Server::start(&[&DURABLE[..], settings].concat()).unwrap();
-    let store = Store::new(Kind::Mysql, &server.url("app"));
-    root(&server, "mysql").batch_execute("CREATE DATABASE app").unwrap();
-    (server, store)
-}
-
-fn root(server: &Server, database: &str) -> MysqlConnection {
-    MysqlConnection::establish(&server.url(database)).unwrap()
+fn root(server: &Server) -> MysqlConnection {
+    MysqlConnection::establish(&server.url("app")).unwrap()
 }
 
 /// Loads the store, injects a fault three times, and looks for everything that was acknowledged.
@@ -56,7 +45,7 @@ const GONE: [&str; 4] = ["OutcomeUnknown", "ConnectionLost", "Interrupted", "Poo
 
 #[test]
 fn killing_the_server_loses_nothing_acknowledged() {
-    let (mut server, store) = setting(&[]);
+    let (mut server, store) = mariadb(&[]);
     let report = survives(&store, |_| {
         server.kill().unwrap();
         server.start_again().unwrap();
@@ -66,7 +55,7 @@ fn killing_the_server_loses_nothing_acknowledged() {
 
 #[test]
 fn a_shutdown_loses_nothing_acknowledged() {
-    let (mut server, store) = setting(&[]);
+    let (mut server, store) = mariadb(&[]);
     let report = survives(&store, |_| {
         server.stop().unwrap();
         server.start_again().unwrap();
@@ -77,7 +66,7 @@ fn a_shutdown_loses_nothing_acknowledged() {
 /// For less time than a call may take.
 #[test]
 fn a_server_that_stands_still_loses_nothing_acknowledged() {
-    let (mut server, store) = setting(&[]);
+    let (mut server, store) = mariadb(&[]);
     let report = survives(&store, |_| {
         server.pause().unwrap();
         thread::sleep(Duration::from_secs(2));
@@ -89,7 +78,7 @@ fn a_server_that_stands_still_loses_nothing_acknowledged() {
 /// For more time than a call may take. Some of the calls take effect later.
 #[test]
 fn a_silent_server_hangs_no_call() {
-    let (mut server, store) = setting(&[]);
+    let (mut server, store) = mariadb(&[]);
     let second = Duration::from_secs(1);
     let store = store.timeouts(second, second);
     let report = survives(&store, |clients| {
@@ -109,8 +98,8 @@ fn killing_connections_loses_nothing_acknowledged() {
         #[diesel(sql_type = BigInt)]
         id: i64,
     }
-    let (server, store) = setting(&[]);
-    let mut root = root(&server, "app");
+    let (server, store) = mariadb(&[]);
+    let mut root = root(&server);
     let report = survives(&store, |_| {
         let processes: Vec<Process> = sql_query(
             "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
@@ -128,7 +117,7 @@ fn killing_connections_loses_nothing_acknowledged() {
 
 #[test]
 fn killing_a_client_loses_nothing_acknowledged() {
-    let (_server, store) = setting(&[]);
+    let (_server, store) = mariadb(&[]);
     let report = survives(&store, |clients| {
         clients.kill_one().unwrap();
         clients.start(&store, 8).unwrap();
@@ -138,12 +127,12 @@ fn killing_a_client_loses_nothing_acknowledged() {
 
 #[test]
 fn a_call_that_waits_too_long_for_a_lock_has_no_effect() {
-    let (server, store) = setting(&[]);
+    let (server, store) = mariadb(&[]);
     let store = store.timeouts(Duration::from_secs(5), Duration::from_secs(1));
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.refusals_are_final();
     clients.start(&store, 8).unwrap();
-    let mut locker = root(&server, "app");
+    let mut locker = root(&server);
     for _ in 0..3 {
         clients.wait_for(500).unwrap();
         clients.note_fault();
@@ -160,7 +149,7 @@ fn a_call_that_waits_too_long_for_a_lock_has_no_effect() {
 #[test]
 fn a_full_disk_loses_nothing_acknowledged() {
     const LARGE: usize = 20_000;
-    let (mut server, store) = setting(&[
+    let (mut server, store) = mariadb(&[
         "--innodb-file-per-table=0",
         "--innodb-data-file-path=ibdata1:12M:autoextend:max:40M",
         "--innodb-autoextend-increment=1",
@@ -182,8 +171,8 @@ fn a_full_disk_loses_nothing_acknowledged() {
 /// As during a failover. The user of a web application may not write then.
 #[test]
 fn a_server_that_takes_no_writes_loses_nothing_acknowledged() {
-    let (server, store) = setting(&[]);
-    let mut root = root(&server, "app");
+    let (server, store) = mariadb(&[]);
+    let mut root = root(&server);
     root.batch_execute("CREATE USER app@localhost; GRANT ALL ON app.* TO app@localhost").unwrap();
     let store = Store { address: store.address.replace("//root@", "//app@"), ..store };
     let report = survives(&store, |clients| {

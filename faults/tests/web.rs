@@ -5,14 +5,30 @@
 
 mod support;
 
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use diesel_session_faults::{Clients, DURABLE, Framework, Kind, Store};
-use throwaway_postgres::Server;
+use throwaway_postgres::Supervised;
 
-use crate::support::{PROGRAM, VALUE_SIZE, holds};
+use crate::support::{PROGRAM, VALUE_SIZE, holds, mariadb};
 
-/// Generates a test of each law for each framework, on the blocking store and on the asynchronous one.
+type Server = Box<dyn DerefMut<Target = Supervised>>;
+
+/// Starts a server, and returns a store on it that visitors use through the framework.
+fn setting(kind: Kind, framework: Framework) -> (Server, Store) {
+    let (server, store): (Server, _) = if kind == Kind::Mysql {
+        let (server, store) = mariadb(&[]);
+        (Box::new(server), store)
+    } else {
+        let server = throwaway_postgres::Server::start(&DURABLE).unwrap();
+        let store = Store::new(kind, &server.url("postgres"));
+        (Box::new(server), store)
+    };
+    (server, store.through(framework))
+}
+
+/// Generates a test of each law for each framework, on the blocking store, on the asynchronous one and on MariaDB.
 macro_rules! on_each_framework {
     ($($law:ident)*) => {
         on_each_framework! { @framework tower_sessions TowerSessions $($law)* }
@@ -25,6 +41,7 @@ macro_rules! on_each_framework {
             // Reads that share connections make no difference here.
             crate::support::on_each_store! { @store blocking Blocking $($law)* }
             crate::support::on_each_store! { @store asynchronous Asynchronous $($law)* }
+            crate::support::on_each_store! { @store mariadb Mysql $($law)* }
 
             $(
                 fn $law(kind: Kind) {
@@ -47,11 +64,10 @@ on_each_framework! {
 }
 
 fn killing_the_server_during_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
-    let mut server = Server::start(&DURABLE).unwrap();
-    let store = Store::new(kind, &server.url("postgres")).through(framework);
+    let (mut server, store) = setting(kind, framework);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 8).unwrap();
-    for kill in [Server::kill, Server::kill_all, Server::kill] {
+    for kill in [Supervised::kill, Supervised::kill_all, Supervised::kill] {
         clients.wait_for(200).unwrap();
         clients.note_fault();
         kill(&mut server).unwrap();
@@ -68,8 +84,8 @@ fn killing_the_server_during_logins_loses_and_revives_nothing(framework: Framewo
 /// outcome of a login, and logs out until that is acknowledged.
 fn a_logout_after_a_failed_login_is_final(framework: Framework, kind: Kind) {
     const SHORT: Duration = Duration::from_millis(300);
-    let mut server = Server::start(&DURABLE).unwrap();
-    let store = Store::new(kind, &server.url("postgres")).timeouts(SHORT, SHORT).through(framework);
+    let (mut server, store) = setting(kind, framework);
+    let store = store.timeouts(SHORT, SHORT);
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.start(&store, 24).unwrap();
     clients.wait_for(200).unwrap();
@@ -88,8 +104,8 @@ fn a_logout_after_a_failed_login_is_final(framework: Framework, kind: Kind) {
 }
 
 fn killing_a_client_during_logins_loses_and_revives_nothing(framework: Framework, kind: Kind) {
-    let server = Server::start(&DURABLE).unwrap();
-    the_client_goes(&Store::new(kind, &server.url("postgres")).through(framework));
+    let (_server, store) = setting(kind, framework);
+    the_client_goes(&store);
 }
 
 fn the_client_goes_on_sqlite(framework: Framework) {

@@ -4,6 +4,7 @@
 //! ends, even if that was killed.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
 use throwaway_postgres::{Supervised, script};
@@ -20,7 +21,8 @@ const SETTINGS: [&str; 6] = [
     "--skip-performance-schema",
 ];
 
-/// A running server. Dropping it stops the server and removes its directory. So does the end of its process.
+/// A running server. [`Supervised`] has the commands that break it. Dropping it stops the server and removes its
+/// directory. So does the end of its process.
 #[derive(Debug)]
 pub struct Server(Supervised);
 
@@ -47,51 +49,20 @@ impl Server {
     /// Returns the path of the server's Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.0.directory().join("socket")
+        self.directory().join("socket")
     }
+}
 
-    /// Stops the server and ends every connection.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn stop(&mut self) -> io::Result<()> {
-        self.0.tell("stop")
+impl Deref for Server {
+    type Target = Supervised;
+
+    fn deref(&self) -> &Supervised {
+        &self.0
     }
+}
 
-    /// Kills the server with a signal that it cannot catch.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn kill(&mut self) -> io::Result<()> {
-        self.0.tell("kill")
-    }
-
-    /// Starts the server again with the data that it had.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the server does not start.
-    pub fn start_again(&mut self) -> io::Result<()> {
-        self.0.tell("start")
-    }
-
-    /// Stops the server's process without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn pause(&mut self) -> io::Result<()> {
-        self.0.tell("pause")
-    }
-
-    /// Continues a paused server.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn resume(&mut self) -> io::Result<()> {
-        self.0.tell("resume")
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Supervised {
+        &mut self.0
     }
 }

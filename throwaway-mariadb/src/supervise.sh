@@ -48,7 +48,8 @@ mariadb-install-db --no-defaults $user --datadir="$dir/data" --auth-root-authent
 start "$@"
 echo "$dir"
 
-while read -r command; do
+# A command can have an argument: `kill all`. This server is one process.
+while read -r command _; do
   case $command in
     stop) end TERM ;;
     kill) end KILL ;;

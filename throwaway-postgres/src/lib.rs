@@ -12,6 +12,7 @@ pub use supervised::{Supervised, script};
 
 use std::fs::Permissions;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ const SUPERVISOR: &str = include_str!("supervise.sh");
 const SETTINGS: [&str; 4] =
     ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"];
 
-/// A running server. Dropping it stops the server and removes its directory. So does the end of its process.
+/// A running server. [`Supervised`] has the commands that break it. Dropping it stops the server and removes its
+/// directory. So does the end of its process.
 #[derive(Debug)]
 pub struct Server(Supervised);
 
@@ -58,12 +60,6 @@ impl Server {
         Supervised::start(supervise, "PostgreSQL did not start: see its log above").map(Self)
     }
 
-    /// The directory of the server's Unix socket.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        self.0.directory()
-    }
-
     /// Returns the URL of one of the server's databases, for the superuser. The `host` in its query is the one that
     /// counts. The other one is there because some clients refuse a URL without it.
     #[must_use]
@@ -78,44 +74,6 @@ impl Server {
     /// Fails if the log cannot be read.
     pub fn log(&self) -> io::Result<String> {
         std::fs::read_to_string(self.directory().join("log"))
-    }
-
-    /// Stops the server at once and ends every connection (PostgreSQL's immediate shutdown).
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn stop(&mut self) -> io::Result<()> {
-        self.0.tell("stop")
-    }
-
-    /// Kills the server's main process with a signal that it cannot catch. Waits until the other processes have noticed
-    /// and ended.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn kill(&mut self) -> io::Result<()> {
-        self.0.tell("kill")
-    }
-
-    /// Kills all processes of the server at once. A client that waits for an answer gets none: its connection ends
-    /// instead.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn kill_all(&mut self) -> io::Result<()> {
-        self.0.tell("kill all")
-    }
-
-    /// Starts the server again with the data that it had.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the server does not start.
-    pub fn start_again(&mut self) -> io::Result<()> {
-        self.0.tell("start unlimited")
     }
 
     /// Starts the server again with a limit on the size of each file that it writes, in MiB. Any file that has grown to
@@ -136,23 +94,19 @@ impl Server {
     pub fn promote(&mut self) -> io::Result<()> {
         self.0.tell("promote")
     }
+}
 
-    /// Stops every process of the server without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn pause(&mut self) -> io::Result<()> {
-        self.0.tell("pause")
+impl Deref for Server {
+    type Target = Supervised;
+
+    fn deref(&self) -> &Supervised {
+        &self.0
     }
+}
 
-    /// Continues a paused server.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the supervisor has ended.
-    pub fn resume(&mut self) -> io::Result<()> {
-        self.0.tell("resume")
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Supervised {
+        &mut self.0
     }
 }
 

@@ -91,7 +91,7 @@ while read -r command argument; do
   case $command in
     stop) end ;;
     kill) kill_server "$argument" ;;
-    start) start "$argument" "$@" ;;
+    start) start "${argument:-unlimited}" "$@" ;;
     promote) "$bin/pg_ctl" -D "$dir/data" -s -w promote >&2 || exit 1 ;;
     pause) signal_all STOP ;;
     resume) signal_all CONT ;;

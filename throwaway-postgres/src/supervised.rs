@@ -52,6 +52,62 @@ impl Supervised {
         &self.directory
     }
 
+    /// Stops the server and ends every connection. On PostgreSQL this is an immediate shutdown.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the script has ended.
+    pub fn stop(&mut self) -> io::Result<()> {
+        self.tell("stop")
+    }
+
+    /// Kills the server's main process with a signal that it cannot catch. Waits until the other processes have noticed
+    /// and ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the script has ended.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.tell("kill")
+    }
+
+    /// Kills all processes of the server at once. A client that waits for an answer gets none: its connection ends
+    /// instead.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the script has ended.
+    pub fn kill_all(&mut self) -> io::Result<()> {
+        self.tell("kill all")
+    }
+
+    /// Starts the server again with the data that it had.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server does not start.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.tell("start")
+    }
+
+    /// Stops every process of the server without ending it (`SIGSTOP`). Connections stay open, and nothing answers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the script has ended.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.tell("pause")
+    }
+
+    /// Continues a paused server.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the script has ended.
+    pub fn resume(&mut self) -> io::Result<()> {
+        self.tell("resume")
+    }
+
     /// Gives the script a command, and waits until it is done.
     ///
     /// # Errors
