@@ -10,8 +10,10 @@
 mod client;
 mod clients;
 mod event;
+mod growth;
 mod ledger;
 mod load;
+pub mod mariadb;
 mod memory;
 mod record;
 mod report;

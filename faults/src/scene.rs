@@ -1,22 +1,22 @@
 //! The databases, the clients of each store, and the faults.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
+use std::ops::DerefMut;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use diesel::connection::SimpleConnection;
 use diesel::dsl;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_session::{DieselSession, KeyStorage, migrations};
 use tempfile::TempDir;
-use throwaway_postgres::Server;
+use throwaway_postgres::Supervised;
 
 use crate::clients::Clients;
-use crate::memory;
+use crate::growth::Growth;
+use crate::mariadb;
 use crate::report::Report;
 use crate::store::{Kind, Store};
 
@@ -65,41 +65,53 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const PARTITION: &str = include_str!("../../docs/scaling/partition.sql");
 
+/// A throwaway server.
+type Server = Box<dyn DerefMut<Target = Supervised>>;
+
 pub(crate) struct Scene {
     on_postgres: (Vec<Store>, Clients),
-    on_sqlite: Option<(Store, Clients, TempDir)>,
+    /// The stores on SQLite and on MariaDB. There are none if a URL names the server.
+    beside: Vec<(Store, Clients)>,
     growth: Growth,
     url: String,
-    /// The last field, so that the server is dropped after its clients.
-    server: Option<Server>,
+    _files: TempDir,
+    /// The last field, so that a server is dropped after its clients.
+    servers: Vec<Server>,
 }
 
 impl Scene {
     /// Starts the servers and the clients.
     pub(crate) fn new(url: Option<&str>, program: &Path) -> Result<Self> {
-        let server = match url {
-            Some(_) => None,
-            None => Some(Server::start(&DURABLE)?),
+        let files = tempfile::tempdir()?;
+        let (mut servers, mut beside): (Vec<Server>, _) = (Vec::new(), Vec::new());
+        let url = if let Some(url) = url {
+            url.to_owned()
+        } else {
+            let postgres = throwaway_postgres::Server::start(&DURABLE)?;
+            let (mariadb, on_mariadb) = mariadb::start(&[])?;
+            let file = files.path().join("sessions.sqlite");
+            beside.push(Store::new(Kind::Sqlite, file.to_str().context("the directory's name")?));
+            beside.push(on_mariadb);
+            let url = postgres.url("postgres");
+            servers = vec![Box::new(postgres), Box::new(mariadb)];
+            url
         };
-        let url = url.map(str::to_owned).or(server.as_ref().map(|server| server.url("postgres")));
-        let url = url.context("the URL of the server is missing")?;
         let stores: Vec<_> = KINDS.iter().map(|kind| Store::new(*kind, &url).pool_size(POOL)).collect();
         ensure!(stores[0].open()?.live()? == 0, "the database has live sessions: use one without any");
         let mut clients = Clients::new(program, VALUE_SIZE);
         for store in &stores {
             clients.start(store, THREADS)?;
         }
-        let on_sqlite = server.is_some().then(|| {
-            let directory = tempfile::tempdir()?;
-            let file = directory.path().join("sessions.sqlite");
-            let store =
-                Store::new(Kind::Sqlite, file.to_str().context("the directory's name")?).pool_size(POOL);
+        let beside = beside.into_iter().map(|store| {
+            let store = store.pool_size(POOL);
             let mut clients = Clients::new(program, VALUE_SIZE);
             clients.start(&store, THREADS)?;
-            anyhow::Ok((store, clients, directory))
+            anyhow::Ok((store, clients))
         });
-        let on_sqlite = on_sqlite.transpose()?;
-        Ok(Self { server, url, on_postgres: (stores, clients), on_sqlite, growth: Growth::default() })
+        let beside = beside.collect::<Result<Vec<_>>>()?;
+        let remote = stores.len() + beside.iter().filter(|(store, _)| store.kind == Kind::Mysql).count();
+        let growth = Growth::of(vec![POOL; remote]);
+        Ok(Self { on_postgres: (stores, clients), beside, growth, url, _files: files, servers })
     }
 
     /// Injects a fault and waits until every client is served again.
@@ -107,65 +119,84 @@ impl Scene {
         let (stores, clients) = &mut self.on_postgres;
         if fault != Fault::ClientsKilled {
             clients.note_fault();
+            for (store, clients) in &mut self.beside {
+                if store.kind == Kind::Mysql {
+                    clients.note_fault();
+                }
+            }
         }
-        match (fault, &mut self.server) {
-            (Fault::ServerKilled, Some(server)) => {
-                server.kill()?;
-                server.start_again()?;
+        match fault {
+            Fault::ServerKilled => {
+                for server in &mut self.servers {
+                    server.kill()?;
+                    server.start_again()?;
+                }
             }
-            (Fault::ServerShutDown, Some(server)) => {
-                server.stop()?;
-                server.start_again()?;
+            Fault::ServerShutDown => {
+                for server in &mut self.servers {
+                    server.stop()?;
+                    server.start_again()?;
+                }
             }
-            (Fault::ServerStandsStill, Some(server)) => {
-                server.pause()?;
+            Fault::ServerStandsStill => {
+                for server in &mut self.servers {
+                    server.pause()?;
+                }
                 thread::sleep(STANDSTILL);
-                server.resume()?;
+                for server in &mut self.servers {
+                    server.resume()?;
+                }
             }
-            (Fault::ConnectionsEnded, _) => {
+            Fault::ConnectionsEnded => {
                 let end =
                     format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OF_CLIENTS}");
                 watcher(&self.url)?.batch_execute(&end)?;
+                for (store, _) in self.beside.iter().filter(|(store, _)| store.kind == Kind::Mysql) {
+                    mariadb::end_connections(&store.address)?;
+                }
             }
-            (Fault::ClientsKilled, _) => {
+            Fault::ClientsKilled => {
                 // The client that has run longest is killed, and a new one for the same store takes its place.
                 clients.kill_one()?;
                 stores.rotate_left(1);
                 clients.start(stores.last().context("no store")?, THREADS)?;
-                if let Some((store, clients, _)) = &mut self.on_sqlite {
+                for (store, clients) in &mut self.beside {
                     clients.kill_one()?;
                     clients.start(store, THREADS)?;
                 }
             }
-            (other, None) => bail!("{other:?} needs a throwaway server: leave out --url"),
         }
         self.wait()
     }
 
     fn wait(&mut self) -> Result<()> {
         self.on_postgres.1.wait_for(CALLS)?;
-        match &mut self.on_sqlite {
-            Some((_, clients, _)) => clients.wait_for(CALLS),
-            None => Ok(()),
-        }
+        self.beside.iter_mut().try_for_each(|(_, clients)| clients.wait_for(CALLS))
     }
 
     /// Changes the tables while starting processes ask for their migrations. The PostgreSQL table becomes partitioned,
-    /// as an operator would do it. The SQLite table goes back to an earlier version and then to this one.
+    /// as an operator would do it. The SQLite table goes back to an earlier version and then to this one. On MariaDB the
+    /// migrations run again.
     pub(crate) fn migrate(&mut self) -> Result<()> {
-        let (url, is_ours) = (&self.url, self.server.is_some());
-        let sqlite = self.on_sqlite.as_ref().map(|(store, ..)| &store.address);
+        let (url, is_ours) = (&self.url, !self.servers.is_empty());
+        let beside: Vec<(Kind, &str)> =
+            self.beside.iter().map(|(store, _)| (store.kind, store.address.as_str())).collect();
         thread::scope(|scope| {
             let partitioned = scope.spawn(|| if is_ours { partition(url) } else { Ok(()) });
             let starting: Vec<_> = (0..4)
                 .map(|_| scope.spawn(|| DieselSession::<PgConnection>::connect(url)?.migrate()))
                 .collect();
-            let migrated = scope.spawn(|| sqlite.map_or(Ok(()), |file| revert_and_migrate(file)));
+            let changed = scope.spawn(|| {
+                beside.into_iter().try_for_each(|(kind, address)| match kind {
+                    Kind::Sqlite => revert_and_migrate(address).context("SQLite"),
+                    _ => mariadb::migrate_again(address).context("MariaDB"),
+                })
+            });
             for start in starting {
                 let ran = start.join().expect("migrating does not panic")?;
                 ensure!(ran == 0, "{ran} migrations ran again");
             }
-            migrated.join().expect("migrating does not panic").context("SQLite")?;
+            changed.join().expect("migrating does not panic")?;
             partitioned.join().expect("partitioning does not panic")
         })?;
         self.wait()
@@ -173,15 +204,14 @@ impl Scene {
 
     /// Measures the clients' memory and connections.
     pub(crate) fn look(&mut self) -> Result<()> {
-        let sqlite = self.on_sqlite.as_ref().map(|(_, clients, _)| clients);
-        for process in [Some(&self.on_postgres.1), sqlite].into_iter().flatten().flat_map(Clients::processes)
-        {
-            self.growth.memory.entry(process).or_default().push(memory::now(process)?);
-        }
         let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {OF_CLIENTS}");
-        let connections = dsl::sql::<BigInt>(&count).get_result(&mut watcher(&self.url)?)?;
-        self.growth.connections.push(connections);
-        Ok(())
+        let mut connections: i64 = dsl::sql::<BigInt>(&count).get_result(&mut watcher(&self.url)?)?;
+        for (store, _) in self.beside.iter().filter(|(store, _)| store.kind == Kind::Mysql) {
+            connections += i64::try_from(mariadb::connections(&store.address)?)?;
+        }
+        let beside = self.beside.iter().map(|(_, clients)| clients);
+        let processes = beside.chain([&self.on_postgres.1]).flat_map(Clients::processes);
+        self.growth.look(processes, connections)
     }
 
     pub(crate) fn growth(&self) -> Growth {
@@ -192,10 +222,9 @@ impl Scene {
     pub(crate) fn end(self) -> Result<Report> {
         let (stores, clients) = self.on_postgres;
         let report = clients.settle(&*stores[0].open()?)?;
-        Ok(match self.on_sqlite {
-            Some((store, clients, _directory)) => report.and(clients.settle(&*store.open()?)?),
-            None => report,
-        })
+        self.beside
+            .into_iter()
+            .try_fold(report, |report, (store, clients)| Ok(report.and(clients.settle(&*store.open()?)?)))
     }
 }
 
@@ -224,48 +253,4 @@ fn revert_and_migrate(file: &str) -> Result<()> {
     let ran = migrations::migrate(&mut conn, KeyStorage::Hashed)?;
     ensure!(ran == 1, "{ran} migrations ran instead of the one that was reverted");
     Ok(())
-}
-
-/// Each measurement of the clients: memory by process, in KiB, and the total number of connections to PostgreSQL.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Growth {
-    memory: BTreeMap<u32, Vec<u64>>,
-    connections: Vec<i64>,
-}
-
-/// After this many measurements, a client has all its connections and sessions.
-const WARM: usize = 10;
-
-impl Growth {
-    /// Returns, for each client with enough measurements, the memory when warm and the most after that.
-    fn memory(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.memory.values().filter_map(|looks| Some((*looks.get(WARM)?, *looks[WARM..].iter().max()?)))
-    }
-
-    /// Whether enough clients ran long enough to judge.
-    pub(crate) fn is_known(&self) -> bool {
-        self.memory().count() >= KINDS.len()
-    }
-
-    /// Whether memory and connections stayed flat. A quarter more memory is due to the allocator. One connection more
-    /// than the pools have is a leak.
-    pub(crate) fn is_flat(&self) -> bool {
-        let pools: i64 = KINDS.iter().map(|_| i64::from(POOL)).sum();
-        self.memory().all(|(warm, most)| most <= warm + warm / 4)
-            && self.connections.iter().all(|connections| *connections <= pools)
-    }
-}
-
-impl Display for Growth {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let most = self.connections.iter().max().unwrap_or(&0);
-        write!(f, "connections {most} at most, memory of each client from and to:")?;
-        self.memory().try_for_each(|(warm, most)| write!(f, " {:.1}-{:.1}", mib(warm), mib(most)))?;
-        f.write_str(" MiB")
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-fn mib(kib: u64) -> f64 {
-    kib as f64 / 1024.0
 }

@@ -11,12 +11,10 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::BigInt;
-use diesel_session_faults::{Clients, Report, Store};
+use diesel_session_faults::{Clients, Report, Store, mariadb};
 use throwaway_mariadb::Server;
 
-use crate::support::{PROGRAM, VALUE_SIZE, holds, mariadb};
+use crate::support::{PROGRAM, VALUE_SIZE, holds};
 
 fn root(server: &Server) -> MysqlConnection {
     MysqlConnection::establish(&server.url("app")).unwrap()
@@ -45,7 +43,7 @@ const GONE: [&str; 4] = ["OutcomeUnknown", "ConnectionLost", "Interrupted", "Poo
 
 #[test]
 fn killing_the_server_loses_nothing_acknowledged() {
-    let (mut server, store) = mariadb(&[]);
+    let (mut server, store) = mariadb::start(&[]).unwrap();
     let report = survives(&store, |_| {
         server.kill().unwrap();
         server.start_again().unwrap();
@@ -55,7 +53,7 @@ fn killing_the_server_loses_nothing_acknowledged() {
 
 #[test]
 fn a_shutdown_loses_nothing_acknowledged() {
-    let (mut server, store) = mariadb(&[]);
+    let (mut server, store) = mariadb::start(&[]).unwrap();
     let report = survives(&store, |_| {
         server.stop().unwrap();
         server.start_again().unwrap();
@@ -66,7 +64,7 @@ fn a_shutdown_loses_nothing_acknowledged() {
 /// For less time than a call may take.
 #[test]
 fn a_server_that_stands_still_loses_nothing_acknowledged() {
-    let (mut server, store) = mariadb(&[]);
+    let (mut server, store) = mariadb::start(&[]).unwrap();
     let report = survives(&store, |_| {
         server.pause().unwrap();
         thread::sleep(Duration::from_secs(2));
@@ -78,7 +76,7 @@ fn a_server_that_stands_still_loses_nothing_acknowledged() {
 /// For more time than a call may take. Some of the calls take effect later.
 #[test]
 fn a_silent_server_hangs_no_call() {
-    let (mut server, store) = mariadb(&[]);
+    let (mut server, store) = mariadb::start(&[]).unwrap();
     let second = Duration::from_secs(1);
     let store = store.timeouts(second, second);
     let report = survives(&store, |clients| {
@@ -93,31 +91,14 @@ fn a_silent_server_hangs_no_call() {
 
 #[test]
 fn killing_connections_loses_nothing_acknowledged() {
-    #[derive(QueryableByName)]
-    struct Process {
-        #[diesel(sql_type = BigInt)]
-        id: i64,
-    }
-    let (server, store) = mariadb(&[]);
-    let mut root = root(&server);
-    let report = survives(&store, |_| {
-        let processes: Vec<Process> = sql_query(
-            "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
-             WHERE db = 'app' AND id <> CONNECTION_ID()",
-        )
-        .load(&mut root)
-        .unwrap();
-        for Process { id } in processes {
-            // It may have ended by itself.
-            let _gone = root.batch_execute(&format!("KILL {id}"));
-        }
-    });
+    let (_server, store) = mariadb::start(&[]).unwrap();
+    let report = survives(&store, |_| mariadb::end_connections(&store.address).unwrap());
     only(&report, &["OutcomeUnknown"]);
 }
 
 #[test]
 fn killing_a_client_loses_nothing_acknowledged() {
-    let (_server, store) = mariadb(&[]);
+    let (_server, store) = mariadb::start(&[]).unwrap();
     let report = survives(&store, |clients| {
         clients.kill_one().unwrap();
         clients.start(&store, 8).unwrap();
@@ -127,7 +108,7 @@ fn killing_a_client_loses_nothing_acknowledged() {
 
 #[test]
 fn a_call_that_waits_too_long_for_a_lock_has_no_effect() {
-    let (server, store) = mariadb(&[]);
+    let (server, store) = mariadb::start(&[]).unwrap();
     let store = store.timeouts(Duration::from_secs(5), Duration::from_secs(1));
     let mut clients = Clients::new(PROGRAM.as_ref(), VALUE_SIZE);
     clients.refusals_are_final();
@@ -149,11 +130,12 @@ fn a_call_that_waits_too_long_for_a_lock_has_no_effect() {
 #[test]
 fn a_full_disk_loses_nothing_acknowledged() {
     const LARGE: usize = 20_000;
-    let (mut server, store) = mariadb(&[
+    let (mut server, store) = mariadb::start(&[
         "--innodb-file-per-table=0",
         "--innodb-data-file-path=ibdata1:12M:autoextend:max:40M",
         "--innodb-autoextend-increment=1",
-    ]);
+    ])
+    .unwrap();
     let mut clients = Clients::new(PROGRAM.as_ref(), LARGE);
     clients.refusals_are_final();
     clients.start(&store, 8).unwrap();
@@ -171,7 +153,7 @@ fn a_full_disk_loses_nothing_acknowledged() {
 /// As during a failover. The user of a web application may not write then.
 #[test]
 fn a_server_that_takes_no_writes_loses_nothing_acknowledged() {
-    let (server, store) = mariadb(&[]);
+    let (server, store) = mariadb::start(&[]).unwrap();
     let mut root = root(&server);
     root.batch_execute("CREATE USER app@localhost; GRANT ALL ON app.* TO app@localhost").unwrap();
     let store = Store { address: store.address.replace("//root@", "//app@"), ..store };

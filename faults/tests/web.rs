@@ -8,17 +8,17 @@ mod support;
 use std::ops::DerefMut;
 use std::time::Duration;
 
-use diesel_session_faults::{Clients, DURABLE, Framework, Kind, Store};
+use diesel_session_faults::{Clients, DURABLE, Framework, Kind, Store, mariadb};
 use throwaway_postgres::Supervised;
 
-use crate::support::{PROGRAM, VALUE_SIZE, holds, mariadb};
+use crate::support::{PROGRAM, VALUE_SIZE, holds};
 
 type Server = Box<dyn DerefMut<Target = Supervised>>;
 
 /// Starts a server, and returns a store on it that visitors use through the framework.
 fn setting(kind: Kind, framework: Framework) -> (Server, Store) {
     let (server, store): (Server, _) = if kind == Kind::Mysql {
-        let (server, store) = mariadb(&[]);
+        let (server, store) = mariadb::start(&[]).unwrap();
         (Box::new(server), store)
     } else {
         let server = throwaway_postgres::Server::start(&DURABLE).unwrap();

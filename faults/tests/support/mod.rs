@@ -1,25 +1,12 @@
 //! Shared code of the fault tests.
 
-use diesel::connection::SimpleConnection as _;
-use diesel::prelude::*;
-use diesel_session_faults::{Clients, Kind, Report, Store};
+use diesel_session_faults::{Clients, Report, Store};
 
 /// This crate's program, which runs the clients.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_diesel-session-faults");
 
 /// The size of a value in bytes, without its number.
 pub(crate) const VALUE_SIZE: usize = 100;
-
-/// Starts a MariaDB server that keeps acknowledged writes when it crashes, and a store on an empty database of it.
-#[allow(dead_code, reason = "not each file of tests is about MariaDB")]
-pub(crate) fn mariadb(settings: &[&str]) -> (throwaway_mariadb::Server, Store) {
-    const DURABLE: [&str; 2] = ["--innodb-flush-log-at-trx-commit=1", "--innodb-doublewrite=1"];
-    let server = throwaway_mariadb::Server::start(&[&DURABLE[..], settings].concat()).unwrap();
-    let mut root = MysqlConnection::establish(&server.url("mysql")).unwrap();
-    root.batch_execute("CREATE DATABASE app").unwrap();
-    let store = Store::new(Kind::Mysql, &server.url("app"));
-    (server, store)
-}
 
 /// Stops the clients and checks that everything acknowledged is there, and nothing else.
 pub(crate) fn holds(clients: Clients, store: &Store) -> Report {
