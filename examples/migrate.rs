@@ -2,10 +2,15 @@
 //!
 //! `DATABASE_URL=postgres://... cargo run --example migrate --features postgres -- --check`
 //!
+//! `DATABASE_URL=mysql://... cargo run --example migrate --features mysql`
+//!
 //! `DATABASE_URL=app.sqlite cargo run --example migrate --features sqlite-bundled`
 
 #![allow(clippy::print_stdout, reason = "the example prints what it does")]
-#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, reason = "no database"))]
+#![cfg_attr(
+    not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "no database")
+)]
 
 use std::error::Error as StdError;
 
@@ -16,9 +21,21 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let check_only = std::env::args().any(|argument| argument == "--check");
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         on_postgres(&url, check_only)
+    } else if url.starts_with("mysql:") {
+        on_mariadb(&url, check_only)
     } else {
         on_sqlite(&url, check_only)
     }
+}
+
+#[cfg(feature = "mysql")]
+fn on_mariadb(url: &str, check_only: bool) -> Result<(), Box<dyn StdError>> {
+    migrate::<diesel::MysqlConnection>(url, check_only)
+}
+
+#[cfg(not(feature = "mysql"))]
+fn on_mariadb(_url: &str, _check_only: bool) -> Result<(), Box<dyn StdError>> {
+    Err("add --features mysql".into())
 }
 
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use diesel::prelude::*;
 use throwaway_postgres::Server;
 
-use crate::support::{Database, Sql as _, example, first_page};
+use crate::support::{Database, MariaDb, Sql as _, example, first_page};
 
 fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -34,6 +34,14 @@ fn quickstart_runs_on_the_postgres_that_database_url_names() {
 }
 
 #[test]
+fn quickstart_runs_on_the_mariadb_that_database_url_names() {
+    let database = MariaDb::new();
+    let output = run(Command::new(example("quickstart")).env("DATABASE_URL", &database.url));
+    assert!(output.contains("the MariaDB that DATABASE_URL names"), "{output}");
+    assert!(output.contains("9. Cleared"), "{output}");
+}
+
+#[test]
 fn one_transaction_keeps_both_or_neither() {
     let output = run(&mut Command::new(example("one_transaction")));
     assert!(output.contains("orders: 0; cart: a book."), "{output}");
@@ -42,17 +50,19 @@ fn one_transaction_keeps_both_or_neither() {
 
 #[test]
 fn migrate_says_what_is_missing_and_mends_it() {
-    let database = Database::new();
-    let mut check = Command::new(example("migrate"));
-    check.env("DATABASE_URL", &database.url).arg("--check");
-    let refused = check.output().unwrap();
-    assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("20261122000001"));
-    assert_eq!(
-        run(Command::new(example("migrate")).env("DATABASE_URL", &database.url)),
-        "2 migration(s) run\n"
-    );
-    assert_eq!(run(&mut check), "up to date\n");
+    let (postgres, mariadb) = (Database::new(), MariaDb::new());
+    for (url, first, migrations) in
+        [(&postgres.url, "20261122000001", 2), (&mariadb.url, "20261128000001", 1)]
+    {
+        let mut check = Command::new(example("migrate"));
+        check.env("DATABASE_URL", url).arg("--check");
+        let refused = check.output().unwrap();
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(first));
+        let said = run(Command::new(example("migrate")).env("DATABASE_URL", url));
+        assert_eq!(said, format!("{migrations} migration(s) run\n"));
+        assert_eq!(run(&mut check), "up to date\n");
+    }
 }
 
 /// The server accepts no connection without the right password.
