@@ -34,15 +34,19 @@ pub(crate) struct Recorded<S, R> {
     pub(crate) record: R,
 }
 
+/// Returns when a session expires that is saved now.
+fn expiry() -> Result<OffsetDateTime> {
+    Ok(OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?)
+}
+
 /// Generates the same code for each version of tower-sessions-core.
 macro_rules! through {
     ($core:ident) => {
         impl<S> Recorded<S, $core::session::Record> {
             /// Returns a record with `value` in its data.
             pub(crate) fn record(value: &str) -> Result<$core::session::Record> {
-                let expiry_date = OffsetDateTime::now_utc() + time::Duration::try_from(PERIOD)?;
                 let data = HashMap::from([("value".to_owned(), value.into())]);
-                Ok($core::session::Record { id: $core::session::Id::default(), data, expiry_date })
+                Ok($core::session::Record { id: $core::session::Id::default(), data, expiry_date: expiry()? })
             }
         }
 
@@ -55,6 +59,8 @@ macro_rules! through {
 
             async fn set(&mut self, id: &Self::Key) -> Result<()> {
                 self.record.id = *id;
+                // As each save of tower-sessions does. MariaDB does not write a row that stays as it is.
+                self.record.expiry_date = expiry()?;
                 Ok(self.store.save(&self.record).await?)
             }
 
