@@ -1,62 +1,96 @@
 //! A connection is lost while a change is under way. The store finds out what was done, or returns an error. (`pool`
 //! tests connections that break while they are idle.)
 
+use std::any::Any;
 use std::cell::Cell;
 use std::time::Instant;
 
-use diesel::PgConnection;
+use diesel::{MysqlConnection, PgConnection};
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
     AsyncDieselSession, Blocking, Builder, Error, Expiry, Now as _, OwnerLimit, SessionKey, Sessions as _,
     TimeDelta, TowerSessionStore, WebStore,
 };
-use throwaway_postgres::Server;
 use time::{Duration, OffsetDateTime};
 use tower_sessions::SessionStore as _;
 use tower_sessions::session::{Id, Record};
 
-use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, LATE, Postgres, Sql as _, Store};
+use crate::proxy::{Cut, Proxied, Proxy};
+use crate::support::{LATE, Mysql, Postgres, Store, run_on};
 use crate::waiting::{Waiting, made, runtime};
 
+/// A store with one connection, through a proxy.
 struct Setting<S> {
     store: S,
     proxy: Proxy,
-    /// This field is dropped before its server.
-    database: Database,
-    _server: Server,
+    kind: Kind<S>,
+    /// The address without the proxy.
+    url: String,
+    _kept: Box<dyn Any>,
 }
 
-/// Makes a store with one connection, through a proxy. The limit is on an owner's sessions.
-type Make<S> = fn(&Proxy, &str, Option<OwnerLimit>) -> S;
+struct Kind<S> {
+    start: fn() -> Proxied,
+    /// Makes a store at the address. The limit is on an owner's sessions.
+    make: fn(&str, Option<OwnerLimit>) -> S,
+    /// The number of requests that BEGIN takes, and COMMIT too. The one in the middle carries it out.
+    requests: usize,
+    /// The SQL for a trigger that refuses to change the value 2.
+    refusing: &'static str,
+}
+
+const REFUSING_ON_POSTGRES: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
+     CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW WHEN (old.session_data = '2') \
+     EXECUTE FUNCTION refuse()";
 
 fn limited<C, P>(limit: Option<OwnerLimit>) -> Builder<C, P> {
     let builder = Builder::default().pool_size(1);
     limit.into_iter().fold(builder, Builder::owner_limit)
 }
 
-fn blocking(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
-    let store = limited::<PgConnection, _>(limit).connect_with(&proxy.options(url)).unwrap();
-    store.migrate().unwrap();
-    store
+fn blocking() -> Kind<Postgres> {
+    fn make(address: &str, limit: Option<OwnerLimit>) -> Postgres {
+        let store = limited::<PgConnection, _>(limit).connect(address).unwrap();
+        store.migrate().unwrap();
+        store
+    }
+    Kind { start: Proxied::postgres, make, requests: 1, refusing: REFUSING_ON_POSTGRES }
 }
 
-fn asynchronous(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Waiting<AsyncDieselSession> {
-    made(async {
-        let store = limited::<AsyncPgConnection, _>(limit).connect_with(&proxy.options(url)).await.unwrap();
-        store.migrate().await.unwrap();
+fn asynchronous() -> Kind<Waiting<AsyncDieselSession>> {
+    fn make(address: &str, limit: Option<OwnerLimit>) -> Waiting<AsyncDieselSession> {
+        made(async {
+            let store = limited::<AsyncPgConnection, _>(limit).connect(address).await.unwrap();
+            store.migrate().await.unwrap();
+            store
+        })
+    }
+    Kind { start: Proxied::postgres, make, requests: 1, refusing: REFUSING_ON_POSTGRES }
+}
+
+/// Diesel turns several statements in one text on before BEGIN and COMMIT, and off again afterwards.
+fn mariadb() -> Kind<Mysql> {
+    fn make(address: &str, limit: Option<OwnerLimit>) -> Mysql {
+        let store = limited::<MysqlConnection, _>(limit).connect(address).unwrap();
+        store.migrate().unwrap();
         store
-    })
+    }
+    let refusing = "CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW \
+                    IF OLD.session_data = '2' THEN SIGNAL SQLSTATE '45000'; END IF";
+    Kind { start: Proxied::mariadb, make, requests: 3, refusing }
 }
 
 /// Makes a test of each law on each store.
 macro_rules! laws {
     ($($law:ident)*) => {
         mod blocking {
-            $(#[test] fn $law() { super::$law(super::blocking); })*
+            $(#[test] fn $law() { super::$law(super::blocking()); })*
         }
         mod asynchronous {
-            $(#[test] fn $law() { super::$law(super::asynchronous); })*
+            $(#[test] fn $law() { super::$law(super::asynchronous()); })*
+        }
+        mod mariadb {
+            $(#[test] fn $law() { super::$law(super::mariadb()); })*
         }
     };
 }
@@ -74,16 +108,14 @@ laws! {
 }
 
 impl<S: Store> Setting<S> {
-    fn new(make: Make<S>) -> Self {
-        Self::limited(make, None)
+    fn new(kind: Kind<S>) -> Self {
+        Self::limited(kind, None)
     }
 
-    fn limited(make: Make<S>, limit: Option<OwnerLimit>) -> Self {
-        let server = Server::start(&[]).unwrap();
-        let database = Database::on(&server.url("postgres"));
-        let proxy = Proxy::before(&server);
-        let store = make(&proxy, &database.url, limit);
-        let setting = Self { store, proxy, database, _server: server };
+    fn limited(kind: Kind<S>, limit: Option<OwnerLimit>) -> Self {
+        let Proxied { proxy, through, url, kept } = (kind.start)();
+        let store = (kind.make)(&through, limit);
+        let setting = Self { store, proxy, kind, url, _kept: kept };
         setting.prepare();
         setting
     }
@@ -135,8 +167,8 @@ impl<S: Store> Setting<S> {
 /// A request is lost, or its answer is lost.
 const CUTS: [Cut; 2] = [Cut::Request, Cut::Answer];
 
-fn a_rotation_gives_the_one_key_that_works<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn a_rotation_gives_the_one_key_that_works<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     for cut in CUTS {
         let old = setting.session();
         setting.proxy.cut(1, cut);
@@ -149,8 +181,8 @@ fn a_rotation_gives_the_one_key_that_works<S: Store>(make: Make<S>) {
     }
 }
 
-fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn a_generate_makes_one_session<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     for cut in CUTS {
         setting.proxy.cut(1, cut);
         let key = setting.session();
@@ -161,23 +193,26 @@ fn a_generate_makes_one_session<S: Store>(make: Make<S>) {
 }
 
 /// The first INSERT arrives after the session was cleared, so it must have another key.
-fn a_generate_that_comes_late_revives_no_session<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn a_generate_that_comes_late_revives_no_session<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     setting.proxy.cut(1, Cut::Late);
     setting.revives_nothing();
 }
 
 /// Makes a store with enough connections for two lost attempts. Only one connection is open at a time.
-fn patient(proxy: &Proxy, url: &str, limit: Option<OwnerLimit>) -> Postgres {
-    let store = limited::<PgConnection, _>(limit).pool_size(3).connect_with(&proxy.options(url)).unwrap();
-    store.migrate().unwrap();
-    store
+fn patient() -> Kind<Postgres> {
+    fn make(address: &str, limit: Option<OwnerLimit>) -> Postgres {
+        let store = limited::<PgConnection, _>(limit).pool_size(3).connect(address).unwrap();
+        store.migrate().unwrap();
+        store
+    }
+    Kind { make, ..blocking() }
 }
 
 /// The second attempt is lost while it deletes the row that the first may have left.
 #[test]
 fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
-    let setting = Setting::new(patient);
+    let setting = Setting::new(patient());
     setting.proxy.cut(1, Cut::Late);
     setting.proxy.cut_with("DELETE FROM", Cut::Request);
     setting.revives_nothing();
@@ -186,7 +221,7 @@ fn a_generate_that_is_lost_twice_and_comes_late_revives_no_session() {
 /// The first attempt has committed. The second is lost while it deletes the row of the first.
 #[test]
 fn a_login_under_a_limit_that_is_lost_twice_does_not_count_against_itself() {
-    let setting = Setting::limited(patient, Some(OwnerLimit::Refuse(1)));
+    let setting = Setting::limited(patient(), Some(OwnerLimit::Refuse(1)));
     setting.proxy.cut(6, Cut::Answer);
     setting.proxy.cut_with("DELETE FROM", Cut::Answer);
     let key = setting.store.generate_for("alice", None, None).unwrap();
@@ -194,20 +229,27 @@ fn a_login_under_a_limit_that_is_lost_twice_does_not_count_against_itself() {
     assert!(matches!(setting.store.get(&key), Err(Error::NotSet)));
 }
 
-/// The limit needs a transaction: BEGIN, the lock, the time, the count, INSERT, COMMIT.
-fn a_login_under_a_limit_does_not_count_against_itself<S: Store>(make: Make<S>) {
-    let setting = Setting::limited(make, Some(OwnerLimit::Refuse(1)));
-    for (request, cut) in (1..=6).flat_map(|request| CUTS.map(|cut| (request, cut))) {
-        setting.proxy.cut(request, cut);
-        let key = setting.store.generate_for("alice", None, None).unwrap();
-        assert_eq!(setting.live(), 1, "request {request}, {cut:?}");
-        setting.store.clear(&key).unwrap();
-        setting.prepare();
+/// The limit needs a transaction: on PostgreSQL BEGIN, the lock, the time, the count, INSERT and COMMIT.
+fn a_login_under_a_limit_does_not_count_against_itself<S: Store>(kind: Kind<S>) {
+    let setting = Setting::limited(kind, Some(OwnerLimit::Refuse(1)));
+    for cut in CUTS {
+        let mut request = 0;
+        let mut was_cut = true;
+        while was_cut {
+            request += 1;
+            setting.proxy.cut(request, cut);
+            let key = setting.store.generate_for("alice", None, None).unwrap();
+            was_cut = !setting.proxy.forget();
+            assert_eq!(setting.live(), 1, "request {request}, {cut:?}");
+            setting.store.clear(&key).unwrap();
+            setting.prepare();
+        }
+        assert!(request > 2 * setting.kind.requests + 2, "only {request} requests");
     }
 }
 
-fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn a_replace_says_that_its_outcome_is_unknown<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     for (cut, value) in [(Cut::Request, "1"), (Cut::Answer, "2")] {
         let key = setting.session();
         // The first request asks whether the connection is alive, so this cuts the second.
@@ -220,9 +262,11 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(make: Make<S>) {
 }
 
 /// The steps are BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
-fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
-    for (request, cut) in (1..=4).flat_map(|request| CUTS.map(|cut| (request, cut))) {
+fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
+    let each = setting.kind.requests;
+    let (update, commit) = (each + 2, each + 2 + each.div_ceil(2));
+    for (request, cut) in (1..=each + 2 + each).flat_map(|request| CUTS.map(|cut| (request, cut))) {
         let key = setting.session();
         let calls = Cell::new(0);
         setting.proxy.cut(request, cut);
@@ -234,20 +278,21 @@ fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(make: Mak
         assert!(setting.proxy.has_cut());
         let (value, _) = setting.store.get(&key).unwrap();
         let case = format!("request {request}, {cut:?}: {updated:?} after {} calls", calls.get());
-        let expected = if request == 4 && cut == Cut::Request { "1" } else { "2" };
-        assert_eq!(value, expected, "{case}");
-        if request == 4 {
+        let is_in_commit = request > update;
+        let is_written = !is_in_commit || request > commit || (request == commit && cut == Cut::Answer);
+        assert_eq!(value, if is_written { "2" } else { "1" }, "{case}");
+        if is_in_commit {
             assert!(matches!(updated, Err(Error::OutcomeUnknown { .. })), "{case}");
         } else {
             assert!(updated.is_ok_and(|made| made == "2"), "{case}");
         }
-        assert_eq!(calls.get(), if request == 3 { 2 } else { 1 }, "{case}");
+        assert_eq!(calls.get(), if request == update { 2 } else { 1 }, "{case}");
         setting.prepare();
     }
 }
 
-fn repeatable_operations_are_retried_and_report_their_result<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn repeatable_operations_are_retried_and_report_their_result<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     let store = &setting.store;
     for cut in CUTS {
         let key = setting.session();
@@ -275,14 +320,10 @@ fn repeatable_operations_are_retried_and_report_their_result<S: Store>(make: Mak
 }
 
 /// The first attempt writes, and its answer is lost. A trigger refuses the second attempt.
-fn an_error_after_a_lost_answer_may_have_taken_effect<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn an_error_after_a_lost_answer_may_have_taken_effect<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     let key = setting.session();
-    setting.database.conn().run(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
-         CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW WHEN (old.session_data = '2') \
-         EXECUTE FUNCTION refuse()",
-    );
+    run_on(&setting.url, setting.kind.refusing);
     setting.proxy.cut(1, Cut::Answer);
     let error = setting.store.set(&key, "2", None).unwrap_err();
     assert!(setting.proxy.has_cut());
@@ -291,8 +332,8 @@ fn an_error_after_a_lost_answer_may_have_taken_effect<S: Store>(make: Make<S>) {
 }
 
 /// The store detects a connection that broke while it was idle, before it sends anything on it.
-fn a_replace_works_if_its_connection_broke_in_the_pool<S: Store>(make: Make<S>) {
-    let setting = Setting::new(make);
+fn a_replace_works_if_its_connection_broke_in_the_pool<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
     let key = setting.session();
     setting.proxy.cut(1, Cut::Request);
     setting.store.replace(&key, Some("1"), "2", Expiry::Default).unwrap();
@@ -364,12 +405,12 @@ fn a_create_that_comes_late_revives_no_session_of_a_framework() {
     async fn is_dead<W: WebStore>(web: W, id: Id) -> bool {
         TowerSessionStore::new(web).load(&id).await.unwrap().is_none()
     }
-    let setting = Setting::new(blocking);
+    let setting = Setting::new(blocking());
     let (web, runtime) = (Blocking::from(setting.store.clone()), runtime());
     let id = runtime.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
     setting.wait_for_the_late_one();
     assert!(runtime.block_on(is_dead(web, id)));
-    let setting = Setting::new(asynchronous);
+    let setting = Setting::new(asynchronous());
     let web = setting.store.store().clone();
     let id = setting.store.block_on(a_create_that_comes_late(web.clone(), &setting.proxy));
     setting.wait_for_the_late_one();
@@ -378,10 +419,10 @@ fn a_create_that_comes_late_revives_no_session_of_a_framework() {
 
 #[test]
 fn a_visit_survives_lost_answers_on_either_store() {
-    let setting = Setting::new(blocking);
+    let setting = Setting::new(blocking());
     runtime().block_on(a_visit_is_kept(Blocking::from(setting.store.clone()), &setting.proxy));
     assert_eq!(setting.live(), 0);
-    let setting = Setting::new(asynchronous);
+    let setting = Setting::new(asynchronous());
     setting.store.block_on(a_visit_is_kept(setting.store.store().clone(), &setting.proxy));
     assert_eq!(setting.live(), 0);
 }
@@ -389,7 +430,7 @@ fn a_visit_survives_lost_answers_on_either_store() {
 /// The store never retries a transaction of the caller's, so a rotation in a lost transaction has no effect.
 #[test]
 fn a_rotation_in_a_transaction_that_is_lost_leaves_the_old_key() {
-    let setting = Setting::new(blocking);
+    let setting = Setting::new(blocking());
     let old = setting.session();
     let mut conn = setting.store.pool().get().unwrap();
     let mut new = None;

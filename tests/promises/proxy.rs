@@ -1,18 +1,50 @@
-//! A proxy in front of a PostgreSQL server. It cuts a connection where a test wants it.
+//! A proxy in front of a PostgreSQL or MariaDB server. It cuts a connection where a test wants it.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use diesel_session::ConnectOptions;
 use tempfile::TempDir;
-use throwaway_postgres::Server;
 
-const SOCKET: &str = ".s.PGSQL.5432";
+use crate::support::{Database, MariaDb};
+
+/// A database on a server of its own, and a proxy in front of it.
+pub(crate) struct Proxied {
+    pub(crate) proxy: Proxy,
+    /// The address of the database through the proxy.
+    pub(crate) through: String,
+    /// The address of the database itself.
+    pub(crate) url: String,
+    /// The database, which is dropped before its server.
+    pub(crate) kept: Box<dyn Any>,
+}
+
+impl Proxied {
+    pub(crate) fn postgres() -> Self {
+        let server = throwaway_postgres::Server::start(&[]).unwrap();
+        let database = Database::on(&server.url("postgres"));
+        let socket = server.directory().join(".s.PGSQL.5432");
+        Self::new(&socket, database.url.clone(), Box::new((database, server)))
+    }
+
+    pub(crate) fn mariadb() -> Self {
+        let server = throwaway_mariadb::Server::start(&[]).unwrap();
+        let database = MariaDb::on(&server);
+        Self::new(&server.socket(), database.url.clone(), Box::new((database, server)))
+    }
+
+    fn new(socket: &Path, url: String, kept: Box<dyn Any>) -> Self {
+        let proxy = Proxy::before(socket);
+        let through = proxy.through(&url);
+        Self { proxy, through, url, kept }
+    }
+}
 
 /// The message that does not arrive. Then the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,15 +76,19 @@ type Cuts = Arc<Mutex<VecDeque<(Which, Cut)>>>;
 /// answer.
 pub(crate) struct Proxy {
     directory: TempDir,
+    /// The directory of the server's socket.
+    servers: PathBuf,
     cuts: Cuts,
     held: Held,
 }
 
 impl Proxy {
-    pub(crate) fn before(server: &Server) -> Self {
+    /// Begins to listen in front of the server with this socket.
+    pub(crate) fn before(socket: &Path) -> Self {
+        let servers = socket.parent().unwrap().to_owned();
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
-        let (socket, cuts) = (server.directory().join(SOCKET), Cuts::default());
+        let listener = UnixListener::bind(directory.path().join(socket.file_name().unwrap())).unwrap();
+        let (socket, cuts) = (socket.to_owned(), Cuts::default());
         let held = Held::default();
         let (cutting, holding) = (Arc::clone(&cuts), Arc::clone(&held));
         // The thread ends with the tests.
@@ -64,13 +100,12 @@ impl Proxy {
                     .expect("two streams and two threads");
             }
         });
-        Self { directory, cuts, held }
+        Self { directory, servers, cuts, held }
     }
 
-    /// Returns the options that lead to that database through the proxy.
-    pub(crate) fn options(&self, url: &str) -> ConnectOptions {
-        let options: ConnectOptions = url.parse().unwrap();
-        options.host(self.directory.path().to_str().unwrap())
+    /// Returns the address through the proxy for an address of the server.
+    pub(crate) fn through(&self, url: &str) -> String {
+        url.replace(self.servers.to_str().unwrap(), self.directory.path().to_str().unwrap())
     }
 
     /// Cuts the request of that number from now, or its answer. The next request is 1.

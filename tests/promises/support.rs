@@ -307,6 +307,10 @@ pub(crate) const LATE: Duration = Duration::from_secs(60);
 pub(crate) const WAITERS: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
 
+/// The SQL for the number of connections to this MariaDB server that wait for a row's lock.
+pub(crate) const MARIADB_WAITERS: &str = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+     WHERE variable_name = 'Innodb_row_lock_current_waits'";
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
@@ -323,6 +327,15 @@ struct Answer {
 struct Word {
     #[diesel(sql_type = Text)]
     value: String,
+}
+
+/// Runs SQL at this address of PostgreSQL or MariaDB.
+pub(crate) fn run_on(url: &str, sql: &str) {
+    if url.starts_with("mysql:") {
+        MysqlConnection::establish(url).unwrap().run(sql);
+    } else {
+        PgConnection::establish(url).unwrap().run(sql);
+    }
 }
 
 /// Plain SQL on either database, with which a test looks at the database without the crate.

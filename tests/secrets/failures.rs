@@ -174,10 +174,10 @@ fn of_a_server() -> Vec<Error> {
     const SHORT: TimeDelta = TimeDelta::milliseconds(500);
     let mut server = Server::start(&[]).unwrap();
     let mut errors = Vec::new();
-    let proxy = Proxy::before(&server);
+    let proxy = Proxy::before(&server.directory().join(".s.PGSQL.5432"));
     let url = server.url("postgres");
-    let options = proxy.options(&url).password(PASSWORD);
-    let store = Postgres::builder().pool_size(1).connect_with(&options).unwrap();
+    let options: ConnectOptions = proxy.through(&url).parse().unwrap();
+    let store = Postgres::builder().pool_size(1).connect_with(&options.password(PASSWORD)).unwrap();
     store.migrate().unwrap();
     let key = remember(&store.generate(Some(VALUE), None).unwrap());
     let replace = || store.replace(&key, Some(VALUE), VALUE, Expiry::Default);

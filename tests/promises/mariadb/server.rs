@@ -14,7 +14,7 @@ use diesel_session::{
 use throwaway_mariadb::Server;
 
 use crate::statements::{OPERATIONS, run};
-use crate::support::{MariaDb, Mysql, Sql as _, at_once, shown};
+use crate::support::{MARIADB_WAITERS, MariaDb, Mysql, Sql as _, at_once, shown};
 
 /// Under the server's default isolation, a transaction that has read before sees rows as they were then.
 #[test]
@@ -92,17 +92,16 @@ fn a_session_expires_inside_a_long_transaction() {
 /// As on PostgreSQL: a statement has the time of its start, also if it then waits for a lock.
 #[test]
 fn a_period_begins_before_a_wait_for_a_lock() {
-    const WAITERS: &str = "SELECT COUNT(*) FROM information_schema.innodb_trx, information_schema.processlist \
-                           WHERE id = trx_mysql_thread_id AND db = DATABASE() AND trx_state = 'LOCK WAIT'";
     const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
-    let database = MariaDb::new();
+    let server = Server::start(&[]).unwrap();
+    let database = MariaDb::on(&server);
     let store = database.store();
     let key = store.generate(Some("x"), None).unwrap();
     let (mut holder, mut watcher) = (database.conn(), database.conn());
     holder.run("BEGIN; SELECT * FROM session FOR UPDATE");
     let waits_since = thread::scope(|scope| {
         let writer = scope.spawn(|| store.set(&key, "y", Some(TimeDelta::hours(1))));
-        watcher.wait_until(WAITERS, |waiters| waiters == 1);
+        watcher.wait_until(MARIADB_WAITERS, |waiters| waiters == 1);
         let waits_since = watcher.number(&format!("SELECT {NOW}"));
         watcher.wait_until(&format!("SELECT {NOW} - {waits_since}"), |waited| waited > 1_000);
         holder.run("ROLLBACK");

@@ -3,14 +3,16 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{Connection as _, Instrumentation, InstrumentationEvent};
 use diesel_session::{Blocking, DieselSession, Sessions as _};
 use serde_json::json;
+use throwaway_mariadb::Server;
 use tokio::runtime::Builder as Runtime;
 
 use super::frameworks::{Actix, Framework, Tower};
-use crate::support::{Database, File, LATE, Sql, WAITERS};
+use crate::support::{Database, File, LATE, MARIADB_WAITERS, MariaDb, Sql, WAITERS};
 
 /// What a request does after it has loaded its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,15 @@ impl Gates {
         self.changed.notify_all();
     }
 
+    /// Returns how far both are, after a moment in which a statement ends that does not wait for a lock.
+    fn places_soon(&self) -> [Place; 2] {
+        const MOMENT: Duration = Duration::from_millis(1);
+        let places = self.places.lock().unwrap();
+        let is_running = |places: &mut [Place; 2]| places.contains(&Place::Running);
+        let (places, _) = self.changed.wait_timeout_while(places, MOMENT, is_running).unwrap();
+        places.clone()
+    }
+
     /// Waits until this request may go on.
     fn pass(&self, request: usize, statement: String) {
         let mut places = self.places.lock().unwrap();
@@ -89,9 +100,10 @@ impl Instrumentation for Gate {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         let InstrumentationEvent::StartQuery { query, .. } = event else { return };
         let query = query.to_string();
-        // A statement that reads and writes no session has no order. On PostgreSQL, BEGIN has none either, because a
-        // transaction begins with its first statement.
+        // A statement that reads and writes no session has no order. On PostgreSQL and MariaDB, BEGIN has none either,
+        // because a transaction begins with its first statement.
         let is_apart = query.starts_with("BEGIN TRANSACTION")
+            || query.ends_with("; BEGIN")
             || query.starts_with("SELECT") && !query.contains("session");
         if !is_apart {
             self.gates.pass(self.request, query);
@@ -144,6 +156,23 @@ impl Shared for Database {
     }
 }
 
+/// The server has no other database that is used.
+impl Shared for MariaDb {
+    type Connection = diesel::MysqlConnection;
+
+    fn store(&self) -> DieselSession<Self::Connection> {
+        self.store_with(DieselSession::<Self::Connection>::builder().pool_size(1))
+    }
+
+    fn has_waiters(&self, waiters: i64) -> bool {
+        self.conn().number(MARIADB_WAITERS) == waiters
+    }
+
+    fn is_alone_in_transactions(_statement: &str) -> bool {
+        false
+    }
+}
+
 /// Two requests, each on its own thread.
 struct Race<'a, D: Shared> {
     database: &'a D,
@@ -156,9 +185,9 @@ impl<D: Shared> Race<'_, D> {
     /// Waits until each request is at a gate, has finished, or waits for a lock. Returns the requests that can take a
     /// step.
     fn settle(&self) -> Vec<usize> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         loop {
-            let places = self.gates.places.lock().unwrap().clone();
+            let places = self.gates.places_soon();
             let running = places.iter().filter(|place| **place == Place::Running).count();
             if running == 0 || self.database.has_waiters(i64::try_from(running).unwrap()) {
                 // A lock may have become free between the two looks.
@@ -357,6 +386,18 @@ fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_postg
 #[test]
 fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_postgres() {
     every_pair::<Database, Actix<Web<Database>>>(&Database::new());
+}
+
+#[test]
+fn two_requests_of_tower_sessions_end_well_in_every_order_of_statements_on_mariadb() {
+    let server = Server::start(&[]).unwrap();
+    every_pair::<MariaDb, Tower<Web<MariaDb>>>(&MariaDb::on(&server));
+}
+
+#[test]
+fn two_requests_of_actix_session_end_well_in_every_order_of_statements_on_mariadb() {
+    let server = Server::start(&[]).unwrap();
+    every_pair::<MariaDb, Actix<Web<MariaDb>>>(&MariaDb::on(&server));
 }
 
 #[test]

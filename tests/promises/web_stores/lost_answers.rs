@@ -3,45 +3,48 @@
 use std::collections::HashMap;
 use std::slice;
 
-use diesel_session::{
-    AsyncDieselSession, Blocking, ImportOutcome, Now as _, Sessions as _, TowerSessionStore, WebStore,
-};
+use diesel_session::{AsyncDieselSession, Blocking, ImportOutcome, Sessions, TowerSessionStore, WebStore};
 use serde_json::json;
-use throwaway_postgres::Server;
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 
 use super::frameworks::{Actix, Framework, Tower};
-use crate::proxy::{Cut, Proxy};
-use crate::support::{Database, Postgres};
+use crate::proxy::{Cut, Proxied};
+use crate::support::{Mysql, Postgres, run_on};
 use crate::waiting::runtime;
 
 /// A database that a test reaches through a proxy, and also directly.
 struct Setting {
-    proxy: Proxy,
-    beside: Postgres,
-    /// This field is dropped before its server.
-    database: Database,
-    _server: Server,
+    beside: Box<dyn Sessions>,
+    at: Proxied,
 }
 
 impl Setting {
-    fn new() -> Self {
-        let server = Server::start(&[]).unwrap();
-        let database = Database::on(&server.url("postgres"));
-        let proxy = Proxy::before(&server);
-        Self { proxy, beside: database.store(), database, _server: server }
+    fn postgres() -> Self {
+        let at = Proxied::postgres();
+        let beside = Postgres::connect(&at.url).unwrap();
+        beside.migrate().unwrap();
+        Self { beside: Box::new(beside), at }
+    }
+
+    fn mariadb() -> Self {
+        let at = Proxied::mariadb();
+        let beside = Mysql::connect(&at.url).unwrap();
+        beside.migrate().unwrap();
+        Self { beside: Box::new(beside), at }
     }
 
     /// Makes a store with one connection, through the proxy.
     fn blocking(&self) -> Blocking<Postgres> {
-        let options = self.proxy.options(&self.database.url);
-        Blocking::from(Postgres::builder().pool_size(1).connect_with(&options).unwrap())
+        Blocking::from(Postgres::builder().pool_size(1).connect(&self.at.through).unwrap())
     }
 
     async fn asynchronous(&self) -> AsyncDieselSession {
-        let options = self.proxy.options(&self.database.url);
-        AsyncDieselSession::builder().pool_size(1).connect_with(&options).await.unwrap()
+        AsyncDieselSession::builder().pool_size(1).connect(&self.at.through).await.unwrap()
+    }
+
+    fn on_mariadb(&self) -> Blocking<Mysql> {
+        Blocking::from(Mysql::builder().pool_size(1).connect(&self.at.through).unwrap())
     }
 
     /// Repeats `work`. Each time it loses the next statement of it, until there is none left to lose.
@@ -49,8 +52,8 @@ impl Setting {
         for cut in [Cut::Request, Cut::Answer] {
             let mut number = 1;
             loop {
-                work(&|| self.proxy.cut(number, cut)).await;
-                if self.proxy.forget() {
+                work(&|| self.at.proxy.cut(number, cut)).await;
+                if self.at.proxy.forget() {
                     break;
                 }
                 number += 1;
@@ -172,20 +175,24 @@ async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore
     setting: &Setting,
     rejecting: F,
 ) {
-    use crate::support::Sql as _;
-
     // The trigger plays the other request, which comes directly after the first save.
-    setting.database.conn().run(
-        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         NEW.session_data = replace(NEW.session_data, '2222', '3333'); RETURN NEW; END $$; \
-         CREATE TRIGGER other BEFORE UPDATE ON session FOR EACH ROW EXECUTE FUNCTION other()",
-    );
+    let change = "NEW.session_data = replace(NEW.session_data, '2222', '3333')";
+    let trigger = "CREATE TRIGGER other BEFORE UPDATE ON session FOR EACH ROW";
+    let other = if setting.at.url.starts_with("mysql:") {
+        format!("{trigger} SET {change}")
+    } else {
+        format!(
+            "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change}; RETURN NEW; END $$; \
+             {trigger} EXECUTE FUNCTION other()"
+        )
+    };
+    run_on(&setting.at.url, &other);
     let save = async |cut: Option<Cut>| {
         let cookie = rejecting.begin(&[("cart", json!(1111))]).await;
         let mut loaded = rejecting.load(&cookie).await.unwrap();
         F::put(&mut loaded, "cart", Some(json!(2222)));
         if let Some(cut) = cut {
-            setting.proxy.cut(1, cut);
+            setting.at.proxy.cut(1, cut);
         }
         rejecting.save(&loaded).await
     };
@@ -199,33 +206,43 @@ async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore
 }
 
 #[test]
-fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_either_store() {
-    let setting = Setting::new();
+fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_every_store() {
+    let setting = Setting::postgres();
     runtime().block_on(async {
         let store = Tower::rejecting(setting.blocking());
         a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
     });
-    let setting = Setting::new();
+    let setting = Setting::postgres();
     runtime().block_on(async {
         let store = Actix::rejecting(setting.asynchronous().await);
+        a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
+    });
+    let setting = Setting::mariadb();
+    runtime().block_on(async {
+        let store = Actix::rejecting(setting.on_mariadb());
         a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
     });
 }
 
 #[test]
 fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_tower_sessions() {
-    let setting = Setting::new();
+    let setting = Setting::postgres();
     runtime().block_on(async {
         let store = Tower::over(setting.blocking());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
         let store = Tower::over(setting.asynchronous().await);
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
     });
+    let setting = Setting::mariadb();
+    runtime().block_on(async {
+        let store = Tower::over(setting.on_mariadb());
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+    });
 }
 
 #[test]
 fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
-    let setting = Setting::new();
+    let setting = Setting::postgres();
     runtime().block_on(async {
         let store = Actix::over(setting.blocking());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
@@ -235,11 +252,17 @@ fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
         let store = setting.asynchronous().await;
         a_retried_create_stops_where_its_first_run_was_counted(&setting, store).await;
     });
+    let setting = Setting::mariadb();
+    runtime().block_on(async {
+        let store = Actix::over(setting.on_mariadb());
+        each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
+        a_retried_create_stops_where_its_first_run_was_counted(&setting, setting.on_mariadb()).await;
+    });
 }
 
 #[test]
 fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
-    let setting = Setting::new();
+    let setting = Setting::postgres();
     runtime().block_on(async {
         let web = setting.blocking();
         let stores = (Tower::over(web.clone()), Tower::rejecting(web.clone()));
@@ -247,6 +270,12 @@ fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
         let stores = (Actix::over(web.clone()), Actix::rejecting(web));
         a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
         let web = setting.asynchronous().await;
+        let stores = (Tower::over(web.clone()), Tower::rejecting(web));
+        a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
+    });
+    let setting = Setting::mariadb();
+    runtime().block_on(async {
+        let web = setting.on_mariadb();
         let stores = (Tower::over(web.clone()), Tower::rejecting(web));
         a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
     });
@@ -273,10 +302,12 @@ async fn a_retried_import_reports_what_its_first_run_did<W: WebStore>(setting: &
 }
 
 #[test]
-fn a_retried_import_reports_what_its_first_run_did_on_either_store() {
-    let setting = Setting::new();
+fn a_retried_import_reports_what_its_first_run_did_on_every_store() {
+    let setting = Setting::postgres();
     runtime().block_on(async {
         a_retried_import_reports_what_its_first_run_did(&setting, setting.blocking()).await;
         a_retried_import_reports_what_its_first_run_did(&setting, setting.asynchronous().await).await;
     });
+    let setting = Setting::mariadb();
+    runtime().block_on(a_retried_import_reports_what_its_first_run_did(&setting, setting.on_mariadb()));
 }

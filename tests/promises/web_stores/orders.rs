@@ -241,7 +241,7 @@ async fn every_order_of_three_requests<H: Host, F: Framework<H::Web>>() {
 }
 
 mod with_tower_sessions {
-    use crate::hosts::{Host, OnPostgres, OnSqlite};
+    use crate::hosts::{Host, OnMariaDb, OnPostgres, OnSqlite};
     use crate::waiting::runtime;
     use crate::web_stores::frameworks::Tower;
 
@@ -256,10 +256,16 @@ mod with_tower_sessions {
         type Web = <OnPostgres as Host>::Web;
         runtime().block_on(super::every_order_of_three_requests::<OnPostgres, Tower<Web>>());
     }
+
+    #[test]
+    fn every_order_of_three_requests_on_mariadb() {
+        type Web = <OnMariaDb as Host>::Web;
+        runtime().block_on(super::every_order_of_three_requests::<OnMariaDb, Tower<Web>>());
+    }
 }
 
 mod with_actix_session {
-    use crate::hosts::{Host, OnPostgres, OnSqlite};
+    use crate::hosts::{Host, OnMariaDb, OnPostgres, OnSqlite};
     use crate::waiting::runtime;
     use crate::web_stores::frameworks::Actix;
 
@@ -273,5 +279,11 @@ mod with_actix_session {
     fn every_order_of_three_requests_on_postgres() {
         type Web = <OnPostgres as Host>::Web;
         runtime().block_on(super::every_order_of_three_requests::<OnPostgres, Actix<Web>>());
+    }
+
+    #[test]
+    fn every_order_of_three_requests_on_mariadb() {
+        type Web = <OnMariaDb as Host>::Web;
+        runtime().block_on(super::every_order_of_three_requests::<OnMariaDb, Actix<Web>>());
     }
 }
