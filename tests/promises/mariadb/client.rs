@@ -69,10 +69,10 @@ fn a_query_that_waited_too_long_for_a_lock_runs_again() {
 #[test]
 fn a_connection_that_was_killed_is_replaced() {
     let database = MariaDb::new();
-    let store = database.store_with(Mysql::builder().pool_size(4));
-    let keys: Vec<SessionKey> = at_once(8, |_| store.generate(Some("x"), None).unwrap());
     let mut beside = database.conn();
-    for _ in 0..3 {
+    for is_bounded in [true, false, true, false] {
+        let store = database.store_with(Mysql::builder().pool_size(4).bounded_calls(is_bounded));
+        let keys: Vec<SessionKey> = at_once(8, |_| store.generate(Some("x"), None).unwrap());
         let ids = "SELECT GROUP_CONCAT(id) FROM information_schema.processlist \
                    WHERE db = DATABASE() AND id <> CONNECTION_ID()";
         for id in beside.text(ids).split(',') {
