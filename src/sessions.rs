@@ -283,8 +283,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// one waits until the first one's transaction ends. That may be your transaction.
     ///
     /// In a database the longest expired sessions go first, by the hour. Those that expired in the current hour (UTC)
-    /// are left for later. It also deletes, and counts, the rows that renewals and imports leave behind. A
-    /// [`Sweeper`](crate::Sweeper) calls this again and again.
+    /// are left for later. On MariaDB one call deletes at most 10,000. It also deletes, and counts, the rows that renewals
+    /// and imports leave behind. A [`Sweeper`](crate::Sweeper) calls this again and again.
     ///
     /// # Errors
     ///

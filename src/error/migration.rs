@@ -153,8 +153,8 @@ pub enum MigrationError {
     /// locks them.
     #[cfg(feature = "mysql")]
     #[error(
-        "`session_owner_lock` does not have the rows 0 to 255, without which no owner can log in: run `migrate` with a \
-         role that may create tables; it makes them again"
+        "`session_owner_lock` does not have the rows 0 to 255, without which no owner can log in: run `migrate` as a \
+         user that may create tables; it makes them again"
     )]
     LockRowsLost,
 

@@ -31,6 +31,12 @@ impl BlockingConnection for MysqlConnection {
                  of the password as %xx",
             );
         };
+        if ["ssl_ca", "ssl_cert", "ssl_key"]
+            .iter()
+            .any(|name| parameters.get(*name).is_some_and(String::is_empty))
+        {
+            return refuse("ssl_ca, ssl_cert, ssl_key: name a file, or leave the parameter out");
+        }
         match mode(&parameters).as_deref() {
             None | Some("disabled" | "preferred" | "required") => {}
             Some("verify_ca") if parameters.contains_key("ssl_ca") => {}
@@ -71,10 +77,12 @@ impl BlockingConnection for MysqlConnection {
     }
 }
 
-/// Returns the parameters of a URL of MySQL, as Diesel reads them.
+/// Returns the parameters of a URL of MySQL, as Diesel reads them. Returns none for a text that Diesel refuses.
 fn parameters(url: &str) -> Option<HashMap<String, String>> {
     let url = Url::parse(url).ok().filter(|url| url.scheme() == "mysql")?;
-    Some(url.query_pairs().into_owned().collect())
+    let has_one_name = url.path_segments().is_none_or(|segments| segments.count() <= 1);
+    let parameters: HashMap<_, _> = url.query_pairs().into_owned().collect();
+    (has_one_name && !parameters.contains_key("database")).then_some(parameters)
 }
 
 fn mode(parameters: &HashMap<String, String>) -> Option<String> {
@@ -144,7 +152,10 @@ mod tests {
             "shop.db",
             "mariadb://db/shop",
             "mysql://app:a/b@db/shop",
+            "mysql://app@db/shop/session",
+            "mysql://app@db/?database=shop",
             "mysql://db/shop?ssl_mode=always",
+            "mysql://db/shop?ssl_mode=verify_ca&ssl_ca=",
             "mysql://db/shop?ssl_mode=verify_identity",
             "mysql://db/shop?ssl_mode=verify%5Fidentity",
             "mysql://db/shop?ssl_mode=verify_ca",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::{exists, select, sql};
-use diesel::migration::MigrationSource;
+use diesel::migration::MigrationSource as _;
 use diesel::mysql::Mysql;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use super::expressions::{concat, database, get_lock, is_table, md5, release_lock};
-use super::owners::OWNER_SLOTS;
+use super::owners::LAST_OWNER_SLOT;
 use super::run_query::{RunQuery as _, forget_statements};
 use super::table::{session, session_owner_lock, tables};
 use crate::database::key::KeyParameter;
@@ -31,6 +31,9 @@ harness!([] MysqlConnection, Mysql);
 /// As on the other databases, but an indexed text needs a length.
 const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS __diesel_session_migrations (\
      version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+
+/// Each statement makes only what is missing.
+const LOCK_ROWS: &str = include_str!("../../migrations/mysql/2026-11-28-000001_session/up.sql");
 
 /// The comment of a table that this crate has made.
 const OURS: &str = "Made by diesel-session.";
@@ -58,10 +61,7 @@ impl Migrate for MysqlConnection {
             sql_query(CREATE_RECORD).execute(conn)?;
             let run = Recorded(conn).run_pending_migrations(MYSQL).map_err(failed)?.len();
             if !has_lock_rows(conn)? {
-                // Each statement makes only what is missing.
-                for migration in MigrationSource::<Mysql>::migrations(&MYSQL).map_err(failed)? {
-                    migration.run(conn).map_err(failed)?;
-                }
+                conn.batch_execute(LOCK_ROWS)?;
             }
             Ok(run)
         })
@@ -81,9 +81,11 @@ impl Migrate for MysqlConnection {
     fn find_table(&mut self, _table: &SessionTable, largest: usize) -> Result<(), MigrationError> {
         /// For the rest of a statement, in bytes.
         const REST: u64 = 64 << 10;
+        /// For the keys of the largest sweep, and for an import's rows, in bytes.
+        const LEAST: u64 = 1 << 20;
         let limit: i64 = self.only_row(select(sql::<BigInt>("@@max_allowed_packet")))?;
         // Some statements have two values: the new one, and the one that they expect.
-        let needed = (largest as u64).saturating_mul(2).saturating_add(REST);
+        let needed = (largest as u64).saturating_mul(2).saturating_add(REST).max(LEAST);
         let limit = limit.unsigned_abs();
         if limit < needed { Err(MigrationError::SmallPackets { limit, needed }) } else { Ok(()) }
     }
@@ -112,11 +114,12 @@ fn missing(conn: &mut MysqlConnection) -> Result<Vec<String>, MigrationError> {
 /// Whether each owner has a row that logins can lock.
 fn has_lock_rows(conn: &mut MysqlConnection) -> QueryResult<bool> {
     let rows: i64 = if has_table(conn, "session_owner_lock")? {
-        conn.only_row(session_owner_lock::table.count())?
+        let slots = session_owner_lock::table.filter(session_owner_lock::slot.between(0, LAST_OWNER_SLOT));
+        conn.only_row(slots.count())?
     } else {
         0
     };
-    Ok(rows == OWNER_SLOTS)
+    Ok(rows == i64::from(LAST_OWNER_SLOT) + 1)
 }
 
 /// Refuses a table that was dropped, or that holds keys which the key storage would never find.

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::{auto_type, exists, max, select};
 use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind;
+use diesel::result::Error::DatabaseError;
 use sha2::{Digest as _, Sha256};
 
 use super::clock::MillisecondsNow;
@@ -12,11 +14,12 @@ use super::table::{session, session_owner_lock};
 use crate::database::key::{KeyColumn, KeyParameter};
 use crate::database::milliseconds::date;
 use crate::database::{Deleted, OwnerQueries, cached_update};
+use crate::error::MigrationError;
 use crate::key::StoredKey;
 use crate::session::{OwnedSession, SessionHandle};
 
-/// The rows of `session_owner_lock`, from 0: one for each first byte of the digest of an owner's name.
-pub(super) const OWNER_SLOTS: i64 = 256;
+/// The last row of `session_owner_lock`. They begin at 0: one for each first byte of the digest of an owner's name.
+pub(super) const LAST_OWNER_SLOT: i16 = 255;
 
 /// A session's key and label; then when it was created, when it was last used, and when it expires.
 type OwnedRow = ((KeyColumn, Option<String>), (i64, i64, i64));
@@ -144,7 +147,9 @@ impl OwnerQueries for MysqlConnection {
     async fn lock_owner(&mut self, owner: &str) -> QueryResult<()> {
         let slot = i16::from(Sha256::digest(owner)[0]);
         let slots = session_owner_lock::table.select(session_owner_lock::slot);
-        let _locked: i16 = self.only_row(slots.filter(session_owner_lock::slot.eq(slot)).for_update())?;
-        Ok(())
+        let locked: Option<i16> = self.row(slots.filter(session_owner_lock::slot.eq(slot)).for_update())?;
+        let lost =
+            || DatabaseError(DatabaseErrorKind::Unknown, Box::new(MigrationError::LockRowsLost.to_string()));
+        locked.map(drop).ok_or_else(lost)
     }
 }

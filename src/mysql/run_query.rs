@@ -1,5 +1,5 @@
-//! Runs typed queries. Every query of this crate passes through here, because a failed statement must not stay in
-//! Diesel's cache.
+//! Runs typed queries. Every query of an operation passes through here, because a failed statement must not stay in
+//! Diesel's cache. A failed ping or set-up ends its connection, and `migrate` empties the cache itself.
 
 use diesel::connection::{CacheSize, DefaultLoadingMode, LoadConnection};
 use diesel::deserialize::FromSqlRow;

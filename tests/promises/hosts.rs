@@ -164,13 +164,15 @@ impl Host for OnMariaDb {
         self.database.conn().run(&sql.replace("{minute}", "60000"));
     }
 
-    /// The table of taken keys has no transactions, so it keeps what a failed INSERT writes.
+    /// The first INSERT gets the key of a row that is there already. The table of taken keys has no transactions, so it
+    /// keeps what a failed INSERT writes.
     fn take_the_next_key(&self) {
         self.database.conn().run(
-            "CREATE TABLE taken (stored BINARY(40)) ENGINE = MyISAM; \
+            "INSERT INTO session (session_key, expire_date) VALUES (CONCAT('$', REPEAT('t', 39)), 0); \
+             CREATE TABLE taken (stored BINARY(40)) ENGINE = MyISAM; \
              CREATE TRIGGER take BEFORE INSERT ON session FOR EACH ROW \
              IF NOT EXISTS (SELECT 1 FROM taken) THEN INSERT INTO taken VALUES (NEW.session_key); \
-             SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = 'Duplicate entry'; END IF",
+             SET NEW.session_key = CONCAT('$', REPEAT('t', 39)); END IF",
         );
     }
 }

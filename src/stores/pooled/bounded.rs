@@ -34,9 +34,9 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Threads that wait for the database in place of the callers.
 ///
 /// libpq and libmariadb wait for an answer without a time limit. A server process can be stopped while its machine still
-/// acknowledges packets. Then no setting of the library, TCP or the server limits the wait. So a helper waits, and the caller can leave
-/// it. The helper keeps the connection until the server answers or the connection breaks. Only then does it serve other
-/// calls. There are about as many helpers as connections were ever in use at once.
+/// acknowledges packets. Then no setting of the library, TCP or the server limits the wait. So a helper waits, and the
+/// caller can leave it. The helper keeps the connection until the server answers or the connection breaks. Only then does
+/// it serve other calls. There are about as many helpers as connections were ever in use at once.
 #[derive(Clone, Default)]
 pub(super) struct Helpers {
     idle: Arc<Mutex<Vec<Sender<Job>>>>,

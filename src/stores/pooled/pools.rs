@@ -13,10 +13,10 @@ pub(super) type Make<M> = Box<dyn Fn() -> Pool<M> + Send + Sync>;
 
 /// The current pool of a store, and the one before it.
 ///
-/// libpq and libmariadb wait for an answer without a time limit. Diesel can neither close a connection in use nor cancel its work. So
-/// the connections to a silent server stay in use, and so do their places in the pool. Then another pool replaces it.
-/// No third pool begins until the first one has all its connections back. So both together hold at most twice as many
-/// connections as one pool, and at most as many threads wait for them.
+/// libpq and libmariadb wait for an answer without a time limit. Diesel can neither close a connection in use nor cancel
+/// its work. So the connections to a silent server stay in use, and so do their places in the pool. Then another pool
+/// replaces it. No third pool begins until the first one has all its connections back. So both together hold at most
+/// twice as many connections as one pool, and at most as many threads wait for them.
 pub(super) struct Pools<M: ManageConnection> {
     now: RwLock<Arc<Pool<M>>>,
     /// The pool before the current one. Its connections in use keep it alive.

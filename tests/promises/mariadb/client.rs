@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::MysqlConnection;
+use diesel::connection::SimpleConnection as _;
 use diesel_session::{
     Error, Expiry, KeyStorage, MigrationError, Now as _, SessionKey, Sessions as _, TimeDelta,
 };
@@ -76,7 +77,8 @@ fn a_connection_that_was_killed_is_replaced() {
         let ids = "SELECT GROUP_CONCAT(id) FROM information_schema.processlist \
                    WHERE db = DATABASE() AND id <> CONNECTION_ID()";
         for id in beside.text(ids).split(',') {
-            beside.run(&format!("KILL {id}"));
+            // It may have ended by itself.
+            let _gone = beside.batch_execute(&format!("KILL {id}"));
         }
         for key in keys.iter().cycle().take(40) {
             assert_eq!(store.get(key).unwrap().0, "x");
@@ -85,7 +87,7 @@ fn a_connection_that_was_killed_is_replaced() {
 }
 
 #[test]
-fn a_restart_of_the_server_costs_no_call() {
+fn calls_succeed_at_once_after_a_restart_of_the_server() {
     let mut server = Server::start(&["--innodb-flush-log-at-trx-commit=1"]).unwrap();
     let database = MariaDb::on(&server);
     let store = database.store();

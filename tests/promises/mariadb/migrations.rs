@@ -58,7 +58,9 @@ fn lost_rows_of_owners_are_missed_by_the_check_and_made_again_by_migrate() {
     let database = MariaDb::new();
     let store = database.store();
     let mut conn = database.conn();
-    conn.run("DELETE FROM session_owner_lock WHERE slot > 7");
+    conn.run("DELETE FROM session_owner_lock");
+    let refused = store.clear_owner("alice", None).unwrap_err();
+    assert!(shown(&refused).contains("run `migrate`"), "{}", shown(&refused));
     let refused = store.check().unwrap_err();
     assert!(matches!(refused, Error::Migration(MigrationError::LockRowsLost)), "{}", shown(&refused));
     store.migrate().unwrap();

@@ -1,6 +1,5 @@
 //! The traps of the database: its clock, its comparisons, its locks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -8,6 +7,8 @@ use chrono::Utc;
 use diesel::MysqlConnection;
 use diesel::connection::{Connection as _, InstrumentationEvent};
 use diesel::r2d2::{ConnectionManager, Pool};
+use diesel::result::DatabaseErrorKind;
+use diesel::result::Error::DatabaseError;
 use diesel_session::{
     DieselSession, Error, Expiry, KeyStorage, Now as _, OwnerLimit, SessionKey, Sessions as _, TimeDelta,
 };
@@ -62,7 +63,6 @@ fn keys_owners_labels_and_values_are_compared_by_bytes() {
     assert!(matches!(store.replace(&key, Some("x "), "y", Expiry::Keep), Err(Error::Changed)));
 }
 
-/// Also in the hour that a change to winter time repeats.
 #[test]
 fn the_clock_is_right_in_every_time_zone() {
     let database = MariaDb::new();
@@ -112,11 +112,8 @@ fn a_period_begins_before_a_wait_for_a_lock() {
     assert!(begun <= waits_since, "{} ms after the wait began", begun - waits_since);
 }
 
-/// MariaDB assigns from left to right: a later assignment of an UPDATE reads what an earlier one has set.
-#[test]
-fn no_assignment_reads_a_column_that_an_earlier_one_sets() {
-    let database = MariaDb::new();
-    let store = database.store_with(Mysql::builder().pool_size(1));
+/// Returns the statements that the store sends from now on. It has one connection.
+fn seen_on(store: &Mysql) -> Arc<Mutex<Vec<String>>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let seeing = Arc::clone(&seen);
     store.pool().get().unwrap().set_instrumentation(move |event: InstrumentationEvent<'_>| {
@@ -124,6 +121,15 @@ fn no_assignment_reads_a_column_that_an_earlier_one_sets() {
             seeing.lock().unwrap().push(query.to_string());
         }
     });
+    seen
+}
+
+/// MariaDB assigns from left to right: a later assignment of an UPDATE reads what an earlier one has set.
+#[test]
+fn no_assignment_reads_a_column_that_an_earlier_one_sets() {
+    let database = MariaDb::new();
+    let store = database.store_with(Mysql::builder().pool_size(1));
+    let seen = seen_on(&store);
     let mut key = store.generate(None, None).unwrap();
     for (_, operation) in OPERATIONS {
         run(&store, &mut key, operation);
@@ -202,38 +208,71 @@ fn no_update_is_lost_on_the_applications_own_pool() {
     assert_eq!(store.get(&key).unwrap().0, "400");
 }
 
-/// A DELETE by the index on the hour would lock the index before the row.
+/// A DELETE by the index on the hour would lock the index before the row, and the other statements lock the row first.
+/// That causes deadlocks.
 #[test]
-fn a_sweep_beside_writers_meets_no_deadlock() {
+fn a_sweep_looks_without_locks_and_then_deletes_by_key() {
+    let database = MariaDb::new();
+    let store = database.store_with(Mysql::builder().pool_size(1));
+    store.generate(None, Some(TimeDelta::hours(-2))).unwrap();
+    let seen = seen_on(&store);
+    assert_eq!(store.delete_expired(10).unwrap(), 1);
+    let [look, delete] = <[String; 2]>::try_from(seen.lock().unwrap().clone()).unwrap();
+    assert!(look.starts_with("SELECT") && !look.contains("FOR UPDATE"), "{look}");
+    assert!(delete.starts_with("DELETE") && delete.contains("`session_key` IN (?)"), "{delete}");
+    assert!(!delete.contains("expire_hour"), "{delete}");
+}
+
+/// One statement has at most 65,535 parameters.
+#[test]
+fn a_sweep_deletes_at_most_ten_thousand_sessions() {
+    let database = MariaDb::new();
+    let store = database.store();
+    database.conn().run(
+        "INSERT INTO session (session_key, expire_date) SELECT CONCAT('$', LPAD(seq, 39, '0')), 0 FROM seq_1_to_70000",
+    );
+    assert_eq!(store.delete_expired(u32::MAX).unwrap(), 10_000);
+    assert_eq!(store.count().unwrap().expired, 60_000);
+}
+
+/// Another transaction holds the session's row and then wants the owner's row, which the call holds. The server ends the
+/// call's transaction, because it has written less.
+fn in_a_deadlock<T: Send>(
+    database: &MariaDb,
+    store: &Mysql,
+    call: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    store.generate_for("alice", None, None).unwrap();
+    let (mut holder, mut watcher) = (database.conn(), database.conn());
+    holder.run("CREATE TABLE IF NOT EXISTS work (n INT) ENGINE = InnoDB");
+    holder.run("BEGIN; INSERT INTO work SELECT seq FROM seq_1_to_100; SELECT * FROM session FOR UPDATE");
+    thread::scope(|scope| {
+        let called = scope.spawn(call);
+        watcher.wait_until(MARIADB_WAITERS, |waiters| waiters == 1);
+        holder.run("SELECT * FROM session_owner_lock FOR UPDATE; COMMIT");
+        called.join().unwrap()
+    })
+}
+
+#[test]
+fn a_call_that_the_server_ends_in_a_deadlock_runs_again() {
     let server = Server::start(&[]).unwrap();
     let database = MariaDb::on(&server);
     let store = database.store();
-    let going_on = AtomicBool::new(true);
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while going_on.load(Ordering::Relaxed) {
-                    let dead = store.generate_for("alice", Some("x"), Some(TimeDelta::hours(-2))).unwrap();
-                    let live = store.generate_for("alice", Some("x"), Some(TimeDelta::hours(2))).unwrap();
-                    store.set(&live, "y", Some(TimeDelta::hours(5))).unwrap();
-                    store.touch(&live, Expiry::After(TimeDelta::days(2))).unwrap();
-                    store.clear(&dead).unwrap();
-                    store.generate(Some("x"), Some(TimeDelta::hours(-3))).unwrap();
-                    let live = store.rotate(&live).unwrap();
-                    store.clear(&live).unwrap();
-                }
-            });
-        }
-        let mut deleted = 0;
-        while deleted < 2_000 {
-            deleted += store.delete_expired(100).unwrap();
-        }
-        going_on.store(false, Ordering::Relaxed);
-    });
-    // The store repeats a call after a deadlock, so only the server knows.
+    let cleared = in_a_deadlock(&database, &store, || store.clear_owner("alice", None));
+    assert_eq!(cleared.unwrap(), 1);
+    let mut conn = database.conn();
+    conn.begin_test_transaction().unwrap();
+    let cleared = in_a_deadlock(&database, &store, || store.on(&mut conn).clear_owner("alice", None));
+    let refused = cleared.unwrap_err();
+    assert!(
+        matches!(refused, Error::Database(DatabaseError(DatabaseErrorKind::SerializationFailure, _))),
+        "{}",
+        shown(&refused)
+    );
     let deadlocks = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
                      WHERE variable_name = 'Innodb_deadlocks'";
-    assert_eq!(database.conn().number(deadlocks), 0);
+    assert_eq!(database.conn().number(deadlocks), 2);
 }
 
 /// The user of a web application may not write while `read_only` is on.
