@@ -12,16 +12,16 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::support::{Database, MariaDb};
+use crate::support::{Database, MARIADB, MariaDb};
 
-/// A database on a server of its own, and a proxy in front of it.
+/// A database, and a proxy in front of its server.
 pub(crate) struct Proxied {
     pub(crate) proxy: Proxy,
     /// The address of the database through the proxy.
     pub(crate) through: String,
     /// The address of the database itself.
     pub(crate) url: String,
-    /// The database, which is dropped before its server.
+    /// The database, and its server if it has one of its own. The database is dropped first.
     pub(crate) kept: Box<dyn Any>,
 }
 
@@ -34,9 +34,8 @@ impl Proxied {
     }
 
     pub(crate) fn mariadb() -> Self {
-        let server = throwaway_mariadb::Server::start(&[]).unwrap();
-        let database = MariaDb::on(&server);
-        Self::new(&server.socket(), database.url.clone(), Box::new((database, server)))
+        let database = MariaDb::new();
+        Self::new(&MARIADB.socket(), database.url.clone(), Box::new(database))
     }
 
     fn new(socket: &Path, url: String, kept: Box<dyn Any>) -> Self {

@@ -146,7 +146,7 @@ impl Drop for Database {
 }
 
 /// The MariaDB server that most tests share. It ends with this process.
-static MARIADB: LazyLock<throwaway_mariadb::Server> =
+pub(crate) static MARIADB: LazyLock<throwaway_mariadb::Server> =
     LazyLock::new(|| throwaway_mariadb::Server::start(&[]).expect("a MariaDB server for the tests"));
 
 /// An empty MariaDB database, dropped with this value.
