@@ -159,14 +159,11 @@ fn on_mariadb(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
         .contenders
         .iter()
         .map(|name| {
-            let name = *name;
-            let contender: Box<dyn Contender> = match name {
-                Name::Unbounded | Name::Bounded | Name::Held => {
+            let contender: Box<dyn Contender> = match *name {
+                name @ (Name::Unbounded | Name::Bounded) => {
                     Box::new(Threads::on_mariadb(name, Rc::clone(&table), &value)?)
                 }
-                Name::Sqlx | Name::SqlxUnchecked => {
-                    Box::new(Tasks::on_mariadb(name, server.database()?, rows, &value)?)
-                }
+                Name::Sqlx => Box::new(Tasks::on_mariadb(server.database()?, rows, &value)?),
                 Name::Sysbench => Box::new(Sysbench::new(server.database()?, rows, &value)?),
                 name => return Err(anyhow!("{name} does not run on MariaDB")),
             };

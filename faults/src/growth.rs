@@ -12,16 +12,17 @@ use crate::memory;
 pub(crate) struct Growth {
     memory: BTreeMap<u32, Vec<u64>>,
     connections: Vec<i64>,
-    /// The sizes of the pools of these connections. Each client has one.
-    pools: Vec<u32>,
+    /// The number of clients with such connections, and the size of each one's pool.
+    clients: u32,
+    pool: u32,
 }
 
 /// After this many measurements, a client has all its connections and sessions.
 const WARM: usize = 10;
 
 impl Growth {
-    pub(crate) fn of(pools: Vec<u32>) -> Self {
-        Self { memory: BTreeMap::new(), connections: Vec::new(), pools }
+    pub(crate) fn of(clients: u32, pool: u32) -> Self {
+        Self { memory: BTreeMap::new(), connections: Vec::new(), clients, pool }
     }
 
     /// Measures these processes.
@@ -40,13 +41,13 @@ impl Growth {
 
     /// Whether enough clients ran long enough to judge.
     pub(crate) fn is_known(&self) -> bool {
-        self.memory().count() >= self.pools.len()
+        self.memory().count() >= self.clients as usize
     }
 
     /// Whether memory and connections stayed flat. A quarter more memory is due to the allocator. One connection more
     /// than the pools have is a leak.
     pub(crate) fn is_flat(&self) -> bool {
-        let pools: i64 = self.pools.iter().map(|size| i64::from(*size)).sum();
+        let pools = i64::from(self.clients * self.pool);
         self.memory().all(|(warm, most)| most <= warm + warm / 4)
             && self.connections.iter().all(|connections| *connections <= pools)
     }

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use diesel::connection::SimpleConnection;
+use diesel::dsl;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::BigInt;
 use diesel_session::{KeyStorage, migrations};
 use throwaway_mariadb::Server;
@@ -19,19 +19,11 @@ pub fn start(settings: &[&str]) -> Result<(Server, Store)> {
     Ok((server, store))
 }
 
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-}
-
 /// Returns the server's numbers of all connections to this database but one.
 fn others(conn: &mut MysqlConnection) -> Result<Vec<i64>> {
-    let others = sql_query(
-        "SELECT CAST(id AS SIGNED) AS number FROM information_schema.processlist \
-         WHERE db = DATABASE() AND id <> CONNECTION_ID()",
-    );
-    Ok(others.load(conn)?.into_iter().map(|Number { number }| number).collect())
+    let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
+                  WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    Ok(dsl::sql::<BigInt>(others).load(conn)?)
 }
 
 /// Counts the clients' connections.

@@ -70,8 +70,9 @@ type Server = Box<dyn DerefMut<Target = Supervised>>;
 
 pub(crate) struct Scene {
     on_postgres: (Vec<Store>, Clients),
-    /// The stores on SQLite and on MariaDB. There are none if a URL names the server.
-    beside: Vec<(Store, Clients)>,
+    /// If a URL names the server, there is none on SQLite and none on MariaDB.
+    on_sqlite: Option<(Store, Clients)>,
+    on_mariadb: Option<(Store, Clients)>,
     growth: Growth,
     url: String,
     _files: TempDir,
@@ -83,18 +84,15 @@ impl Scene {
     /// Starts the servers and the clients.
     pub(crate) fn new(url: Option<&str>, program: &Path) -> Result<Self> {
         let files = tempfile::tempdir()?;
-        let (mut servers, mut beside): (Vec<Server>, _) = (Vec::new(), Vec::new());
-        let url = if let Some(url) = url {
-            url.to_owned()
+        let (url, servers, sqlite, mariadb): (_, Vec<Server>, _, _) = if let Some(url) = url {
+            (url.to_owned(), Vec::new(), None, None)
         } else {
             let postgres = throwaway_postgres::Server::start(&DURABLE)?;
-            let (mariadb, on_mariadb) = mariadb::start(&[])?;
+            let (server, mariadb) = mariadb::start(&[])?;
             let file = files.path().join("sessions.sqlite");
-            beside.push(Store::new(Kind::Sqlite, file.to_str().context("the directory's name")?));
-            beside.push(on_mariadb);
+            let sqlite = Store::new(Kind::Sqlite, file.to_str().context("the directory's name")?);
             let url = postgres.url("postgres");
-            servers = vec![Box::new(postgres), Box::new(mariadb)];
-            url
+            (url, vec![Box::new(postgres), Box::new(server)], Some(sqlite), Some(mariadb))
         };
         let stores: Vec<_> = KINDS.iter().map(|kind| Store::new(*kind, &url).pool_size(POOL)).collect();
         ensure!(stores[0].open()?.live()? == 0, "the database has live sessions: use one without any");
@@ -102,27 +100,30 @@ impl Scene {
         for store in &stores {
             clients.start(store, THREADS)?;
         }
-        let beside = beside.into_iter().map(|store| {
+        let loaded = |store: Store| {
             let store = store.pool_size(POOL);
             let mut clients = Clients::new(program, VALUE_SIZE);
             clients.start(&store, THREADS)?;
             anyhow::Ok((store, clients))
-        });
-        let beside = beside.collect::<Result<Vec<_>>>()?;
-        let remote = stores.len() + beside.iter().filter(|(store, _)| store.kind == Kind::Mysql).count();
-        let growth = Growth::of(vec![POOL; remote]);
-        Ok(Self { on_postgres: (stores, clients), beside, growth, url, _files: files, servers })
+        };
+        let (on_sqlite, on_mariadb) = (sqlite.map(loaded).transpose()?, mariadb.map(loaded).transpose()?);
+        let remote = stores.len() + usize::from(on_mariadb.is_some());
+        let growth = Growth::of(u32::try_from(remote)?, POOL);
+        let on_postgres = (stores, clients);
+        Ok(Self { on_postgres, on_sqlite, on_mariadb, growth, url, _files: files, servers })
     }
 
     /// Injects a fault and waits until every client is served again.
     pub(crate) fn inject(&mut self, fault: Fault) -> Result<()> {
+        ensure!(
+            Fault::OF_CLIENTS.contains(&fault) || !self.servers.is_empty(),
+            "{fault:?} needs a throwaway server: leave out --url"
+        );
         let (stores, clients) = &mut self.on_postgres;
         if fault != Fault::ClientsKilled {
             clients.note_fault();
-            for (store, clients) in &mut self.beside {
-                if store.kind == Kind::Mysql {
-                    clients.note_fault();
-                }
+            if let Some((_, clients)) = &mut self.on_mariadb {
+                clients.note_fault();
             }
         }
         match fault {
@@ -151,7 +152,7 @@ impl Scene {
                 let end =
                     format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OF_CLIENTS}");
                 watcher(&self.url)?.batch_execute(&end)?;
-                for (store, _) in self.beside.iter().filter(|(store, _)| store.kind == Kind::Mysql) {
+                if let Some((store, _)) = &self.on_mariadb {
                     mariadb::end_connections(&store.address)?;
                 }
             }
@@ -160,7 +161,7 @@ impl Scene {
                 clients.kill_one()?;
                 stores.rotate_left(1);
                 clients.start(stores.last().context("no store")?, THREADS)?;
-                for (store, clients) in &mut self.beside {
+                for (store, clients) in self.on_sqlite.iter_mut().chain(&mut self.on_mariadb) {
                     clients.kill_one()?;
                     clients.start(store, THREADS)?;
                 }
@@ -171,7 +172,8 @@ impl Scene {
 
     fn wait(&mut self) -> Result<()> {
         self.on_postgres.1.wait_for(CALLS)?;
-        self.beside.iter_mut().try_for_each(|(_, clients)| clients.wait_for(CALLS))
+        let mut beside = self.on_sqlite.iter_mut().chain(&mut self.on_mariadb);
+        beside.try_for_each(|(_, clients)| clients.wait_for(CALLS))
     }
 
     /// Changes the tables while starting processes ask for their migrations. The PostgreSQL table becomes partitioned,
@@ -179,18 +181,16 @@ impl Scene {
     /// migrations run again.
     pub(crate) fn migrate(&mut self) -> Result<()> {
         let (url, is_ours) = (&self.url, !self.servers.is_empty());
-        let beside: Vec<(Kind, &str)> =
-            self.beside.iter().map(|(store, _)| (store.kind, store.address.as_str())).collect();
+        let address = |on: &Option<(Store, Clients)>| on.as_ref().map(|(store, _)| store.address.clone());
+        let (sqlite, mariadb) = (address(&self.on_sqlite), address(&self.on_mariadb));
         thread::scope(|scope| {
             let partitioned = scope.spawn(|| if is_ours { partition(url) } else { Ok(()) });
             let starting: Vec<_> = (0..4)
                 .map(|_| scope.spawn(|| DieselSession::<PgConnection>::connect(url)?.migrate()))
                 .collect();
             let changed = scope.spawn(|| {
-                beside.into_iter().try_for_each(|(kind, address)| match kind {
-                    Kind::Sqlite => revert_and_migrate(address).context("SQLite"),
-                    _ => mariadb::migrate_again(address).context("MariaDB"),
-                })
+                sqlite.map_or(Ok(()), |file| revert_and_migrate(&file)).context("SQLite")?;
+                mariadb.map_or(Ok(()), |url| mariadb::migrate_again(&url)).context("MariaDB")
             });
             for start in starting {
                 let ran = start.join().expect("migrating does not panic")?;
@@ -206,10 +206,10 @@ impl Scene {
     pub(crate) fn look(&mut self) -> Result<()> {
         let count = format!("SELECT count(*) FROM pg_stat_activity WHERE {OF_CLIENTS}");
         let mut connections: i64 = dsl::sql::<BigInt>(&count).get_result(&mut watcher(&self.url)?)?;
-        for (store, _) in self.beside.iter().filter(|(store, _)| store.kind == Kind::Mysql) {
+        if let Some((store, _)) = &self.on_mariadb {
             connections += i64::try_from(mariadb::connections(&store.address)?)?;
         }
-        let beside = self.beside.iter().map(|(_, clients)| clients);
+        let beside = self.on_sqlite.iter().chain(&self.on_mariadb).map(|(_, clients)| clients);
         let processes = beside.chain([&self.on_postgres.1]).flat_map(Clients::processes);
         self.growth.look(processes, connections)
     }
@@ -222,9 +222,8 @@ impl Scene {
     pub(crate) fn end(self) -> Result<Report> {
         let (stores, clients) = self.on_postgres;
         let report = clients.settle(&*stores[0].open()?)?;
-        self.beside
-            .into_iter()
-            .try_fold(report, |report, (store, clients)| Ok(report.and(clients.settle(&*store.open()?)?)))
+        let mut beside = self.on_sqlite.into_iter().chain(self.on_mariadb);
+        beside.try_fold(report, |report, (store, clients)| Ok(report.and(clients.settle(&*store.open()?)?)))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::database::{BlockingConnection, Remote, SessionConnection};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
 
+/// The parameters that name a file for TLS.
+const FILES: [&str; 3] = ["ssl_ca", "ssl_cert", "ssl_key"];
+
 impl SessionConnection for MysqlConnection {}
 
 impl Remote for MysqlConnection {}
@@ -31,10 +34,7 @@ impl BlockingConnection for MysqlConnection {
                  of the password as %xx",
             );
         };
-        if ["ssl_ca", "ssl_cert", "ssl_key"]
-            .iter()
-            .any(|name| parameters.get(*name).is_some_and(String::is_empty))
-        {
+        if FILES.iter().any(|name| parameters.get(*name).is_some_and(String::is_empty)) {
             return refuse("ssl_ca, ssl_cert, ssl_key: name a file, or leave the parameter out");
         }
         match mode(&parameters).as_deref() {
@@ -93,7 +93,7 @@ fn mode(parameters: &HashMap<String, String>) -> Option<String> {
 fn asks_for_tls(url: &str) -> bool {
     let parameters = parameters(url).unwrap_or_default();
     matches!(mode(&parameters).as_deref(), Some("required" | "verify_ca"))
-        || ["ssl_ca", "ssl_cert", "ssl_key"].iter().any(|name| parameters.contains_key(*name))
+        || FILES.iter().any(|name| parameters.contains_key(*name))
 }
 
 #[derive(Debug)]

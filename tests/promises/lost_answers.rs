@@ -5,11 +5,10 @@ use std::any::Any;
 use std::cell::Cell;
 use std::time::Instant;
 
-use diesel::{MysqlConnection, PgConnection};
 use diesel_async::AsyncPgConnection;
 use diesel_session::{
-    AsyncDieselSession, Blocking, Builder, Error, Expiry, Now as _, OwnerLimit, SessionKey, Sessions as _,
-    TimeDelta, TowerSessionStore, WebStore,
+    AsyncDieselSession, Blocking, Builder, DieselSession, Error, Expiry, Now as _, OwnerLimit,
+    SessionConnection, SessionKey, Sessions as _, TimeDelta, TowerSessionStore, WebStore,
 };
 use time::{Duration, OffsetDateTime};
 use tower_sessions::SessionStore as _;
@@ -39,7 +38,8 @@ struct Kind<S> {
     refusing: &'static str,
 }
 
-const REFUSING_ON_POSTGRES: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
+const REFUSING_ON_POSTGRES: &str = "\
+     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
      CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW WHEN (old.session_data = '2') \
      EXECUTE FUNCTION refuse()";
 
@@ -48,13 +48,20 @@ fn limited<C, P>(limit: Option<OwnerLimit>) -> Builder<C, P> {
     limit.into_iter().fold(builder, Builder::owner_limit)
 }
 
+/// Connects, and migrates.
+fn migrated<C: SessionConnection>(builder: Builder<C>, address: &str) -> DieselSession<C> {
+    let store = builder.connect(address).unwrap();
+    store.migrate().unwrap();
+    store
+}
+
 fn blocking() -> Kind<Postgres> {
-    fn make(address: &str, limit: Option<OwnerLimit>) -> Postgres {
-        let store = limited::<PgConnection, _>(limit).connect(address).unwrap();
-        store.migrate().unwrap();
-        store
+    Kind {
+        start: Proxied::postgres,
+        make: |address, limit| migrated(limited(limit), address),
+        requests: 1,
+        refusing: REFUSING_ON_POSTGRES,
     }
-    Kind { start: Proxied::postgres, make, requests: 1, refusing: REFUSING_ON_POSTGRES }
 }
 
 fn asynchronous() -> Kind<Waiting<AsyncDieselSession>> {
@@ -70,14 +77,13 @@ fn asynchronous() -> Kind<Waiting<AsyncDieselSession>> {
 
 /// Diesel turns several statements in one text on before BEGIN and COMMIT, and off again afterwards.
 fn mariadb() -> Kind<Mysql> {
-    fn make(address: &str, limit: Option<OwnerLimit>) -> Mysql {
-        let store = limited::<MysqlConnection, _>(limit).connect(address).unwrap();
-        store.migrate().unwrap();
-        store
+    Kind {
+        start: Proxied::mariadb,
+        make: |address, limit| migrated(limited(limit), address),
+        requests: 3,
+        refusing: "CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW \
+                   IF OLD.session_data = '2' THEN SIGNAL SQLSTATE '45000'; END IF",
     }
-    let refusing = "CREATE TRIGGER refuse BEFORE UPDATE ON session FOR EACH ROW \
-                    IF OLD.session_data = '2' THEN SIGNAL SQLSTATE '45000'; END IF";
-    Kind { start: Proxied::mariadb, make, requests: 3, refusing }
 }
 
 /// Makes a test of each law on each store.
@@ -201,12 +207,7 @@ fn a_generate_that_comes_late_revives_no_session<S: Store>(kind: Kind<S>) {
 
 /// Makes a store with enough connections for two lost attempts. Only one connection is open at a time.
 fn patient() -> Kind<Postgres> {
-    fn make(address: &str, limit: Option<OwnerLimit>) -> Postgres {
-        let store = limited::<PgConnection, _>(limit).pool_size(3).connect(address).unwrap();
-        store.migrate().unwrap();
-        store
-    }
-    Kind { make, ..blocking() }
+    Kind { make: |address, limit| migrated(limited(limit).pool_size(3), address), ..blocking() }
 }
 
 /// The second attempt is lost while it deletes the row that the first may have left.

@@ -129,24 +129,20 @@ fn report(said: &str, cpu: f64) -> Result<Sample> {
 
 #[cfg(test)]
 mod tests {
+    use diesel::dsl;
     use diesel::prelude::*;
     use diesel::sql_types::BigInt;
 
     use super::*;
     use crate::mariadb::Mariadb;
 
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-
     #[test]
     fn the_limit_does_what_it_is_measured_by() -> Result<()> {
         let mut sysbench = Sysbench::new(Mariadb::start(false)?.database()?, 100, "before")?;
         let written = |sysbench: &Sysbench| -> Result<i64> {
-            let written = "SELECT count(*) AS count FROM session WHERE session_data = 'after' AND expire_date > created_on + 86000000";
-            Ok(diesel::sql_query(written).get_result::<Count>(&mut sysbench.database.connect()?)?.count)
+            let written = "SELECT count(*) FROM session \
+                           WHERE session_data = 'after' AND expire_date > created_on + 86000000";
+            Ok(dsl::sql::<BigInt>(written).get_result(&mut sysbench.database.connect()?)?)
         };
         "after".clone_into(&mut sysbench.value);
         assert_eq!(sysbench.run(Operation::Get, 2, Amount::Operations(5))?.operations, 10);

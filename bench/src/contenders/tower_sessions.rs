@@ -59,7 +59,7 @@ macro_rules! through {
 
             async fn set(&mut self, id: &Self::Key) -> Result<()> {
                 self.record.id = *id;
-                // As each save of tower-sessions does. MariaDB does not write a row that stays as it is.
+                // As each save of tower-sessions does. SQLite and MariaDB do not write a row that stays as it is.
                 self.record.expiry_date = expiry()?;
                 Ok(self.store.save(&self.record).await?)
             }
@@ -135,21 +135,13 @@ impl Tasks<Recorded<SqliteStore, Record>, File> {
 }
 
 impl Tasks<Recorded<MySqlStore, Record>, mariadb::Database> {
-    pub(crate) fn on_mariadb(
-        name: Name,
-        database: mariadb::Database,
-        rows: usize,
-        value: &str,
-    ) -> Result<Self> {
+    pub(crate) fn on_mariadb(database: mariadb::Database, rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let record = Recorded::<MySqlStore, Record>::record(value)?;
         let options =
             MySqlConnectOptions::new().socket(database.socket()).username("root").database(&database.name);
         let (store, ids) = runtime.block_on(async {
-            let pool_options = MySqlPoolOptions::new()
-                .max_connections(POOL)
-                .min_connections(POOL)
-                .test_before_acquire(name != Name::SqlxUnchecked);
+            let pool_options = MySqlPoolOptions::new().max_connections(POOL).min_connections(POOL);
             let pool = pool_options.connect_with(options).await?;
             let store = MySqlStore::new(pool.clone()).with_schema_name(&database.name).map_err(Error::msg)?;
             store.migrate().await?;
@@ -157,7 +149,7 @@ impl Tasks<Recorded<MySqlStore, Record>, mariadb::Database> {
             anyhow::Ok((store, ids))
         })?;
         let table = Table { database, keys: ids.into() };
-        Ok(Self::new(name, Recorded { store, record }, Rc::new(table), runtime))
+        Ok(Self::new(Name::Sqlx, Recorded { store, record }, Rc::new(table), runtime))
     }
 }
 

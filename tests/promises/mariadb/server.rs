@@ -78,17 +78,6 @@ fn the_clock_is_right_in_every_time_zone() {
     }
 }
 
-#[test]
-fn a_session_expires_inside_a_long_transaction() {
-    let database = MariaDb::new();
-    let store = database.store();
-    let mut conn = database.conn();
-    conn.run("BEGIN");
-    let key = store.on(&mut conn).generate(Some("x"), Some(TimeDelta::milliseconds(100))).unwrap();
-    conn.run("DO SLEEP(0.2)");
-    assert!(matches!(store.on(&mut conn).get(&key), Err(Error::NotFound)));
-}
-
 /// As on PostgreSQL: a statement has the time of its start, also if it then waits for a lock.
 #[test]
 fn a_period_begins_before_a_wait_for_a_lock() {

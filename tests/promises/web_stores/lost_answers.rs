@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::slice;
 
-use diesel_session::{AsyncDieselSession, Blocking, ImportOutcome, Sessions, TowerSessionStore, WebStore};
+use diesel::{MysqlConnection, PgConnection};
+use diesel_session::{
+    AsyncDieselSession, Blocking, DieselSession, ImportOutcome, SessionConnection, Sessions,
+    TowerSessionStore, WebStore,
+};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 
 use super::frameworks::{Actix, Framework, Tower};
 use crate::proxy::{Cut, Proxied};
-use crate::support::{Mysql, Postgres, run_on};
+use crate::support::run_on;
 use crate::waiting::runtime;
 
 /// A database that a test reaches through a proxy, and also directly.
@@ -21,30 +25,27 @@ struct Setting {
 
 impl Setting {
     fn postgres() -> Self {
-        let at = Proxied::postgres();
-        let beside = Postgres::connect(&at.url).unwrap();
-        beside.migrate().unwrap();
-        Self { beside: Box::new(beside), at }
+        Self::beside::<PgConnection>(Proxied::postgres())
     }
 
     fn mariadb() -> Self {
-        let at = Proxied::mariadb();
-        let beside = Mysql::connect(&at.url).unwrap();
+        Self::beside::<MysqlConnection>(Proxied::mariadb())
+    }
+
+    fn beside<C: SessionConnection>(at: Proxied) -> Self {
+        let beside = DieselSession::<C>::connect(&at.url).unwrap();
         beside.migrate().unwrap();
         Self { beside: Box::new(beside), at }
     }
 
     /// Makes a store with one connection, through the proxy.
-    fn blocking(&self) -> Blocking<Postgres> {
-        Blocking::from(Postgres::builder().pool_size(1).connect(&self.at.through).unwrap())
+    fn blocking<C: SessionConnection>(&self) -> Blocking<DieselSession<C>> {
+        let builder = DieselSession::<C>::builder().pool_size(1);
+        Blocking::from(builder.connect(&self.at.through).unwrap())
     }
 
     async fn asynchronous(&self) -> AsyncDieselSession {
         AsyncDieselSession::builder().pool_size(1).connect(&self.at.through).await.unwrap()
-    }
-
-    fn on_mariadb(&self) -> Blocking<Mysql> {
-        Blocking::from(Mysql::builder().pool_size(1).connect(&self.at.through).unwrap())
     }
 
     /// Repeats `work`. Each time it loses the next statement of it, until there is none left to lose.
@@ -209,7 +210,7 @@ async fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome<W: WebStore
 fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_every_store() {
     let setting = Setting::postgres();
     runtime().block_on(async {
-        let store = Tower::rejecting(setting.blocking());
+        let store = Tower::rejecting(setting.blocking::<PgConnection>());
         a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
     });
     let setting = Setting::postgres();
@@ -219,7 +220,7 @@ fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_every_store() 
     });
     let setting = Setting::mariadb();
     runtime().block_on(async {
-        let store = Actix::rejecting(setting.on_mariadb());
+        let store = Actix::rejecting(setting.blocking::<MysqlConnection>());
         a_retried_save_that_meets_a_conflict_has_an_unknown_outcome(&setting, store).await;
     });
 }
@@ -228,14 +229,14 @@ fn a_retried_save_that_meets_a_conflict_has_an_unknown_outcome_on_every_store() 
 fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_tower_sessions() {
     let setting = Setting::postgres();
     runtime().block_on(async {
-        let store = Tower::over(setting.blocking());
+        let store = Tower::over(setting.blocking::<PgConnection>());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
         let store = Tower::over(setting.asynchronous().await);
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
     });
     let setting = Setting::mariadb();
     runtime().block_on(async {
-        let store = Tower::over(setting.on_mariadb());
+        let store = Tower::over(setting.blocking::<MysqlConnection>());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
     });
 }
@@ -244,19 +245,24 @@ fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_tower_sessions() {
 fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
     let setting = Setting::postgres();
     runtime().block_on(async {
-        let store = Actix::over(setting.blocking());
+        let store = Actix::over(setting.blocking::<PgConnection>());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
         let store = Actix::over(setting.asynchronous().await);
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
-        a_retried_create_stops_where_its_first_run_was_counted(&setting, setting.blocking()).await;
+        a_retried_create_stops_where_its_first_run_was_counted(&setting, setting.blocking::<PgConnection>())
+            .await;
         let store = setting.asynchronous().await;
         a_retried_create_stops_where_its_first_run_was_counted(&setting, store).await;
     });
     let setting = Setting::mariadb();
     runtime().block_on(async {
-        let store = Actix::over(setting.on_mariadb());
+        let store = Actix::over(setting.blocking::<MysqlConnection>());
         each_statement_retried_after_a_lost_answer_ends_in_the_same_state(&setting, store).await;
-        a_retried_create_stops_where_its_first_run_was_counted(&setting, setting.on_mariadb()).await;
+        a_retried_create_stops_where_its_first_run_was_counted(
+            &setting,
+            setting.blocking::<MysqlConnection>(),
+        )
+        .await;
     });
 }
 
@@ -264,7 +270,7 @@ fn a_retry_after_any_lost_answer_ends_in_the_same_state_with_actix_session() {
 fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
     let setting = Setting::postgres();
     runtime().block_on(async {
-        let web = setting.blocking();
+        let web = setting.blocking::<PgConnection>();
         let stores = (Tower::over(web.clone()), Tower::rejecting(web.clone()));
         a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
         let stores = (Actix::over(web.clone()), Actix::rejecting(web));
@@ -275,7 +281,7 @@ fn a_retried_save_keeps_the_fields_of_other_requests_with_either_framework() {
     });
     let setting = Setting::mariadb();
     runtime().block_on(async {
-        let web = setting.on_mariadb();
+        let web = setting.blocking::<MysqlConnection>();
         let stores = (Tower::over(web.clone()), Tower::rejecting(web));
         a_retried_save_keeps_the_fields_of_other_requests(&setting, stores.0, stores.1).await;
     });
@@ -305,9 +311,12 @@ async fn a_retried_import_reports_what_its_first_run_did<W: WebStore>(setting: &
 fn a_retried_import_reports_what_its_first_run_did_on_every_store() {
     let setting = Setting::postgres();
     runtime().block_on(async {
-        a_retried_import_reports_what_its_first_run_did(&setting, setting.blocking()).await;
+        a_retried_import_reports_what_its_first_run_did(&setting, setting.blocking::<PgConnection>()).await;
         a_retried_import_reports_what_its_first_run_did(&setting, setting.asynchronous().await).await;
     });
     let setting = Setting::mariadb();
-    runtime().block_on(a_retried_import_reports_what_its_first_run_did(&setting, setting.on_mariadb()));
+    runtime().block_on(a_retried_import_reports_what_its_first_run_did(
+        &setting,
+        setting.blocking::<MysqlConnection>(),
+    ));
 }
