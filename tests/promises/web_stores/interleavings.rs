@@ -53,8 +53,11 @@ const PAIRS: [[Request; 2]; 13] = [
 enum Place {
     /// Nothing holds the request up.
     Running,
-    /// The request waits until it may send this statement.
-    AtGate(String),
+    /// The request waits until it may send this statement, perhaps as the first one of a transaction.
+    AtGate {
+        statement: String,
+        is_first: bool,
+    },
     Finished,
 }
 
@@ -80,9 +83,9 @@ impl Gates {
     }
 
     /// Waits until this request may go on.
-    fn pass(&self, request: usize, statement: String) {
+    fn pass(&self, request: usize, statement: String, is_first: bool) {
         let mut places = self.places.lock().unwrap();
-        places[request] = Place::AtGate(statement);
+        places[request] = Place::AtGate { statement, is_first };
         self.changed.notify_all();
         while places[request] != Place::Running {
             places = self.changed.wait(places).unwrap();
@@ -94,19 +97,23 @@ impl Gates {
 struct Gate {
     gates: Arc<Gates>,
     request: usize,
+    /// Whether the next statement is the first one of a transaction.
+    has_begun: bool,
 }
 
 impl Instrumentation for Gate {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         let InstrumentationEvent::StartQuery { query, .. } = event else { return };
         let query = query.to_string();
-        // A statement that reads and writes no session has no order. On PostgreSQL and MariaDB, BEGIN has none either,
-        // because a transaction begins with its first statement.
-        let is_apart = query.starts_with("BEGIN TRANSACTION")
-            || query.ends_with("; BEGIN")
-            || query.starts_with("SELECT") && !query.contains("session");
-        if !is_apart {
-            self.gates.pass(self.request, query);
+        // On PostgreSQL and MariaDB, BEGIN has no order, because a transaction begins with its first statement.
+        if query.starts_with("BEGIN TRANSACTION") || query.ends_with("; BEGIN") {
+            self.has_begun = true;
+            return;
+        }
+        // A statement that reads and writes no session has none either.
+        if !query.starts_with("SELECT") || query.contains("session") {
+            let is_first = std::mem::take(&mut self.has_begun) || query.starts_with("BEGIN");
+            self.gates.pass(self.request, query, is_first);
         }
     }
 }
@@ -189,7 +196,9 @@ impl<D: Shared> Race<'_, D> {
         loop {
             let places = self.gates.places_soon();
             let running = places.iter().filter(|place| **place == Place::Running).count();
-            if running == 0 || self.database.has_waiters(i64::try_from(running).unwrap()) {
+            if running == 0
+                || self.can_wait(&places) && self.database.has_waiters(i64::try_from(running).unwrap())
+            {
                 // A lock may have become free between the two looks.
                 let possible: Vec<usize> = (0..2).filter(|request| self.can_go(&places, *request)).collect();
                 let is_over = places == [Place::Finished, Place::Finished];
@@ -202,20 +211,24 @@ impl<D: Shared> Race<'_, D> {
         }
     }
 
+    /// Whether a running request can wait for a lock: only for one that a transaction of the other request holds. The
+    /// servers count a waiter for a moment longer, until it notices that it has the lock.
+    fn can_wait(&self, places: &[Place; 2]) -> bool {
+        (0..2).any(|request| places[request] == Place::Running && self.in_transaction[1 - request])
+    }
+
     fn can_go(&self, places: &[Place; 2], request: usize) -> bool {
-        let Place::AtGate(statement) = &places[request] else { return false };
+        let Place::AtGate { statement, .. } = &places[request] else { return false };
         !(self.in_transaction[1 - request] && D::is_alone_in_transactions(statement))
     }
 
     /// Lets a request send its statement.
     fn step(&mut self, request: usize) {
         let mut places = self.gates.places.lock().unwrap();
-        let Place::AtGate(statement) = &places[request] else { panic!("{places:?}") };
-        let word = statement.split_whitespace().next().unwrap_or_default();
-        match word {
-            "BEGIN" => self.in_transaction[request] = true,
-            "COMMIT" | "ROLLBACK" => self.in_transaction[request] = false,
-            _ => {}
+        let Place::AtGate { statement, is_first } = &places[request] else { panic!("{places:?}") };
+        match statement.split_whitespace().next() {
+            Some("COMMIT" | "ROLLBACK") => self.in_transaction[request] = false,
+            _ => self.in_transaction[request] |= is_first,
         }
         places[request] = Place::Running;
         self.gates.changed.notify_all();
@@ -285,7 +298,7 @@ fn every_order<D: Shared, F: Framework<Web<D>>>(database: &D, requests: [Request
                     let (store, gates) = (stores[number].clone(), gates.clone());
                     let (text, fields) = (cookie.clone(), loaded.clone());
                     let held = Blocking::from(store.clone());
-                    let gate = Gate { gates: gates.clone(), request: number };
+                    let gate = Gate { gates: gates.clone(), request: number, has_begun: false };
                     store.pool().get().unwrap().set_instrumentation(gate);
                     let work = move || {
                         let runtime = Runtime::new_current_thread().enable_all().build().unwrap();
