@@ -96,12 +96,14 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Replaces a live session's value with the result of `change`, and returns the new value. `change` gets the
     /// present value, or `None` if there is none yet.
     ///
-    /// The session stays locked until `change` returns, so that no other write comes in between. On SQLite every write to
-    /// the file waits for `change`, and in memory every call does. So `change` should be quick, and it must not wait for
-    /// another thread that calls the store. If it calls the store itself, that call returns [`Error::WithinUpdate`].
-    /// After a lost connection or a conflict, `change` runs again, at most three times.
+    /// It writes only if the session still has the value that `change` got. If another write came first, `change` runs
+    /// again, with the new value. After two such conflicts the session stays locked until `change` returns, so that no
+    /// other write comes first. On SQLite every write to the file then waits for `change`. Conflicts and lost connections
+    /// together let `change` run at most three times. It should be quick, and it must not wait for another thread that
+    /// calls the store. If it calls the store itself, that call returns [`Error::WithinUpdate`].
     ///
-    /// On a connection that you hold, `change` runs once: in a transaction, or in a savepoint inside your transaction.
+    /// In memory and on a connection that you hold, `change` runs once, with the session locked. On your connection it
+    /// runs in a transaction, or in a savepoint inside your transaction.
     /// If yours has an isolation stricter than READ COMMITTED, a write by somebody else since it began is a serialization
     /// failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin your transaction again.
     ///
@@ -109,8 +111,8 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// Returns the error of `change`, and then nothing is written. *Not found* if the session is unknown, cleared or
     /// expired, also if it expires during the call. Refuses a value or an expiry that the store cannot hold. Other
-    /// errors are failures of the store. [`Error::OutcomeUnknown`] if the connection is lost at COMMIT, and
-    /// [`Error::Interrupted`] if it is lost after each run of `change`.
+    /// errors are failures of the store. [`Error::OutcomeUnknown`] if the connection is lost while it writes, and
+    /// [`Error::Interrupted`] if it is lost after each run of `change`, but before anything was written.
     ///
     /// # Panics
     ///

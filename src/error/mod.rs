@@ -207,8 +207,8 @@ pub enum Error {
         source: diesel::result::Error,
     },
 
-    /// The connection of an `update` was lost each time after its function had run. Nothing was written. The function
-    /// runs at most three times, and fewer times on a smaller pool.
+    /// The connection of an `update` was lost after its function had run, and before anything was written. The function
+    /// runs at most three times.
     #[error(
         "the connection was lost after the update's function had run {runs} times; nothing was written: if it is slow, \
          raise the server's idle_in_transaction_session_timeout and transaction_timeout, which end its transaction"

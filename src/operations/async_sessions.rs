@@ -47,8 +47,8 @@ pub trait AsyncSessions:
     }
 
     /// Replaces a live session's value with the result of `change`: see [`Sessions::update`](crate::Sessions::update).
-    /// `change` is not a future, because it runs under a lock. If it waited for more than the database, it would hold
-    /// the lock too long.
+    /// `change` is not a future, because it may run under a lock. If it waited for more than the database, it would
+    /// hold the lock too long.
     fn update<E>(
         &self,
         key: &SessionKey,

@@ -1,5 +1,5 @@
-//! Reads a value and writes another one, with no other write in between. It locks the session, or it compares the
-//! value.
+//! Reads a value and writes another one, with no other write in between. It compares the value, or it locks the
+//! session.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,7 +14,8 @@ use crate::options::{Options, Renewal, check_text};
 use crate::session::Expiry;
 use crate::trace::Outcome;
 
-/// A read and a write in one transaction, in two steps. The store runs the caller's function between them.
+/// A read and a write, in two steps. The store runs the caller's function between them. Either the write compares the
+/// value with the one that was read, or both are in one transaction.
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "it holds a key")]
 pub struct Update {
@@ -44,6 +45,22 @@ impl Update {
 
     pub(crate) fn new(options: &Options, key: &SessionKey, expiry: Expiry) -> Result<Self, Error> {
         Ok(Self { key: options.stored_key(key), renewal: options.renewal(expiry)? })
+    }
+
+    /// Reads the session's value.
+    pub(crate) async fn read<C: Queries>(&self, conn: &mut C) -> Result<Option<String>, Error> {
+        conn.load_live(&self.key).await?.map(|(value, _)| value).ok_or(Error::NotFound)
+    }
+
+    /// Writes the new value if the session still has the one that was read. Returns `false` if it has another one, or
+    /// if it has ended.
+    pub(crate) async fn write<C: Queries>(
+        &self,
+        conn: &mut C,
+        read: Option<&str>,
+        value: &str,
+    ) -> Result<bool, Error> {
+        Ok(conn.replace_live(&self.key, read, value, self.renewal).await?)
     }
 
     /// Begins a transaction, locks the session and reads its value. After an error no transaction is open.

@@ -9,7 +9,8 @@ use crate::operations::{NotMade, NotWritten, Update, abandon, make};
 use crate::options::Options;
 use crate::trace::traced;
 
-/// How often the caller's function may run in one update.
+/// How often the caller's function may run in one update. Before its last run the update locks the session, so that no
+/// other writer comes first again.
 const RUNS: u32 = 3;
 
 /// Updates a session with the caller's function. The function runs where the caller is, and its time does not count.
@@ -24,13 +25,14 @@ where
     E: From<Error>,
 {
     let work = async {
-        let update = update?;
-        let (mut attempts, mut runs) = (Attempts::of(source), 0);
+        let attempts = Attempts::of(source);
+        let mut call = Call { options, update: update?, attempts, runs: 0, locks: false };
         loop {
-            let error = match attempt(options, update, &mut attempts, &mut runs, &mut change).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(failure)) if runs == RUNS => failure.into(),
-                Ok(Err(failure)) => match attempts.go_on_after(failure) {
+            let error = match call.attempt(&mut change).await {
+                Ok(Ok(Some(value))) => return Ok(value),
+                Ok(Ok(None)) => continue,
+                Ok(Err(failure)) if call.runs == RUNS => failure.into(),
+                Ok(Err(failure)) => match call.attempts.go_on_after(failure) {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
@@ -39,7 +41,9 @@ where
             };
             return Err(NotMade::Ours(match error {
                 // The connection was lost before COMMIT, so nothing was written.
-                Error::ConnectionLost { source } if runs > 0 => Error::Interrupted { runs, source },
+                Error::ConnectionLost { source } if call.runs > 0 => {
+                    Error::Interrupted { runs: call.runs, source }
+                }
                 other => other,
             }));
         }
@@ -47,48 +51,84 @@ where
     traced(Update::NAME, S::Connection::NAME, work).await.map_err(NotMade::told)
 }
 
-async fn attempt<S, E>(
-    options: &Options,
+/// One update with all its attempts.
+struct Call<'a, S> {
+    options: &'a Options,
     update: Update,
-    attempts: &mut Attempts<'_, S>,
-    runs: &mut u32,
-    change: &mut impl FnMut(Option<String>) -> Result<String, E>,
-) -> Result<Result<String, Failure>, NotMade<E>>
-where
-    S: Source<Connection: Transactions>,
-    E: From<Error>,
-{
-    let conn = attempts.connection().await?;
-    let (conn, is_ours, begun) = attempts.in_time(begin(update, conn)).await?;
-    let value = match begun {
-        Ok(value) => value,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    *runs += 1;
-    let started = Instant::now();
-    let made = make(options, value, change);
-    attempts.deadline += started.elapsed();
-    match made {
-        Ok(value) => Ok(attempts.in_time(finish(update, conn, is_ours, value)).await?),
-        Err(reason) => {
-            // A server that does not answer even a rollback in time has lost the transaction.
-            let _undone = attempts.in_time(undo(conn)).await;
-            Err(reason)
-        }
+    attempts: Attempts<'a, S>,
+    /// How often the caller's function has run.
+    runs: u32,
+    /// Whether the next attempt locks the session.
+    locks: bool,
+}
+
+impl<S: Source<Connection: Transactions>> Call<'_, S> {
+    /// Tries once. Returns the new value, or `None` if the function must run again because another writer came first.
+    async fn attempt<E: From<Error>>(
+        &mut self,
+        change: &mut impl FnMut(Option<String>) -> Result<String, E>,
+    ) -> Result<Result<Option<String>, Failure>, NotMade<E>> {
+        let (update, locks) = (self.update, self.locks);
+        let conn = self.attempts.connection().await?;
+        let (conn, is_ours, read) = self.attempts.in_time(read(update, conn, locks)).await?;
+        let read = match read {
+            Ok(read) => read,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.runs += 1;
+        let started = Instant::now();
+        let made = make(self.options, read.clone(), change);
+        self.attempts.deadline += started.elapsed();
+        let written = match made {
+            Ok(value) if locks => {
+                self.attempts.in_time(finish(update, conn, is_ours, value)).await?.map(Some)
+            }
+            Ok(value) => self.attempts.in_time(write(update, conn, is_ours, read, value)).await?,
+            Err(reason) => {
+                if locks {
+                    // A server that does not answer even a rollback in time has lost the transaction.
+                    let _undone = self.attempts.in_time(undo(conn)).await;
+                }
+                return Err(reason);
+            }
+        };
+        // Only a lock finds out before the function runs that a connection takes no writes.
+        self.locks = self.runs + 1 >= RUNS || locks || matches!(written, Err(Failure::ReadOnly(_)));
+        Ok(written)
     }
 }
 
-async fn begin<C: Transactions, L: Lease<Target = C>>(
+/// Reads the value. With `locks` it first locks the session.
+async fn read<C: Transactions, L: Lease<Target = C>>(
     update: Update,
     conn: L,
+    locks: bool,
 ) -> (L, bool, Result<Option<String>, Failure>) {
     let mut busy = Busy::on(conn);
     let is_ours = !busy.conn().is_in_transaction();
-    let begun = match update.begin(busy.conn()).await {
+    let read = if locks { update.begin(busy.conn()).await } else { update.read(busy.conn()).await };
+    let read = match read {
         Ok(value) => Ok(value),
         Err(error) => Err(Failure::of(error, busy.conn(), is_ours).await),
     };
-    (busy.done(), is_ours, begun)
+    (busy.done(), is_ours, read)
+}
+
+/// Writes the value if the session still has the one that was read.
+async fn write<C: Transactions>(
+    update: Update,
+    conn: impl Lease<Target = C>,
+    is_ours: bool,
+    read: Option<String>,
+    value: String,
+) -> Result<Option<String>, Failure> {
+    let mut busy = Busy::on(conn);
+    let written = match update.write(busy.conn(), read.as_deref(), &value).await {
+        Ok(is_written) => Ok(is_written.then_some(value)),
+        Err(error) => Err(Failure::of(error, busy.conn(), is_ours).await.for_good()),
+    };
+    drop(busy.done());
+    written
 }
 
 async fn finish<C: Transactions>(

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
@@ -21,6 +22,8 @@ use crate::waiting::{Waiting, made, runtime};
 /// A store with one connection, through a proxy.
 struct Setting<S> {
     store: S,
+    /// Another store at the same database, without the proxy.
+    other: S,
     proxy: Proxy,
     kind: Kind<S>,
     /// The address without the proxy.
@@ -107,7 +110,8 @@ laws! {
     a_generate_that_comes_late_revives_no_session
     a_login_under_a_limit_does_not_count_against_itself
     a_replace_says_that_its_outcome_is_unknown
-    an_update_is_retried_before_its_commit_and_never_after_it
+    an_update_is_retried_before_its_write_and_never_after_it
+    an_update_that_locks_is_retried_before_its_commit_and_never_after_it
     repeatable_operations_are_retried_and_report_their_result
     an_error_after_a_lost_answer_may_have_taken_effect
     a_replace_works_if_its_connection_broke_in_the_pool
@@ -120,8 +124,8 @@ impl<S: Store> Setting<S> {
 
     fn limited(kind: Kind<S>, limit: Option<OwnerLimit>) -> Self {
         let Proxied { proxy, through, url, kept } = (kind.start)();
-        let store = (kind.make)(&through, limit);
-        let setting = Self { store, proxy, kind, url, _kept: kept };
+        let (store, other) = ((kind.make)(&through, limit), (kind.make)(&url, limit));
+        let setting = Self { store, other, proxy, kind, url, _kept: kept };
         setting.prepare();
         setting
     }
@@ -130,6 +134,7 @@ impl<S: Store> Setting<S> {
     fn prepare(&self) {
         let key = self.session();
         self.store.get(&key).unwrap();
+        assert_eq!(self.overtaken(&key, &Cell::new(0)).unwrap(), "4");
         self.store.update(&key, Expiry::Default, |_| Ok::<_, Error>("1".to_owned())).unwrap();
         self.store.replace(&key, Some("1"), "1", Expiry::Default).unwrap();
         let key = self.store.rotate(&key).unwrap();
@@ -140,6 +145,17 @@ impl<S: Store> Setting<S> {
         self.store.bind(&key, "prepared").unwrap();
         self.store.clear_listed("prepared", &self.store.handle(&key)).unwrap();
         self.store.clear_owner("prepared", None).unwrap();
+    }
+
+    /// Adds one to a value. The other store comes first twice, so the function runs a third time.
+    fn overtaken(&self, key: &SessionKey, runs: &Cell<u32>) -> Result<String, Error> {
+        self.store.update(key, Expiry::Default, |value| {
+            runs.set(runs.get() + 1);
+            if runs.get() < 3 {
+                self.other.set(key, &plus_one(value.clone()), None)?;
+            }
+            Ok(plus_one(value))
+        })
     }
 
     fn session(&self) -> SessionKey {
@@ -262,32 +278,59 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(kind: Kind<S>) {
     }
 }
 
-/// The steps are BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
-fn an_update_is_retried_before_its_commit_and_never_after_it<S: Store>(kind: Kind<S>) {
+fn plus_one(value: Option<String>) -> String {
+    (value.and_then(|value| value.parse::<u32>().ok()).unwrap_or(0) + 1).to_string()
+}
+
+/// The steps are SELECT, the function, UPDATE.
+fn an_update_is_retried_before_its_write_and_never_after_it<S: Store>(kind: Kind<S>) {
     let setting = Setting::new(kind);
-    let each = setting.kind.requests;
-    let (update, commit) = (each + 2, each + 2 + each.div_ceil(2));
-    for (request, cut) in (1..=each + 2 + each).flat_map(|request| CUTS.map(|cut| (request, cut))) {
+    for (request, cut) in [1, 2].into_iter().flat_map(|request| CUTS.map(|cut| (request, cut))) {
         let key = setting.session();
         let calls = Cell::new(0);
         setting.proxy.cut(request, cut);
         let updated = setting.store.update(&key, Expiry::Default, |value| {
             calls.set(calls.get() + 1);
-            let value: u32 = value.and_then(|value| value.parse().ok()).unwrap_or(0);
-            Ok::<_, Error>((value + 1).to_string())
+            Ok::<_, Error>(plus_one(value))
         });
         assert!(setting.proxy.has_cut());
         let (value, _) = setting.store.get(&key).unwrap();
-        let case = format!("request {request}, {cut:?}: {updated:?} after {} calls", calls.get());
-        let is_in_commit = request > update;
-        let is_written = !is_in_commit || request > commit || (request == commit && cut == Cut::Answer);
-        assert_eq!(value, if is_written { "2" } else { "1" }, "{case}");
-        if is_in_commit {
-            assert!(matches!(updated, Err(Error::OutcomeUnknown { .. })), "{case}");
-        } else {
+        let case = format!("request {request}, {cut:?}: {updated:?}");
+        assert_eq!(value, if request == 1 || cut == Cut::Answer { "2" } else { "1" }, "{case}");
+        if request == 1 {
             assert!(updated.is_ok_and(|made| made == "2"), "{case}");
+        } else {
+            assert!(matches!(updated, Err(Error::OutcomeUnknown { .. })), "{case}");
         }
-        assert_eq!(calls.get(), if request == update { 2 } else { 1 }, "{case}");
+        assert_eq!(calls.get(), 1, "{case}");
+        setting.prepare();
+    }
+}
+
+/// Another writer comes first twice. Then the steps are BEGIN, SELECT ... FOR UPDATE, the function, UPDATE, COMMIT.
+fn an_update_that_locks_is_retried_before_its_commit_and_never_after_it<S: Store>(kind: Kind<S>) {
+    let setting = Setting::new(kind);
+    let each = setting.kind.requests;
+    let overtaken = 4;
+    let (update, commit) = (overtaken + each + 2, overtaken + each + 2 + each.div_ceil(2));
+    let requests = overtaken + 1..=update + each;
+    for (request, cut) in requests.flat_map(|request| CUTS.map(|cut| (request, cut))) {
+        let key = setting.session();
+        let calls = Cell::new(0);
+        setting.proxy.cut(request, cut);
+        let updated = setting.overtaken(&key, &calls);
+        assert!(setting.proxy.has_cut());
+        let (value, _) = setting.store.get(&key).unwrap();
+        let case = format!("request {request}, {cut:?}: {updated:?}");
+        let is_written = request < update || request > commit || (request == commit && cut == Cut::Answer);
+        assert_eq!(value, if is_written { "4" } else { "3" }, "{case}");
+        let is_told = match request.cmp(&update) {
+            Ordering::Less => updated.is_ok_and(|made| made == "4"),
+            Ordering::Equal => matches!(updated, Err(Error::Interrupted { runs: 3, .. })),
+            Ordering::Greater => matches!(updated, Err(Error::OutcomeUnknown { .. })),
+        };
+        assert!(is_told, "{case}");
+        assert_eq!(calls.get(), 3, "{case}");
         setting.prepare();
     }
 }

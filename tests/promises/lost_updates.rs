@@ -9,7 +9,7 @@ use diesel_session::{
 };
 use throwaway_postgres::Server;
 
-use crate::support::{Database, File, MariaDb, Postgres, Sql, Store, at_once};
+use crate::support::{Database, File, MARIADB_WAITERS, MariaDb, Postgres, Sql, Store, at_once};
 use crate::waiting::made;
 
 /// Adds one to a counter, which is a decimal number.
@@ -249,24 +249,34 @@ fn a_server_that_dies_during_rotations_leaves_one_row_for_each_session() {
     }
 }
 
-/// The server ends transactions that are idle for too long. A function that is slower than this runs three times at
-/// most. It runs less often if the pool is small: once more than the pool has connections.
-fn a_slow_function_is_cut_off<S: Store>(store: &S, expected: u32) {
+/// The server ends transactions that are idle for too long. A slow function has no open transaction, unless another
+/// writer has come first twice.
+fn a_slow_function_is_cut_off_if_it_has_locked(store: &impl Store, other: &impl Store) {
     let key = store.generate(Some("a"), None).unwrap();
+    let slow = || thread::sleep(Duration::from_millis(1_200));
+    store
+        .update(&key, Expiry::Default, |_| {
+            slow();
+            Ok::<_, Error>("b".to_owned())
+        })
+        .unwrap();
     let mut seen = 0;
     let result = store.update(&key, Expiry::Default, |_| {
         seen += 1;
-        thread::sleep(Duration::from_millis(1_200));
-        Ok::<_, Error>("b".to_owned())
+        if seen < 3 {
+            other.set(&key, &format!("other {seen}"), None)?;
+        } else {
+            slow();
+        }
+        Ok::<_, Error>("c".to_owned())
     });
-    assert_eq!(seen, expected);
-    let Err(error @ Error::Interrupted { runs, .. }) = &result else { panic!("{result:?}") };
-    assert_eq!(*runs, expected);
+    assert_eq!(seen, 3);
+    let Err(error @ Error::Interrupted { runs: 3, .. }) = &result else { panic!("{result:?}") };
     assert!(error.to_string().contains("idle_in_transaction_session_timeout"), "{error}");
-    assert_eq!(store.get(&key).unwrap().0, "a");
+    assert_eq!(store.get(&key).unwrap().0, "other 2");
     // A function that is fast enough still works.
-    store.update(&key, Expiry::Default, |_| Ok::<_, Error>("c".to_owned())).unwrap();
-    assert_eq!(store.get(&key).unwrap().0, "c");
+    store.update(&key, Expiry::Default, |_| Ok::<_, Error>("d".to_owned())).unwrap();
+    assert_eq!(store.get(&key).unwrap().0, "d");
 }
 
 #[test]
@@ -274,9 +284,76 @@ fn an_update_that_the_server_cuts_off_runs_three_times_at_most_and_says_why() {
     let database = Database::new();
     let timeout = "SET idle_in_transaction_session_timeout = '500ms'";
     database.conn().run(&format!("ALTER DATABASE {} {timeout}", database.name()));
-    for (connections, runs) in [(8, 3), (1, 2)] {
-        a_slow_function_is_cut_off(&database.store_with(Postgres::builder().pool_size(connections)), runs);
-        let builder = AsyncDieselSession::builder().pool_size(connections);
-        a_slow_function_is_cut_off(&made(database.async_store_with(builder)), runs);
-    }
+    let other = database.store();
+    a_slow_function_is_cut_off_if_it_has_locked(&database.store(), &other);
+    let store = made(database.async_store_with(AsyncDieselSession::builder()));
+    a_slow_function_is_cut_off_if_it_has_locked(&store, &other);
+}
+
+/// Another writer comes first twice. The third time the session is locked. `waits` returns when somebody waits for it.
+fn the_third_run_of_an_update_has_its_turn(store: &impl Store, other: &impl Store, waits: impl Fn()) {
+    let key = store.generate(Some("0"), None).unwrap();
+    let mut seen = Vec::new();
+    thread::scope(|scope| {
+        let mut late = None;
+        let made = store.update(&key, Expiry::Default, |value| {
+            seen.push(value.clone().unwrap());
+            if seen.len() < 3 {
+                other.set(&key, &format!("other {}", seen.len()), None)?;
+            } else {
+                late = Some(scope.spawn(|| other.set(&key, "late", None)));
+                waits();
+            }
+            Ok::<_, Error>("made".to_owned())
+        });
+        assert_eq!(made.unwrap(), "made");
+        late.unwrap().join().unwrap().unwrap();
+    });
+    assert_eq!(seen, ["0", "other 1", "other 2"]);
+    assert_eq!(store.get(&key).unwrap().0, "late");
+}
+
+/// The session ends while the function runs.
+fn an_update_of_a_session_that_ends_meanwhile_finds_none(store: &impl Store, other: &impl Store) {
+    let key = store.generate(Some("0"), None).unwrap();
+    let mut runs = 0;
+    let updated = store.update(&key, Expiry::Default, |_| {
+        runs += 1;
+        other.clear(&key)?;
+        Ok::<_, Error>("1".to_owned())
+    });
+    assert!(matches!(updated, Err(Error::NotFound)), "{updated:?}");
+    assert_eq!(runs, 1);
+    assert!(matches!(store.get(&key), Err(Error::NotFound)));
+}
+
+#[test]
+fn an_update_has_its_turn_and_revives_nothing_on_postgres() {
+    let database = Database::new();
+    let waits = || database.conn().wait_for_a_waiter();
+    let (store, other) = (database.store(), database.store());
+    the_third_run_of_an_update_has_its_turn(&store, &other, waits);
+    an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
+    let store = made(database.async_store_with(AsyncDieselSession::builder().pipelined(2)));
+    the_third_run_of_an_update_has_its_turn(&store, &other, waits);
+    an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
+}
+
+#[test]
+fn an_update_has_its_turn_and_revives_nothing_on_mariadb() {
+    let server = throwaway_mariadb::Server::start(&[]).unwrap();
+    let database = MariaDb::on(&server);
+    let waits = || database.conn().wait_until(MARIADB_WAITERS, |waiters| waiters > 0);
+    let (store, other) = (database.store(), database.store());
+    the_third_run_of_an_update_has_its_turn(&store, &other, waits);
+    an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
+}
+
+/// SQLite tells nobody who waits for its lock.
+#[test]
+fn an_update_has_its_turn_and_revives_nothing_on_sqlite() {
+    let file = File::new();
+    let (store, other) = (file.store(), file.store());
+    the_third_run_of_an_update_has_its_turn(&store, &other, || {});
+    an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
 }

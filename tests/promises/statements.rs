@@ -102,6 +102,9 @@ fn parses_nothing_the_second_time(server: &Server, store: &impl Store) {
             run(store, &mut key, operation);
             let log = log_since(server, before);
             assert_eq!(log.matches(" execute ").count(), statements, "{operation}: {log}");
+            if operation == "update" {
+                assert_eq!(log.matches("BEGIN").count(), 0, "it has no transaction: {log}");
+            }
             if !first {
                 assert_eq!(log.matches(" parse ").count(), 0, "{operation}: {log}");
             }

@@ -34,7 +34,7 @@ use pools::Pools;
 /// errors from a restart of the server that is over. A retried `set` may take effect after another writer's `set`.
 ///
 /// The store does not retry two calls, because a retry could apply them twice: a `replace`, and an `update` that got no
-/// answer to its COMMIT. They fail with [`Error::OutcomeUnknown`].
+/// answer to its write. They fail with [`Error::OutcomeUnknown`].
 ///
 /// The store also replaces a connection if its server accepts no writes. If all connections are like that, the call
 /// fails with [`Error::ReadOnly`]. The store never replaces a connection with an open transaction, such as a test's.
