@@ -83,6 +83,19 @@ pub(crate) fn traced<T, E: Outcome>(
     work
 }
 
+/// Runs `work` as another task, but in the span of this one.
+#[cfg(all(feature = "tokio", feature = "tracing"))]
+pub(crate) fn task_in_this_span<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    use tracing::Instrument as _;
+
+    work.in_current_span()
+}
+
+#[cfg(all(feature = "tokio", not(feature = "tracing")))]
+pub(crate) fn task_in_this_span<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    work
+}
+
 /// Runs `work` on another thread, but in the span of this one. Events on the way, such as those of Diesel's
 /// instrumentation, then belong to this span.
 #[cfg(feature = "tracing")]

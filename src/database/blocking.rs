@@ -1,6 +1,8 @@
 //! Diesel's own connections. They block: each query has its result when the call returns.
 
 use std::future::Future;
+#[cfg(feature = "tokio")]
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -11,6 +13,8 @@ use diesel::r2d2::{CustomizeConnection, Error as ConnectionError, R2D2Connection
 use super::{Liveness, Queries, Transactions};
 use crate::error::Error;
 use crate::options::ConnectionSettings;
+#[cfg(feature = "tokio")]
+use crate::trace::in_this_span;
 
 /// A connection that blocks, with what a pool needs to make one.
 pub trait BlockingConnection:
@@ -48,6 +52,16 @@ pub(crate) fn now_or_never<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => unreachable!("a connection that blocks has its result when the call returns"),
+    }
+}
+
+/// Runs work that blocks on one of tokio's blocking threads.
+#[cfg(feature = "tokio")]
+pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(in_this_span(work)).await {
+        Ok(done) => done,
+        // Or the work never began, because the runtime shuts down. Then `into_panic` panics.
+        Err(panicked) => resume_unwind(panicked.into_panic()),
     }
 }
 

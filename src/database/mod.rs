@@ -30,6 +30,8 @@ mod saves;
 mod tombstones;
 
 pub(crate) use admin::AdminQueries;
+#[cfg(feature = "tokio")]
+pub(crate) use blocking::on_a_thread;
 pub(crate) use blocking::{BlockingConnection, Remote, now_or_never};
 pub(crate) use cached_update::cached_update;
 pub(crate) use saves::{SaveQueries, SavedText};

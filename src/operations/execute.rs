@@ -4,6 +4,8 @@
 use std::future::Future;
 
 use super::{Operation, Update, outside_of_updates};
+#[cfg(feature = "tokio")]
+use crate::database::on_a_thread;
 use crate::database::{AdminQueries, OwnerQueries, SaveQueries, Transactions};
 use crate::error::Error;
 use crate::options::Options;
@@ -33,6 +35,20 @@ pub trait Execute {
         T: Send + 'static,
     {
         self.run(operation)
+    }
+
+    /// Runs an operation on one of tokio's blocking threads.
+    #[cfg(feature = "tokio")]
+    fn run_on_a_thread<O>(
+        &self,
+        operation: Result<O, Error>,
+    ) -> impl Future<Output = Result<O::Output, Error>> + Send + 'static
+    where
+        Self: Clone + Send + Sync + 'static,
+        O: Operation<Self::Connection> + 'static,
+    {
+        let store = self.clone();
+        on_a_thread(move || store.run(operation))
     }
 
     /// Updates a session with the caller's function.

@@ -1,6 +1,7 @@
 //! Makes a blocking store asynchronous: its calls run on tokio's blocking threads.
 
 use std::fmt;
+use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +9,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use diesel::r2d2::ManageConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::DieselSession;
-use crate::database::SessionConnection;
+use crate::database::{SessionConnection, on_a_thread};
 use crate::error::Error;
 use crate::operations::{Execute, ExecuteAsync, Operation, Update, async_contracts};
 use crate::options::Options;
 use crate::retry::Source as _;
-use crate::trace::in_this_span;
+use crate::trace::task_in_this_span;
 
 /// An asynchronous store made from a blocking one (feature `tokio`). Each call runs on one of tokio's blocking threads,
 /// as in OCaml's `Lift.Thread_IO`.
@@ -25,6 +25,10 @@ use crate::trace::in_this_span;
 /// It runs at most as many calls at once as the store can serve. For a [`DieselSession`] that is the size of its pool.
 /// Other calls wait without a thread, and [`patience`](Self::patience) limits their wait. If a future is dropped before
 /// its call began, the call does nothing. A call that began runs to its end and gives its connection back.
+///
+/// If a [`DieselSession`] bounds its calls ([`Builder::bounded_calls`](crate::Builder::bounded_calls)), the call's task
+/// keeps the deadline. Then tokio's thread waits for the database, and no second one. Only
+/// [`update`](crate::AsyncSessions::update) also takes a helper thread.
 ///
 /// It is cheap to clone if the store is. Clones share the limit.
 ///
@@ -113,19 +117,18 @@ where
 }
 
 impl<S: Execute + Clone + Send + Sync + 'static> Blocking<S> {
-    async fn on_a_thread<T, E>(&self, work: impl FnOnce(&S) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// Runs a call to its end when its turn comes, even if this future is dropped.
+    async fn in_turn<T, E>(&self, call: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let store = self.store.clone();
-        let work = in_this_span(move || work(&store));
         let permit = self.turn().await?;
-        let call = spawn_blocking(move || {
+        let task = tokio::spawn(task_in_this_span(async move {
             let _until_it_is_done = permit;
-            work()
-        });
-        match call.await {
+            call.await
+        }));
+        match task.await {
             Ok(done) => done,
             // Or the call never began, because the runtime shuts down. Then `into_panic` panics.
             Err(panicked) => resume_unwind(panicked.into_panic()),
@@ -149,18 +152,7 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
         if operation.is_err() {
             return self.store.run(operation);
         }
-        self.on_a_thread(move |store| store.run(operation)).await
-    }
-
-    async fn run_read<O, T>(&self, operation: Result<O, Error>) -> Result<T, Error>
-    where
-        O: Operation<S::Connection, Output = T> + Operation<S::Reader, Output = T> + 'static,
-        T: Send + 'static,
-    {
-        if operation.is_err() {
-            return self.store.run_read(operation);
-        }
-        self.on_a_thread(move |store| store.run_read(operation)).await
+        self.in_turn(self.store.run_on_a_thread(operation)).await
     }
 
     async fn run_update<E, F>(&self, update: Result<Update, Error>, change: F) -> Result<String, E>
@@ -171,7 +163,8 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
         if update.is_err() {
             return self.store.run_update(update, change);
         }
-        self.on_a_thread(move |store| store.run_update(update, change)).await
+        let store = self.store.clone();
+        self.in_turn(on_a_thread(move || store.run_update(update, change))).await
     }
 }
 

@@ -1,10 +1,16 @@
 //! Any store in asynchronous programs: every law, and the properties of the futures.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use diesel::connection::{Connection as _, Instrumentation, InstrumentationEvent};
 use diesel_session::{AsyncNow, AsyncSessions, Blocking, Error, Expiry, MemorySession, TimeDelta};
+
+use throwaway_postgres::Server;
+use tokio::runtime::Builder;
 
 use crate::support::{Database, LATE, Postgres};
 use crate::waiting::runtime;
@@ -147,7 +153,7 @@ fn a_future_that_is_dropped_before_its_turn_does_nothing() {
 #[test]
 fn a_call_that_waits_blocks_no_other_task() {
     let sessions = Blocking::new(MemorySession::new(), 1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let key = sessions.generate(None, None).await.unwrap();
         let (go_on, goes_on) = channel();
@@ -162,4 +168,73 @@ fn a_call_that_waits_blocks_no_other_task() {
         };
         assert_eq!(tokio::join!(update, other).0.unwrap(), "x");
     });
+}
+
+/// Records the names of the threads that run statements.
+struct Threads(Arc<Mutex<BTreeSet<String>>>);
+
+impl Instrumentation for Threads {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { .. } = event {
+            self.0.lock().unwrap().insert(thread::current().name().unwrap().to_owned());
+        }
+    }
+}
+
+/// A call with a deadline takes one thread besides the caller's. Only an update takes two, because its function runs on
+/// the first one.
+#[test]
+fn a_call_waits_for_the_database_on_tokios_thread() {
+    let database = Database::new();
+    let store = database.store_with(Postgres::builder().pool_size(1));
+    let threads = Arc::new(Mutex::new(BTreeSet::new()));
+    store.pool().get().unwrap().set_instrumentation(Threads(Arc::clone(&threads)));
+    let sessions = Blocking::from(store.clone());
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tokio's").enable_time().build();
+    runtime.unwrap().block_on(async {
+        let key = sessions.generate(Some("x"), None).await.unwrap();
+        sessions.set(&key, "y", None).await.unwrap();
+        assert_eq!(sessions.get(&key).await.unwrap().0, "y");
+    });
+    assert_eq!(*threads.lock().unwrap(), BTreeSet::from(["tokio's".to_owned()]));
+}
+
+/// The deadlines of calls hold, whether their callers wait for them or leave. Then the turn passes to another call.
+#[test]
+fn calls_to_a_server_that_no_longer_answers_end_in_time() {
+    let second = TimeDelta::seconds(1);
+    for stays in [true, false] {
+        let mut server = Server::start(&[]).unwrap();
+        let builder = Postgres::builder().connection_timeout(second).statement_timeout(second).pool_size(2);
+        let store = builder.connect(&server.url("postgres")).unwrap();
+        store.migrate().unwrap();
+        let sessions = Blocking::from(store.clone());
+        let runtime = runtime();
+        let key = runtime.block_on(sessions.generate(Some("x"), None)).unwrap();
+        let both = || [(); 2].map(|()| store.pool().get().unwrap());
+        drop(both());
+        server.pause().unwrap();
+        runtime.block_on(async {
+            let started = Instant::now();
+            for call in [(); 2].map(|()| tokio::spawn({ let sessions = sessions.clone(); async move { sessions.get(&key).await } })) {
+                if stays {
+                    let late = call.await.unwrap();
+                    assert!(matches!(late, Err(Error::ServerTimeout { .. })), "{late:?}");
+                    assert!(started.elapsed() >= Duration::from_secs(2));
+                } else {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    call.abort();
+                    assert!(call.await.unwrap_err().is_cancelled());
+                }
+            }
+            // The turn of the first ones is over after two seconds. The store has another pool by then, which gets no
+            // connection.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let late = sessions.get(&key).await;
+            assert!(matches!(&late, Err(Error::PoolTimeout { source, .. }) if !source.to_string().contains("as many calls")), "{late:?}");
+            assert!(started.elapsed() < LATE);
+        });
+        server.resume().unwrap();
+        assert_eq!(runtime.block_on(sessions.get(&key)).unwrap().0, "x");
+    }
 }

@@ -1,13 +1,12 @@
 //! Migrates the session table. Diesel's migrations block, so they run on a thread that may block.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
-use tokio::task::spawn_blocking;
 
 use super::lent::Lent;
 use super::{AsyncDieselSession, AsyncPool};
+use crate::database::on_a_thread;
 use crate::error::Error;
 use crate::options::Options;
 
@@ -45,9 +44,6 @@ impl<P: AsyncPool> AsyncDieselSession<P> {
     ) -> Result<T, Error> {
         let options = Arc::clone(&self.options);
         let mut conn = AsyncConnectionWrapper::from(self.connection().await?);
-        match spawn_blocking(move || work(&mut conn, &options)).await {
-            Ok(done) => done,
-            Err(panicked) => resume_unwind(panicked.into_panic()),
-        }
+        on_a_thread(move || work(&mut conn, &options)).await
     }
 }

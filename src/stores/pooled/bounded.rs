@@ -18,7 +18,7 @@ impl<C: Remote, M> Builder<C, M> {
     /// The databases' client libraries wait without a time limit for a server process that is stopped, or stuck in its
     /// kernel. So a second thread waits instead, which costs two thread switches per call. In one measurement on
     /// PostgreSQL over a Unix socket, that was about an eighth of the throughput of one thread. With eight threads on
-    /// two cores it was a third.
+    /// two cores it was a third. A store in `Blocking` does not pay for it, except in `update`.
     ///
     /// With `false`, the server still ends slow statements. On PostgreSQL, `tcp_user_timeout` still ends calls to
     /// machines that are gone. On MariaDB such a call waits until the operating system gives up the connection, which

@@ -16,6 +16,8 @@ use crate::retry::{Answers, Verdict};
 mod bounded;
 mod build;
 mod migrating;
+#[cfg(feature = "tokio")]
+mod on_threads;
 mod pools;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -1,11 +1,16 @@
 //! Lends the pool's connections to calls.
 
+#[cfg(feature = "tokio")]
+use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::r2d2::ManageConnection;
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 
 use super::DieselSession;
 use super::pools::Lent;
+#[cfg(feature = "tokio")]
+use crate::database::on_a_thread;
 use crate::database::{SessionConnection, now_or_never};
 use crate::error::Error;
 use crate::operations::{Execute, Operation, Update};
@@ -16,6 +21,26 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> DieselSession<C,
     /// Lends a connection that answers.
     pub(crate) fn connection(&self) -> Result<Lent<M>, Error> {
         now_or_never(retry::connection(self))
+    }
+
+    /// Sets up a connection that the pool gave.
+    pub(super) fn lent(&self, mut conn: PooledConnection<M>, pool: Arc<Pool<M>>) -> Result<Lent<M>, Error> {
+        if self.is_theirs {
+            conn.prepare_borrowed()?;
+        }
+        Ok(Lent::new(conn, pool))
+    }
+
+    /// Notes whether a call got an answer in time. After half of a call's time without any answer, another pool
+    /// replaces the present one.
+    pub(super) fn note<R>(&self, answer: &Result<R, Error>) {
+        match answer {
+            Ok(_) => self.answers.came(),
+            Err(Error::ServerTimeout { .. }) if self.answers.are_missing(self.call_timeout) => {
+                self.pools.replace();
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -34,6 +59,24 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Execute for Dies
         now_or_never(retry::call(self, operation))
     }
 
+    #[cfg(feature = "tokio")]
+    fn run_on_a_thread<O>(
+        &self,
+        operation: Result<O, Error>,
+    ) -> impl Future<Output = Result<O::Output, Error>> + Send + 'static
+    where
+        O: Operation<C> + 'static,
+    {
+        let store = self.clone();
+        async move {
+            if store.helpers.is_some() {
+                store.run_on_threads(operation).await
+            } else {
+                on_a_thread(move || store.run(operation)).await
+            }
+        }
+    }
+
     fn run_update<E: From<Error>>(
         &self,
         update: Result<Update, Error>,
@@ -50,25 +93,16 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Source for Diese
     async fn connection(&self, within: Duration) -> Result<Lent<M>, Error> {
         let started = Instant::now();
         let pool = self.pools.now();
-        let mut conn = pool
+        let conn = pool
             .get_timeout(within.min(pool.connection_timeout()))
             .map_err(|source| Error::PoolTimeout { waited: started.elapsed(), source: source.into() })?;
-        if self.is_theirs {
-            conn.prepare_borrowed()?;
-        }
-        Ok(Lent::new(conn, pool))
+        self.lent(conn, pool)
     }
 
     async fn in_time<R: Send + 'static>(&self, deadline: Instant, job: Job<R>) -> Result<R, Error> {
         let Some(helpers) = &self.helpers else { return Ok(job.await) };
         let answer = helpers.run(deadline, move || now_or_never(job));
-        match &answer {
-            Ok(_) => self.answers.came(),
-            Err(Error::ServerTimeout { .. }) if self.answers.are_missing(self.call_timeout) => {
-                self.pools.replace();
-            }
-            Err(_) => {}
-        }
+        self.note(&answer);
         answer
     }
 
