@@ -110,9 +110,10 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
         .map(|name| {
             let (name, table) = (*name, Rc::clone(&table));
             let contender: Box<dyn Contender> = match name {
-                Name::Unbounded | Name::Bounded | Name::Held => {
+                Name::Unbounded | Name::Bounded | Name::Held | Name::Locked => {
                     Box::new(Threads::on_postgres(name, table, &value)?)
                 }
+                Name::Blocking => Box::new(Tasks::blocking(table, &value)?),
                 Name::Async | Name::AsyncPipelined => Box::new(Tasks::native(name, table, &value)?),
                 Name::Tower | Name::TowerPipelined => {
                     let tower = tower.as_ref().context("a table for tower-sessions")?;

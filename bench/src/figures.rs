@@ -77,10 +77,10 @@ impl Measured {
     fn ratios(&self, scale: Scale) -> Result<Vec<Figure>> {
         use Database::{Mariadb, Postgres, Sqlite};
         use Name::{
-            Async, AsyncPipelined, Bounded, Held, PgBench, PgBenchPipelined, PgBenchTwoThreads, Prepared,
-            Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined, Unbounded,
+            Async, AsyncPipelined, Blocking, Bounded, Held, Locked, PgBench, PgBenchPipelined,
+            PgBenchTwoThreads, Prepared, Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined, Unbounded,
         };
-        use Operation::{Clear, Generate, Get, Set};
+        use Operation::{Clear, Generate, Get, Set, Update, UpdateOne};
         let rows = scale.base_rows();
         let figures = [
             ("get_vs_libpq_c1", Postgres, Get, 1, Unbounded, PgBench, Some(0.90)),
@@ -126,9 +126,13 @@ impl Measured {
             ("async_get_vs_sqlx_c32", Postgres, Get, 32, Tower, Sqlx, None),
             ("async_set_vs_sqlx_c32", Postgres, Set, 32, Tower, Sqlx, None),
             ("get_vs_libpq_c1_bounded", Postgres, Get, 1, Bounded, PgBench, None),
-            ("get_vs_libpq_c8_bounded", Postgres, Get, 8, Bounded, PgBench, None),
+            ("get_vs_libpq_c8_bounded", Postgres, Get, 8, Bounded, PgBench, Some(0.70)),
             ("set_vs_libpq_c1_bounded", Postgres, Set, 1, Bounded, PgBench, None),
-            ("set_vs_libpq_c8_bounded", Postgres, Set, 8, Bounded, PgBench, None),
+            ("set_vs_libpq_c8_bounded", Postgres, Set, 8, Bounded, PgBench, Some(0.80)),
+            ("blocking_get_vs_store_c8", Postgres, Get, 8, Blocking, Bounded, None),
+            ("blocking_set_vs_store_c8", Postgres, Set, 8, Blocking, Bounded, None),
+            ("update_vs_before_c8", Postgres, Update, 8, Unbounded, Locked, None),
+            ("update_one_vs_before_c8", Postgres, UpdateOne, 8, Unbounded, Locked, None),
             ("get_vs_sqlx_c8_bounded", Postgres, Get, 8, Bounded, Sqlx, None),
             ("set_vs_sqlx_c8_bounded", Postgres, Set, 8, Bounded, Sqlx, None),
             ("generate_vs_sqlx_c8_bounded", Postgres, Generate, 8, Bounded, Sqlx, None),
@@ -181,6 +185,10 @@ impl Measured {
         for traffic in &self.traffic {
             let name = format!("round_trips_{}", traffic.operation.name());
             let (name, target) = match traffic.contender {
+                Name::Unbounded if traffic.operation == Operation::Update => {
+                    ("update_round_trips".to_owned(), Some(Exactly(2.0)))
+                }
+                Name::Locked => ("update_round_trips_before".to_owned(), None),
                 Name::Unbounded => (name, Some(Exactly(1.0))),
                 Name::Bounded => (format!("{name}_bounded"), None),
                 Name::Tower => (format!("{name}_async"), None),

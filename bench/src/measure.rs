@@ -19,6 +19,9 @@ pub(crate) enum Operation {
     Generate,
     /// Of the sessions that the last `Generate` made.
     Clear,
+    Update,
+    /// All clients update one session.
+    UpdateOne,
 }
 
 impl Operation {
@@ -29,6 +32,8 @@ impl Operation {
             Self::Mixed => "mixed",
             Self::Generate => "generate",
             Self::Clear => "clear",
+            Self::Update => "update",
+            Self::UpdateOne => "update one session",
         }
     }
 

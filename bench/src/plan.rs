@@ -81,10 +81,8 @@ impl Scale {
     pub(crate) fn amount(self, operation: Operation, clients: usize) -> Amount {
         match operation {
             Operation::Generate | Operation::Clear => Amount::Operations(self.rows(12_800) / clients),
-            Operation::Get | Operation::Set | Operation::Mixed if self.divisor == 1 => {
-                Amount::Time(Duration::from_secs(1))
-            }
-            Operation::Get | Operation::Set | Operation::Mixed => Amount::Operations(100),
+            _ if self.divisor == 1 => Amount::Time(Duration::from_secs(1)),
+            _ => Amount::Operations(100),
         }
     }
 
@@ -149,6 +147,24 @@ impl Scale {
         Group { cells, contenders, ..self.base() }
     }
 
+    /// The blocking store with its default settings, called from threads, and from tasks through `Blocking`.
+    fn blocking(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Get, Operation::Set], &[8]),
+            contenders: vec![Name::Bounded, Name::Blocking],
+            ..self.base()
+        }
+    }
+
+    /// Two forms of `update`, of any session and of one session only.
+    fn updates(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Update, Operation::UpdateOne], &[8]),
+            contenders: vec![Name::Unbounded, Name::Locked],
+            ..self.base()
+        }
+    }
+
     /// Reads by more clients than there are connections to share.
     fn pipelined(self) -> Group {
         Group {
@@ -180,7 +196,7 @@ fn quick(scale: Scale) -> Vec<Group> {
     };
     let eight = Group {
         cells: cells(&[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear], &[8]),
-        contenders: vec![Name::Unbounded, Name::Tower, Name::Sqlx, Name::PgBench],
+        contenders: vec![Name::Unbounded, Name::Bounded, Name::Tower, Name::Sqlx, Name::PgBench],
         ..scale.base()
     };
     let sizes =
@@ -188,7 +204,7 @@ fn quick(scale: Scale) -> Vec<Group> {
     let mut sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
     sqlite.contenders.retain(|contender| *contender != Name::SqlxUnchecked);
     let mariadb = Group { cells: cells(&reads_and_writes, &[8]), ..scale.mariadb() };
-    vec![one, eight, scale.pipelined(), sizes, sqlite, mariadb]
+    vec![one, eight, scale.blocking(), scale.updates(), scale.pipelined(), sizes, sqlite, mariadb]
 }
 
 /// The groups vary one dimension at a time, except that large values go with a smaller table.
@@ -197,6 +213,8 @@ fn full(scale: Scale) -> Vec<Group> {
         scale.base(),
         scale.variants(),
         scale.asynchronous(),
+        scale.blocking(),
+        scale.updates(),
         scale.pipelined(),
         Group { cells: cells(&[Operation::Get, Operation::Set], &[1, 8]), ..scale.other_sizes() },
         Group {

@@ -58,19 +58,22 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let table = Table::on_postgres(ours, COUNTED, &value, PERIOD)?;
     let (tower, _tower) = proxied(server.database(false)?, &counts)?;
     let tower = Table::of_tower_sessions(tower, COUNTED, &value)?;
-    let contenders: [Box<dyn Contender>; 4] = [
-        Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?),
-        Box::new(Threads::on_postgres(Name::Bounded, table, &value)?),
-        Box::new(Tasks::tower(Name::Tower, tower, &value)?),
-        Box::new(Tasks::on_postgres(Name::Sqlx, theirs, COUNTED, &value)?),
+    let all = &[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear][..];
+    let update = &[Operation::Update][..];
+    let contenders: [(Box<dyn Contender>, &[Operation]); 6] = [
+        (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), all),
+        (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), update),
+        (Box::new(Threads::on_postgres(Name::Locked, Rc::clone(&table), &value)?), update),
+        (Box::new(Threads::on_postgres(Name::Bounded, table, &value)?), all),
+        (Box::new(Tasks::tower(Name::Tower, tower, &value)?), all),
+        (Box::new(Tasks::on_postgres(Name::Sqlx, theirs, COUNTED, &value)?), all),
     ];
     let mut traffic = Vec::new();
-    for mut contender in contenders {
-        let operations = [Operation::Get, Operation::Set, Operation::Generate, Operation::Clear];
-        for operation in operations {
+    for (mut contender, operations) in contenders {
+        for &operation in operations {
             contender.run(operation, 1, Amount::Operations(WARM_UP))?;
         }
-        for operation in operations {
+        for &operation in operations {
             let before = counts.now();
             contender.run(operation, 1, Amount::Operations(COUNTED))?;
             let [round_trips, statements, parsed] =

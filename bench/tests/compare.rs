@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// All names that a script may look for.
-const FIGURES: [&str; 31] = [
+const FIGURES: [&str; 37] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
     "set_vs_libpq_c1",
@@ -28,6 +28,12 @@ const FIGURES: [&str; 31] = [
     "mariadb_get_vs_prepared_c8",
     "mariadb_set_vs_prepared_c8",
     "get_latency_1m_vs_10k",
+    "get_vs_libpq_c8_bounded",
+    "set_vs_libpq_c8_bounded",
+    "blocking_get_vs_store_c8",
+    "update_vs_before_c8",
+    "update_one_vs_before_c8",
+    "update_round_trips",
     "round_trips_get",
     "round_trips_set",
     "round_trips_generate",
@@ -67,6 +73,7 @@ fn a_quick_comparison_gives_every_figure() {
         let name = format!("round_trips_{operation}");
         assert_eq!(json["figures"][&name].as_f64(), Some(1.0), "{name}");
     }
+    assert_eq!(json["figures"]["update_round_trips"].as_f64(), Some(2.0));
     assert!(json["measured"]["rounds"].as_array().unwrap().len() > 20);
 }
 

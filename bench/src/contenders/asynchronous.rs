@@ -1,9 +1,13 @@
-//! `AsyncDieselSession`, called from tasks through `AsyncNow` and through tower-sessions' trait.
+//! `AsyncDieselSession` and `Blocking`, called from tasks through `AsyncNow`, and the first one also through
+//! tower-sessions' trait.
 
 use std::rc::Rc;
 
 use anyhow::Result;
-use diesel_session::{AsyncDieselSession, AsyncNow as _, SessionKey, TimeDelta, TowerSessionStore};
+use diesel::PgConnection;
+use diesel_session::{
+    AsyncDieselSession, AsyncSessions, Blocking, DieselSession, SessionKey, TimeDelta, TowerSessionStore,
+};
 use tokio::runtime::Runtime;
 use tower_sessions_core_0_15::session::{Id, Record};
 
@@ -16,15 +20,15 @@ use crate::server::Database;
 /// How many of the pool's connections reads share.
 pub(crate) const PIPELINED: u32 = 4;
 
-/// `AsyncNow` and the value that it writes.
+/// A store with `AsyncNow`, and the value that it writes.
 #[derive(Clone)]
-pub(crate) struct Native {
-    store: AsyncDieselSession,
+pub(crate) struct Native<S> {
+    store: S,
     value: String,
     period: TimeDelta,
 }
 
-impl Store for Native {
+impl<S: AsyncSessions + Clone + Send + Sync + 'static> Store for Native<S> {
     type Key = SessionKey;
 
     async fn get(&self, key: &SessionKey) -> Result<()> {
@@ -44,7 +48,17 @@ impl Store for Native {
     }
 }
 
-impl Tasks<Native, Database> {
+/// `Blocking` with its default settings.
+impl Tasks<Native<Blocking<DieselSession<PgConnection>>>, Database> {
+    pub(crate) fn blocking(table: Rc<Table<Database>>, value: &str) -> Result<Self> {
+        let builder = DieselSession::<PgConnection>::builder().pool_size(POOL).min_idle(POOL);
+        let store = Blocking::from(builder.connect(&table.database.url)?);
+        let native = Native { store, value: value.to_owned(), period: TimeDelta::from_std(PERIOD)? };
+        Ok(Self::new(Name::Blocking, native, table, Runtime::new()?))
+    }
+}
+
+impl Tasks<Native<AsyncDieselSession>, Database> {
     pub(crate) fn native(name: Name, table: Rc<Table<Database>>, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let pipelined = name == Name::AsyncPipelined;

@@ -10,7 +10,9 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Text};
-use diesel_session::{DieselSession, Now, SessionConnection, SessionKey, TimeDelta};
+use diesel_session::{
+    DieselSession, Error, Expiry, Now, SessionConnection, SessionKey, Sessions as _, TimeDelta,
+};
 
 use super::{Contender, Name, PERIOD, POOL};
 use crate::mariadb;
@@ -189,9 +191,20 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
             let mut held = if self.name == Name::Held { Some(store.pool().get()?) } else { None };
+            // A value that stays as it is hides a conflict.
+            let change = |_| Ok::<_, Error>(format!("{:08}{}", fastrand::u32(..10_000_000), &value[8..]));
             while watch.goes_on() {
-                let key = &keys[random.usize(..keys.len())];
+                let one = operation == Operation::UpdateOne;
+                let key = &keys[if one { 0 } else { random.usize(..keys.len()) }];
                 match (operation.next(&mut random), held.as_deref_mut().map(|conn| store.on(conn))) {
+                    (Operation::Update | Operation::UpdateOne, _) if self.name == Name::Locked => {
+                        let made =
+                            store.on(&mut *store.pool().get()?).update(key, Expiry::Default, change)?;
+                        drop(made);
+                    }
+                    (Operation::Update | Operation::UpdateOne, _) => {
+                        drop(store.update(key, Expiry::Default, change)?);
+                    }
                     (Operation::Generate, None) => made.push(store.generate(Some(value), period)?),
                     (Operation::Generate, Some(held)) => made.push(held.generate(Some(value), period)?),
                     (Operation::Clear, None) => store.clear(&fresh[client][watch.laps()])?,

@@ -33,6 +33,10 @@ pub(crate) enum Name {
     Bounded,
     /// Each thread keeps one connection, as pgbench's clients do. This leaves out the cost of a shared pool.
     Held,
+    /// Each `update` locks its session before it reads, on a connection from the pool. Every `update` did so once.
+    Locked,
+    /// `Blocking` over `DieselSession` with the default settings, called from tasks through `AsyncNow`.
+    Blocking,
     /// `AsyncDieselSession` through `AsyncNow`.
     Async,
     /// The same, with a few connections that reads share.
@@ -64,6 +68,8 @@ impl Name {
             Self::Unbounded => "diesel-session",
             Self::Bounded => "diesel-session (default)",
             Self::Held => "diesel-session, connections held",
+            Self::Locked => "diesel-session, update with a lock",
+            Self::Blocking => "diesel-session, Blocking (default)",
             Self::Async => "diesel-session, async",
             Self::AsyncPipelined => "diesel-session, async pipelined",
             Self::Tower => "diesel-session, tower-sessions",

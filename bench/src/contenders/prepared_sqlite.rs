@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use rusqlite::{Connection, params};
 
 use super::diesel_session::fill_file;
@@ -81,6 +81,7 @@ impl Contender for Prepared {
                         insert.execute(params![made.last(), period, value, None::<&str>, period, HOUR])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,
+                    Operation::Update | Operation::UpdateOne => bail!("there is no limit for updates"),
                 };
                 ensure!(rows == 1, "a session is missing");
                 watch.lap();

@@ -51,7 +51,9 @@ impl Contender for Sysbench {
             Operation::Get => 0,
             Operation::Mixed => 1,
             Operation::Set => 10,
-            Operation::Generate | Operation::Clear => bail!("sysbench runs no {}", operation.name()),
+            Operation::Generate | Operation::Clear | Operation::Update | Operation::UpdateOne => {
+                bail!("sysbench runs no {}", operation.name())
+            }
         };
         let mut command = Command::new("sysbench");
         command

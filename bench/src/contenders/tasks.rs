@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use nix::sys::resource::UsageWho;
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
@@ -99,6 +99,9 @@ async fn client<S: Store>(
             Operation::Clear => {
                 let key = fresh.get(watch.laps()).ok_or_else(|| anyhow!("nothing is left to clear"))?;
                 store.clear(key).await?;
+            }
+            Operation::Update | Operation::UpdateOne => {
+                bail!("stores that are called from tasks do not update")
             }
         }
         watch.lap();

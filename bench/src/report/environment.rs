@@ -91,6 +91,14 @@ fn what(name: Name) -> &'static str {
         }
         Name::Bounded => "the same with the default settings, under which every call has a deadline",
         Name::Held => "the same operations through DieselSession::on, on a connection that each thread holds",
+        Name::Locked => {
+            "DieselSession::on with a connection from the pool: update locks the session before it reads, in BEGIN, \
+            SELECT FOR UPDATE, UPDATE, COMMIT"
+        }
+        Name::Blocking => {
+            "Blocking over DieselSession with the default settings, through AsyncNow, from tasks on one thread per \
+            processor"
+        }
         Name::Async => {
             "AsyncDieselSession through AsyncNow, from tasks on one thread per processor, with a pool of the same \
             size and the default settings, under which every call has a deadline"
