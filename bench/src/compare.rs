@@ -122,6 +122,8 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 Name::Sqlx | Name::SqlxUnchecked => {
                     Box::new(Tasks::on_postgres(name, database()?, rows, &value)?)
                 }
+                Name::Redis => Box::new(Tasks::on_redis(rows, &value)?),
+                Name::Memory => Box::new(Tasks::in_memory(rows, &value)?),
                 Name::PgBench | Name::PgBenchTwoThreads | Name::PgBenchPipelined => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)
                 }

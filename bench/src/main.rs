@@ -10,6 +10,7 @@ mod figures;
 mod mariadb;
 mod measure;
 mod plan;
+mod ratios;
 mod report;
 mod server;
 mod statements;

@@ -156,6 +156,16 @@ impl Scale {
         }
     }
 
+    /// Stores without a database. The commits of this crate's store do not wait for the disk, and Redis flushes once a
+    /// second, so both can lose the last second.
+    fn peers(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear], &[8]),
+            contenders: vec![Name::Unbounded, Name::Tower, Name::Redis, Name::Memory],
+            ..self.base()
+        }
+    }
+
     /// Two forms of `update`, of any session and of one session only.
     fn updates(self) -> Group {
         Group {
@@ -204,7 +214,17 @@ fn quick(scale: Scale) -> Vec<Group> {
     let mut sqlite = Group { cells: cells(&reads_and_writes, &[8]), ..scale.sqlite() };
     sqlite.contenders.retain(|contender| *contender != Name::SqlxUnchecked);
     let mariadb = Group { cells: cells(&reads_and_writes, &[8]), ..scale.mariadb() };
-    vec![one, eight, scale.blocking(), scale.updates(), scale.pipelined(), sizes, sqlite, mariadb]
+    vec![
+        one,
+        eight,
+        scale.peers(),
+        scale.blocking(),
+        scale.updates(),
+        scale.pipelined(),
+        sizes,
+        sqlite,
+        mariadb,
+    ]
 }
 
 /// The groups vary one dimension at a time, except that large values go with a smaller table.
@@ -213,6 +233,7 @@ fn full(scale: Scale) -> Vec<Group> {
         scale.base(),
         scale.variants(),
         scale.asynchronous(),
+        scale.peers(),
         scale.blocking(),
         scale.updates(),
         scale.pipelined(),

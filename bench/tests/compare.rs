@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// All names that a script may look for.
-const FIGURES: [&str; 37] = [
+const FIGURES: [&str; 39] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
     "set_vs_libpq_c1",
@@ -30,6 +30,8 @@ const FIGURES: [&str; 37] = [
     "get_latency_1m_vs_10k",
     "get_vs_libpq_c8_bounded",
     "set_vs_libpq_c8_bounded",
+    "get_vs_redis_c8",
+    "set_vs_redis_c8",
     "blocking_get_vs_store_c8",
     "update_vs_before_c8",
     "update_one_vs_before_c8",

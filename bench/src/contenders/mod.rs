@@ -10,6 +10,7 @@ use crate::measure::{Amount, Operation, Sample};
 
 pub(crate) mod asynchronous;
 pub(crate) mod diesel_session;
+pub(crate) mod peers;
 pub(crate) mod pgbench;
 pub(crate) mod prepared_sqlite;
 pub(crate) mod sysbench;
@@ -49,6 +50,10 @@ pub(crate) enum Name {
     Sqlx,
     /// The same, without the check before each use that the connection is alive. The check is the pool's default.
     SqlxUnchecked,
+    /// The store of `tower-sessions-redis-store`. Redis flushes its log once a second.
+    Redis,
+    /// tower-sessions' store in the memory of the process. It keeps nothing.
+    Memory,
     /// One thread per client, as the blocking stores have.
     PgBench,
     /// All clients on two threads. Each thread waits for several connections at once.
@@ -76,6 +81,8 @@ impl Name {
             Self::TowerPipelined => "diesel-session, tower-sessions pipelined",
             Self::Sqlx => "tower-sessions-sqlx-store",
             Self::SqlxUnchecked => "tower-sessions-sqlx-store, unchecked",
+            Self::Redis => "tower-sessions-redis-store",
+            Self::Memory => "tower-sessions MemoryStore",
             Self::PgBench => "pgbench (the limit)",
             Self::PgBenchTwoThreads => "pgbench, two threads",
             Self::PgBenchPipelined => "pgbench, pipelined",

@@ -117,6 +117,14 @@ fn what(name: Name) -> &'static str {
             use that the connection is alive, which costs a round trip that diesel-session does not make"
         }
         Name::SqlxUnchecked => "the same with a pool that does not check, which is not the default",
+        Name::Redis => {
+            "RedisStore through SessionStore of tower-sessions-core 0.14, from tasks on one thread per processor, with \
+            eight connections to a Redis on a Unix socket; appendfsync everysec: a crash loses the last second"
+        }
+        Name::Memory => {
+            "MemoryStore through SessionStore of tower-sessions-core 0.15, in the memory of the process, without a \
+            server: a restart loses everything, and expired sessions stay"
+        }
         Name::PgBench => {
             "pgbench -M prepared with the statements that DieselSession sends, one thread per client; \
             connections are new in each sample; the first half of a timed sample, or the first tenth of counted \
