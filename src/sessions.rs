@@ -98,12 +98,12 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     ///
     /// It writes only if the session still has the value that `change` got. If another write came first, `change` runs
     /// again, with the new value. After two such conflicts the session stays locked until `change` returns, so that no
-    /// other write comes first. On SQLite every write to the file then waits for `change`. Conflicts and lost connections
-    /// together let `change` run at most three times. It should be quick, and it must not wait for another thread that
-    /// calls the store. If it calls the store itself, that call returns [`Error::WithinUpdate`].
+    /// other write comes first. On SQLite every write to the file then waits for `change`. Conflicts, lost connections
+    /// and read-only servers together let `change` run at most three times. It should be quick, and it must not wait for
+    /// another thread that calls the store. If it calls the store itself, that call returns [`Error::WithinUpdate`].
     ///
-    /// In memory and on a connection that you hold, `change` runs once, with the session locked. On your connection it
-    /// runs in a transaction, or in a savepoint inside your transaction.
+    /// In memory `change` runs once, and every call waits for it. On a connection that you hold, it runs once, with the
+    /// session locked: in a transaction, or in a savepoint inside your transaction.
     /// If yours has an isolation stricter than READ COMMITTED, a write by somebody else since it began is a serialization
     /// failure ([`DatabaseErrorKind`](diesel::result::DatabaseErrorKind)): begin your transaction again.
     ///
@@ -112,7 +112,7 @@ pub trait Sessions: Now<Key = SessionKey, Value = str, Period = TimeDelta, Error
     /// Returns the error of `change`, and then nothing is written. *Not found* if the session is unknown, cleared or
     /// expired, also if it expires during the call. Refuses a value or an expiry that the store cannot hold. Other
     /// errors are failures of the store. [`Error::OutcomeUnknown`] if the connection is lost while it writes, and
-    /// [`Error::Interrupted`] if it is lost after each run of `change`, but before anything was written.
+    /// [`Error::Interrupted`] if it is lost after the last run of `change`, and before anything was written.
     ///
     /// # Panics
     ///

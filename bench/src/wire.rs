@@ -59,6 +59,7 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let (tower, _tower) = proxied(server.database(false)?, &counts)?;
     let tower = Table::of_tower_sessions(tower, COUNTED, &value)?;
     let all = &[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear][..];
+    // Only the blocking stores update.
     let update = &[Operation::Update][..];
     let contenders: [(Box<dyn Contender>, &[Operation]); 6] = [
         (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), all),

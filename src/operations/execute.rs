@@ -37,9 +37,9 @@ pub trait Execute {
         self.run(operation)
     }
 
-    /// Runs an operation on one of tokio's blocking threads.
+    /// Runs an operation for a task, which must not block.
     #[cfg(feature = "tokio")]
-    fn run_on_a_thread<O>(
+    fn run_for_a_task<O>(
         &self,
         operation: Result<O, Error>,
     ) -> impl Future<Output = Result<O::Output, Error>> + Send + 'static

@@ -1,8 +1,8 @@
 //! An update: the caller's function makes the new value.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Attempts, Busy, Failure, Lease, Source};
+use super::{Attempts, Busy, Failure, Lease, Source, ping};
 use crate::database::{Queries as _, Transactions};
 use crate::error::Error;
 use crate::operations::{NotMade, NotWritten, Update, abandon, make};
@@ -12,6 +12,10 @@ use crate::trace::traced;
 /// How often the caller's function may run in one update. Before its last run the update locks the session, so that no
 /// other writer comes first again.
 const RUNS: u32 = 3;
+
+/// If the function takes that long, the connection may have been lost since the read. Then the update asks before it
+/// writes, so that such a loss is not an unknown outcome.
+const LONG: Duration = Duration::from_millis(100);
 
 /// Updates a session with the caller's function. The function runs where the caller is, and its time does not count.
 pub(crate) async fn call_update<S, E>(
@@ -78,12 +82,16 @@ impl<S: Source<Connection: Transactions>> Call<'_, S> {
         self.runs += 1;
         let started = Instant::now();
         let made = make(self.options, read.clone(), change);
-        self.attempts.deadline += started.elapsed();
+        let taken = started.elapsed();
+        self.attempts.deadline += taken;
         let written = match made {
             Ok(value) if locks => {
                 self.attempts.in_time(finish(update, conn, is_ours, value)).await?.map(Some)
             }
-            Ok(value) => self.attempts.in_time(write(update, conn, is_ours, read, value)).await?,
+            Ok(value) => {
+                let asks = is_ours && taken >= LONG;
+                self.attempts.in_time(write(update, conn, is_ours, asks, (read, value))).await?
+            }
             Err(reason) => {
                 if locks {
                     // A server that does not answer even a rollback in time has lost the transaction.
@@ -92,7 +100,7 @@ impl<S: Source<Connection: Transactions>> Call<'_, S> {
                 return Err(reason);
             }
         };
-        // Only a lock finds out before the function runs that a connection takes no writes.
+        // On PostgreSQL and SQLite, a connection that takes no writes refuses the lock before the function runs.
         self.locks = self.runs + 1 >= RUNS || locks || matches!(written, Err(Failure::ReadOnly(_)));
         Ok(written)
     }
@@ -114,18 +122,23 @@ async fn read<C: Transactions, L: Lease<Target = C>>(
     (busy.done(), is_ours, read)
 }
 
-/// Writes the value if the session still has the one that was read.
+/// Writes the value if the session still has the one that was read. With `asks` it first asks whether the connection is
+/// alive.
 async fn write<C: Transactions>(
     update: Update,
     conn: impl Lease<Target = C>,
     is_ours: bool,
-    read: Option<String>,
-    value: String,
+    asks: bool,
+    (read, value): (Option<String>, String),
 ) -> Result<Option<String>, Failure> {
     let mut busy = Busy::on(conn);
-    let written = match update.write(busy.conn(), read.as_deref(), &value).await {
-        Ok(is_written) => Ok(is_written.then_some(value)),
-        Err(error) => Err(Failure::of(error, busy.conn(), is_ours).await.for_good()),
+    let asked = if C::REMOTE && asks { ping(busy.conn()).await } else { Ok(()) };
+    let written = match asked {
+        Ok(()) => match update.write(busy.conn(), read.as_deref(), &value).await {
+            Ok(is_written) => Ok(is_written.then_some(value)),
+            Err(error) => Err(Failure::of(error, busy.conn(), is_ours).await.for_good()),
+        },
+        Err(lost) => Err(lost),
     };
     drop(busy.done());
     written

@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use diesel::r2d2::ManageConnection;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::DieselSession;
+use super::leaving::Leaving;
 use crate::database::{SessionConnection, on_a_thread};
 use crate::error::Error;
 use crate::operations::{Execute, ExecuteAsync, Operation, Update, async_contracts};
@@ -19,23 +20,23 @@ use crate::options::Options;
 use crate::retry::Source as _;
 use crate::trace::task_in_this_span;
 
-/// An asynchronous store made from a blocking one (feature `tokio`). Each call runs on one of tokio's blocking threads,
-/// as in OCaml's `Lift.Thread_IO`.
+/// An asynchronous store made from a blocking one (feature `tokio`). Each call runs on another thread, usually one of
+/// tokio's blocking threads, as in OCaml's `Lift.Thread_IO`.
 ///
 /// It runs at most as many calls at once as the store can serve. For a [`DieselSession`] that is the size of its pool.
 /// Other calls wait without a thread, and [`patience`](Self::patience) limits their wait. If a future is dropped before
 /// its call began, the call does nothing. A call that began runs to its end and gives its connection back.
 ///
 /// If a [`DieselSession`] bounds its calls ([`Builder::bounded_calls`](crate::Builder::bounded_calls)), the call's task
-/// keeps the deadline. Then tokio's thread waits for the database, and no second one. Only
-/// [`update`](crate::AsyncSessions::update) also takes a helper thread.
+/// keeps the deadline. Then one of the store's helper threads waits for the database, and none of tokio's. Only
+/// [`update`](crate::AsyncSessions::update) takes both, because `change` runs on tokio's.
 ///
 /// It is cheap to clone if the store is. Clones share the limit.
 ///
 /// # Panics
 ///
-/// Its futures panic outside of a tokio runtime with time enabled. They also panic if the runtime shuts down before
-/// their call began.
+/// Its futures panic outside of a tokio runtime with time enabled. They also panic if they are polled after the runtime
+/// has shut down.
 ///
 /// # Examples
 ///
@@ -117,22 +118,23 @@ where
 }
 
 impl<S: Execute + Clone + Send + Sync + 'static> Blocking<S> {
-    /// Runs a call to its end when its turn comes, even if this future is dropped.
+    /// Runs a call when its turn comes. If this future is dropped then, another task finishes the call.
     async fn in_turn<T, E>(&self, call: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let permit = self.turn().await?;
-        let task = tokio::spawn(task_in_this_span(async move {
+        let call = Box::pin(task_in_this_span(async move {
             let _until_it_is_done = permit;
             call.await
         }));
-        match task.await {
-            Ok(done) => done,
-            // Or the call never began, because the runtime shuts down. Then `into_panic` panics.
-            Err(panicked) => resume_unwind(panicked.into_panic()),
-        }
+        Leaving::new(call, |call| {
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(call);
+            }
+        })
+        .await
     }
 }
 
@@ -152,7 +154,7 @@ impl<S: Execute + Clone + Send + Sync + 'static> ExecuteAsync for Blocking<S> {
         if operation.is_err() {
             return self.store.run(operation);
         }
-        self.in_turn(self.store.run_on_a_thread(operation)).await
+        self.in_turn(self.store.run_for_a_task(operation)).await
     }
 
     async fn run_update<E, F>(&self, update: Result<Update, Error>, change: F) -> Result<String, E>

@@ -6,6 +6,8 @@ mod async_on_connection;
 mod async_pooled;
 #[cfg(feature = "tokio")]
 mod blocking;
+#[cfg(feature = "tokio")]
+mod leaving;
 mod memory;
 mod on_connection;
 mod pooled;

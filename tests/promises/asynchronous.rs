@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -208,30 +209,50 @@ fn a_rollback_of_the_callers_transaction_undoes_the_stores_changes() {
     });
 }
 
-/// An update that is dropped while it reads writes nothing. One that is dropped while it writes may have written, as any
-/// write. Neither leaves a lock or a lent connection.
+/// An update that is dropped while it reads or locks writes nothing. One that is dropped while it writes may have
+/// written, as any write. None leaves a transaction, a lock or a lent connection.
 #[test]
 fn a_future_that_is_dropped_leaves_nothing_behind() {
     let database = Database::new();
-    let mut locker = database.conn();
+    let other = database.store();
     runtime().block_on(async {
         let sessions = database.async_store_with(AsyncDieselSession::builder().pool_size(2)).await;
         let key = sessions.generate(Some("x"), None).await.unwrap();
-        for (reads, lock) in
-            [(true, "LOCK TABLE session"), (false, "SELECT FROM session FOR UPDATE")].repeat(3)
-        {
-            sessions.set(&key, "x", None).await.unwrap();
-            locker.run(&format!("BEGIN; {lock}"));
-            let updating = sessions.clone();
-            let task = tokio::spawn(async move {
-                updating.update(&key, Expiry::Default, |_| Ok::<_, Error>("y".to_owned())).await
-            });
-            locker.wait_for_a_waiter();
+        for (round, waits_to) in ["read", "write", "lock"].repeat(2).into_iter().enumerate() {
+            // A late write of the round before finds another value than it has read.
+            let before = round.to_string();
+            other.set(&key, &before, None).unwrap();
+            let locker = Arc::new(Mutex::new(database.conn()));
+            let lock = |tables: &str| locker.lock().unwrap().run(&format!("BEGIN; {tables}"));
+            match waits_to {
+                "read" => lock("LOCK TABLE session"),
+                "write" => lock("SELECT FROM session FOR UPDATE"),
+                _ => {}
+            }
+            let (updating, overtaking, held, last) =
+                (sessions.clone(), other.clone(), locker.clone(), before.clone());
+            let mut runs = 0;
+            let change = move |_| {
+                runs += 1;
+                if waits_to == "lock" {
+                    // After the second conflict, the update locks the session.
+                    overtaking.set(&key, if runs == 1 { "overtaken" } else { &last }, None)?;
+                    if runs == 2 {
+                        held.lock().unwrap().run("BEGIN; SELECT FROM session FOR UPDATE");
+                    }
+                }
+                Ok::<_, Error>("y".to_owned())
+            };
+            let task = tokio::spawn(async move { updating.update(&key, Expiry::Default, change).await });
+            // The task blocks this thread while it runs its function.
+            while database.conn().number(WAITERS) == 0 {
+                yield_now().await;
+            }
             task.abort();
             assert!(task.await.unwrap_err().is_cancelled());
-            locker.run("ROLLBACK");
+            locker.lock().unwrap().run("ROLLBACK");
             let (value, _) = sessions.get(&key).await.unwrap();
-            assert!(value == "x" || !reads && value == "y", "{value}");
+            assert!(value == before || waits_to == "write" && value == "y", "{waits_to}: {value}");
         }
         sessions.set(&key, "z", None).await.unwrap();
         assert_eq!(sessions.get(&key).await.unwrap().0, "z");

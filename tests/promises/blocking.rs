@@ -1,16 +1,15 @@
 //! Any store in asynchronous programs: every law, and the properties of the futures.
 
-use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{Connection as _, Instrumentation, InstrumentationEvent};
 use diesel_session::{AsyncNow, AsyncSessions, Blocking, Error, Expiry, MemorySession, TimeDelta};
 
 use throwaway_postgres::Server;
 use tokio::runtime::Builder;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use crate::support::{Database, LATE, Postgres};
 use crate::waiting::runtime;
@@ -163,40 +162,55 @@ fn a_call_that_waits_blocks_no_other_task() {
         });
         let other = async {
             // This line would never run if the update blocked the thread.
-            tokio::task::yield_now().await;
+            yield_now().await;
             go_on.send(()).unwrap();
         };
         assert_eq!(tokio::join!(update, other).0.unwrap(), "x");
     });
 }
 
-/// Records the names of the threads that run statements.
-struct Threads(Arc<Mutex<BTreeSet<String>>>);
+/// No call with a deadline takes one of tokio's blocking threads, which a silent server could use up. Here tokio has one,
+/// and it is in use.
+#[test]
+fn a_call_with_a_deadline_takes_none_of_tokios_threads() {
+    let database = Database::new();
+    let sessions = Blocking::from(database.store_with(Postgres::builder().pool_size(1)));
+    let runtime = Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (free, is_free) = channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || is_free.recv());
+        let key = sessions.generate(Some("x"), None).await.unwrap();
+        sessions.set(&key, "y", None).await.unwrap();
+        // One of these waits for the pool's connection, which the other one has.
+        let held = sessions.store().pool().get().unwrap();
+        let waiting = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.get(&key).await }
+        });
+        yield_now().await;
+        drop(held);
+        assert_eq!(waiting.await.unwrap().unwrap().0, "y");
+        free.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+    });
+}
 
-impl Instrumentation for Threads {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::StartQuery { .. } = event {
-            self.0.lock().unwrap().insert(thread::current().name().unwrap().to_owned());
-        }
+/// Resumes a server when a test is over, so that no call waits for it any longer.
+struct Paused(Server);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        let _ended = self.0.resume();
     }
 }
 
-/// A call with a deadline takes one thread besides the caller's. Only an update takes two, because its function runs on
-/// the first one.
-#[test]
-fn a_call_waits_for_the_database_on_tokios_thread() {
-    let database = Database::new();
-    let store = database.store_with(Postgres::builder().pool_size(1));
-    let threads = Arc::new(Mutex::new(BTreeSet::new()));
-    store.pool().get().unwrap().set_instrumentation(Threads(Arc::clone(&threads)));
-    let sessions = Blocking::from(store.clone());
-    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tokio's").enable_time().build();
-    runtime.unwrap().block_on(async {
-        let key = sessions.generate(Some("x"), None).await.unwrap();
-        sessions.set(&key, "y", None).await.unwrap();
-        assert_eq!(sessions.get(&key).await.unwrap().0, "y");
-    });
-    assert_eq!(*threads.lock().unwrap(), BTreeSet::from(["tokio's".to_owned()]));
+/// Waits until calls have all connections.
+async fn in_use(sessions: &Blocking<Postgres>) {
+    let started = Instant::now();
+    while sessions.store().pool().state().idle_connections > 0 {
+        assert!(started.elapsed() < LATE, "the calls do not begin");
+        yield_now().await;
+    }
 }
 
 /// The deadlines of calls hold, whether their callers wait for them or leave. Then the turn passes to another call.
@@ -204,37 +218,66 @@ fn a_call_waits_for_the_database_on_tokios_thread() {
 fn calls_to_a_server_that_no_longer_answers_end_in_time() {
     let second = TimeDelta::seconds(1);
     for stays in [true, false] {
-        let mut server = Server::start(&[]).unwrap();
+        let runtime = runtime();
+        let mut server = Paused(Server::start(&[]).unwrap());
         let builder = Postgres::builder().connection_timeout(second).statement_timeout(second).pool_size(2);
-        let store = builder.connect(&server.url("postgres")).unwrap();
+        let store = builder.connect(&server.0.url("postgres")).unwrap();
         store.migrate().unwrap();
         let sessions = Blocking::from(store.clone());
-        let runtime = runtime();
         let key = runtime.block_on(sessions.generate(Some("x"), None)).unwrap();
-        let both = || [(); 2].map(|()| store.pool().get().unwrap());
-        drop(both());
-        server.pause().unwrap();
+        drop([(); 2].map(|()| store.pool().get().unwrap()));
+        server.0.pause().unwrap();
         runtime.block_on(async {
             let started = Instant::now();
-            for call in [(); 2].map(|()| tokio::spawn({ let sessions = sessions.clone(); async move { sessions.get(&key).await } })) {
+            let calls = [(); 2].map(|()| {
+                let sessions = sessions.clone();
+                tokio::spawn(async move { sessions.get(&key).await })
+            });
+            in_use(&sessions).await;
+            for call in calls {
                 if stays {
                     let late = call.await.unwrap();
                     assert!(matches!(late, Err(Error::ServerTimeout { .. })), "{late:?}");
                     assert!(started.elapsed() >= Duration::from_secs(2));
                 } else {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
                     call.abort();
                     assert!(call.await.unwrap_err().is_cancelled());
                 }
             }
-            // The turn of the first ones is over after two seconds. The store has another pool by then, which gets no
-            // connection.
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            // The first ones give up their turns after two seconds. The store has another pool by then, which gets no
+            // connection. Before, the call waits for its turn.
+            while sessions.store().pool().state().connections > 0 {
+                assert!(started.elapsed() < LATE, "no other pool");
+                sleep(Duration::from_millis(10)).await;
+            }
             let late = sessions.get(&key).await;
-            assert!(matches!(&late, Err(Error::PoolTimeout { source, .. }) if !source.to_string().contains("as many calls")), "{late:?}");
+            let Err(Error::PoolTimeout { source, .. }) = late else { panic!("{late:?}") };
+            assert!(!source.to_string().contains("as many calls"), "{source}");
             assert!(started.elapsed() < LATE);
         });
-        server.resume().unwrap();
+        server.0.resume().unwrap();
         assert_eq!(runtime.block_on(sessions.get(&key)).unwrap().0, "x");
     }
+}
+
+/// The runtime waits for its blocking threads when it ends. None of them waits for the server.
+#[test]
+fn a_runtime_ends_although_a_server_no_longer_answers() {
+    let mut server = Paused(Server::start(&[]).unwrap());
+    let store = Postgres::builder().pool_size(1).connect(&server.0.url("postgres")).unwrap();
+    store.migrate().unwrap();
+    let sessions = Blocking::from(store);
+    let runtime = runtime();
+    let key = runtime.block_on(sessions.generate(Some("x"), None)).unwrap();
+    server.0.pause().unwrap();
+    let calling = sessions.clone();
+    let call = runtime.spawn(async move { calling.get(&key).await });
+    runtime.block_on(in_use(&sessions));
+    assert!(!call.is_finished());
+    let (ended, has_ended) = channel();
+    thread::spawn(move || {
+        drop(runtime);
+        ended.send(()).unwrap();
+    });
+    has_ended.recv_timeout(LATE).unwrap();
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection as _;
 use diesel_session::{
     AsyncDieselSession, Error, Expiry, MemorySession, Now, SessionKey, Sessions, TimeDelta,
 };
@@ -290,6 +291,34 @@ fn an_update_that_the_server_cuts_off_runs_three_times_at_most_and_says_why() {
     a_slow_function_is_cut_off_if_it_has_locked(&store, &other);
 }
 
+/// The connection is lost while a slow function runs. Nothing was written, so the function runs again.
+fn an_update_outlives_a_connection_lost_in_its_function(store: &impl Store, database: &Database) {
+    let key = store.generate(Some("0"), None).unwrap();
+    let mut runs = 0;
+    let updated = store.update(&key, Expiry::Default, |value| {
+        runs += 1;
+        if runs == 1 {
+            database.conn().run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            );
+            thread::sleep(Duration::from_millis(150));
+        }
+        Ok::<_, Error>(plus_one(value))
+    });
+    assert_eq!(updated.unwrap(), "1");
+    assert_eq!(runs, 2);
+    assert_eq!(store.get(&key).unwrap().0, "1");
+}
+
+#[test]
+fn an_update_runs_again_if_its_connection_is_lost_in_a_slow_function() {
+    let database = Database::new();
+    an_update_outlives_a_connection_lost_in_its_function(&database.store(), &database);
+    let store = made(database.async_store_with(AsyncDieselSession::builder()));
+    an_update_outlives_a_connection_lost_in_its_function(&store, &database);
+}
+
 /// Another writer comes first twice. The third time the session is locked. `waits` returns when somebody waits for it.
 fn the_third_run_of_an_update_has_its_turn(store: &impl Store, other: &impl Store, waits: impl Fn()) {
     let key = store.generate(Some("0"), None).unwrap();
@@ -349,11 +378,15 @@ fn an_update_has_its_turn_and_revives_nothing_on_mariadb() {
     an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
 }
 
-/// SQLite tells nobody who waits for its lock.
+/// SQLite does not tell who waits for its lock. So another connection fails at once.
 #[test]
 fn an_update_has_its_turn_and_revives_nothing_on_sqlite() {
     let file = File::new();
     let (store, other) = (file.store(), file.store());
-    the_third_run_of_an_update_has_its_turn(&store, &other, || {});
+    let is_locked = || {
+        let refused = file.conn().batch_execute("UPDATE session SET session_data = 'impatient'");
+        assert!(refused.is_err(), "another connection has written");
+    };
+    the_third_run_of_an_update_has_its_turn(&store, &other, is_locked);
     an_update_of_a_session_that_ends_meanwhile_finds_none(&store, &other);
 }

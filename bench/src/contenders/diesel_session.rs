@@ -191,7 +191,7 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
             let mut random = fastrand::Rng::new();
             let mut made = Vec::new();
             let mut held = if self.name == Name::Held { Some(store.pool().get()?) } else { None };
-            // A value that stays as it is hides a conflict.
+            // Each write needs a new value. Otherwise a conflict goes unnoticed.
             let change = |_| Ok::<_, Error>(format!("{:08}{}", fastrand::u32(..10_000_000), &value[8..]));
             while watch.goes_on() {
                 let one = operation == Operation::UpdateOne;

@@ -2,7 +2,7 @@
 //!
 //! tower-sessions reads a session's data at the beginning of a request and saves it at the end. If two requests at once
 //! increment a field, both read the same number, and one increment is lost. The counter is therefore a separate
-//! session, and the visitor's session holds its key. `update` locks the counter from reading to writing. The key opens
+//! session, and the visitor's session holds its key. `update` lets no other write come between. The key opens
 //! no page, because cookies hold ids of tower-sessions.
 
 use diesel_session::{AsyncNow as _, AsyncSessions as _, Error, Expiry, SessionKey};

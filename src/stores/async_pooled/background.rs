@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::AsyncPool;
-use super::leaving::Leaving;
+use crate::stores::leaving::Leaving;
 
 /// Limits how many such waits go on, and for how long.
 #[derive(Clone)]

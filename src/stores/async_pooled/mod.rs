@@ -17,7 +17,6 @@ use crate::retry;
 mod background;
 mod builder;
 mod debt;
-mod leaving;
 mod lent;
 mod losses;
 mod migrating;

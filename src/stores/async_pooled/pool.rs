@@ -12,13 +12,13 @@ use tokio::time::{sleep, timeout_at};
 
 use super::AsyncPool;
 use super::background::Background;
-use super::leaving::Leaving;
 use super::lent::Lent;
 use super::losses::Losses;
 use crate::error::{BoxedError, Error};
 use crate::postgres::cancel::Cancel;
 use crate::postgres::pooler::Poolers;
 use crate::retry::{Answers, Job, Source, Verdict};
+use crate::stores::leaving::Leaving;
 
 /// A pool, with the time limits and the state that calls share.
 #[derive(Clone)]

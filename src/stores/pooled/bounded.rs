@@ -50,21 +50,8 @@ impl Helpers {
         job: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Error> {
         let started = Instant::now();
-        let idle = self.idle().pop();
-        let helper = match idle {
-            Some(helper) => helper,
-            None => spawn()?,
-        };
         let (done, outcome) = sync_channel(1);
-        let (helpers, itself) = (self.clone(), helper.clone());
-        let job = in_this_span(job);
-        let sent = helper.send(Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(job));
-            helpers.idle().push(itself);
-            // If the caller has left, nothing receives the result.
-            let _ = done.send(result);
-        }));
-        debug_assert!(sent.is_ok(), "a helper lives as long as somebody can send to it");
+        self.send(job, move |result| drop(done.send(result)))?;
         match outcome.recv_timeout(deadline.saturating_duration_since(started)) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(panic)) => resume_unwind(panic),
@@ -73,6 +60,45 @@ impl Helpers {
                 Err(Error::ServerTimeout { waited: started.elapsed() })
             }
         }
+    }
+
+    /// Does the same for a task. The task waits, and no thread does except the helper.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn run_for_a_task<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let started = Instant::now();
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        self.send(job, move |result| drop(done.send(result)))?;
+        match tokio::time::timeout(deadline.saturating_duration_since(started), outcome).await {
+            Ok(Ok(Ok(result))) => Ok(result),
+            Ok(Ok(Err(panic))) => resume_unwind(panic),
+            Ok(Err(_)) | Err(_) => Err(Error::ServerTimeout { waited: started.elapsed() }),
+        }
+    }
+
+    /// Runs `job` on a helper, which then calls `answer`. If the caller has left, nothing receives the answer.
+    fn send<R: 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+        answer: impl FnOnce(thread::Result<R>) + Send + 'static,
+    ) -> Result<(), Error> {
+        let idle = self.idle().pop();
+        let helper = match idle {
+            Some(helper) => helper,
+            None => spawn()?,
+        };
+        let (helpers, itself) = (self.clone(), helper.clone());
+        let job = in_this_span(job);
+        let sent = helper.send(Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(job));
+            helpers.idle().push(itself);
+            answer(result);
+        }));
+        debug_assert!(sent.is_ok(), "a helper lives as long as somebody can send to it");
+        Ok(())
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Sender<Job>>> {

@@ -15,9 +15,9 @@ use crate::retry::{Answers, Verdict};
 
 mod bounded;
 mod build;
-mod migrating;
 #[cfg(feature = "tokio")]
-mod on_threads;
+mod for_tasks;
+mod migrating;
 mod pools;
 #[cfg(feature = "postgres")]
 mod postgres;

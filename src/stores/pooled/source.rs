@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 
 use super::DieselSession;
+#[cfg(feature = "tokio")]
+use super::for_tasks::ForTasks;
 use super::pools::Lent;
 #[cfg(feature = "tokio")]
 use crate::database::on_a_thread;
@@ -60,7 +62,7 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Execute for Dies
     }
 
     #[cfg(feature = "tokio")]
-    fn run_on_a_thread<O>(
+    fn run_for_a_task<O>(
         &self,
         operation: Result<O, Error>,
     ) -> impl Future<Output = Result<O::Output, Error>> + Send + 'static
@@ -69,10 +71,9 @@ impl<C: SessionConnection, M: ManageConnection<Connection = C>> Execute for Dies
     {
         let store = self.clone();
         async move {
-            if store.helpers.is_some() {
-                store.run_on_threads(operation).await
-            } else {
-                on_a_thread(move || store.run(operation)).await
+            match store.helpers.clone() {
+                Some(helpers) => ForTasks::new(store, helpers).run(operation).await,
+                None => on_a_thread(move || store.run(operation)).await,
             }
         }
     }
