@@ -159,12 +159,17 @@ fn of_settings() -> Vec<Error> {
     let key = remember(&database.store().generate(Some(VALUE), None).unwrap());
     let alter = format!("ALTER DATABASE {} SET", database.name());
     database.conn().run(&format!("{alter} idle_in_transaction_session_timeout = '50ms'"));
-    let slow = |_| {
+    let other = database.store();
+    let mut runs = 0;
+    // The third run has a transaction, because another writer came first twice.
+    let overtaken_and_slow = |_| {
+        runs += 1;
+        other.set(&key, &format!("{VALUE} {runs}"), None)?;
         std::thread::sleep(Duration::from_millis(200));
         Ok::<_, Error>(VALUE.to_owned())
     };
-    let interrupted =
-        Postgres::connect(&database.url).unwrap().update(&key, Expiry::Default, slow).unwrap_err();
+    let store = Postgres::connect(&database.url).unwrap();
+    let interrupted = store.update(&key, Expiry::Default, overtaken_and_slow).unwrap_err();
     database.conn().run(&format!("{alter} default_transaction_read_only = on"));
     let read_only = Postgres::connect(&database.url).unwrap();
     vec![interrupted, read_only.set(&key, VALUE, None).unwrap_err()]
