@@ -214,7 +214,9 @@ impl Workload {
                 Operation::Set => store.set(key, &value, None)?,
                 Operation::Generate => drop(black_box(store.generate(Some(&value), None)?)),
                 Operation::Clear => store.clear(key)?,
-                Operation::Update | Operation::UpdateOne => bail!("costs are counted for one statement"),
+                Operation::Visit | Operation::Update | Operation::UpdateOne => {
+                    bail!("costs are counted for one statement")
+                }
             }
         }
         Ok(())

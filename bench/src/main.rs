@@ -7,6 +7,7 @@ mod compare;
 mod contenders;
 mod costs;
 mod figures;
+mod growth;
 mod mariadb;
 mod measure;
 mod plan;
@@ -44,6 +45,9 @@ enum Command {
     /// create databases. Each contender gets its own database there, except that the contenders of this crate share
     /// one. The databases are dropped afterwards. MariaDB is always a throwaway server.
     Compare(Compare),
+    /// Measures tables of 10 thousand, 1 million and 10 million sessions, and an owner of 100,000. Takes about ten
+    /// minutes and 10 GB.
+    Growth(growth::Growth),
     /// Counts the client's instructions and allocations with valgrind, repeatably. Takes a minute or two.
     Costs,
     /// The workload that `costs` runs under valgrind.
@@ -73,6 +77,7 @@ struct Compare {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare(&arguments),
+        Command::Growth(growth) => growth.run(&progress_bar(4)?),
         Command::Costs => costs::run(&progress_bar(12)?),
         Command::Workload(workload) => workload.run(),
     }

@@ -19,6 +19,9 @@ pub(crate) enum Operation {
     Generate,
     /// Of the sessions that the last `Generate` made.
     Clear,
+    /// A request: it loads a session, changes a field and saves. The other operations save sessions that no request has
+    /// loaded.
+    Visit,
     Update,
     /// All clients update one session.
     UpdateOne,
@@ -32,6 +35,7 @@ impl Operation {
             Self::Mixed => "mixed",
             Self::Generate => "generate",
             Self::Clear => "clear",
+            Self::Visit => "load and save",
             Self::Update => "update",
             Self::UpdateOne => "update one session",
         }

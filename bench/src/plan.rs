@@ -166,6 +166,15 @@ impl Scale {
         }
     }
 
+    /// Requests, as tower-sessions makes them.
+    fn visits(self) -> Group {
+        Group {
+            cells: cells(&[Operation::Visit], &[8]),
+            contenders: vec![Name::Tower, Name::Sqlx, Name::Redis, Name::Memory],
+            ..self.base()
+        }
+    }
+
     /// Two forms of `update`, of any session and of one session only.
     fn updates(self) -> Group {
         Group {
@@ -218,6 +227,7 @@ fn quick(scale: Scale) -> Vec<Group> {
         one,
         eight,
         scale.peers(),
+        scale.visits(),
         scale.blocking(),
         scale.updates(),
         scale.pipelined(),
@@ -234,6 +244,7 @@ fn full(scale: Scale) -> Vec<Group> {
         scale.variants(),
         scale.asynchronous(),
         scale.peers(),
+        scale.visits(),
         scale.blocking(),
         scale.updates(),
         scale.pipelined(),

@@ -9,7 +9,7 @@ use Name::{
     Async, AsyncPipelined, Blocking, Bounded, Held, Locked, Memory, PgBench, PgBenchPipelined,
     PgBenchTwoThreads, Prepared, Redis, Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined, Unbounded,
 };
-use Operation::{Clear, Generate, Get, Set, Update, UpdateOne};
+use Operation::{Clear, Generate, Get, Set, Update, UpdateOne, Visit};
 
 /// A figure's name; the database, the operation and the number of clients; the two contenders; and the least value that
 /// the figure should have.
@@ -60,6 +60,9 @@ pub(crate) const RATIOS: &[Ratio] = &[
     ("async_set_vs_redis_c8", Postgres, Set, 8, Tower, Redis, None),
     ("async_generate_vs_redis_c8", Postgres, Generate, 8, Tower, Redis, None),
     ("async_clear_vs_redis_c8", Postgres, Clear, 8, Tower, Redis, None),
+    ("async_visit_vs_sqlx_c8", Postgres, Visit, 8, Tower, Sqlx, None),
+    ("async_visit_vs_redis_c8", Postgres, Visit, 8, Tower, Redis, None),
+    ("async_visit_vs_memory_c8", Postgres, Visit, 8, Tower, Memory, None),
     ("async_get_vs_memory_c8", Postgres, Get, 8, Tower, Memory, None),
     ("async_set_vs_memory_c8", Postgres, Set, 8, Tower, Memory, None),
     ("blocking_get_vs_store_c8", Postgres, Get, 8, Blocking, Bounded, None),

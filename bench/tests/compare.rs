@@ -80,6 +80,22 @@ fn a_quick_comparison_gives_every_figure() {
 }
 
 #[test]
+fn growth_has_the_times_of_every_operation() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("growth.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_diesel-session-bench"))
+        .args(["growth", "--smaller=100", "--json", file.to_str().unwrap()])
+        .env_remove("DATABASE_URL")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let times = json.as_array().unwrap();
+    assert_eq!(times.len(), 3 * 6 + 3, "{times:?}");
+    assert!(times.iter().all(|time| time["p50"].as_f64().is_some_and(|p50| p50 > 0.0)));
+}
+
+#[test]
 fn a_full_comparison_draws_both_plots() {
     let directory = tempfile::tempdir().unwrap();
     compare(&["--plots", directory.path().to_str().unwrap()]);

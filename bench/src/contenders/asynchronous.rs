@@ -39,6 +39,11 @@ impl<S: AsyncSessions + Clone + Send + Sync + 'static> Store for Native<S> {
         Ok(self.store.set(key, &self.value, Some(self.period)).await?)
     }
 
+    async fn visit(&self, key: &SessionKey) -> Result<()> {
+        self.store.get(key).await?;
+        Ok(self.store.set(key, &self.value, Some(self.period)).await?)
+    }
+
     async fn generate(&self) -> Result<SessionKey> {
         Ok(self.store.generate(Some(&self.value), Some(self.period)).await?)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -202,6 +202,7 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
                             store.on(&mut *store.pool().get()?).update(key, Expiry::Default, change)?;
                         drop(made);
                     }
+                    (Operation::Visit, _) => bail!("only stores that are called from tasks have visits"),
                     (Operation::Update | Operation::UpdateOne, _) => {
                         drop(store.update(key, Expiry::Default, change)?);
                     }

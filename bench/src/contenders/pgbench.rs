@@ -129,7 +129,9 @@ impl PgBench {
                 vec![(self.script("generate", times, generate, &next, &values)?, 10)]
             }
             Operation::Clear => vec![(self.script("clear", times, clear, &next, &[":key"])?, 10)],
-            Operation::Update | Operation::UpdateOne => bail!("pgbench runs no {}", operation.name()),
+            Operation::Visit | Operation::Update | Operation::UpdateOne => {
+                bail!("pgbench runs no {}", operation.name())
+            }
         })
     }
 

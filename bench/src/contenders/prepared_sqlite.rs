@@ -81,7 +81,9 @@ impl Contender for Prepared {
                         insert.execute(params![made.last(), period, value, None::<&str>, period, HOUR])?
                     }
                     Operation::Clear => delete.execute([&fresh[client][watch.laps()]])?,
-                    Operation::Update | Operation::UpdateOne => bail!("there is no limit for updates"),
+                    Operation::Visit | Operation::Update | Operation::UpdateOne => {
+                        bail!("there is no limit for {}", operation.name())
+                    }
                 };
                 ensure!(rows == 1, "a session is missing");
                 watch.lap();

@@ -21,6 +21,8 @@ pub(crate) trait Store: Clone + Send + 'static {
 
     fn set(&mut self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
 
+    fn visit(&self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
+
     fn generate(&self) -> impl Future<Output = Result<Self::Key>> + Send;
 
     fn clear(&self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
@@ -95,6 +97,7 @@ async fn client<S: Store>(
         match operation.next(&mut random) {
             Operation::Get | Operation::Mixed => store.get(key).await?,
             Operation::Set => store.set(key).await?,
+            Operation::Visit => store.visit(key).await?,
             Operation::Generate => made.push(store.generate().await?),
             Operation::Clear => {
                 let key = fresh.get(watch.laps()).ok_or_else(|| anyhow!("nothing is left to clear"))?;

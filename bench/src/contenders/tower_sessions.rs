@@ -64,6 +64,13 @@ macro_rules! through {
                 Ok(self.store.save(&self.record).await?)
             }
 
+            async fn visit(&self, id: &Self::Key) -> Result<()> {
+                let mut record = self.store.load(id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
+                record.data.insert("visits".to_owned(), fastrand::u32(..).into());
+                record.expiry_date = expiry()?;
+                Ok(self.store.save(&record).await?)
+            }
+
             async fn generate(&self) -> Result<Self::Key> {
                 // The store changes the record.
                 let mut record = self.record.clone();
