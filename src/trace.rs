@@ -83,7 +83,7 @@ pub(crate) fn traced<T, E: Outcome>(
     work
 }
 
-/// Runs `work` as another task, but in the span of this one.
+/// Runs `work` in the span of this task, also if another task finishes it.
 #[cfg(all(feature = "tokio", feature = "tracing"))]
 pub(crate) fn task_in_this_span<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     use tracing::Instrument as _;

@@ -1,7 +1,6 @@
 //! How each operation grows with the table, and with the sessions of one owner.
 
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,13 +9,11 @@ use clap::Args;
 use comfy_table::Table as Printed;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
 use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, TimeDelta};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::contenders::diesel_session::{KEY, fill, hashed};
+use crate::contenders::diesel_session::{KEY, fill, hashed, insert};
 use crate::contenders::{PERIOD, value};
 use crate::measure::percentile;
 use crate::plan::BASE_VALUE;
@@ -113,9 +110,11 @@ impl Table {
         let owner = format!("CASE WHEN n > {sessions} THEN 'many' ELSE 'owner ' || (n - 1) / {EACH} END");
         fill(&database, |conn| {
             let live = sessions + many;
-            insert(conn, 1..=live, &value, PERIOD.as_secs().try_into()?, &owner)?;
+            let key = hashed(KEY);
+            insert(conn, &key, 1..live + 1, &value, &PERIOD.as_secs().to_string(), &owner)?;
             // Of no owner. They expired three hours ago.
-            insert(conn, live + 1..=live + SWEEPS * BATCH as usize, &value, -3 * 60 * 60, "NULL")
+            let expired = live + 1..live + 1 + SWEEPS * BATCH as usize;
+            insert(conn, &key, expired, &value, "-3 * 60 * 60", "NULL")
         })?;
         if server.is_throwaway() {
             database.connect()?.batch_execute("CHECKPOINT")?;
@@ -204,25 +203,4 @@ impl Table {
         let (p50, p99) = (microseconds(50)?, microseconds(99)?);
         Ok(Times { sessions: self.sessions + self.many, operation, runs, p50, p99 })
     }
-}
-
-/// Inserts a session for each number, in random order. Their period is in seconds, and `owner` is SQL.
-fn insert(
-    conn: &mut PgConnection,
-    numbers: RangeInclusive<usize>,
-    value: &str,
-    period: i64,
-    owner: &str,
-) -> Result<()> {
-    sql_query(format!(
-        "INSERT INTO session (session_key, expire_date, session_data, owner) \
-         SELECT {}, statement_timestamp() + interval '{period} seconds', $3, {owner} \
-         FROM (SELECT n FROM generate_series($1, $2) AS n ORDER BY random()) AS shuffled",
-        hashed(KEY)
-    ))
-    .bind::<BigInt, _>(i64::try_from(*numbers.start())?)
-    .bind::<BigInt, _>(i64::try_from(*numbers.end())?)
-    .bind::<Text, _>(value)
-    .execute(conn)?;
-    Ok(())
 }

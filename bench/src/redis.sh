@@ -6,7 +6,10 @@ dir=$(mktemp -d /tmp/throwaway-redis.XXXXXX) || exit 1
 server=
 
 end() {
-  [ -z "$server" ] || kill "$server" && wait "$server"
+  if [ -n "$server" ]; then
+    kill "$server"
+    wait "$server"
+  fi 2>/dev/null
   rm -rf "$dir"
 }
 
@@ -27,6 +30,4 @@ until [ -S "$dir/socket" ]; do
 done
 echo "$dir"
 
-while read -r command; do
-  echo "$command"
-done
+cat >/dev/null

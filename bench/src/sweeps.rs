@@ -107,7 +107,7 @@ pub(crate) fn sweeps(scale: Scale, server: &Postgres, bar: &ProgressBar) -> Resu
     let first = live + 1;
     let mut insert_expired = |expired| {
         // The sessions expired two hours ago or earlier.
-        insert(&mut conn, &hashed(KEY), first..first + expired, &value, "-(7200 + 600 * random())")?;
+        insert(&mut conn, &hashed(KEY), first..first + expired, &value, "-(7200 + 600 * random())", "NULL")?;
         anyhow::Ok(conn.batch_execute("VACUUM ANALYZE session")?)
     };
     let rounds = (0..scale.rounds)

@@ -61,9 +61,9 @@ pub(crate) fn traffic(server: &Postgres) -> Result<Vec<Traffic>> {
     let all = &[Operation::Get, Operation::Set, Operation::Generate, Operation::Clear][..];
     // Only the blocking stores update.
     let update = &[Operation::Update][..];
-    let contenders: [(Box<dyn Contender>, &[Operation]); 6] = [
-        (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), all),
-        (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), update),
+    let with_update = [all, update].concat();
+    let contenders: [(Box<dyn Contender>, &[Operation]); 5] = [
+        (Box::new(Threads::on_postgres(Name::Unbounded, Rc::clone(&table), &value)?), &with_update),
         (Box::new(Threads::on_postgres(Name::Locked, Rc::clone(&table), &value)?), update),
         (Box::new(Threads::on_postgres(Name::Bounded, table, &value)?), all),
         (Box::new(Tasks::tower(Name::Tower, tower, &value)?), all),

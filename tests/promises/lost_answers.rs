@@ -15,6 +15,7 @@ use time::{Duration, OffsetDateTime};
 use tower_sessions::SessionStore as _;
 use tower_sessions::session::{Id, Record};
 
+use crate::lost_updates::plus_one;
 use crate::proxy::{Cut, Proxied, Proxy};
 use crate::support::{LATE, Mysql, Postgres, Store, run_on};
 use crate::waiting::{Waiting, made, runtime};
@@ -276,10 +277,6 @@ fn a_replace_says_that_its_outcome_is_unknown<S: Store>(kind: Kind<S>) {
         assert_eq!(setting.store.get(&key).unwrap().0, value, "{cut:?}");
         setting.prepare();
     }
-}
-
-fn plus_one(value: Option<String>) -> String {
-    (value.and_then(|value| value.parse::<u32>().ok()).unwrap_or(0) + 1).to_string()
 }
 
 /// The steps are SELECT, the function, UPDATE.

@@ -14,7 +14,7 @@ use crate::support::{Database, File, MARIADB_WAITERS, MariaDb, Postgres, Sql, St
 use crate::waiting::made;
 
 /// Adds one to a counter, which is a decimal number.
-fn plus_one(value: Option<String>) -> String {
+pub(crate) fn plus_one(value: Option<String>) -> String {
     (value.map_or(0, |value| value.parse::<u32>().unwrap()) + 1).to_string()
 }
 

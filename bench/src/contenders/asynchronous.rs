@@ -28,6 +28,12 @@ pub(crate) struct Native<S> {
     period: TimeDelta,
 }
 
+impl<S> Native<S> {
+    fn new(store: S, value: &str) -> Result<Self> {
+        Ok(Self { store, value: value.to_owned(), period: TimeDelta::from_std(PERIOD)? })
+    }
+}
+
 impl<S: AsyncSessions + Clone + Send + Sync + 'static> Store for Native<S> {
     type Key = SessionKey;
 
@@ -39,9 +45,9 @@ impl<S: AsyncSessions + Clone + Send + Sync + 'static> Store for Native<S> {
         Ok(self.store.set(key, &self.value, Some(self.period)).await?)
     }
 
-    async fn visit(&self, key: &SessionKey) -> Result<()> {
-        self.store.get(key).await?;
-        Ok(self.store.set(key, &self.value, Some(self.period)).await?)
+    async fn visit(&mut self, key: &SessionKey) -> Result<()> {
+        self.get(key).await?;
+        self.set(key).await
     }
 
     async fn generate(&self) -> Result<SessionKey> {
@@ -58,8 +64,7 @@ impl Tasks<Native<Blocking<DieselSession<PgConnection>>>, Database> {
     pub(crate) fn blocking(table: Rc<Table<Database>>, value: &str) -> Result<Self> {
         let builder = DieselSession::<PgConnection>::builder().pool_size(POOL).min_idle(POOL);
         let store = Blocking::from(builder.connect(&table.database.url)?);
-        let native = Native { store, value: value.to_owned(), period: TimeDelta::from_std(PERIOD)? };
-        Ok(Self::new(Name::Blocking, native, table, Runtime::new()?))
+        Ok(Self::new(Name::Blocking, Native::new(store, value)?, table, Runtime::new()?))
     }
 }
 
@@ -68,8 +73,7 @@ impl Tasks<Native<AsyncDieselSession>, Database> {
         let runtime = Runtime::new()?;
         let pipelined = name == Name::AsyncPipelined;
         let store = runtime.block_on(connect(&table.database, pipelined))?;
-        let native = Native { store, value: value.to_owned(), period: TimeDelta::from_std(PERIOD)? };
-        Ok(Self::new(name, native, table, runtime))
+        Ok(Self::new(name, Native::new(store, value)?, table, runtime))
     }
 }
 

@@ -44,7 +44,7 @@ impl Table<Database> {
         period: Duration,
     ) -> Result<Rc<Self>> {
         let period = period.as_secs().to_string();
-        fill(&database, |conn| insert(conn, &hashed(KEY), 1..rows + 1, value, &period))?;
+        fill(&database, |conn| insert(conn, &hashed(KEY), 1..rows + 1, value, &period, "NULL"))?;
         Ok(Rc::new(Self { database, keys: keys(1..rows + 1)?.into() }))
     }
 }
@@ -96,18 +96,20 @@ pub(crate) fn fill_mariadb(database: &mariadb::Database, key: &str, rows: usize,
     Ok(())
 }
 
-/// Inserts a session for each number, in random order, with one statement. `key` and `period` (in seconds) are SQL.
+/// Inserts a session for each number, in random order, with one statement. `key`, `period` (in seconds) and `owner` are
+/// SQL.
 pub(crate) fn insert(
     conn: &mut PgConnection,
     key: &str,
     numbers: Range<usize>,
     value: &str,
     period: &str,
+    owner: &str,
 ) -> Result<()> {
     sql_query(format!(
-        "INSERT INTO session (session_key, expire_date, session_data) \
-         SELECT {key}, statement_timestamp() + ({period}) * interval '1 second', $3 \
-         FROM generate_series($1, $2 - 1) AS n ORDER BY random()"
+        "INSERT INTO session (session_key, expire_date, session_data, owner) \
+         SELECT {key}, statement_timestamp() + ({period}) * interval '1 second', $3, {owner} \
+         FROM (SELECT n FROM generate_series($1, $2 - 1) AS n ORDER BY random()) AS shuffled"
     ))
     .bind::<BigInt, _>(i64::try_from(numbers.start)?)
     .bind::<BigInt, _>(i64::try_from(numbers.end)?)
@@ -198,9 +200,7 @@ impl<C: SessionConnection, D: Tidy + Sync> Contender for Threads<C, D> {
                 let key = &keys[if one { 0 } else { random.usize(..keys.len()) }];
                 match (operation.next(&mut random), held.as_deref_mut().map(|conn| store.on(conn))) {
                     (Operation::Update | Operation::UpdateOne, _) if self.name == Name::Locked => {
-                        let made =
-                            store.on(&mut *store.pool().get()?).update(key, Expiry::Default, change)?;
-                        drop(made);
+                        drop(store.on(&mut *store.pool().get()?).update(key, Expiry::Default, change)?);
                     }
                     (Operation::Visit, _) => bail!("only stores that are called from tasks have visits"),
                     (Operation::Update | Operation::UpdateOne, _) => {

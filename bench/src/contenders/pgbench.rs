@@ -61,7 +61,7 @@ pub(crate) struct PgBench {
 impl PgBench {
     pub(crate) fn new(name: Name, database: Database, rows: usize, value: &str) -> Result<Self> {
         let (key, period) = (format!("({KEYS} + n)::text"), PERIOD.as_secs().to_string());
-        fill(&database, |conn| insert(conn, &key, 1..rows + 1, value, &period))?;
+        fill(&database, |conn| insert(conn, &key, 1..rows + 1, value, &period, "NULL"))?;
         Ok(Self {
             name,
             statements: Statements::seen_on(&DieselSession::<PgConnection>::connect(&database.url)?)?,

@@ -21,7 +21,7 @@ pub(crate) trait Store: Clone + Send + 'static {
 
     fn set(&mut self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
 
-    fn visit(&self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
+    fn visit(&mut self, key: &Self::Key) -> impl Future<Output = Result<()>> + Send;
 
     fn generate(&self) -> impl Future<Output = Result<Self::Key>> + Send;
 

@@ -64,7 +64,7 @@ macro_rules! through {
                 Ok(self.store.save(&self.record).await?)
             }
 
-            async fn visit(&self, id: &Self::Key) -> Result<()> {
+            async fn visit(&mut self, id: &Self::Key) -> Result<()> {
                 let mut record = self.store.load(id).await?.ok_or_else(|| anyhow!("a session is missing"))?;
                 record.data.insert("visits".to_owned(), fastrand::u32(..).into());
                 record.expiry_date = expiry()?;

@@ -1,7 +1,7 @@
 //! Ends calls in time, even if the server does not answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -52,14 +52,7 @@ impl Helpers {
         let started = Instant::now();
         let (done, outcome) = sync_channel(1);
         self.send(job, move |result| drop(done.send(result)))?;
-        match outcome.recv_timeout(deadline.saturating_duration_since(started)) {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(panic)) => resume_unwind(panic),
-            // A helper that is gone without an answer counts as a silent server.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(Error::ServerTimeout { waited: started.elapsed() })
-            }
-        }
+        told(outcome.recv_timeout(deadline.saturating_duration_since(started)).ok(), started)
     }
 
     /// Does the same for a task. The task waits, and no thread does except the helper.
@@ -72,11 +65,8 @@ impl Helpers {
         let started = Instant::now();
         let (done, outcome) = tokio::sync::oneshot::channel();
         self.send(job, move |result| drop(done.send(result)))?;
-        match tokio::time::timeout(deadline.saturating_duration_since(started), outcome).await {
-            Ok(Ok(Ok(result))) => Ok(result),
-            Ok(Ok(Err(panic))) => resume_unwind(panic),
-            Ok(Err(_)) | Err(_) => Err(Error::ServerTimeout { waited: started.elapsed() }),
-        }
+        let outcome = tokio::time::timeout(deadline.saturating_duration_since(started), outcome).await;
+        told(outcome.ok().and_then(Result::ok), started)
     }
 
     /// Runs `job` on a helper, which then calls `answer`. If the caller has left, nothing receives the answer.
@@ -103,6 +93,16 @@ impl Helpers {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Sender<Job>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the result of a job for its caller, who has waited since `started`. A helper that is gone without an answer
+/// counts as a silent server.
+fn told<R>(outcome: Option<thread::Result<R>>, started: Instant) -> Result<R, Error> {
+    match outcome {
+        Some(Ok(result)) => Ok(result),
+        Some(Err(panic)) => resume_unwind(panic),
+        None => Err(Error::ServerTimeout { waited: started.elapsed() }),
     }
 }
 
