@@ -1,7 +1,11 @@
 //! Opens connections to one host, with or without TLS.
 
+use std::time::Duration;
+
+use diesel::ConnectionError::BadConnection;
 use diesel::ConnectionResult;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use tokio::time::timeout;
 
 use super::cancel::Cancel;
 #[cfg(feature = "rustls")]
@@ -80,4 +84,13 @@ impl Connector {
             Route::Tls(connector) => Box::pin(connector.establish()).await,
         }
     }
+}
+
+/// Limits the time in which a connection is made.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    made: impl Future<Output = ConnectionResult<T>>,
+) -> ConnectionResult<T> {
+    let late = |_| Err(BadConnection(format!("the server did not accept the connection within {limit:?}")));
+    timeout(limit, made).await.unwrap_or_else(late)
 }

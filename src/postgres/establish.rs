@@ -1,16 +1,13 @@
 //! Opens connections of diesel-async to PostgreSQL.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use diesel::ConnectionError::BadConnection;
-use diesel::ConnectionResult;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures_util::FutureExt as _;
-use tokio::time::timeout;
 
-use super::connector::Connector;
+use super::connector::{Connector, in_time};
 use super::pooler::Poolers;
 use crate::options::ConnectionSettings;
 
@@ -43,9 +40,4 @@ pub(crate) fn manager(
     });
     // The URL is empty because the closure has every address.
     AsyncDieselConnectionManager::new_with_config(String::new(), config)
-}
-
-async fn in_time<T>(limit: Duration, made: impl Future<Output = ConnectionResult<T>>) -> ConnectionResult<T> {
-    let late = |_| Err(BadConnection(format!("the server did not accept the connection within {limit:?}")));
-    timeout(limit, made).await.unwrap_or_else(late)
 }

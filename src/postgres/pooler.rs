@@ -14,10 +14,10 @@ use diesel::result::Error::DatabaseError;
 use diesel::sql_types::{Bool, Integer};
 use diesel::{ConnectionResult, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::backend_key::process_at_login;
-use super::connector::Connector;
+use super::connector::{Connector, in_time};
 use super::set_up;
 use crate::error::Error;
 use crate::options::ConnectionSettings;
@@ -27,9 +27,10 @@ use crate::options::ConnectionSettings;
 /// questions are for a busy pooler, which lends its processes by chance.
 const QUESTIONS: usize = 4;
 
-/// How long the second connection may take. A pooler in session mode may have no connection left. The store accepts it
-/// nevertheless.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it may take at most to open the second connection. A pooler in session mode may have no connection left.
+/// The store accepts it nevertheless. The questions have as long as the connection itself, because a busy pooler answers
+/// late.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pause before `established` tries again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -148,14 +149,9 @@ async fn looked_at(connector: &Connector, limit: Duration) -> ConnectionResult<(
         return Ok((conn, Seen::OwnProcess));
     }
     let patience = PATIENCE.min(limit / 4);
-    let another = established(connector, patience);
-    let seen = match timeout(patience, is_lent(&mut conn, first.process, another)).await {
-        Ok(Ok(true)) => Seen::LosesStatements,
-        // The pooler may have no second connection left.
-        Ok(Ok(false) | Err(BadConnection(_))) | Err(_) => Seen::OwnProcess,
-        Ok(Err(failed)) => return Err(failed),
-    };
-    Ok((conn, seen))
+    let another = in_time(patience, established(connector, patience));
+    let lent = is_lent(&mut conn, first.process, another).await?;
+    Ok((conn, if lent { Seen::LosesStatements } else { Seen::OwnProcess }))
 }
 
 /// Returns whether a pooler lends processes for one transaction at a time. Asks this connection, and a second one to
@@ -174,11 +170,19 @@ async fn is_lent(
             return Ok(true);
         }
     }
-    let mut another = another.await?;
+    let mut another = match another.await {
+        Ok(another) => another,
+        // A pooler in session mode may have no second connection left.
+        Err(BadConnection(_)) => return Ok(false),
+        Err(failed) => return Err(failed),
+    };
     let others = served_by(&mut another).await?.process;
+    if others == process {
+        return Ok(true);
+    }
     for _ in 0..QUESTIONS {
         let now = (served_by(conn).await?.process, served_by(&mut another).await?.process);
-        if others == process || now != (process, others) {
+        if now != (process, others) {
             return Ok(true);
         }
     }

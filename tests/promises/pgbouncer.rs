@@ -95,24 +95,43 @@ fn a_transaction_pooler_is_refused_under_load() {
     let server = Server::start(&[]).unwrap();
     for settings in in_transaction_mode() {
         let bouncer = bouncer(&server, &settings);
-        let ended = AtomicBool::new(false);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let mut conn = PgConnection::establish(&bouncer.url("postgres")).unwrap();
-                    while !ended.load(Ordering::Relaxed) {
-                        conn.run("BEGIN; SELECT pg_sleep(0.001); COMMIT");
-                    }
-                });
-            }
-            let refused = [(); 5].map(|()| {
-                runtime().block_on(AsyncDieselSession::connect(&bouncer.url("postgres"))).map(drop)
-            });
-            ended.store(true, Ordering::Relaxed);
-            let all = refused.iter().all(|refused| matches!(refused, Err(Error::TransactionPooler)));
-            assert!(all, "{settings:?}: {refused:?}");
+        let refused = while_others_use(&bouncer, 0.001, || {
+            [(); 5]
+                .map(|()| runtime().block_on(AsyncDieselSession::connect(&bouncer.url("postgres"))).map(drop))
         });
+        let all = refused.iter().all(|refused| matches!(refused, Err(Error::TransactionPooler)));
+        assert!(all, "{settings:?}: {refused:?}");
     }
+}
+
+/// Each transaction then waits for those of the other clients, for most of a second.
+#[test]
+fn a_transaction_pooler_that_answers_late_is_refused() {
+    let server = Server::start(&[]).unwrap();
+    let bouncer = PgBouncer::start(&server, &["pool_mode = transaction", "default_pool_size = 1"]).unwrap();
+    let refused = while_others_use(&bouncer, 0.05, || {
+        let builder = AsyncDieselSession::builder().connection_timeout(TimeDelta::seconds(60));
+        runtime().block_on(builder.connect(&bouncer.url("postgres"))).map(drop)
+    });
+    assert!(matches!(refused, Err(Error::TransactionPooler)), "{refused:?}");
+}
+
+/// Runs a function while eight clients run transactions of so many seconds through the pooler.
+fn while_others_use<T>(bouncer: &PgBouncer, seconds: f64, run: impl FnOnce() -> T) -> T {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut conn = PgConnection::establish(&bouncer.url("postgres")).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    conn.run(&format!("BEGIN; SELECT pg_sleep({seconds}); COMMIT"));
+                }
+            });
+        }
+        let ran = run();
+        ended.store(true, Ordering::Relaxed);
+        ran
+    })
 }
 
 /// `connect` does not detect the pooler, because it does not wait for the server. The first call does.
