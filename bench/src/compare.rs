@@ -3,17 +3,18 @@
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, anyhow};
+use bench_measure::{Operation, PERIOD, Sample};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::contenders::diesel_session::{Table, Threads};
 use crate::contenders::pgbench::PgBench;
 use crate::contenders::prepared_sqlite::Prepared;
+use crate::contenders::rusqlite::Rusqlite;
 use crate::contenders::sysbench::Sysbench;
 use crate::contenders::tasks::Tasks;
-use crate::contenders::{Contender, Name, PERIOD, value};
+use crate::contenders::{Contender, Name, value};
 use crate::mariadb::Mariadb;
-use crate::measure::{Operation, Sample};
 use crate::plan::{BASE_VALUE, Database, Group, Scale};
 use crate::server::{File, Postgres};
 
@@ -127,7 +128,7 @@ fn on_postgres(group: &Group, rows: usize, server: &Postgres) -> Result<Vec<Box<
                 Name::PgBench | Name::PgBenchTwoThreads | Name::PgBenchPipelined => {
                     Box::new(PgBench::new(name, database()?, rows, &value)?)
                 }
-                Name::Prepared | Name::Sysbench => {
+                Name::Prepared | Name::Rusqlite | Name::Sysbench => {
                     return Err(anyhow!("{name} does not run on PostgreSQL"));
                 }
             };
@@ -146,6 +147,8 @@ fn on_sqlite(group: &Group, rows: usize) -> Result<Vec<Box<dyn Contender>>> {
             let contender: Box<dyn Contender> = match name {
                 Name::Unbounded => Box::new(Threads::on_sqlite(file, rows, &value)?),
                 Name::Sqlx | Name::SqlxUnchecked => Box::new(Tasks::on_sqlite(name, file, rows, &value)?),
+                Name::Tower => Box::new(Tasks::tower_on_sqlite(file, rows, &value)?),
+                Name::Rusqlite => Box::new(Rusqlite::new(file, rows, &value)?),
                 Name::Prepared => Box::new(Prepared::new(file, rows, &value)?),
                 name => return Err(anyhow!("{name} does not run on SQLite")),
             };

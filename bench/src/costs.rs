@@ -10,14 +10,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bench_measure::Operation;
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use diesel::prelude::*;
 use diesel_session::{DieselSession, Error, MemorySession, Sessions};
 use indicatif::ProgressBar;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
 
 use crate::contenders::value;
-use crate::measure::Operation;
 use crate::plan::BASE_VALUE;
 use crate::report::tables::table;
 use crate::server::Postgres;
@@ -36,10 +38,15 @@ const PARTS: [(&str, Operation, &str); 3] = [
     ("a key's digest", Operation::Get, "sha256::compress256"),
 ];
 
+fn operation(name: &str) -> Result<Operation, serde::de::value::Error> {
+    Operation::deserialize(name.into_deserializer())
+}
+
 /// One run under valgrind.
 #[derive(Args)]
 pub(crate) struct Workload {
     store: Store,
+    #[arg(value_parser = operation)]
     operation: Operation,
     count: usize,
     /// The URL of PostgreSQL.

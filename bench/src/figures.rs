@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use bench_measure::{Operation, Sample, median};
 use serde::Serialize;
 
 use crate::compare::Round;
 use crate::contenders::Name;
-use crate::measure::{Operation, Sample, median};
 use crate::plan::{Database, Scale};
 use crate::ratios::RATIOS;
 use crate::sweeps::{Sweep, Sweeps};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use bench_measure::{PERIOD, percentile};
 use clap::Args;
 use comfy_table::Table as Printed;
 use diesel::connection::SimpleConnection as _;
@@ -14,8 +15,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::contenders::diesel_session::{KEY, fill, hashed, insert};
-use crate::contenders::{PERIOD, value};
-use crate::measure::percentile;
+use crate::contenders::value;
 use crate::plan::BASE_VALUE;
 use crate::report;
 use crate::report::tables::table;

@@ -9,7 +9,6 @@ mod costs;
 mod figures;
 mod growth;
 mod mariadb;
-mod measure;
 mod plan;
 mod ratios;
 mod report;

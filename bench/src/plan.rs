@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use bench_measure::{Amount, Operation};
+
 use crate::contenders::Name;
-use crate::measure::{Amount, Operation};
 
 /// All operations. `clear` ends the sessions that `generate` made just before.
 const ALL: [Operation; 5] =
@@ -109,6 +110,16 @@ impl Scale {
             commits_wait: None,
             contenders: ON_SQLITE.to_vec(),
             ..self.base()
+        }
+    }
+
+    /// The stores for tower-sessions.
+    fn sqlite_peers(self) -> Group {
+        use Operation::{Clear, Generate, Get, Set, Visit};
+        Group {
+            cells: cells(&[Get, Set, Visit, Generate, Clear], &[8]),
+            contenders: vec![Name::Tower, Name::Sqlx, Name::Rusqlite],
+            ..self.sqlite()
         }
     }
 
@@ -233,6 +244,7 @@ fn quick(scale: Scale) -> Vec<Group> {
         scale.pipelined(),
         sizes,
         sqlite,
+        scale.sqlite_peers(),
         mariadb,
     ]
 }
@@ -257,6 +269,7 @@ fn full(scale: Scale) -> Vec<Group> {
         },
         Group { commits_wait: Some(true), cells: cells(&ALL, &[8]), ..scale.base() },
         scale.sqlite(),
+        scale.sqlite_peers(),
         scale.mariadb(),
         Group {
             cells: cells(&[Operation::Generate, Operation::Clear], &[8]),

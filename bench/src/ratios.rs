@@ -1,13 +1,15 @@
 //! The figures that divide one contender's operations per second by another one's.
 
+use bench_measure::Operation;
+
 use crate::contenders::Name;
-use crate::measure::Operation;
 use crate::plan::Database;
 
 use Database::{Mariadb, Postgres, Sqlite};
 use Name::{
     Async, AsyncPipelined, Blocking, Bounded, Held, Locked, Memory, PgBench, PgBenchPipelined,
-    PgBenchTwoThreads, Prepared, Redis, Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined, Unbounded,
+    PgBenchTwoThreads, Prepared, Redis, Rusqlite, Sqlx, SqlxUnchecked, Sysbench, Tower, TowerPipelined,
+    Unbounded,
 };
 use Operation::{Clear, Generate, Get, Set, Update, UpdateOne, Visit};
 
@@ -84,6 +86,15 @@ pub(crate) const RATIOS: &[Ratio] = &[
     ("sqlite_get_vs_prepared_c8", Sqlite, Get, 8, Unbounded, Prepared, None),
     ("sqlite_set_vs_prepared_c8", Sqlite, Set, 8, Unbounded, Prepared, None),
     ("sqlite_set_prepared_vs_sqlx_c8", Sqlite, Set, 8, Prepared, Sqlx, None),
+    ("sqlite_async_get_vs_rusqlite_c8", Sqlite, Get, 8, Tower, Rusqlite, None),
+    ("sqlite_async_get_vs_sqlx_c8", Sqlite, Get, 8, Tower, Sqlx, None),
+    ("sqlite_async_set_vs_rusqlite_c8", Sqlite, Set, 8, Tower, Rusqlite, None),
+    ("sqlite_async_set_vs_sqlx_c8", Sqlite, Set, 8, Tower, Sqlx, None),
+    ("sqlite_async_visit_vs_rusqlite_c8", Sqlite, Visit, 8, Tower, Rusqlite, None),
+    ("sqlite_async_visit_vs_sqlx_c8", Sqlite, Visit, 8, Tower, Sqlx, None),
+    ("sqlite_async_generate_vs_rusqlite_c8", Sqlite, Generate, 8, Tower, Rusqlite, None),
+    ("sqlite_async_generate_vs_sqlx_c8", Sqlite, Generate, 8, Tower, Sqlx, None),
+    ("sqlite_async_clear_vs_rusqlite_c8", Sqlite, Clear, 8, Tower, Rusqlite, None),
     ("mariadb_get_vs_sqlx_c8", Mariadb, Get, 8, Unbounded, Sqlx, Some(1.7)),
     ("mariadb_set_vs_sqlx_c8", Mariadb, Set, 8, Unbounded, Sqlx, Some(1.4)),
     ("mariadb_get_vs_prepared_c8", Mariadb, Get, 8, Unbounded, Sysbench, Some(0.80)),

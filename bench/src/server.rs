@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use bench_measure::SQLITE_PRAGMAS;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -127,12 +128,10 @@ impl File {
         self.0.path().join("sessions.sqlite")
     }
 
-    /// Opens a connection with the pragmas that `diesel-session` sets.
+    /// Opens a connection.
     pub(crate) fn connect(&self) -> Result<rusqlite::Connection> {
         let conn = rusqlite::Connection::open(self.path())?;
-        conn.execute_batch(
-            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
-        )?;
+        conn.execute_batch(SQLITE_PRAGMAS)?;
         Ok(conn)
     }
 }

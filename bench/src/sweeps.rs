@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use bench_measure::percentile;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel_session::{DieselSession, Now as _, SessionKey, Sessions as _, Sweeper, TimeDelta};
@@ -14,7 +15,6 @@ use serde::Serialize;
 
 use crate::contenders::diesel_session::{KEY, Table, hashed, insert};
 use crate::contenders::value;
-use crate::measure::percentile;
 use crate::plan::{BASE_VALUE, Scale};
 use crate::server::{Database, Postgres, number, reported};
 

@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result};
+use bench_measure::{Amount, Operation, PERIOD};
 use serde::Serialize;
 use tempfile::TempDir;
 use tower_sessions_sqlx_store::sqlx::postgres::PgConnectOptions;
 
 use crate::contenders::diesel_session::{Table, Threads};
 use crate::contenders::tasks::Tasks;
-use crate::contenders::{Contender, Name, PERIOD, value};
-use crate::measure::{Amount, Operation};
+use crate::contenders::{Contender, Name, value};
 use crate::plan::BASE_VALUE;
 use crate::server::{Database, Postgres};
 

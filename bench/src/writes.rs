@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bench_measure::{Amount, on_threads};
 use diesel::prelude::*;
 use diesel_session::{DieselSession, Now as _, SessionKey, TimeDelta};
 use indicatif::ProgressBar;
@@ -10,7 +11,6 @@ use serde::Serialize;
 
 use crate::contenders::diesel_session::Table;
 use crate::contenders::value;
-use crate::measure::{Amount, on_threads};
 use crate::plan::{BASE_VALUE, Scale};
 use crate::server::{Database, Postgres, number, reported};
 

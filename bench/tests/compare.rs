@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// All names that a script may look for.
-const FIGURES: [&str; 39] = [
+const FIGURES: [&str; 42] = [
     "get_vs_libpq_c1",
     "get_vs_libpq_c8",
     "set_vs_libpq_c1",
@@ -23,6 +23,9 @@ const FIGURES: [&str; 39] = [
     "async_pipelined_get_vs_libpq_pipelined_c32",
     "sqlite_get_vs_sqlx_c8",
     "sqlite_set_vs_sqlx_c8",
+    "sqlite_async_get_vs_rusqlite_c8",
+    "sqlite_async_set_vs_rusqlite_c8",
+    "sqlite_async_visit_vs_rusqlite_c8",
     "mariadb_get_vs_sqlx_c8",
     "mariadb_set_vs_sqlx_c8",
     "mariadb_get_vs_prepared_c8",

@@ -3,8 +3,11 @@
 
 use std::rc::Rc;
 
-use anyhow::Result;
-use diesel::PgConnection;
+use anyhow::{Context as _, Result};
+use bench_measure::PERIOD;
+use bench_measure::tasks::{Store, filled};
+use bench_measure::tower_sessions::Recorded;
+use diesel::{PgConnection, SqliteConnection};
 use diesel_session::{
     AsyncDieselSession, AsyncSessions, Blocking, DieselSession, SessionKey, TimeDelta, TowerSessionStore,
 };
@@ -12,10 +15,9 @@ use tokio::runtime::Runtime;
 use tower_sessions_core_0_15::session::{Id, Record};
 
 use super::diesel_session::{Table, fill, insert_keys};
-use super::tasks::{Store, Tasks};
-use super::tower_sessions::Recorded;
-use super::{Name, PERIOD, POOL};
-use crate::server::Database;
+use super::tasks::Tasks;
+use super::{Name, POOL};
+use crate::server::{Database, File};
 
 /// How many of the pool's connections reads share.
 pub(crate) const PIPELINED: u32 = 4;
@@ -86,6 +88,24 @@ impl Tasks<Tower, Database> {
         let pipelined = name == Name::TowerPipelined;
         let store = TowerSessionStore::new(runtime.block_on(connect(&table.database, pipelined))?);
         Ok(Self::new(name, Recorded { store, record: Tower::record(value)? }, table, runtime))
+    }
+}
+
+type TowerOnSqlite = Recorded<TowerSessionStore<Blocking<DieselSession<SqliteConnection>>>, Record>;
+
+impl Tasks<TowerOnSqlite, File> {
+    pub(crate) fn tower_on_sqlite(file: File, rows: usize, value: &str) -> Result<Self> {
+        let path = file.path();
+        let path = path.to_str().context("the temporary directory has no name in UTF-8")?;
+        let blocking =
+            DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
+        blocking.migrate()?;
+        let store = TowerSessionStore::new(Blocking::from(blocking));
+        let store = Recorded { store, record: TowerOnSqlite::record(value)? };
+        let runtime = Runtime::new()?;
+        let ids = runtime.block_on(filled(&store, rows))?;
+        let table = Table { database: file, keys: ids.into() };
+        Ok(Self::new(Name::Tower, store, Rc::new(table), runtime))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use bench_measure::{Amount, Operation, PERIOD, Sample, on_threads};
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -14,9 +15,8 @@ use diesel_session::{
     DieselSession, Error, Expiry, Now, SessionConnection, SessionKey, Sessions as _, TimeDelta,
 };
 
-use super::{Contender, Name, PERIOD, POOL};
+use super::{Contender, Name, POOL};
 use crate::mariadb;
-use crate::measure::{Amount, Operation, Sample, on_threads};
 use crate::server::{Database, File, Tidy};
 
 /// A filled table and its sessions' keys.

@@ -1,27 +1,23 @@
 //! The contenders: the stores that are measured. Each has its own table and is called through its own interface.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::Result;
+use bench_measure::{Amount, Operation, Sample};
 use serde::Serialize;
-
-use crate::measure::{Amount, Operation, Sample};
 
 pub(crate) mod asynchronous;
 pub(crate) mod diesel_session;
 pub(crate) mod peers;
 pub(crate) mod pgbench;
 pub(crate) mod prepared_sqlite;
+pub(crate) mod rusqlite;
 pub(crate) mod sysbench;
 pub(crate) mod tasks;
 pub(crate) mod tower_sessions;
 
 /// The maximum number of connections in a contender's pool.
 pub(crate) const POOL: u32 = 8;
-
-/// How long every session lives. No session expires during a measurement.
-pub(crate) const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The contenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -42,7 +38,8 @@ pub(crate) enum Name {
     Async,
     /// The same, with a few connections that reads share.
     AsyncPipelined,
-    /// `AsyncDieselSession` through tower-sessions, the interface of `tower-sessions-sqlx-store`.
+    /// The interface of `tower-sessions-sqlx-store`: `AsyncDieselSession` through tower-sessions, and on SQLite
+    /// `Blocking`.
     Tower,
     /// The same, with a few connections that reads share.
     TowerPipelined,
@@ -54,6 +51,8 @@ pub(crate) enum Name {
     Redis,
     /// tower-sessions' store in the memory of the process. It keeps nothing.
     Memory,
+    /// The store of `tower-sessions-rusqlite-store`, with its one connection.
+    Rusqlite,
     /// One thread per client, as the blocking stores have.
     PgBench,
     /// All clients on two threads. Each thread waits for several connections at once.
@@ -83,6 +82,7 @@ impl Name {
             Self::SqlxUnchecked => "tower-sessions-sqlx-store, unchecked",
             Self::Redis => "tower-sessions-redis-store",
             Self::Memory => "tower-sessions MemoryStore",
+            Self::Rusqlite => "tower-sessions-rusqlite-store",
             Self::PgBench => "pgbench (the limit)",
             Self::PgBenchTwoThreads => "pgbench, two threads",
             Self::PgBenchPipelined => "pgbench, pipelined",

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
+use bench_measure::tasks::filled;
+use bench_measure::tower_sessions::Recorded;
 use throwaway_postgres::{Supervised, script};
 use tokio::runtime::Runtime;
 use tower_sessions_core::SessionStore;
@@ -13,8 +15,7 @@ use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike as _, Config, Pool};
 
 use super::diesel_session::Table;
-use super::tasks::{Store as _, Tasks};
-use super::tower_sessions::Recorded;
+use super::tasks::Tasks;
 use super::{Name, POOL};
 use crate::server::Tidy;
 
@@ -87,14 +88,8 @@ impl Tasks<Recorded<MemoryStore, core_0_15::session::Record>, Memory> {
     pub(crate) fn in_memory(rows: usize, value: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
         let record = Recorded::<MemoryStore, core_0_15::session::Record>::record(value)?;
-        let filled = Recorded { store: MemoryStore::default(), record };
-        let ids = runtime.block_on(async {
-            let mut ids = Vec::with_capacity(rows);
-            for _ in 0..rows {
-                ids.push(filled.generate().await?);
-            }
-            anyhow::Ok(ids)
-        })?;
-        Ok(Self::new(Name::Memory, filled, Rc::new(Table { database: Memory, keys: ids.into() }), runtime))
+        let store = Recorded { store: MemoryStore::default(), record };
+        let ids = runtime.block_on(filled(&store, rows))?;
+        Ok(Self::new(Name::Memory, store, Rc::new(Table { database: Memory, keys: ids.into() }), runtime))
     }
 }

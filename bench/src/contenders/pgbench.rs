@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use bench_measure::{Amount, Operation, PERIOD, Sample, percentile, processor_time};
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection as _;
 use diesel_session::DieselSession;
@@ -19,8 +20,7 @@ use tempfile::TempDir;
 
 use super::asynchronous::PIPELINED;
 use super::diesel_session::{fill, insert};
-use super::{Contender, Name, PERIOD};
-use crate::measure::{Amount, Operation, Sample, percentile, processor_time};
+use super::{Contender, Name};
 use crate::server::Database;
 use crate::statements::Statements;
 

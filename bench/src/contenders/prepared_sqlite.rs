@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use bench_measure::{Amount, Operation, PERIOD, Sample, on_threads};
 use rusqlite::{Connection, params};
 
 use super::diesel_session::fill_file;
-use super::{Contender, Name, PERIOD};
-use crate::measure::{Amount, Operation, Sample, on_threads};
+use super::{Contender, Name};
 use crate::server::{File, Tidy as _};
 use crate::statements::Statements;
 

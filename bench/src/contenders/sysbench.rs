@@ -7,15 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use bench_measure::{Amount, Operation, PERIOD, Sample, processor_time};
 use diesel::MysqlConnection;
 use diesel_session::DieselSession;
 use nix::sys::resource::UsageWho;
 use tempfile::NamedTempFile;
 
 use super::diesel_session::{MARIADB_KEY, fill_mariadb};
-use super::{Contender, Name, PERIOD};
+use super::{Contender, Name};
 use crate::mariadb::Database;
-use crate::measure::{Amount, Operation, Sample, processor_time};
 use crate::server::Tidy as _;
 use crate::statements::Statements;
 

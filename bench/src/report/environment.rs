@@ -38,7 +38,7 @@ const SETTINGS: &str = "SELECT name, current_setting(name) AS value FROM pg_sett
      'checkpoint_timeout', 'autovacuum', 'max_connections', 'jit', 'track_io_timing', 'lc_collate')";
 
 /// Packages whose versions matter. The versions come from the lock file.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "diesel-session",
     "diesel",
     "diesel-async",
@@ -52,6 +52,8 @@ const PACKAGES: [&str; 14] = [
     "sqlx",
     "tokio",
     "tower-sessions-core",
+    "tower-sessions-memory-store",
+    "tower-sessions-redis-store",
     "tower-sessions-sqlx-store",
 ];
 
@@ -107,7 +109,7 @@ fn what(name: Name) -> &'static str {
             "the same with .pipelined(4): gets share four of the pool's connections and are sent together"
         }
         Name::Tower => {
-            "AsyncDieselSession as TowerSessionStore, through SessionStore of tower-sessions-core 0.15, from tasks on \
+            "AsyncDieselSession, and Blocking on SQLite, as TowerSessionStore, through SessionStore of tower-sessions-core 0.15, from tasks on \
             one thread per processor: load, save, create, delete of records like those of tower-sessions-sqlx-store"
         }
         Name::TowerPipelined => "the same with .pipelined(4)",
@@ -124,6 +126,10 @@ fn what(name: Name) -> &'static str {
         Name::Memory => {
             "MemoryStore through SessionStore of tower-sessions-core 0.15, in the memory of the process, without a \
             server: a restart loses everything, and expired sessions stay"
+        }
+        Name::Rusqlite => {
+            "RusqliteStore through SessionStore of tower-sessions-core 0.15, in a program of its own with a newer \
+            SQLite, from tasks on one thread per processor; it has one connection, with the same pragmas"
         }
         Name::PgBench => {
             "pgbench -M prepared with the statements that DieselSession sends, one thread per client; \
@@ -171,24 +177,25 @@ fn machine() -> Result<BTreeMap<&'static str, String>> {
     ]))
 }
 
+/// Returns the versions of a package in a lock file. tower-sessions-core has two, because each store has its own.
+fn locked(lock: &str, package: &str) -> String {
+    let entry = format!("name = \"{package}\"\nversion = \"");
+    let entries = lock.split(&entry).skip(1);
+    entries.filter_map(|entry| entry.split('"').next()).collect::<Vec<_>>().join(" and ")
+}
+
 fn versions() -> Result<BTreeMap<&'static str, String>> {
     let lock = include_str!("../../../Cargo.lock");
-    let mut versions: BTreeMap<&str, String> = PACKAGES
-        .iter()
-        .filter_map(|package| {
-            // tower-sessions-core has two versions, because each store has its own.
-            let entry = format!("name = \"{package}\"\nversion = \"");
-            let entries = lock.split(&entry).skip(1);
-            let versions: Vec<&str> = entries.filter_map(|entry| entry.split('"').next()).collect();
-            (!versions.is_empty()).then(|| (*package, versions.join(" and ")))
-        })
-        .collect();
+    let mut versions: BTreeMap<&str, String> =
+        PACKAGES.iter().map(|package| (*package, locked(lock, package))).collect();
+    let package = "tower-sessions-rusqlite-store";
+    versions.insert(package, locked(include_str!("../../rusqlite/Cargo.lock"), package));
     let pgbench = Command::new(throwaway_postgres::binaries()?.join("pgbench")).arg("--version").output()?;
     versions.insert("pgbench, with its libpq", String::from_utf8(pgbench.stdout)?.trim().to_owned());
-    for program in ["sysbench", "/usr/sbin/mariadbd"] {
+    for program in ["sysbench", "/usr/sbin/mariadbd", "redis-server"] {
         let said = Command::new(program).arg("--version").output();
         let said =
-            said.with_context(|| format!("starting {program}: `apt install sysbench mariadb-server-core`"))?;
+            said.with_context(|| format!("starting {program}: `apt install sysbench mariadb-server-core redis-server`"))?;
         versions.insert(program, String::from_utf8(said.stdout)?.trim().to_owned());
     }
     let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();

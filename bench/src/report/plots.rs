@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
+use bench_measure::{Operation, median};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::compare::Round;
 use crate::contenders::Name;
-use crate::measure::{Operation, median};
 use crate::plan::Database;
 
 const CONTENDERS: [(Name, RGBColor); 6] = [

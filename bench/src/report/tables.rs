@@ -3,11 +3,11 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use anyhow::Result;
+use bench_measure::{Sample, extremes, median};
 
 use super::environment::Environment;
 use crate::compare::Round;
 use crate::figures::{Figure, Target};
-use crate::measure::{Sample, extremes, median};
 use crate::plan::Group;
 use crate::wire::Traffic;
 

@@ -1,34 +1,64 @@
-//! One sample: some clients run an operation at the same time, each with its own stopwatch.
+//! One sample of the comparison: some clients run an operation at the same time, each with its own stopwatch.
+//!
+//! The contenders of `diesel-session-bench` use it, and so does the program of the one contender that needs another
+//! SQLite.
 
+#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+#![allow(clippy::missing_errors_doc, reason = "it is for two programs that show every error and end")]
+
+pub mod tasks;
+pub mod tower_sessions;
+
+use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// How the program of another SQLite begins. It reads this as a line of JSON, and then prints an empty line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Beginning {
+    /// A file that does not exist yet.
+    pub file: PathBuf,
+    /// How many sessions it shall have.
+    pub rows: usize,
+    /// The value of each session.
+    pub value: String,
+}
+
+/// What that program then does for each line that it reads. It answers with a line: a [`Sample`].
+pub type Request = (Operation, usize, Amount);
 
 /// The operation that a client repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// Reads a session.
     Get,
+    /// Writes a session.
     Set,
     /// Nine `get` for each `set`.
     Mixed,
+    /// Creates a session.
     Generate,
     /// Of the sessions that the last `Generate` made.
     Clear,
     /// A request: it loads a session, changes a field and saves. The other operations save sessions that no request has
     /// loaded.
     Visit,
+    /// Changes a session with a function of its value.
     Update,
     /// All clients update one session.
     UpdateOne,
 }
 
 impl Operation {
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns the name for tables and plots.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Set => "set",
@@ -42,7 +72,8 @@ impl Operation {
     }
 
     /// Returns the next operation. For a mix, this is either a `get` or a `set`.
-    pub(crate) fn next(self, random: &mut fastrand::Rng) -> Self {
+    #[must_use]
+    pub fn next(self, random: &mut fastrand::Rng) -> Self {
         match self {
             Self::Mixed if random.usize(..10) == 0 => Self::Set,
             Self::Mixed => Self::Get,
@@ -52,18 +83,27 @@ impl Operation {
 }
 
 /// How long each client runs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Amount {
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Amount {
     /// After a warm-up, which does not count.
     Time(Duration),
+    /// So many operations of each client.
     Operations(usize),
 }
+
+/// How long every session lives. No session expires during a measurement.
+pub const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The pragmas that `diesel-session` sets, for each connection to SQLite.
+pub const SQLITE_PRAGMAS: &str =
+    "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
 
 /// The time until threads, connections and the server's processes are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// One client's times.
-pub(crate) struct Stopwatch {
+#[derive(Debug)]
+pub struct Stopwatch {
     amount: Amount,
     /// Operations that end before this do not count.
     warm: Instant,
@@ -75,7 +115,9 @@ pub(crate) struct Stopwatch {
 }
 
 impl Stopwatch {
-    pub(crate) fn start(amount: Amount) -> Self {
+    /// Starts the warm-up.
+    #[must_use]
+    pub fn start(amount: Amount) -> Self {
         let now = Instant::now();
         let warm = match amount {
             Amount::Time(_) => now + WARM_UP,
@@ -85,7 +127,9 @@ impl Stopwatch {
         Self { amount, warm, begun: now, last: now, nanoseconds, uncounted: 0 }
     }
 
-    pub(crate) fn goes_on(&self) -> bool {
+    /// Returns whether the client has more to do.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
         match self.amount {
             Amount::Time(time) => self.last < self.warm + time,
             Amount::Operations(operations) => self.nanoseconds.len() < operations,
@@ -93,7 +137,8 @@ impl Stopwatch {
     }
 
     /// Returns the number of counted operations so far.
-    pub(crate) fn laps(&self) -> usize {
+    #[must_use]
+    pub fn laps(&self) -> usize {
         self.nanoseconds.len()
     }
 
@@ -113,7 +158,7 @@ impl Stopwatch {
     }
 
     /// Notes that an operation has ended.
-    pub(crate) fn lap(&mut self) {
+    pub fn lap(&mut self) {
         let now = Instant::now();
         if now < self.warm {
             self.uncounted += 1;
@@ -126,28 +171,31 @@ impl Stopwatch {
 }
 
 /// Returns the lowest and the highest value.
-pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
+#[must_use]
+pub fn extremes(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lowest, highest), value| {
         (lowest.min(*value), highest.max(*value))
     })
 }
 
 /// The result of one round of one contender.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Sample {
-    pub(crate) operations: usize,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sample {
+    /// How many operations the latencies are from.
+    pub operations: usize,
     /// Of all clients together, until the first of them is done.
-    pub(crate) operations_per_second: f64,
+    pub operations_per_second: f64,
     /// Of a single operation, in microseconds.
-    pub(crate) latency_p50: f64,
-    pub(crate) latency_p99: f64,
+    pub latency_p50: f64,
+    /// The same at the 99th percentile.
+    pub latency_p99: f64,
     /// Processor time of the client side, in microseconds per operation.
-    pub(crate) client_cpu: f64,
+    pub client_cpu: f64,
 }
 
 impl Sample {
     /// Computes a sample from the clients' stopwatches and their processor time in microseconds.
-    pub(crate) fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
+    pub fn new(clients: Vec<Stopwatch>, cpu: f64) -> Result<Self> {
         let time = clients.iter().map(Stopwatch::time).min().unwrap_or_default();
         let together: usize = clients.iter().map(|client| client.laps_within(time)).sum();
         let operations_per_second = together as f64 / time.as_secs_f64();
@@ -166,7 +214,7 @@ impl Sample {
 }
 
 /// Runs `client` on `clients` threads that start together. Returns the sample and each call's result.
-pub(crate) fn on_threads<T: Send>(
+pub fn on_threads<T: Send>(
     clients: usize,
     amount: Amount,
     client: impl Fn(usize, &mut Stopwatch) -> Result<T> + Sync,
@@ -195,20 +243,20 @@ pub(crate) fn on_threads<T: Send>(
 }
 
 /// Returns the user and system time so far in microseconds, of this process or of its children that have ended.
-pub(crate) fn processor_time(who: UsageWho) -> Result<f64> {
+pub fn processor_time(who: UsageWho) -> Result<f64> {
     let usage: Usage = getrusage(who)?;
     let times = [usage.user_time(), usage.system_time()];
     Ok(times.iter().map(|time| time.tv_sec() as f64 * 1e6 + time.tv_usec() as f64).sum())
 }
 
 /// Returns a percentile of sorted values by the nearest rank.
-pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Result<f64> {
+pub fn percentile(sorted: &[u64], percent: usize) -> Result<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).map(|value| *value as f64).ok_or_else(|| anyhow!("nothing was measured"))
 }
 
 /// Returns the middle value, or the mean of the two middle values.
-pub(crate) fn median(mut values: Vec<f64>) -> Result<f64> {
+pub fn median(mut values: Vec<f64>) -> Result<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.get(middle) {
