@@ -194,8 +194,9 @@ fn versions() -> Result<BTreeMap<&'static str, String>> {
     versions.insert("pgbench, with its libpq", String::from_utf8(pgbench.stdout)?.trim().to_owned());
     for program in ["sysbench", "/usr/sbin/mariadbd", "redis-server"] {
         let said = Command::new(program).arg("--version").output();
-        let said =
-            said.with_context(|| format!("starting {program}: `apt install sysbench mariadb-server-core redis-server`"))?;
+        let said = said.with_context(|| {
+            format!("starting {program}: `apt install sysbench mariadb-server-core redis-server`")
+        })?;
         versions.insert(program, String::from_utf8(said.stdout)?.trim().to_owned());
     }
     let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
