@@ -118,8 +118,8 @@ fn a_transaction_pooler_that_answers_late_is_refused() {
 
 /// Runs a function while eight clients run transactions of so many seconds through the pooler.
 ///
-/// A client that fails connects again: if a client leaves while an answer is on its way, this PgBouncer can send that
-/// answer to the next client. `docs/upstream.md` has the details.
+/// A client that fails connects again. If a client leaves early, this PgBouncer can send its answer to the next client:
+/// see `docs/upstream.md`.
 fn while_others_use<T>(bouncer: &PgBouncer, seconds: f64, run: impl FnOnce() -> T) -> T {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {

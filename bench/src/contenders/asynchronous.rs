@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bench_measure::PERIOD;
 use bench_measure::tasks::{Store, filled};
 use bench_measure::tower_sessions::Recorded;
@@ -14,7 +14,7 @@ use diesel_session::{
 use tokio::runtime::Runtime;
 use tower_sessions_core_0_15::session::{Id, Record};
 
-use super::diesel_session::{Table, fill, insert_keys};
+use super::diesel_session::{Table, fill, insert_keys, store_in};
 use super::tasks::Tasks;
 use super::{Name, POOL};
 use crate::server::{Database, File};
@@ -95,12 +95,7 @@ type TowerOnSqlite = Recorded<TowerSessionStore<Blocking<DieselSession<SqliteCon
 
 impl Tasks<TowerOnSqlite, File> {
     pub(crate) fn tower_on_sqlite(file: File, rows: usize, value: &str) -> Result<Self> {
-        let path = file.path();
-        let path = path.to_str().context("the temporary directory has no name in UTF-8")?;
-        let blocking =
-            DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
-        blocking.migrate()?;
-        let store = TowerSessionStore::new(Blocking::from(blocking));
+        let store = TowerSessionStore::new(Blocking::from(store_in(&file)?));
         let store = Recorded { store, record: TowerOnSqlite::record(value)? };
         let runtime = Runtime::new()?;
         let ids = runtime.block_on(filled(&store, rows))?;

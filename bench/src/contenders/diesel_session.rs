@@ -133,16 +133,22 @@ pub(crate) fn insert_keys(conn: &mut PgConnection, keys: &[SessionKey], value: &
     Ok(())
 }
 
+/// Returns a store whose session table is in this file.
+pub(crate) fn store_in(file: &File) -> Result<DieselSession<SqliteConnection>> {
+    let path = file.path();
+    let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
+    let store = DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
+    store.migrate()?;
+    Ok(store)
+}
+
 /// Creates the session table with `rows` live sessions in a new file, in one transaction.
 pub(crate) fn fill_file(
     file: &File,
     rows: usize,
     value: &str,
 ) -> Result<(DieselSession<SqliteConnection>, Vec<SessionKey>)> {
-    let path = file.path();
-    let path = path.to_str().ok_or_else(|| anyhow!("the temporary directory has no name in UTF-8"))?;
-    let store = DieselSession::<SqliteConnection>::builder().pool_size(POOL).min_idle(POOL).connect(path)?;
-    store.migrate()?;
+    let store = store_in(file)?;
     let expiry = Some(TimeDelta::from_std(PERIOD)?);
     let keys = store.pool().get()?.immediate_transaction(|conn| {
         let sessions = store.on(conn);

@@ -1,4 +1,4 @@
-//! The store of `tower-sessions-rusqlite-store`, in a program of its own.
+//! The store of `tower-sessions-rusqlite-store`, in another program.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
